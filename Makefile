@@ -1,0 +1,46 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench docs clean
+
+VENV := .venv
+RUN := $(VENV)/bin
+ARGS ?=
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(VENV)/.runtime ## Run the platform on embedded parts and prove it; options in ARGS="..."
+	@exec $(RUN)/kalshi-data demo $(ARGS)
+
+test: $(VENV)/.development ## Run the tests; pytest options in ARGS="..."
+	@$(RUN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.development ## Check format, style, types and migrations
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/squawk --config sql/squawk.toml sql/*/*.sql
+
+format: $(VENV)/.development ## Format the code
+	@$(RUN)/ruff format .
+	@$(RUN)/ruff check --fix .
+
+bench: $(VENV)/.development ## Measure; the benchmark's name in ARGS=copy
+	@exec $(RUN)/python -m tests.bench $(ARGS)
+
+docs: $(VENV)/.runtime ## Write the generated tables into README.md
+	@$(RUN)/kalshi-data settings --write README.md
+
+clean: ## Remove the virtual environment and caches (recorded data stays)
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.runtime: requirements.txt setup.cfg pyproject.toml
+	@bash .ci/venv $(VENV) requirements.txt
+	@touch $@
+
+$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+	@bash .ci/venv $(VENV) requirements-dev.txt
+	@touch $@

@@ -1,0 +1,45 @@
+"""kalshi-data: one file a command. Heavy imports belong into the commands, so that --help stays quick."""
+
+import sys
+
+import click
+
+from app import __version__, logs
+from app.cli.migrate import migrate
+from app.cli.sections import SectionedGroup
+from app.cli.settings import settings_command
+from app.environment import load_settings
+from app.errors import OperatorError
+
+
+def check_config(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        load_settings()
+        click.echo("The settings are fine.")
+        context.exit()
+
+
+@click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kalshi-data")
+@click.option(
+    "--check-config", is_flag=True, is_eager=True, expose_value=False, callback=check_config, help="Check the settings."
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Records a whole prediction exchange, and proves what it recorded."""
+    settings = load_settings()
+    logs.configure(settings.log_format, settings.log_level)
+    context.obj = settings
+
+
+cli.add(migrate, section="Databases")
+cli.add(settings_command, section="Operate")
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong."""
+    try:
+        cli()
+    except OperatorError as error:
+        click.echo(error, err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,99 @@
+"""From the environment's strings to Settings; and what the settings table is made of."""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import msgspec
+
+from app.errors import SettingsError
+from app.secret import Secret
+from app.settings import Settings
+
+PREFIX = "KALSHI_"
+FILE_SUFFIX = "_FILE"
+
+
+class Setting(NamedTuple):
+    """What is known of one setting, read off the field of Settings."""
+
+    field: str
+    variable: str
+    type: Any
+    default: Any
+    is_secret: bool
+    description: str
+    example: str
+
+
+def known_settings() -> Iterator[Setting]:
+    hints = get_type_hints(Settings, include_extras=True)
+    for field in msgspec.structs.fields(Settings):
+        annotated = hints[field.name]
+        meta: msgspec.Meta = annotated.__metadata__[0]
+        yield Setting(
+            field=field.name,
+            variable=PREFIX + field.name.upper(),
+            type=annotated,
+            default=None if field.default is msgspec.NODEFAULT else field.default,
+            is_secret=any(issubclass(kind, Secret) for kind in get_args(annotated.__origin__) if isinstance(kind, type)),
+            description=meta.description or "",
+            example=str((meta.examples or [""])[0]),
+        )
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process. What is unknown or does not fit is refused, all of it at once."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for variable in sorted(name for name in environment if name.startswith(PREFIX)):
+        try:
+            setting, text = _find(variable, environment)
+            if setting.field in values:
+                raise ValueError(f"is given twice: keep {setting.variable} or {setting.variable}{FILE_SUFFIX}, not both")
+            values[setting.field] = _convert(setting, text)
+        except (ValueError, OSError) as error:
+            problems.append(f"{variable} {error}.")
+    if problems:
+        raise SettingsError(
+            "The settings cannot be used.", "\n".join(problems), "correct or unset them; README.md lists every setting."
+        )
+    return Settings(**values)
+
+
+def _find(variable: str, environment: Mapping[str, str]) -> tuple[Setting, str]:
+    """The setting that a variable names, and its text: its own, or a secret's from the file it names."""
+    settings = {setting.variable: setting for setting in known_settings()}
+    if variable in settings:
+        return settings[variable], environment[variable]
+    holder = settings.get(variable.removesuffix(FILE_SUFFIX))
+    if holder is None:
+        near = difflib.get_close_matches(variable, settings, n=1)
+        raise ValueError("is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    if not holder.is_secret:
+        raise ValueError(f"is not a setting: {holder.variable} is no secret, give its value directly")
+    return holder, _read_secret(Path(environment[variable]))
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text().rstrip("\n")
+    except OSError as error:
+        raise ValueError(f"names a file that cannot be read: {path}: {error.strerror}") from None
+
+
+def _convert(setting: Setting, text: str) -> Any:  # noqa: ANN401 - a setting's type is data here
+    if not text:
+        raise ValueError(f"is empty; unset it, or give a value such as {setting.example}")
+    try:
+        return msgspec.convert(text, setting.type, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        # A secret's value appears in no message, not even a malformed one's.
+        shown = "a secret" if setting.is_secret else repr(text)
+        raise ValueError(f"is {shown}: {error}; a value such as {setting.example} fits") from None
+
+
+def _decode(kind: type, text: object) -> object:
+    return kind(text)

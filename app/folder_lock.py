@@ -1,0 +1,37 @@
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from app.errors import ServerError
+
+
+class FolderLock:
+    """One process at a time works in a folder. The kernel lets go of the lock when its holder ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
+            file.close()
+            raise ServerError(
+                f"The folder {self._path.parent} is in use by another run.",
+                f"Process {holder} holds its lock.",
+                f"wait for it, or stop it (kill {holder}), or set KALSHI_DATA_DIR to another folder.",
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

