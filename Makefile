@@ -21,7 +21,7 @@ lint: $(VENV)/.development ## Check format, style, types and migrations
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
-	$(RUN)/squawk --config sql/squawk.toml sql/*/*.sql
+	$(RUN)/squawk sql/*/*.sql
 
 format: $(VENV)/.development ## Format the code
 	@$(RUN)/ruff format .

@@ -20,22 +20,29 @@ class Kind(Enum):
         self.setting = setting
         self.folders = folders
 
-    @property
-    def has_chunks(self) -> bool:
-        return "shared" in self.folders
-
 
 class Database(NamedTuple):
     kind: Kind
     dsn: Dsn
 
 
+def given_databases(settings: Settings) -> list[Database]:
+    """The databases that the settings name."""
+    return [Database(kind, dsn) for kind in Kind if (dsn := getattr(settings, kind.setting)) is not None]
+
+
+def chunk_budgets(settings: Settings) -> dict[Kind, int]:
+    """The databases that keep their tables in chunks, and how many bytes these may take."""
+    return {Kind.TIMESERIES: settings.local_max_bytes, Kind.PRODUCTION: settings.production_max_bytes}
+
+
 @contextmanager
 def open_databases(settings: Settings) -> Iterator[list[Database]]:
-    """The databases that the settings name; an embedded server runs for those that they do not, while the block does."""
-    given: dict[Kind, Dsn] = {kind: dsn for kind in Kind if (dsn := getattr(settings, kind.setting)) is not None}
-    if len(given) == len(Kind):
-        yield [Database(kind, given[kind]) for kind in Kind]
+    """All three: an embedded server runs for those that the settings do not name, for as long as the block does."""
+    given = given_databases(settings)
+    missing = set(Kind) - {database.kind for database in given}
+    if not missing:
+        yield given
         return
     with EmbeddedServer(settings.data_dir / "postgres", settings.postgres_bin) as server:
-        yield [Database(kind, given.get(kind) or server.ensure_database(kind.database)) for kind in Kind]
+        yield given + [Database(kind, server.ensure_database(kind.database)) for kind in Kind if kind in missing]

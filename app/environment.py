@@ -38,7 +38,9 @@ def known_settings() -> Iterator[Setting]:
             variable=PREFIX + field.name.upper(),
             type=annotated,
             default=None if field.default is msgspec.NODEFAULT else field.default,
-            is_secret=any(issubclass(kind, Secret) for kind in get_args(annotated.__origin__) if isinstance(kind, type)),
+            is_secret=any(
+                issubclass(kind, Secret) for kind in get_args(annotated.__origin__) if isinstance(kind, type)
+            ),
             description=meta.description or "",
             example=str((meta.examples or [""])[0]),
         )
@@ -51,8 +53,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     for variable in sorted(name for name in environment if name.startswith(PREFIX)):
         try:
             setting, text = _find(variable, environment)
-            if setting.field in values:
-                raise ValueError(f"is given twice: keep {setting.variable} or {setting.variable}{FILE_SUFFIX}, not both")
+            _refuse_second(setting, values)
             values[setting.field] = _convert(setting, text)
         except (ValueError, OSError) as error:
             problems.append(f"{variable} {error}.")
@@ -61,6 +62,11 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             "The settings cannot be used.", "\n".join(problems), "correct or unset them; README.md lists every setting."
         )
     return Settings(**values)
+
+
+def _refuse_second(setting: Setting, values: Mapping[str, Any]) -> None:
+    if setting.field in values:
+        raise ValueError(f"is given twice: keep {setting.variable} or {setting.variable}{FILE_SUFFIX}, not both")
 
 
 def _find(variable: str, environment: Mapping[str, str]) -> tuple[Setting, str]:

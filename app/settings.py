@@ -93,4 +93,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[LogLevel, Meta(description="The least severe level that is logged.", examples=["info"])] = (
         "info"
     )
-

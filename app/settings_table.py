@@ -6,7 +6,10 @@ END = "<!-- end of settings -->"
 
 def settings_table() -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    rows += [f"| `{setting.variable}`{_file(setting)} | {_default(setting)} | {setting.description} |" for setting in known_settings()]
+    rows += [
+        f"| `{setting.variable}`{_file(setting)} | {_default(setting)} | {setting.description} |"
+        for setting in known_settings()
+    ]
     return "\n".join(rows)
 
 

@@ -5,25 +5,21 @@ import sys
 import click
 
 from app import __version__, logs
+from app.cli.check_config import check_config_option
+from app.cli.demo import demo
+from app.cli.doctor import doctor
+from app.cli.maintain import maintain
 from app.cli.migrate import migrate
+from app.cli.postgres import postgres
 from app.cli.sections import SectionedGroup
 from app.cli.settings import settings_command
 from app.environment import load_settings
 from app.errors import OperatorError
 
 
-def check_config(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        load_settings()
-        click.echo("The settings are fine.")
-        context.exit()
-
-
 @click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kalshi-data")
-@click.option(
-    "--check-config", is_flag=True, is_eager=True, expose_value=False, callback=check_config, help="Check the settings."
-)
+@check_config_option
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Records a whole prediction exchange, and proves what it recorded."""
@@ -32,7 +28,11 @@ def cli(context: click.Context) -> None:
     context.obj = settings
 
 
+cli.add(demo, section="Try")
 cli.add(migrate, section="Databases")
+cli.add(maintain, section="Databases")
+cli.add(postgres, section="Databases")
+cli.add(doctor, section="Operate")
 cli.add(settings_command, section="Operate")
 
 

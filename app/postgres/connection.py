@@ -1,10 +1,12 @@
 """The driver, behind one thin module."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 import psycopg2.extensions
+from psycopg2.sql import Composable
 
 from app.errors import DatabaseError
 from app.postgres.dsn import Dsn
@@ -20,6 +22,8 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
     connection = connect(dsn, application)
     try:
         yield connection
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise DatabaseError(f"The database {dsn.database} failed at work.", str(error).strip()) from error
     finally:
         connection.close()
 
@@ -41,3 +45,15 @@ def connect(dsn: Dsn, application: str = "kalshi-data") -> Connection:
             str(error).strip(),
             "check that the server runs and that the connection string in its KALSHI_*_DSN setting is right.",
         ) from error
+
+
+def value_of(
+    connection: Connection, query: str | Composable, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+) -> Any:  # noqa: ANN401 - as the database has it
+    """The one value that a query answers with."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        raise DatabaseError("A query that always has an answer had none.", str(query))
+    return row[0]

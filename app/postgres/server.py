@@ -86,7 +86,7 @@ class EmbeddedServer:
             clear_leftovers(self.data)
             self._socket_folder = self._make_socket_folder(account)
             self._process = self._launch(binaries, account)
-            self._wait_until_it_answers()
+            self._wait_until_it_answers(self._process)
         except BaseException:
             self.stop()
             raise
@@ -101,15 +101,25 @@ class EmbeddedServer:
                 log.warning("the database server does not stop; ending it", pid=self._process.pid)
                 self._process.send_signal(signal.SIGQUIT)
                 self._process.wait()
-            self._process = None
+        self._forget()
+
+    def kill(self) -> None:
+        """As a power cut would: what was committed must be there after the next start."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._process = None
         if self._socket_folder != self.data:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = self.data
         self._lock.release()
 
     def dsn(self, database: str) -> Dsn:
-        parts = {"host": os.fspath(self._socket_folder), "port": PORT, "user": USER, "dbname": database}
-        return Dsn(psycopg2.extensions.make_dsn(**parts))
+        make_dsn = psycopg2.extensions.make_dsn
+        return Dsn(make_dsn(host=os.fspath(self._socket_folder), port=PORT, user=USER, dbname=database))
 
     def ensure_database(self, name: str) -> Dsn:
         connection = psycopg2.connect(self.dsn("postgres").reveal())
@@ -155,12 +165,13 @@ class EmbeddedServer:
                 launch + server, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
             )
 
-    def _wait_until_it_answers(self) -> None:
-        assert self._process is not None
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         started = told = time.monotonic()
         while True:
-            if self._process.poll() is not None:
-                raise ServerError("The embedded database server did not start.", self._log_tail(10), f"see {self.log_file}.")
+            if process.poll() is not None:
+                raise ServerError(
+                    "The embedded database server did not start.", self._log_tail(10), f"see {self.log_file}."
+                )
             try:
                 psycopg2.connect(self.dsn("postgres").reveal()).close()
             except psycopg2.OperationalError:

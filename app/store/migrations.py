@@ -12,7 +12,7 @@ import psycopg2
 from app import logs
 from app.databases import Kind
 from app.errors import MigrationError
-from app.postgres.connection import Connection
+from app.postgres.connection import Connection, value_of
 
 log = logs.get(__name__)
 
@@ -74,10 +74,9 @@ def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> 
 
 
 def applied_migrations(connection: Connection) -> dict[int, tuple[str, str]]:
+    if value_of(connection, "SELECT to_regclass('schema_migrations')") is None:
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")
-        if cursor.fetchone() != (True,):
-            return {}
         cursor.execute("SELECT number, name, sha256 FROM schema_migrations")
         return {number: (name, sha256) for number, name, sha256 in cursor.fetchall()}
 

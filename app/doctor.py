@@ -1,0 +1,83 @@
+"""What the platform stands on, looked at piece by piece. A finding is a sentence; a failure says what to do."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from app.databases import Database, given_databases
+from app.errors import OperatorError
+from app.postgres.binaries import find_binaries
+from app.postgres.connection import Connection, connected, value_of
+from app.settings import Settings
+from app.store.migrations import applied_migrations, migrations_of, pending
+
+FREE_MIN_BYTES = 10_000_000_000
+CLOCK_OFFSET_MAX_SECONDS = 1.0
+
+
+class Check(NamedTuple):
+    subject: str
+    ok: bool
+    finding: str
+
+
+def checks(settings: Settings) -> Iterator[Check]:
+    yield Check("Python", ok=sys.version_info >= (3, 11), finding=sys.version.split()[0])
+    yield _disk(settings.data_dir)
+    databases = given_databases(settings)
+    if not databases:
+        yield _embedded_server(settings)
+    for database in databases:
+        yield from _database(database)
+
+
+def _disk(folder: Path) -> Check:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    finding = f"{free_bytes // 1_000_000_000} GB free at {folder}"
+    return Check("disk", free_bytes >= FREE_MIN_BYTES, finding)
+
+
+def _embedded_server(settings: Settings) -> Check:
+    try:
+        binaries = find_binaries(settings.postgres_bin)
+    except OperatorError as error:
+        return Check("embedded PostgreSQL", ok=False, finding=str(error))
+    return Check("embedded PostgreSQL", ok=True, finding=f"{binaries.major_version} in {binaries.folder}")
+
+
+def _database(database: Database) -> Iterator[Check]:
+    name = database.kind.database
+    try:
+        with connected(database.dsn, "doctor") as connection:
+            yield _version(name, connection)
+            yield _clock(name, connection)
+            yield _schema(database, connection)
+    except OperatorError as error:
+        yield Check(name, ok=False, finding=str(error))
+
+
+def _version(name: str, connection: Connection) -> Check:
+    version = value_of(
+        connection, "SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb'"
+    )
+    timescale = f", TimescaleDB {version} available" if version else ", no TimescaleDB: partitions"
+    return Check(name, ok=True, finding=f"PostgreSQL {connection.info.parameter_status('server_version')}{timescale}")
+
+
+def _clock(name: str, connection: Connection) -> Check:
+    before = datetime.now(UTC)
+    theirs = value_of(connection, "SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    # Between the two readings there is no telling, so only what lies outside of them counts.
+    offset = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
+    return Check(f"{name} clock", offset <= CLOCK_OFFSET_MAX_SECONDS, f"{offset:.3f} s from this host's")
+
+
+def _schema(database: Database, connection: Connection) -> Check:
+    waiting = pending(applied_migrations(connection), migrations_of(database.kind))
+    finding = f"{len(waiting)} migrations to apply: kalshi-data migrate" if waiting else "is this version's"
+    return Check(f"{database.kind.database} schema", ok=not waiting, finding=finding)

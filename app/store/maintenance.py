@@ -1,0 +1,100 @@
+"""One round of looking after chunks: room for what is to come, compression, and dropping what may go."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import NamedTuple
+
+import psycopg2.errors
+from psycopg2 import sql
+
+from app import logs
+from app.postgres.connection import Connection, value_of
+from app.store.chunks import Chunk, ChunkedTable, all_chunks, chunked_tables, is_past_its_age, oldest_first
+from app.store.confirmation import Confirmation
+
+log = logs.get(__name__)
+
+AHEAD = timedelta(days=2)
+LOCK_TIMEOUT = "2s"
+
+
+class Fate(Enum):
+    DROPPED = "dropped"
+    UNCONFIRMED = "not safe elsewhere yet"
+    BUSY = "in use, or a late row just came"
+
+
+class Round(NamedTuple):
+    created: int
+    compressed: int
+    dropped: int
+    unconfirmed: int
+    busy: int
+    size_bytes: int
+
+
+def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, now: datetime) -> Round:
+    tables = {table.name: table for table in chunked_tables(connection)}
+    created = _make_room(connection, now)
+    compressed = _compress(connection, tables, now)
+    chunks = all_chunks(connection)
+    connection.commit()
+    size_bytes = sum(chunk.size_bytes for chunk in chunks)
+    fates: Counter[Fate] = Counter()
+    for chunk in oldest_first(chunks, now):
+        table = tables[chunk.table]
+        if size_bytes > max_bytes or is_past_its_age(chunk, table.keep_for, now):
+            fate = _drop(connection, table, chunk, confirmed)
+            fates[fate] += 1
+            size_bytes -= chunk.size_bytes if fate is Fate.DROPPED else 0
+    if size_bytes > max_bytes:
+        log.error("the disk budget is exceeded and no more may go", size_bytes=size_bytes, max_bytes=max_bytes)
+    return Round(created, compressed, fates[Fate.DROPPED], fates[Fate.UNCONFIRMED], fates[Fate.BUSY], size_bytes)
+
+
+def _make_room(connection: Connection, now: datetime) -> int:
+    query = "SELECT coalesce(sum(ensure_chunks(table_name, %s, %s)), 0) FROM chunked_tables"
+    created = int(value_of(connection, query, (now, now + AHEAD)))
+    connection.commit()
+    return created
+
+
+def _compress(connection: Connection, tables: dict[str, ChunkedTable], now: datetime) -> int:
+    if value_of(connection, "SELECT current_setting('timescaledb.license', TRUE)") != "timescale":
+        return 0
+    waiting = [
+        chunk
+        for chunk in oldest_first(all_chunks(connection), now)
+        if not chunk.is_compressed and chunk.range_end <= now - tables[chunk.table].compress_after
+    ]
+    for chunk in waiting:
+        value_of(connection, "SELECT compress_chunk(%s::REGCLASS)", (chunk.name,))
+        connection.commit()
+    return len(waiting)
+
+
+def _drop(connection: Connection, table: ChunkedTable, chunk: Chunk, confirmed: Confirmation) -> Fate:
+    last_ingest_id = _last_ingest_id(connection, chunk)
+    is_safe = last_ingest_id == 0 or confirmed(connection, table, chunk, last_ingest_id)
+    connection.commit()
+    if not is_safe:
+        return Fate.UNCONFIRMED
+    try:
+        # Who waits for a lock stands in everybody else's way: rather try again next round.
+        value_of(connection, "SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
+        drop = (table.name, chunk.range_start, last_ingest_id)
+        is_dropped = value_of(connection, "SELECT drop_chunk(%s, %s, %s)", drop)
+        connection.commit()
+    except psycopg2.errors.LockNotAvailable:
+        connection.rollback()
+        return Fate.BUSY
+    if is_dropped:
+        log.info("chunk dropped", chunk=chunk.name, size_bytes=chunk.size_bytes)
+    return Fate.DROPPED if is_dropped else Fate.BUSY
+
+
+def _last_ingest_id(connection: Connection, chunk: Chunk) -> int:
+    # The name comes from chunks(), quoted where it must be, and a hypertable's with its schema.
+    query = sql.SQL("SELECT coalesce(max(ingest_id), 0) FROM {}").format(sql.SQL(chunk.name))
+    return int(value_of(connection, query))

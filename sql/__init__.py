@@ -1,0 +1,1 @@
+"""Migrations, as data: app.store.migrations applies them."""

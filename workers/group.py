@@ -1,0 +1,38 @@
+import signal
+from collections.abc import Callable
+
+import gevent
+import gevent.event
+import gevent.pool
+
+from app import logs
+
+log = logs.get(__name__)
+
+
+class Group:
+    """The greenlets of a process. SIGTERM and SIGINT ask them to stop; an error that one does not handle ends all."""
+
+    def __init__(self) -> None:
+        self.stopping = gevent.event.Event()
+        self._greenlets = gevent.pool.Group()
+        self._failure: BaseException | None = None
+
+    def spawn(self, run: Callable[[], None]) -> None:
+        greenlet = gevent.Greenlet(run)
+        greenlet.link_exception(self._failed)
+        self._greenlets.add(greenlet)
+        greenlet.start()
+
+    def run_until_stopped(self) -> None:
+        """Returns when all have ended; raises what one of them did not handle."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self.stopping.set)
+        self._greenlets.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _failed(self, greenlet: gevent.Greenlet) -> None:
+        if self._failure is None:
+            self._failure = greenlet.exception
+        self.stopping.set()

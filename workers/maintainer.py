@@ -1,0 +1,49 @@
+from datetime import UTC, datetime
+
+import gevent.event
+
+from app import logs
+from app.databases import Database
+from app.errors import DatabaseError
+from app.offload import Offload
+from app.postgres.connection import connected
+from app.store.confirmation import CONFIRMATIONS
+from app.store.maintenance import Round, maintain
+
+log = logs.get(__name__)
+
+
+class Maintainer:
+    """Looks after the chunks of one database, now and again every interval."""
+
+    def __init__(
+        self,
+        database: Database,
+        max_bytes: int,
+        interval_seconds: float,
+        offload: Offload,
+        stopping: gevent.event.Event,
+    ) -> None:
+        self._database = database
+        self._max_bytes = max_bytes
+        self._interval_seconds = interval_seconds
+        self._offload = offload
+        self._stopping = stopping
+
+    def run(self) -> None:
+        self.step()
+        while not self._stopping.wait(self._interval_seconds):
+            self.step()
+
+    def step(self) -> None:
+        try:
+            done = self._offload(self._maintain)
+        except DatabaseError as error:
+            # Chunks are made days ahead and on demand: the next round is soon enough.
+            log.error("maintenance failed", database=self._database.kind.database, error=str(error))  # noqa: TRY400
+        else:
+            log.info("maintained", database=self._database.kind.database, **done._asdict())
+
+    def _maintain(self) -> Round:
+        with connected(self._database.dsn, "maintainer") as connection:
+            return maintain(connection, CONFIRMATIONS[self._database.kind], self._max_bytes, datetime.now(UTC))
