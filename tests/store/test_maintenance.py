@@ -1,0 +1,149 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.postgres.connection import connected, value_of
+from app.store.chunks import all_chunks
+from app.store.confirmation import deduplicator_has_it, lake_has_it
+from app.store.maintenance import AHEAD, maintain
+from app.store.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
+from app.store.writer import CopyWriter
+from tests.store import rows
+
+NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
+HOUR = timedelta(hours=1)
+HOUR_US = 3_600_000_000
+PLENTY_BYTES = 10**12
+
+
+@pytest.fixture
+def filled(timeseries):
+    """Three hours of deltas, from noon on."""
+    writer = CopyWriter(ORDERBOOK_DELTAS, timeseries)
+    writer.write([rows.delta(at_us=rows.NOON_US + hour * HOUR_US, clock=hour) for hour in (0, 1, 2)])
+    writer.close()
+
+
+def confirm(connection, ingest_id):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO confirmations VALUES ('orderbook_deltas', %s) "
+            "ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id",
+            (ingest_id,),
+        )
+    connection.commit()
+
+
+def hours_left(connection):
+    chunks = [chunk for chunk in all_chunks(connection) if chunk.table == "orderbook_deltas"]
+    connection.commit()
+    return sorted({(chunk.range_start - NOON) // HOUR for chunk in chunks} & {0, 1, 2})
+
+
+def round_of(connection, now, max_bytes=PLENTY_BYTES, confirmed=deduplicator_has_it):
+    return maintain(connection, confirmed, max_bytes, now)
+
+
+def test_room_is_made_ahead_once(connection):
+    first = round_of(connection, NOON)
+    hours, days = AHEAD // HOUR + 1, AHEAD // timedelta(days=1) + 1
+    assert first.created == 4 * hours + days
+    assert round_of(connection, NOON).created == 0
+    assert max(chunk.range_end for chunk in all_chunks(connection)) >= NOON + AHEAD
+
+
+def test_nothing_goes_before_its_age(connection, filled):
+    confirm(connection, 100)
+    assert round_of(connection, NOON + timedelta(days=7)).dropped == 0
+    assert hours_left(connection) == [0, 1, 2]
+
+
+def test_a_confirmed_chunk_goes_when_it_is_past_its_age(connection, filled):
+    confirm(connection, 2)
+    done = round_of(connection, NOON + timedelta(days=7, hours=2))
+    assert (done.dropped, done.unconfirmed) == (2, 0)
+    assert hours_left(connection) == [2]
+
+
+def test_what_the_deduplicator_does_not_have_stays_at_any_age(connection, filled):
+    confirm(connection, 1)
+    done = round_of(connection, NOON + timedelta(days=400))
+    assert done.unconfirmed == 2
+    assert hours_left(connection) == [1, 2]
+
+
+def test_over_the_budget_the_oldest_goes_before_its_age(connection, filled):
+    confirm(connection, 100)
+    now = NOON + 3 * HOUR
+    before = round_of(connection, now)
+    done = round_of(connection, now, max_bytes=before.size_bytes - 1)
+    assert done.dropped == 1
+    assert hours_left(connection) == [1, 2]
+
+
+def test_over_the_budget_what_is_unconfirmed_stays_and_what_is_confirmed_goes_in_its_place(connection, filled):
+    confirm(connection, 0)
+    now = NOON + 3 * HOUR
+    before = round_of(connection, now)
+    assert round_of(connection, now, max_bytes=before.size_bytes - 1)[2:4] == (0, 3)
+    assert hours_left(connection) == [0, 1, 2]
+
+
+def test_a_chunk_that_still_fills_stays_over_any_budget(connection, filled):
+    confirm(connection, 100)
+    assert round_of(connection, NOON + 2 * HOUR, max_bytes=0).dropped == 2
+    assert hours_left(connection) == [2]
+
+
+def test_a_chunk_in_use_is_left_for_the_next_round(connection, timeseries, filled):
+    confirm(connection, 100)
+    now = NOON + timedelta(days=7, hours=1)
+    with connected(timeseries) as reader:
+        value_of(reader, f"SELECT count(*) FROM orderbook_deltas_{NOON:%Y%m%d_%H%M}")
+        assert round_of(connection, now)[2:5] == (0, 0, 1)
+    assert round_of(connection, now)[2:5] == (1, 0, 0)
+
+
+@pytest.fixture
+def day_in_production(production):
+    writer = CopyWriter(PRODUCTION_ORDERBOOK_DELTAS, production)
+    writer.write([rows.delta(at_us=rows.NOON_US + hour * HOUR_US, clock=hour, lineage=()) for hour in (0, 1)])
+    writer.close()
+    with connected(production) as opened:
+        yield opened
+
+
+def export(connection, hour, through, verified):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO exports (table_name, hour, through_ingest_id, row_count, manifest, verified_at) "
+            "VALUES ('orderbook_deltas', %s, %s, 1, 'm.json', %s) "
+            "ON CONFLICT (table_name, hour) DO UPDATE SET (through_ingest_id, verified_at) = "
+            "(excluded.through_ingest_id, excluded.verified_at)",
+            (hour, through, NOON if verified else None),
+        )
+    connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("exported", "dropped"),
+    [
+        ([], 0),
+        ([(NOON, 1, True)], 0),
+        ([(NOON, 1, True), (NOON + HOUR, 2, False)], 0),
+        ([(NOON, 0, True), (NOON + HOUR, 2, True)], 0),
+        ([(NOON, 1, True), (NOON + HOUR, 2, True)], 1),
+    ],
+    ids=["nothing", "one hour of two", "one not verified", "one older than its last row", "all"],
+)
+def test_production_keeps_a_day_until_every_hour_of_it_is_verified_in_the_lake(day_in_production, exported, dropped):
+    for hour, through, verified in exported:
+        export(day_in_production, hour, through, verified)
+    done = maintain(day_in_production, lake_has_it, PLENTY_BYTES, NOON + timedelta(days=91))
+    assert (done.dropped, done.unconfirmed) == (dropped, 1 - dropped)
+
+
+def test_production_keeps_trades_for_ever(production):
+    with connected(production) as opened:
+        value_of(opened, "SELECT ensure_chunk('trades', %s)", (NOON,))
+        assert maintain(opened, lake_has_it, PLENTY_BYTES, NOON + timedelta(days=3650)).dropped == 0

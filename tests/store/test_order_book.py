@@ -1,0 +1,160 @@
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.book import apply_deltas
+from app.store.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS
+from app.store.writer import CopyWriter
+from tests.store import rows
+from tests.store.rows import NOON_US
+
+SECOND_US = 1_000_000
+
+
+@pytest.fixture
+def record(timeseries, connection):
+    def record(snapshots=(), deltas=()):
+        for table, written in ((ORDERBOOK_SNAPSHOTS, snapshots), (ORDERBOOK_DELTAS, deltas)):
+            with connection.cursor() as cursor:
+                cursor.execute(f"TRUNCATE {table.name}")
+            connection.commit()
+            writer = CopyWriter(table, timeseries)
+            writer.write(list(written))
+            writer.close()
+
+    return record
+
+
+def book_at(connection, at_us, ticker="KXTEST-1"):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT side, price_e6, size_e2 FROM order_book(%s, 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us')",
+            (ticker, at_us),
+        )
+        found = {(side == "yes", price_e6): size_e2 for side, price_e6, size_e2 in cursor.fetchall()}
+    connection.commit()
+    return found
+
+
+def best_at(connection, at_us):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM best_prices('KXTEST-1', 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us')", (at_us,))
+        (best,) = cursor.fetchall()
+    connection.commit()
+    return best
+
+
+def test_without_a_snapshot_there_is_no_book(connection, record):
+    record(deltas=[rows.delta()])
+    assert book_at(connection, NOON_US + SECOND_US) == {}
+    assert best_at(connection, NOON_US) == (None, None, None, None)
+
+
+def test_a_book_is_its_snapshot_and_every_later_change(connection, record):
+    record(
+        [rows.snapshot(clock=5, yes=[(400_000, 100)], no=[(500_000, 200)])],
+        [
+            rows.delta(at_us=NOON_US + 1, clock=6, price_e6=410_000, delta_e2=50),
+            rows.delta(at_us=NOON_US + 2, clock=7, price_e6=400_000, delta_e2=-100),
+            rows.delta(at_us=NOON_US + 3, clock=8, price_e6=500_000, delta_e2=-150, yes_side=False),
+        ],
+    )
+    assert book_at(connection, NOON_US + 1) == {(True, 400_000): 100, (True, 410_000): 50, (False, 500_000): 200}
+    assert book_at(connection, NOON_US + 3) == {(True, 410_000): 50, (False, 500_000): 50}
+    assert best_at(connection, NOON_US + 3) == tuple(map(Decimal, ("0.41", "0.5", "0.5", "0.59")))
+
+
+def test_a_change_that_the_snapshot_already_holds_is_not_counted_again(connection, record):
+    record(
+        [rows.snapshot(clock=5, yes=[(400_000, 100)])],
+        [
+            rows.delta(at_us=NOON_US + 1, clock=5, price_e6=400_000),
+            rows.delta(at_us=NOON_US - 1, clock=6, price_e6=400_000),
+        ],
+    )
+    assert book_at(connection, NOON_US + 1) == {(True, 400_000): 200}
+
+
+def test_identical_changes_of_one_clock_all_count(connection, record):
+    record([rows.snapshot(clock=5)], [rows.delta(at_us=NOON_US + 1, clock=6, nth=nth) for nth in range(3)])
+    assert book_at(connection, NOON_US + 1) == {(True, 500_000): 300}
+
+
+def test_a_later_snapshot_replaces_the_book(connection, record):
+    record(
+        [rows.snapshot(clock=5, yes=[(400_000, 100)]), rows.snapshot(at_us=NOON_US + 10, clock=9)],
+        [rows.delta(at_us=NOON_US + 1, clock=6)],
+    )
+    assert book_at(connection, NOON_US + 9) == {(True, 400_000): 100, (True, 500_000): 100}
+    assert book_at(connection, NOON_US + 10) == {}
+
+
+def test_a_snapshot_with_a_clock_is_preferred_to_a_polled_one(connection, record):
+    record([rows.snapshot(clock=5, yes=[(400_000, 100)]), rows.snapshot(at_us=NOON_US + 1, clock=-1, source="rest")])
+    assert book_at(connection, NOON_US + 2) == {(True, 400_000): 100}
+
+
+def test_without_any_clock_changes_count_by_their_time(connection, record):
+    record(
+        [rows.snapshot(clock=-1, source="rest", yes=[(500_000, 100)])],
+        [rows.delta(at_us=NOON_US, clock=-1), rows.delta(at_us=NOON_US + 1, clock=-1)],
+    )
+    assert book_at(connection, NOON_US + 1) == {(True, 500_000): 200}
+
+
+def test_a_confirmation_is_no_book_of_its_own(connection, record):
+    confirmation = rows.snapshot(at_us=NOON_US + 1, clock=-1, source="rest", is_confirmation=True)
+    record([rows.snapshot(clock=-1, source="rest", yes=[(400_000, 100)]), confirmation])
+    assert book_at(connection, NOON_US + 2) == {(True, 400_000): 100}
+
+
+def test_another_market_s_changes_do_not_count(connection, record):
+    record([rows.snapshot(clock=5)], [rows.delta(at_us=NOON_US + 1, clock=6, ticker="KXTEST-2")])
+    assert book_at(connection, NOON_US + 1) == {}
+
+
+def test_after_maintenance_clocks_begin_anew(connection, record):
+    later_us = NOON_US + 7_200 * SECOND_US
+    record(
+        [rows.snapshot(clock=5_000), rows.snapshot(at_us=later_us, clock=3, yes=[(400_000, 100)])],
+        [rows.delta(at_us=NOON_US + 1, clock=5_001), rows.delta(at_us=later_us + 1, clock=4)],
+    )
+    assert book_at(connection, later_us + 1) == {(True, 400_000): 100, (True, 500_000): 100}
+
+
+def test_prices_and_sizes_are_readable_as_exact_decimals(connection, record):
+    record(
+        [rows.snapshot(clock=5, yes=[(123_400, 1)], no=[(500_000, 250)])],
+        [rows.delta(at_us=NOON_US + 1, clock=6, price_e6=1, delta_e2=-1)],
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT side, price, yes_ask, contracts FROM readable.orderbook_snapshots ORDER BY side")
+        assert cursor.fetchall() == [
+            ("no", Decimal("0.5"), Decimal("0.5"), Decimal("2.5")),
+            ("yes", Decimal("0.1234"), None, Decimal("0.01")),
+        ]
+        cursor.execute("SELECT side, price, change, clock FROM readable.orderbook_deltas")
+        assert cursor.fetchall() == [("yes", Decimal("0.000001"), Decimal("-0.01"), 6)]
+    connection.commit()
+
+
+changes = st.tuples(
+    st.booleans(), st.sampled_from([100_000, 200_000, 300_000]), st.integers(1, 500).map(lambda size: size * 10)
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.lists(changes, max_size=3), later=st.lists(changes, max_size=15), at=st.integers(0, 15))
+def test_at_any_clock_the_book_is_what_plain_arithmetic_says(connection, record, start, later, at):
+    book = apply_deltas({}, start)
+    deltas = [
+        rows.delta(at_us=NOON_US + clock, clock=clock, yes_side=yes_side, price_e6=price_e6, delta_e2=delta_e2)
+        for clock, (yes_side, price_e6, delta_e2) in enumerate(later, 1)
+    ]
+    sides = [
+        [(price, size) for (yes_side, price), size in book.items() if yes_side is wanted] for wanted in (True, False)
+    ]
+    record([rows.snapshot(clock=0, yes=sides[0], no=sides[1])], deltas)
+    assert book_at(connection, NOON_US + at) == apply_deltas(book, later[:at])

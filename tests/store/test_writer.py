@@ -1,0 +1,175 @@
+import json
+import random
+import threading
+
+import pytest
+
+from app.errors import DatabaseError
+from app.offload import inline, threads
+from app.postgres.connection import connected, value_of
+from app.store.tables import ORDERBOOK_DELTAS
+from app.store.writer import CopyWriter
+from tests.servers import temporary_server
+from tests.store import rows
+from tests.store.reading import rows_of
+from tests.store.migrated import migrated_database
+
+DAY_US = 86_400_000_000
+
+
+@pytest.fixture
+def writer(timeseries):
+    made = CopyWriter(ORDERBOOK_DELTAS, timeseries)
+    yield made
+    made.close()
+
+
+def deltas(count, first_clock=1):
+    return [rows.delta(clock=first_clock + number) for number in range(count)]
+
+
+def quarantined(connection):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, reason, convert_from(payload, 'UTF8') FROM quarantine ORDER BY quarantine_id"
+        )
+        return [(table, reason, json.loads(payload)) for table, reason, payload in cursor.fetchall()]
+
+
+def test_rows_are_there_when_write_returns(writer, connection):
+    written = deltas(3)
+    assert writer.write(written) == (3, 0, 0)
+    assert rows_of(connection, ORDERBOOK_DELTAS) == written
+
+
+def test_no_rows_are_no_work(writer):
+    assert writer.write([]) == (0, 0, 0)
+
+
+def test_rows_that_are_there_already_are_counted_and_left_alone(writer, connection):
+    writer.write(deltas(10))
+    changed_lineage = [(*row[:-3], 9, 9, 9) for row in deltas(20)]
+    assert writer.write(changed_lineage) == (10, 10, 0)
+    assert rows_of(connection, ORDERBOOK_DELTAS) == deltas(10) + changed_lineage[10:]
+
+
+def test_a_row_twice_in_one_batch_is_one_row(writer, connection):
+    assert writer.write([*deltas(5), *deltas(5)]) == (5, 5, 0)
+    assert rows_of(connection, ORDERBOOK_DELTAS) == deltas(5)
+
+
+def test_after_a_conflict_batches_of_new_rows_are_written_all_the_same(writer, connection):
+    writer.write(deltas(10))
+    writer.write(deltas(10))
+    for start in range(11, 1_011, 10):
+        assert writer.write(deltas(10, start)) == (10, 0, 0)
+    assert value_of(connection, "SELECT count(*) FROM orderbook_deltas") == 1_010
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("price_e6", 1_000_001, "orderbook_deltas_price_e6_check"),
+        ("price_e6", 2**40, "does not fit its column"),
+        ("ticker", "nul\0", "0x00"),
+        ("ticker", None, "does not fit its column"),
+        ("exchange_ts", 2**62, "orderbook_deltas_exchange_ts_check"),
+    ],
+)
+@pytest.mark.parametrize("known_rows", [0, 7], ids=["new rows", "some known"])
+def test_a_bad_row_is_quarantined_and_the_rest_of_its_batch_stays(
+    writer, connection, column, value, reason, known_rows
+):
+    batch = deltas(100)
+    writer.write(batch[:known_rows])
+    position = ORDERBOOK_DELTAS.column_names.index(column)
+    bad = (*rows.delta(clock=500)[:position], value, *rows.delta(clock=500)[position + 1 :])
+    assert writer.write([*batch[:40], bad, *batch[40:]]) == (100 - known_rows, known_rows, 1)
+    assert sorted(rows_of(connection, ORDERBOOK_DELTAS)) == batch
+    ((table, told, payload),) = quarantined(connection)
+    assert table == "orderbook_deltas"
+    assert reason in told
+    assert payload["clock"] == 500
+    assert payload[column] == value
+
+
+def test_many_bad_rows_are_each_quarantined(writer, connection):
+    chance = random.Random(1)
+    batch = [rows.delta(clock=clock, price_e6=chance.choice([500_000, 2_000_000])) for clock in range(200)]
+    bad = [row for row in batch if row[4] == 2_000_000]
+    assert writer.write(batch) == (200 - len(bad), 0, len(bad))
+    assert [payload["clock"] for _, _, payload in quarantined(connection)] == [row[2] for row in bad]
+
+
+@pytest.mark.parametrize("days", [-9_000, -400, -1, 1, 400, 20_000])
+def test_rows_outside_of_every_chunk_find_room(writer, connection, days):
+    batch = [rows.delta(), rows.delta(at_us=rows.NOON_US + days * DAY_US)]
+    assert writer.write(batch) == (2, 0, 0)
+    assert rows_of(connection, ORDERBOOK_DELTAS) == batch
+
+
+def test_a_batch_spread_over_many_hours_finds_room(writer, connection):
+    batch = [rows.delta(at_us=rows.NOON_US + hours * 3_600_000_000) for hours in range(-30, 30)]
+    assert writer.write(batch) == (60, 0, 0)
+    assert rows_of(connection, ORDERBOOK_DELTAS) == batch
+
+
+def test_a_writer_in_a_thread_returns_the_same(timeseries):
+    writer = CopyWriter(ORDERBOOK_DELTAS, timeseries, threads(1))
+    assert writer.write(deltas(10)) == (10, 0, 0)
+    writer.close()
+
+
+def test_a_lost_connection_is_an_error_and_the_same_batch_may_be_written_again(writer, server, connection):
+    writer.write(deltas(5))
+    with connected(server.dsn("postgres")) as other:
+        other.autocommit = True
+        value_of(
+            other, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'writer%'"
+        )
+    with pytest.raises(DatabaseError, match="Writing to orderbook_deltas failed"):
+        writer.write(deltas(10))
+    assert writer.write(deltas(10)) == (5, 5, 0)
+
+
+def test_a_database_killed_between_two_batches_keeps_the_first():
+    with temporary_server() as server:
+        dsn = migrated_database(server)
+        writer = CopyWriter(ORDERBOOK_DELTAS, dsn)
+        writer.write(deltas(5))
+        server.kill()
+        with pytest.raises(DatabaseError):
+            writer.write(deltas(10))
+        server.start()
+        assert writer.write(deltas(10)) == (5, 5, 0)
+        writer.close()
+
+
+def test_a_reader_by_ingest_id_misses_nothing_of_concurrent_writers(timeseries):
+    """Batches of three writers commit in the order of their ids, so what a reader has passed never gets company."""
+    batches_of = {
+        ticker: [[rows.delta(ticker=ticker, clock=clock * 10 + part) for part in range(10)] for clock in range(60)]
+        for ticker in "ABC"
+    }
+
+    def write(ticker):
+        writer = CopyWriter(ORDERBOOK_DELTAS, timeseries, inline)
+        for batch in batches_of[ticker]:
+            writer.write(batch)
+        writer.close()
+
+    writers = [threading.Thread(target=write, args=(ticker,)) for ticker in batches_of]
+    for thread in writers:
+        thread.start()
+    seen, cursor_id, is_last = set(), 0, False
+    with connected(timeseries) as reading, reading.cursor() as cursor:
+        while not is_last:
+            is_last = not any(thread.is_alive() for thread in writers)
+            cursor.execute("SELECT ingest_id, ticker, clock FROM orderbook_deltas WHERE ingest_id > %s", (cursor_id,))
+            for ingest_id, ticker, clock in cursor.fetchall():
+                seen.add((ticker, clock))
+                cursor_id = max(cursor_id, ingest_id)
+            reading.commit()
+    for thread in writers:
+        thread.join()
+    assert seen == {(row[9], row[2]) for batches in batches_of.values() for batch in batches for row in batch}
