@@ -24,7 +24,13 @@ def filled(timeseries):
     writer.close()
 
 
-def confirm(connection, ingest_id):
+def ids_by_hour(connection):
+    return value_of(connection, "SELECT array_agg(ingest_id ORDER BY exchange_ts) FROM orderbook_deltas")
+
+
+def confirm(connection, hours):
+    """The deduplicator has so many of the hours."""
+    ingest_id = [0, *ids_by_hour(connection)][hours]
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO confirmations VALUES ('orderbook_deltas', %s) "
@@ -53,27 +59,27 @@ def test_room_is_made_ahead_once(connection):
 
 
 def test_nothing_goes_before_its_age(connection, filled):
-    confirm(connection, 100)
+    confirm(connection, hours=3)
     assert round_of(connection, NOON + timedelta(days=7)).dropped == 0
     assert hours_left(connection) == [0, 1, 2]
 
 
 def test_a_confirmed_chunk_goes_when_it_is_past_its_age(connection, filled):
-    confirm(connection, 2)
+    confirm(connection, hours=2)
     done = round_of(connection, NOON + timedelta(days=7, hours=2))
     assert (done.dropped, done.unconfirmed) == (2, 0)
     assert hours_left(connection) == [2]
 
 
 def test_what_the_deduplicator_does_not_have_stays_at_any_age(connection, filled):
-    confirm(connection, 1)
+    confirm(connection, hours=1)
     done = round_of(connection, NOON + timedelta(days=400))
     assert done.unconfirmed == 2
     assert hours_left(connection) == [1, 2]
 
 
 def test_over_the_budget_the_oldest_goes_before_its_age(connection, filled):
-    confirm(connection, 100)
+    confirm(connection, hours=3)
     now = NOON + 3 * HOUR
     before = round_of(connection, now)
     done = round_of(connection, now, max_bytes=before.size_bytes - 1)
@@ -82,7 +88,7 @@ def test_over_the_budget_the_oldest_goes_before_its_age(connection, filled):
 
 
 def test_over_the_budget_what_is_unconfirmed_stays_and_what_is_confirmed_goes_in_its_place(connection, filled):
-    confirm(connection, 0)
+    confirm(connection, hours=0)
     now = NOON + 3 * HOUR
     before = round_of(connection, now)
     assert round_of(connection, now, max_bytes=before.size_bytes - 1)[2:4] == (0, 3)
@@ -90,13 +96,13 @@ def test_over_the_budget_what_is_unconfirmed_stays_and_what_is_confirmed_goes_in
 
 
 def test_a_chunk_that_still_fills_stays_over_any_budget(connection, filled):
-    confirm(connection, 100)
+    confirm(connection, hours=3)
     assert round_of(connection, NOON + 2 * HOUR, max_bytes=0).dropped == 2
     assert hours_left(connection) == [2]
 
 
 def test_a_chunk_in_use_is_left_for_the_next_round(connection, timeseries, filled):
-    confirm(connection, 100)
+    confirm(connection, hours=3)
     now = NOON + timedelta(days=7, hours=1)
     with connected(timeseries) as reader:
         value_of(reader, f"SELECT count(*) FROM orderbook_deltas_{NOON:%Y%m%d_%H%M}")
@@ -137,8 +143,9 @@ def export(connection, hour, through, verified):
     ids=["nothing", "one hour of two", "one not verified", "one older than its last row", "all"],
 )
 def test_production_keeps_a_day_until_every_hour_of_it_is_verified_in_the_lake(day_in_production, exported, dropped):
+    ids = ids_by_hour(day_in_production)
     for hour, through, verified in exported:
-        export(day_in_production, hour, through, verified)
+        export(day_in_production, hour, [0, *ids][through], verified)
     done = maintain(day_in_production, lake_has_it, PLENTY_BYTES, NOON + timedelta(days=91))
     assert (done.dropped, done.unconfirmed) == (dropped, 1 - dropped)
 

@@ -1,0 +1,104 @@
+"""What a reader of the rules would trip over, looked for in every file."""
+
+import ast
+
+from tests.code_base.sources import ROOT, sources
+
+PRODUCT = ("app", "workers", "admin")
+PRICE_OR_SIZE = ("_e6", "_e2")
+
+
+def where(path, node):
+    return f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def calls(tree, *names):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in names]
+
+
+def test_greenlets_are_spawned_in_groups_alone():
+    found = [
+        where(path, node)
+        for path, tree in sources(*PRODUCT)
+        for node in calls(tree, "gevent.spawn", "gevent.spawn_later")
+    ]
+    assert found == []
+
+
+def test_queues_have_bounds():
+    found = [
+        where(path, node)
+        for path, tree in sources(*PRODUCT)
+        for node in calls(tree, "Queue", "queue.Queue", "gevent.queue.Queue", "deque", "collections.deque")
+        if not node.args[1:] and not node.keywords and not (node.args and "Queue" in ast.unparse(node.func))
+    ]
+    assert found == []
+
+
+def test_no_except_hides_what_happened():
+    def hides(handler):
+        return all(isinstance(step, ast.Pass | ast.Continue) for step in handler.body) and not handler.type
+
+    found = [
+        where(path, node)
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (hides(node) or (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)))
+    ]
+    assert found == []
+
+
+def test_no_price_or_size_is_divided_or_made_a_float():
+    def is_money(node):
+        return any(
+            isinstance(part, ast.Name | ast.Attribute) and ast.unparse(part).endswith(PRICE_OR_SIZE)
+            for part in ast.walk(node)
+        )
+
+    found = [
+        where(path, node)
+        for path, tree in sources(*PRODUCT)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and is_money(node))
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("float", "round") and is_money(node))
+    ]
+    assert found == []
+
+
+def test_tests_wait_for_conditions_and_not_for_time():
+    allowed = {ROOT / "tests/processes.py"}
+    found = [
+        where(path, node)
+        for path, tree in sources("tests")
+        if path not in allowed
+        for node in calls(tree, "time.sleep", "sleep")
+    ]
+    assert found == []
+
+
+def test_driver_waits_are_not_handed_to_gevent():
+    found = [
+        where(path, node)
+        for path, tree in sources(*PRODUCT)
+        for node in calls(tree, "psycopg2.extensions.set_wait_callback")
+    ]
+    assert found == []
+
+
+def test_workers_are_patched_before_anything_is_imported():
+    first = ast.parse((ROOT / "workers/__main__.py").read_text()).body[:2]
+    assert [ast.unparse(statement) for statement in first] == ["from gevent import monkey", "monkey.patch_all()"]
+
+
+def test_functions_are_short_and_files_too():
+    long_files = [
+        str(path.relative_to(ROOT)) for path, _ in sources(*PRODUCT) if len(path.read_text().splitlines()) > 220
+    ]
+    long_functions = [
+        where(path, node)
+        for path, tree in sources(*PRODUCT)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 40
+    ]
+    assert (long_files, long_functions) == ([], [])

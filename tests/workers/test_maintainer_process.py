@@ -1,0 +1,57 @@
+import signal
+
+import pytest
+
+from app.databases import Kind
+from app.postgres.connection import connected, value_of
+from tests.processes import run, running
+from tests.servers import temporary_server
+from tests.store.migrated import migrated_database
+
+MAINTAINER = ("-m", "workers", "maintainer")
+
+
+def chunks_in(dsn):
+    with connected(dsn) as connection:
+        return value_of(connection, "SELECT count(*) FROM chunks('orderbook_deltas')")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_makes_room_at_once_and_ends_cleanly_when_asked(timeseries, production, number):
+    dsns = {"KALSHI_TS_DSN": timeseries.reveal(), "KALSHI_PRODUCTION_DSN": production.reveal()}
+    with running(*MAINTAINER, **dsns) as process:
+        process.wait_for('"database": "kalshi_ts"')
+        process.wait_for('"database": "kalshi_production"')
+        process.signal(number)
+        assert process.exit_code() == 0
+    assert chunks_in(timeseries) > 24
+    assert chunks_in(production) >= 2
+
+
+def test_it_looks_again_every_interval(timeseries):
+    with running(*MAINTAINER, KALSHI_TS_DSN=timeseries.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
+        process.wait_for('"created": 1')
+        process.wait_for('"created": 0')
+
+
+def test_it_outlives_a_database_that_is_down():
+    with temporary_server() as server:
+        dsn = migrated_database(server, Kind.TIMESERIES)
+        server.kill()
+        with running(*MAINTAINER, KALSHI_TS_DSN=dsn.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
+            process.wait_for("maintenance failed")
+            server.start()
+            process.wait_for('"message": "maintained"')
+
+
+def test_without_a_database_it_ends_with_2_and_says_which_setting_is_missing():
+    done = run(*MAINTAINER)
+    assert done.returncode == 2
+    assert "KALSHI_TS_DSN" in done.stderr
+
+
+def test_an_error_that_nobody_handles_ends_it_with_a_traceback(empty_database):
+    # The database has no schema: not a failure that time heals.
+    with running(*MAINTAINER, KALSHI_TS_DSN=empty_database.reveal()) as process:
+        assert process.exit_code() == 1
+        process.wait_for("UndefinedTable")
