@@ -1,6 +1,6 @@
 """Rows of the record tables, with everything filled in but what a test is about."""
 
-from app.store.tables import PRODUCTION_TABLES, Table
+from app.store.tables import PRODUCTION_TABLES
 
 NOON_US = 1_793_534_400_000_000  # 2026-11-01 12:00 UTC
 

@@ -35,10 +35,7 @@ PRICES_E6 = st.integers(0, 1_000_000)
 def values_of(column):
     if column.name == "source":
         return st.sampled_from(["ws", "rest"])
-    if column.name.endswith("price_e6"):
-        values = PRICES_E6
-    else:
-        values = VALUES[column.type]
+    values = PRICES_E6 if column.name.endswith("price_e6") else VALUES[column.type]
     return st.none() | values if column.nullable else values
 
 

@@ -11,8 +11,8 @@ from app.store.tables import ORDERBOOK_DELTAS
 from app.store.writer import CopyWriter
 from tests.servers import temporary_server
 from tests.store import rows
-from tests.store.reading import rows_of
 from tests.store.migrated import migrated_database
+from tests.store.reading import rows_of
 
 DAY_US = 86_400_000_000
 
