@@ -7,6 +7,9 @@ import structlog
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+# A traceback's local variables may be secrets, or a whole book.
+NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure(log_format: LogFormat, level: LogLevel, stream: TextIO = sys.stderr) -> None:
     """One JSON object a line, or readable lines for a person; libraries' own log records included."""
@@ -40,10 +43,11 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
 def _renderers(as_text: bool, stream: TextIO) -> list[structlog.typing.Processor]:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if as_text:
-        return [remove_meta, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        plain = structlog.dev.plain_traceback
+        return [remove_meta, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
     return [
         remove_meta,
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(NO_LOCALS),
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(),
     ]

@@ -49,6 +49,18 @@ def test_an_exception_stays_within_its_line():
     assert json.loads(line)["exception"][0]["exc_value"] == "two\nlines"
 
 
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_traceback_does_not_show_the_values_of_variables(log_format):
+    def fail(log):
+        password = "hunter2"
+        try:
+            raise ValueError(len(password))
+        except ValueError:
+            log.exception("it failed")
+
+    assert "'hunter2'" not in logged(log_format, fail)
+
+
 def test_what_a_library_logs_looks_the_same():
     entry = json.loads(logged("json", lambda _log: logging.getLogger("library").warning("%s of %s", 1, 2)))
     assert (entry["message"], entry["level"], entry["logger"]) == ("1 of 2", "warning", "library")
