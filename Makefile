@@ -34,7 +34,7 @@ docs: $(VENV)/.runtime ## Write the generated tables into README.md
 	@$(RUN)/kalshi-data settings --write README.md
 
 clean: ## Remove the virtual environment and caches (recorded data stays)
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements.txt setup.cfg pyproject.toml

@@ -38,11 +38,9 @@ def chunk_budgets(settings: Settings) -> dict[Kind, int]:
 
 @contextmanager
 def open_databases(settings: Settings) -> Iterator[list[Database]]:
-    """All three: an embedded server runs for those that the settings do not name, for as long as the block does."""
-    given = given_databases(settings)
-    missing = set(Kind) - {database.kind for database in given}
-    if not missing:
+    """Those that the settings name; if they name none, all three on an embedded server, while the block runs."""
+    if given := given_databases(settings):
         yield given
         return
     with EmbeddedServer(settings.data_dir / "postgres", settings.postgres_bin) as server:
-        yield given + [Database(kind, server.ensure_database(kind.database)) for kind in Kind if kind in missing]
+        yield [Database(kind, server.ensure_database(kind.database)) for kind in Kind]

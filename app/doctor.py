@@ -16,6 +16,8 @@ from app.store.migrations import applied_migrations, migrations_of, pending
 
 FREE_MIN_BYTES = 10_000_000_000
 CLOCK_OFFSET_MAX_SECONDS = 1.0
+# A query over a month of hourly partitions locks each of them and its indexes.
+LOCKS_MIN = 256
 
 
 class Check(NamedTuple):
@@ -46,7 +48,7 @@ def _embedded_server(settings: Settings) -> Check:
         binaries = find_binaries(settings.postgres_bin)
     except OperatorError as error:
         return Check("embedded PostgreSQL", ok=False, finding=str(error))
-    return Check("embedded PostgreSQL", ok=True, finding=f"{binaries.major_version} in {binaries.folder}")
+    return Check("embedded PostgreSQL", ok=True, finding=f"{binaries.version} in {binaries.folder}")
 
 
 def _database(database: Database) -> Iterator[Check]:
@@ -54,6 +56,7 @@ def _database(database: Database) -> Iterator[Check]:
     try:
         with connected(database.dsn, "doctor") as connection:
             yield _version(name, connection)
+            yield _locks(name, connection)
             yield _clock(name, connection)
             yield _schema(database, connection)
     except OperatorError as error:
@@ -61,11 +64,14 @@ def _database(database: Database) -> Iterator[Check]:
 
 
 def _version(name: str, connection: Connection) -> Check:
-    version = value_of(
-        connection, "SELECT max(default_version) FROM pg_available_extensions WHERE name = 'timescaledb'"
-    )
-    timescale = f", TimescaleDB {version} available" if version else ", no TimescaleDB: partitions"
+    loaded = value_of(connection, "SELECT current_setting('timescaledb.license', TRUE)")
+    timescale = f", TimescaleDB loaded ({loaded} edition)" if loaded else ", no TimescaleDB loaded: partitions"
     return Check(name, ok=True, finding=f"PostgreSQL {connection.info.parameter_status('server_version')}{timescale}")
+
+
+def _locks(name: str, connection: Connection) -> Check:
+    locks = int(value_of(connection, "SHOW max_locks_per_transaction"))
+    return Check(f"{name} max_locks_per_transaction", locks >= LOCKS_MIN, f"{locks}, and {LOCKS_MIN} are needed")
 
 
 def _clock(name: str, connection: Connection) -> Check:

@@ -85,7 +85,7 @@ def _find(variable: str, environment: Mapping[str, str]) -> tuple[Setting, str]:
 
 def _read_secret(path: Path) -> str:
     try:
-        return path.read_text().rstrip("\n")
+        return path.read_text().rstrip("\r\n")
     except OSError as error:
         raise ValueError(f"names a file that cannot be read: {path}: {error.strerror}") from None
 

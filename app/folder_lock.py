@@ -14,7 +14,12 @@ class FolderLock:
         self._file: IO[str] | None = None
 
     def take(self) -> None:
-        file = self._path.open("a+")
+        try:
+            file = self._path.open("a+")
+        except OSError as error:
+            raise ServerError(
+                f"The folder {self._path.parent} is not ours to use.", str(error), "set KALSHI_DATA_DIR to another one."
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -22,21 +22,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ts_dsn: Annotated[
         Dsn | None,
         Meta(
-            description="Gatherer's time series database. Unset: an embedded server in `KALSHI_DATA_DIR`.",
+            description="Gatherer's time series database. With none of the three set, commands use an embedded "
+            "server in `KALSHI_DATA_DIR`.",
             examples=["postgresql://kalshi@db.example/kalshi_ts"],
         ),
     ] = None
     meta_dsn: Annotated[
         Dsn | None,
         Meta(
-            description="Gatherer's database of series, events and markets. Unset: embedded, as above.",
+            description="Gatherer's database of series, events and markets.",
             examples=["postgresql://kalshi@db.example/kalshi_meta"],
         ),
     ] = None
     production_dsn: Annotated[
         Dsn | None,
         Meta(
-            description="Production database, where every event is once. Unset: embedded, as above.",
+            description="Production database, where every event is once.",
             examples=["postgresql://kalshi@db.example/kalshi_production"],
         ),
     ] = None

@@ -5,6 +5,9 @@ import logging
 import pytest
 
 from app import logs
+from app.errors import DatabaseError
+from app.postgres.connection import connect
+from app.postgres.dsn import Dsn
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +62,19 @@ def test_a_traceback_does_not_show_the_values_of_variables(log_format):
             log.exception("it failed")
 
     assert "'hunter2'" not in logged(log_format, fail)
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_failed_connection_does_not_show_the_password(log_format, tmp_path):
+    secret = Dsn(f"host={tmp_path} password=hunter2")
+
+    def fail(log):
+        try:
+            connect(secret)
+        except DatabaseError:
+            log.exception("it failed")
+
+    assert "hunter2" not in logged(log_format, fail)
 
 
 def test_what_a_library_logs_looks_the_same():

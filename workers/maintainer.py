@@ -42,8 +42,9 @@ class Maintainer:
             # Chunks are made days ahead and on demand: the next round is soon enough.
             log.error("maintenance failed", database=self._database.kind.database, error=str(error))  # noqa: TRY400
         else:
-            log.info("maintained", database=self._database.kind.database, **done._asdict())
+            figures = done._asdict() if done else {"left_to": "another process"}
+            log.info("maintained", database=self._database.kind.database, **figures)
 
-    def _maintain(self) -> Round:
+    def _maintain(self) -> Round | None:
         with connected(self._database.dsn, "maintainer") as connection:
             return maintain(connection, CONFIRMATIONS[self._database.kind], self._max_bytes, datetime.now(UTC))

@@ -23,6 +23,8 @@ from app.errors import OperatorError
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Records a whole prediction exchange, and proves what it recorded."""
+    if context.invoked_subcommand == settings_command.name:
+        return  # wanted most when the settings cannot be loaded
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
     context.obj = settings

@@ -27,6 +27,6 @@ def demo(settings: Settings, *, deltas: int, seed: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"held": held, **{finding.subject: finding.summary for finding in findings}}))
     else:
-        click.echo(f"The data stays in {folder}. To look at it: kalshi-data postgres --demo")
+        click.echo(f"The data stays in {folder}. To look at it: {sys.argv[0]} postgres --demo")
     if not held:
         sys.exit(1)

@@ -15,8 +15,11 @@ def maintain(settings: Settings) -> None:
     from app.store.confirmation import CONFIRMATIONS
 
     with open_databases(settings) as databases:
-        dsns = dict(databases)
-        for kind, max_bytes in chunk_budgets(settings).items():
-            with connected(dsns[kind]) as connection:
+        budgets = chunk_budgets(settings)
+        for kind, dsn in databases:
+            if (max_bytes := budgets.get(kind)) is None:
+                continue
+            with connected(dsn) as connection:
                 done = maintenance.maintain(connection, CONFIRMATIONS[kind], max_bytes, datetime.now(UTC))
-            click.echo(f"{kind.database}: " + ", ".join(f"{name} {value}" for name, value in done._asdict().items()))
+            figures = ", ".join(f"{name} {value}" for name, value in done._asdict().items()) if done else ""
+            click.echo(f"{kind.database}: {figures or 'another process is at it'}")

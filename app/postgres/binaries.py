@@ -1,4 +1,6 @@
+import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +14,11 @@ from app.postgres.account import Account
 
 class Binaries(NamedTuple):
     folder: Path
-    major_version: int
+    version: str
+
+    @property
+    def major_version(self) -> int:
+        return int(self.version.split(".")[0])
 
     @property
     def postgres(self) -> Path:
@@ -28,7 +34,7 @@ def find_binaries(configured: Path | None) -> Binaries:
     candidates = [configured] if configured else [*_of_the_wheel(), *_of_the_system()]
     for folder in candidates:
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
-            return Binaries(folder.resolve(), _major_version(folder / "postgres"))
+            return Binaries(folder.resolve(), _version(folder / "postgres"))
     raise ServerError(
         "No PostgreSQL server was found for the embedded database.",
         "Looked in: " + (", ".join(map(str, candidates)) or "nowhere: no package, no /usr/lib/postgresql"),
@@ -41,11 +47,12 @@ def reachable_binaries(binaries: Binaries, account: Account | None, keep_in: Pat
     """The same programs where the account may execute them: copied, when they lie in root's private folders."""
     if account is None or account.can_enter(binaries.folder):
         return binaries
-    copy = keep_in / f"postgres-{binaries.major_version}"
+    source = hashlib.sha256(os.fsencode(binaries.folder)).hexdigest()[:8]
+    copy = keep_in / f"postgres-{binaries.version}-{source}"
     installation = binaries.folder.parent
     package = installation.parent
     if not copy.exists():
-        unfinished = copy.with_suffix(".new")
+        unfinished = keep_in / "postgres.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(installation, unfinished / package.name / installation.name, symlinks=True)
         # A wheel's programs find their libraries beside the package, by a path relative to their own.
@@ -64,13 +71,13 @@ def _of_the_wheel() -> Iterator[Path]:
 
 
 def _of_the_system() -> Iterator[Path]:
-    versions = Path("/usr/lib/postgresql").glob("*/bin")
-    yield from sorted(versions, key=lambda folder: float(folder.parent.name), reverse=True)
+    versions = [folder for folder in Path("/usr/lib/postgresql").glob("*/bin") if folder.parent.name.isdecimal()]
+    yield from sorted(versions, key=lambda folder: int(folder.parent.name), reverse=True)
 
 
-def _major_version(postgres: Path) -> int:
+def _version(postgres: Path) -> str:
     answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout
-    match = re.search(r"\d+", answer)
+    match = re.search(r"\d+(\.\d+)?", answer)
     if match is None:
         raise ServerError(f"{postgres} does not tell its version.", f"It said: {answer!r}")
-    return int(match.group())
+    return match.group()

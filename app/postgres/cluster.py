@@ -42,7 +42,14 @@ def _initdb(data: Path, binaries: Binaries, account: Account | None) -> None:
 
 
 def _refuse_other_version(data: Path, binaries: Binaries) -> None:
-    made_by = int((data / "PG_VERSION").read_text())
+    version_file = data / "PG_VERSION"
+    if not version_file.exists():
+        raise ServerError(
+            f"{data} holds no database cluster.",
+            f"{version_file} is missing.",
+            "move the folder away, or what is in it.",
+        )
+    made_by = int(version_file.read_text())
     if made_by != binaries.major_version:
         raise ServerError(
             f"The data in {data} was made by PostgreSQL {made_by}, and the server here is {binaries.major_version}.",

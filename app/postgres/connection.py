@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 from psycopg2.sql import Composable
 
@@ -13,7 +14,16 @@ from app.postgres.dsn import Dsn
 
 Connection = psycopg2.extensions.connection
 
-CONNECT_TIMEOUT_SECONDS = 10
+NOT_MIGRATED = (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn, psycopg2.errors.UndefinedFunction)
+
+# What the user's connection string does not say itself.
+DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 
 
 @contextmanager
@@ -24,27 +34,28 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
         yield connection
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         raise DatabaseError(f"The database {dsn.database} failed at work.", str(error).strip()) from error
+    except NOT_MIGRATED as error:
+        raise DatabaseError(
+            f"The database {dsn.database} has another schema.", str(error).strip(), "run kalshi-data migrate."
+        ) from error
     finally:
         connection.close()
 
 
 def connect(dsn: Dsn, application: str = "kalshi-data") -> Connection:
     try:
-        return psycopg2.connect(
-            dsn.reveal(),
-            application_name=application,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            options="-c timezone=UTC",
-            keepalives_idle=30,
-            keepalives_interval=10,
-            keepalives_count=3,
-        )
+        given = psycopg2.extensions.parse_dsn(dsn.reveal())
+        # Sessions compute with times in UTC; the user's own options stay beside that.
+        options = f"{given.pop('options', '')} -c timezone=UTC".strip()
+        arguments = {**DEFAULTS, "application_name": application, **given, "options": options}
+        connection: Connection = psycopg2.connect(**arguments)
     except psycopg2.OperationalError as error:
         raise DatabaseError(
             f"The database {dsn.database or 'named after the user'} cannot be reached.",
             str(error).strip(),
             "check that the server runs and that the connection string in its KALSHI_*_DSN setting is right.",
         ) from error
+    return connection
 
 
 def value_of(

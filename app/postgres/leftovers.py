@@ -10,6 +10,7 @@ from app import logs
 log = logs.get(__name__)
 
 POLL_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
 
 
 def clear_leftovers(data: Path) -> None:
@@ -31,7 +32,12 @@ def clear_leftovers(data: Path) -> None:
 
 def _wait_until_none_is_left(data: Path) -> None:
     # Not by waiting for process numbers: a dead process keeps its own where nobody reaps orphans, as in containers.
-    while _processes_in(data):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while remaining := _processes_in(data):
+        if time.monotonic() > deadline:
+            log.warning("killing what does not stop", pids=[process.pid for process in remaining])
+            for process in remaining:
+                _signal(process, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
 
 

@@ -37,6 +37,7 @@ DEFAULT_OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",
     "shared_buffers": "256MB",
+    "max_locks_per_transaction": "256",  # a query over a month of hourly chunks locks each, and its indexes
     "max_wal_size": "4GB",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -58,6 +59,7 @@ class EmbeddedServer:
         self._options = DEFAULT_OPTIONS | dict(options or {})
         self._lock = FolderLock(self.folder)
         self._socket_folder = self.data
+        self.psql = Path("psql")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -77,11 +79,12 @@ class EmbeddedServer:
 
     def start(self) -> None:
         """Returns when the server answers, after a crash recovery of any length."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         self._lock.take()
         try:
             account = self._account()
             binaries = reachable_binaries(find_binaries(self._configured_binaries), account, self.folder)
+            self.psql = binaries.folder / "psql"
             ensure_cluster(self.data, binaries, account)
             clear_leftovers(self.data)
             self._socket_folder = self._make_socket_folder(account)
@@ -92,14 +95,14 @@ class EmbeddedServer:
             raise
 
     def stop(self) -> None:
-        """A clean shutdown. Past its time the server is ended at once, and recovers at its next start."""
+        """A clean shutdown. Past its time the server is killed, and recovers at its next start."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                log.warning("the database server does not stop; ending it", pid=self._process.pid)
-                self._process.send_signal(signal.SIGQUIT)
+                log.warning("the database server does not stop; killing it", pid=self._process.pid)
+                self._process.kill()
                 self._process.wait()
         self._forget()
 
@@ -132,6 +135,17 @@ class EmbeddedServer:
         finally:
             connection.close()
         return self.dsn(name)
+
+    def has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ServerError(
+                f"The folder {self.folder} cannot be made.", str(error), "set KALSHI_DATA_DIR to a folder of yours."
+            ) from error
 
     def _account(self) -> Account | None:
         account = server_account(self.data)

@@ -15,8 +15,10 @@ from app.store.confirmation import Confirmation
 
 log = logs.get(__name__)
 
+LOCK = "kalshi-data maintenance"
 AHEAD = timedelta(days=2)
 LOCK_TIMEOUT = "2s"
+IN_USE = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected)
 
 
 class Fate(Enum):
@@ -34,7 +36,10 @@ class Round(NamedTuple):
     size_bytes: int
 
 
-def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, now: datetime) -> Round:
+def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, now: datetime) -> Round | None:
+    """None: another process is at it, as this one is until it closes the connection."""
+    if not value_of(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (LOCK,)):
+        return None
     tables = {table.name: table for table in chunked_tables(connection)}
     created = _make_room(connection, now)
     compressed = _compress(connection, tables, now)
@@ -68,10 +73,21 @@ def _compress(connection: Connection, tables: dict[str, ChunkedTable], now: date
         for chunk in oldest_first(all_chunks(connection), now)
         if not chunk.is_compressed and chunk.range_end <= now - tables[chunk.table].compress_after
     ]
+    compressed = 0
     for chunk in waiting:
+        compressed += _compress_one(connection, chunk)
+    return compressed
+
+
+def _compress_one(connection: Connection, chunk: Chunk) -> bool:
+    try:
+        value_of(connection, "SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
         value_of(connection, "SELECT compress_chunk(%s::REGCLASS)", (chunk.name,))
         connection.commit()
-    return len(waiting)
+    except IN_USE:
+        connection.rollback()
+        return False
+    return True
 
 
 def _drop(connection: Connection, table: ChunkedTable, chunk: Chunk, confirmed: Confirmation) -> Fate:
@@ -86,7 +102,7 @@ def _drop(connection: Connection, table: ChunkedTable, chunk: Chunk, confirmed: 
         drop = (table.name, chunk.range_start, last_ingest_id)
         is_dropped = value_of(connection, "SELECT drop_chunk(%s, %s, %s)", drop)
         connection.commit()
-    except psycopg2.errors.LockNotAvailable:
+    except IN_USE:
         connection.rollback()
         return Fate.BUSY
     if is_dropped:

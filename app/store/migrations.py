@@ -54,7 +54,7 @@ def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> 
         raise MigrationError(
             "The database has migrations that this version does not know.",
             ", ".join(f"{number:04} {applied[number][0]}" for number in newer),
-            "run the version of kalshi-data that made them, or a later one.",
+            "run the version of kalshi-data that made them, or a later one; or the settings name one database twice.",
         )
     for migration in known:
         if migration.number in applied and applied[migration.number][1] != migration.sha256:

@@ -31,13 +31,13 @@ FIXED = {
 
 
 class UnfitValueError(ValueError):
-    """A value is not of its column's type, or too large for it."""
+    """A value is not of its column's type, or too large for it; or the row has too few of them."""
 
 
 def copy_bytes(table: Table, rows: Sequence[Row]) -> bytes:
     try:
         return b"".join((HEADER, encoder(table)(rows), TRAILER))
-    except (struct.error, TypeError, AttributeError, UnicodeEncodeError) as error:
+    except (struct.error, TypeError, AttributeError, ValueError) as error:
         raise UnfitValueError(f"a value does not fit its column: {error}") from error
 
 

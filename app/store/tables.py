@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 Row = tuple[Any, ...]
@@ -39,6 +40,9 @@ class Table(NamedTuple):
     def times_us(self, rows: Sequence[Row]) -> list[int]:
         position = self.column_names.index(self.time_column)
         return [row[position] for row in rows]
+
+    def by_time(self, rows: Sequence[Row]) -> list[Row]:
+        return sorted(rows, key=itemgetter(self.column_names.index(self.time_column)))
 
 
 TIMESTAMP, BIGINT, INTEGER = ColumnType.TIMESTAMP, ColumnType.BIGINT, ColumnType.INTEGER

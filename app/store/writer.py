@@ -12,6 +12,7 @@ from app.errors import DatabaseError
 from app.offload import Offload, inline
 from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
+from app.store.arrivals import TABLE_LOCK
 from app.store.bisect import store_what_fits
 from app.store.pgcopy import UnfitValueError, copy_bytes
 from app.store.quarantine import quarantine_row
@@ -24,12 +25,21 @@ UNFIT = (*REFUSED_BY_THE_DATABASE, UnfitValueError)
 READ_SIZE = 1 << 20
 STAGED_BATCHES_AFTER_CONFLICT = 100
 HOUR_US = 3_600_000_000
+NEW_CHUNKS_AT_ONCE = 100
+END_ATTEMPT = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt"
 
 
 class Written(NamedTuple):
     inserted: int
     conflicting: int  # rows that were there already
     quarantined: int
+
+    def plus(self, other: "Written") -> "Written":
+        return Written(*map(sum, zip(self, other, strict=True)))
+
+
+class _TooManyChunksError(Exception):
+    """A transaction keeps a lock on every chunk that it makes, and the server has room for so many."""
 
 
 class CopyWriter:
@@ -39,8 +49,10 @@ class CopyWriter:
     A batch goes straight into the table, which costs half of the way round by a staging table and ON CONFLICT. That way
     is taken when the first meets a row that is there already, and for a while after, since such rows come in company.
 
-    Returns after the commit. When the database fails nothing of the batch is written, and the same batch may be
-    written again: the next call connects anew.
+    (Rows that are spread over very many chunks, as of a back-fill, take several transactions.)
+
+    Returns after the commit. When the database fails the batch may or may not have been written; writing it again is
+    safe, and connects anew.
     """
 
     def __init__(self, table: Table, dsn: Dsn, offload: Offload = inline) -> None:
@@ -50,27 +62,42 @@ class CopyWriter:
         self._connection: Connection | None = None
         self._statements = _Statements(table)
         self._staged_batches = 0
+        self._is_writing = False
 
     def write(self, rows: Sequence[Row]) -> Written:
-        return self._offload(self._write, rows)
+        return self._offload(self._write_once, rows)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _write(self, rows: Sequence[Row]) -> Written:
+    def _write_once(self, rows: Sequence[Row]) -> Written:
+        if self._is_writing:
+            # Its caller was ended while it waited; a thread cannot be.
+            raise DatabaseError(f"An earlier batch is still being written to {self.table.name}.")
+        self._is_writing = True
         try:
-            connection = self._connection = self._connection or self._connect()
-            with connection.cursor() as cursor:
-                written = self._store(cursor, rows)
-            connection.commit()
+            return self._write(rows)
         except BaseException as error:
             # Whatever it was, the connection's state is not known any more.
             self.close()
             if isinstance(error, psycopg2.Error):
                 raise DatabaseError(f"Writing to {self.table.name} failed.", str(error).strip()) from error
             raise
+        finally:
+            self._is_writing = False
+
+    def _write(self, rows: Sequence[Row]) -> Written:
+        connection = self._connection = self._connection or self._connect()
+        try:
+            with connection.cursor() as cursor:
+                written = self._store(cursor, rows)
+        except _TooManyChunksError:
+            connection.rollback()
+            by_time, middle = self.table.by_time(rows), len(rows) // 2
+            return self._write(by_time[:middle]).plus(self._write(by_time[middle:]))
+        connection.commit()
         return written
 
     def _connect(self) -> Connection:
@@ -81,17 +108,17 @@ class CopyWriter:
         return connection
 
     def _store(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> Written:
-        quarantined = 0
+        reasons: list[str] = []
 
         def reject(row: Row, error: Exception) -> None:
-            nonlocal quarantined
-            quarantined += 1
-            quarantine_row(cursor, self.table, row, error)
-            log.warning("row quarantined", table=self.table.name, reason=str(error).strip())
+            reasons.append(str(error).strip())
+            quarantine_row(cursor, self.table, row, reasons[-1])
 
         cursor.execute(self._statements.lock_table)
         inserted = store_what_fits(rows, lambda part: self._attempt(cursor, part), reject, UNFIT)
-        return Written(inserted, len(rows) - inserted - quarantined, quarantined)
+        if reasons:
+            log.warning("rows quarantined", table=self.table.name, rows=len(reasons), first_reason=reasons[0])
+        return Written(inserted, len(rows) - inserted - len(reasons), len(reasons))
 
     def _attempt(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> int:
         content = copy_bytes(self.table, rows)
@@ -102,12 +129,13 @@ class CopyWriter:
             except psycopg2.errors.CheckViolation as error:
                 if error.diag.constraint_name is not None:
                     raise
-                # No constraint was violated: a row found no chunk.
-                cursor.execute("ROLLBACK TO SAVEPOINT attempt")
+                # No constraint was violated: a row found no chunk. The new chunks stay whatever comes of this attempt.
+                cursor.execute(END_ATTEMPT)
                 self._ensure_chunks(cursor, rows)
+                cursor.execute(self._statements.begin_attempt)
                 inserted = self._load(cursor, content)
         except REFUSED_BY_THE_DATABASE:
-            cursor.execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")
+            cursor.execute(END_ATTEMPT)
             raise
         cursor.execute("RELEASE SAVEPOINT attempt")
         return inserted
@@ -128,7 +156,10 @@ class CopyWriter:
         return cursor.rowcount
 
     def _ensure_chunks(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> None:
-        for hour in sorted({time_us // HOUR_US for time_us in self.table.times_us(rows)}):
+        hours = {time_us // HOUR_US for time_us in self.table.times_us(rows)}
+        if len(hours) > NEW_CHUNKS_AT_ONCE:
+            raise _TooManyChunksError
+        for hour in sorted(hours):
             cursor.execute(self._statements.ensure_chunk, (hour,))
 
 
@@ -148,9 +179,9 @@ class _Statements:
             "CREATE TEMPORARY TABLE {staging} ON COMMIT DELETE ROWS AS SELECT {columns} FROM {table} WITH NO DATA"
         )
         # Without it a transaction that began earlier could commit later, behind the back of a reader by ingest_id.
-        self.lock_table = statement("SELECT pg_advisory_xact_lock(hashtextextended('writing ' || {literal}, 0))")
+        self.lock_table = statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
         # Of a bisected batch, an earlier part may still be staged.
-        self.begin_attempt = statement("SAVEPOINT attempt; DELETE FROM {staging}")
+        self.begin_attempt = statement("DELETE FROM {staging}; SAVEPOINT attempt")
         self.copy_to_table = statement("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")
         self.copy_to_staging = statement("COPY {staging} ({columns}) FROM STDIN (FORMAT binary)")
         self.insert = statement(

@@ -7,13 +7,18 @@ CREATE TABLE chunked_tables (
     chunk_interval INTERVAL NOT NULL,
     compress_after INTERVAL NOT NULL,
     keep_for INTERVAL, -- NULL: for ever
-    strategy TEXT NOT NULL CHECK (strategy IN ('hypertable', 'partitions'))
+    strategy TEXT NOT NULL CHECK (strategy IN ('hypertable', 'partitions')),
+    dropped_through TIMESTAMPTZ NOT NULL DEFAULT '-infinity' -- up to here rows may be missing, since chunks were dropped
 );
 
 CREATE FUNCTION timescaledb_is_usable() RETURNS BOOLEAN
 LANGUAGE sql STABLE AS $$
-    SELECT current_setting('shared_preload_libraries') ~ '\mtimescaledb\M'
-        AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb');
+    -- pg_settings leaves out what this role may not see, where current_setting() would fail.
+    SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
+        OR (
+            EXISTS (SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '\mtimescaledb\M')
+            AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+        );
 $$;
 
 -- Turns an empty plain table into a chunked one.
@@ -25,7 +30,9 @@ LANGUAGE plpgsql AS $$
 DECLARE
     usable BOOLEAN := timescaledb_is_usable();
 BEGIN
-    INSERT INTO chunked_tables VALUES (
+    INSERT INTO chunked_tables (
+        table_name, time_column, chunk_interval, compress_after, keep_for, strategy
+    ) VALUES (
         the_table, the_time_column, the_chunk_interval, the_compress_after, the_keep_for,
         CASE WHEN usable THEN 'hypertable' ELSE 'partitions' END
     );
@@ -69,6 +76,11 @@ BEGIN
 END
 $$;
 
+-- A time outside of two centuries is a broken one (milliseconds read as seconds, say), and must not become a chunk.
+CREATE FUNCTION is_plausible(moment TIMESTAMPTZ) RETURNS BOOLEAN
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN moment >= TIMESTAMPTZ '2000-01-01 00:00:00+00' AND moment < TIMESTAMPTZ '2200-01-01 00:00:00+00';
+
 -- Makes room for one moment. True when there was none. Hypertables make their own.
 CREATE FUNCTION ensure_chunk(the_table TEXT, moment TIMESTAMPTZ) RETURNS BOOLEAN
 LANGUAGE plpgsql SET timezone = 'UTC' AS $$
@@ -78,7 +90,7 @@ DECLARE
     chunk TEXT;
 BEGIN
     SELECT * INTO STRICT chunked FROM chunked_tables WHERE table_name = the_table;
-    IF chunked.strategy = 'hypertable' THEN
+    IF chunked.strategy = 'hypertable' OR NOT is_plausible(moment) THEN
         RETURN FALSE;
     END IF;
     lower_bound := date_bin(chunked.chunk_interval, moment, TIMESTAMPTZ '2000-01-01 00:00:00+00');
@@ -117,7 +129,7 @@ LANGUAGE plpgsql STABLE SET timezone = 'UTC' AS $$
 BEGIN
     IF (SELECT strategy FROM chunked_tables WHERE table_name = the_table) = 'hypertable' THEN
         RETURN QUERY
-        SELECT format('%I.%I', c.chunk_schema, c.chunk_name), c.range_start, c.range_end, s.total_bytes, c.is_compressed
+        SELECT format('%I.%I', c.chunk_schema, c.chunk_name), c.range_start, c.range_end, coalesce(s.total_bytes, 0), c.is_compressed
         FROM timescaledb_information.chunks AS c
         JOIN chunks_detailed_size(the_table::REGCLASS) AS s USING (chunk_schema, chunk_name)
         WHERE c.hypertable_name = the_table
@@ -125,7 +137,7 @@ BEGIN
     ELSE
         RETURN QUERY
         SELECT
-            p.name, (p.bounds)[1]::TIMESTAMPTZ, (p.bounds)[2]::TIMESTAMPTZ, pg_total_relation_size(p.oid), FALSE
+            p.name, (p.bounds)[1]::TIMESTAMPTZ, (p.bounds)[2]::TIMESTAMPTZ, coalesce(pg_total_relation_size(p.oid), 0), FALSE
         FROM (
             SELECT
                 c.oid, c.oid::REGCLASS::TEXT AS name,
@@ -146,18 +158,24 @@ LANGUAGE plpgsql SET timezone = 'UTC' AS $$
 DECLARE
     doomed RECORD;
     has_newer BOOLEAN;
+    is_hypertable BOOLEAN := strategy = 'hypertable' FROM chunked_tables WHERE table_name = the_table;
 BEGIN
     SELECT * INTO STRICT doomed FROM chunks(the_table) AS c WHERE c.range_start = the_range_start;
+    IF NOT is_hypertable THEN
+        -- Whoever reads or writes locks the table first and its partitions then: the other way round is a deadlock.
+        EXECUTE format('LOCK TABLE ONLY %I IN ACCESS EXCLUSIVE MODE', the_table);
+    END IF;
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', doomed.chunk);
     EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE ingest_id > %L)', doomed.chunk, last_ingest_id) INTO has_newer;
     IF has_newer THEN
         RETURN FALSE;
     END IF;
-    IF (SELECT strategy FROM chunked_tables WHERE table_name = the_table) = 'hypertable' THEN
+    IF is_hypertable THEN
         PERFORM drop_chunks(the_table::REGCLASS, older_than => doomed.range_end, newer_than => doomed.range_start);
     ELSE
         EXECUTE format('DROP TABLE %s', doomed.chunk);
     END IF;
+    UPDATE chunked_tables SET dropped_through = greatest(dropped_through, doomed.range_end) WHERE table_name = the_table;
     RETURN TRUE;
 END
 $$;

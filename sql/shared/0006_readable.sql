@@ -51,7 +51,7 @@ SELECT exchange_ts, ticker, event_type, payload, received_at FROM lifecycle_even
 
 -- The book of a market as the exchange had it at a moment: the last full snapshot before it, and every change since.
 -- A snapshot that carries a clock says exactly which changes it holds, so the last such one is preferred; after one
--- without a clock, changes count by their time. Without any snapshot there is no book: nothing is guessed.
+-- without a clock, changes count by their time. Without a snapshot, or with changes since it dropped, there is no book.
 CREATE FUNCTION order_book(the_ticker TEXT, at TIMESTAMPTZ)
 RETURNS TABLE (side TEXT, price NUMERIC, contracts NUMERIC, price_e6 INTEGER, size_e2 BIGINT)
 LANGUAGE plpgsql STABLE AS $$
@@ -59,13 +59,17 @@ DECLARE
     base orderbook_snapshots;
     -- A snapshot is stamped when it was sent, a change when it happened: a change it lacks may be stamped a bit earlier.
     stamp_tolerance CONSTANT INTERVAL := '1 minute';
+    -- The changes after an older snapshot are not all here any more.
+    oldest_base CONSTANT TIMESTAMPTZ :=
+        dropped_through + stamp_tolerance FROM chunked_tables WHERE table_name = 'orderbook_deltas';
 BEGIN
     SELECT s.* INTO base FROM orderbook_snapshots AS s
-    WHERE s.ticker = the_ticker AND s.snapshot_ts <= at AND s.clock >= 0 AND s.yes_prices_e6 IS NOT NULL
+    WHERE s.ticker = the_ticker AND s.snapshot_ts BETWEEN oldest_base AND at
+        AND s.clock >= 0 AND s.yes_prices_e6 IS NOT NULL
     ORDER BY s.snapshot_ts DESC LIMIT 1;
     IF NOT FOUND THEN
         SELECT s.* INTO base FROM orderbook_snapshots AS s
-        WHERE s.ticker = the_ticker AND s.snapshot_ts <= at AND s.yes_prices_e6 IS NOT NULL
+        WHERE s.ticker = the_ticker AND s.snapshot_ts BETWEEN oldest_base AND at AND s.yes_prices_e6 IS NOT NULL
         ORDER BY s.snapshot_ts DESC LIMIT 1;
     END IF;
     RETURN QUERY

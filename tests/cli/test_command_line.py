@@ -33,6 +33,20 @@ def test_wrong_settings_are_refused_without_asking_for_a_check():
     assert run("-m", "app", "doctor", KALSHI_NO_SUCH="1").returncode == 2
 
 
+def test_the_settings_can_be_looked_up_while_they_are_wrong():
+    done = run("-m", "app", "settings", KALSHI_LOG_LEVEL="loud")
+    assert done.returncode == 0
+    assert "`KALSHI_LOG_LEVEL`" in done.stdout
+
+
+def test_a_data_folder_that_cannot_be_made_is_named_with_a_fix(tmp_path):
+    (tmp_path / "file").touch()
+    done = run("-m", "app", "migrate", KALSHI_DATA_DIR=tmp_path / "file" / "data")
+    assert done.returncode == 1
+    assert "cannot be made" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unknown_command_ends_with_2():
     assert run("-m", "app", "no-such").returncode == 2
 

@@ -1,7 +1,9 @@
 """Commands that work on databases, on the embedded server and on servers of the user's."""
 
 import json
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,18 @@ def test_migrate_works_on_the_users_databases_and_starts_no_server(user_database
     again = run("-m", "app", "migrate", KALSHI_DATA_DIR=folder, **user_databases)
     assert again.stdout.count("applied nothing") == 3
     assert list(folder.iterdir()) == []
+
+
+def test_with_one_database_given_no_other_is_asked_for(user_databases, folder):
+    done = run("-m", "app", "migrate", KALSHI_DATA_DIR=folder, KALSHI_META_DSN=user_databases["KALSHI_META_DSN"])
+    assert done.stdout == "kalshi_meta: applied 0004_metadata\n"
+    assert list(folder.iterdir()) == []
+
+
+def test_commands_before_migrate_say_that_it_is_missing(user_databases):
+    done = run("-m", "app", "maintain", **user_databases)
+    assert done.returncode == 1
+    assert "Fix: run kalshi-data migrate." in done.stderr
 
 
 def test_a_dry_run_lists_and_changes_nothing(user_databases):
@@ -73,8 +87,17 @@ def test_the_demo_holds_and_a_second_one_goes_on_from_it(folder):
 def test_the_embedded_server_runs_until_it_is_told_to_stop(folder):
     with running("-m", "app", "postgres", KALSHI_DATA_DIR=folder) as process:
         line = process.wait_for("psql")
+        assert Path(line.split(" '")[0]).exists()
         with connected(Dsn(line.split("'")[1])) as connection:
             assert value_of(connection, "SELECT 1") == 1
         process.signal(signal.SIGTERM)
         assert process.exit_code() == 0
     assert not (folder / "postgres/data/postmaster.pid").exists()
+
+
+def test_when_the_embedded_server_dies_its_command_ends_with_1(folder):
+    with running("-m", "app", "postgres", KALSHI_DATA_DIR=folder) as process:
+        process.wait_for("kalshi_production")
+        os.kill(int((folder / "postgres/data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        assert process.exit_code() == 1
+        process.wait_for("ended by itself")

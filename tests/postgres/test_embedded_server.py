@@ -111,6 +111,17 @@ def test_a_server_that_outlived_its_run_is_stopped_first(folder):
         left_behind.wait()
 
 
+def test_a_server_that_does_not_stop_is_killed(folder, monkeypatch):
+    monkeypatch.setattr("app.postgres.server.STOP_SECONDS", 0.2)
+    with EmbeddedServer(folder) as server:
+        remember(server, "before")
+        pid = server.pid
+        os.kill(pid, signal.SIGSTOP)
+    assert is_gone(pid)
+    with EmbeddedServer(folder) as server:
+        assert remembered(server) == ["before"]
+
+
 def test_two_runs_cannot_share_a_folder(folder):
     with EmbeddedServer(folder) as server:
         with pytest.raises(ServerError, match="in use by another run") as caught:

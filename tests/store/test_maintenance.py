@@ -1,3 +1,4 @@
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from app.store.confirmation import deduplicator_has_it, lake_has_it
 from app.store.maintenance import AHEAD, maintain
 from app.store.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
 from app.store.writer import CopyWriter
+from tests.processes import wait_until
 from tests.store import rows
 
 NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
@@ -108,6 +110,35 @@ def test_a_chunk_in_use_is_left_for_the_next_round(connection, timeseries, fille
         value_of(reader, f"SELECT count(*) FROM orderbook_deltas_{NOON:%Y%m%d_%H%M}")
         assert round_of(connection, now)[2:5] == (0, 0, 1)
     assert round_of(connection, now)[2:5] == (1, 0, 0)
+
+
+def test_only_one_process_at_a_time_is_at_it(connection, timeseries):
+    assert round_of(connection, NOON) is not None
+    with connected(timeseries) as other:
+        assert round_of(other, NOON) is None
+    connection.close()
+    with connected(timeseries) as other:
+        assert round_of(other, NOON) is not None
+
+
+def test_a_writer_in_the_middle_of_a_transaction_is_no_deadlock(connection, timeseries, filled):
+    """Both lock the table first: who holds it has the chunk, and dropping waits in vain and comes back."""
+    confirm(connection, hours=3)
+    now = NOON + timedelta(days=7, hours=1)
+    with connected(timeseries) as busy:
+        value_of(busy, "SELECT count(*) FROM ONLY orderbook_deltas")
+        done = []
+        dropping = threading.Thread(target=lambda: done.append(round_of(connection, now)))
+        dropping.start()
+        wait_until(
+            lambda: value_of(
+                busy,
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            )
+        )
+        value_of(busy, f"SELECT count(*) FROM orderbook_deltas_{NOON:%Y%m%d_%H%M}")
+        dropping.join()
+    assert done[0][2:5] == (0, 0, 1)
 
 
 @pytest.fixture

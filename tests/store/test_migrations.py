@@ -2,11 +2,13 @@ import subprocess
 import threading
 
 import pytest
+from psycopg2.extensions import make_dsn
 
 from app.databases import Kind
 from app.errors import MigrationError
 from app.postgres.binaries import find_binaries
 from app.postgres.connection import connected, value_of
+from app.postgres.dsn import Dsn
 from app.store.migrations import Migration, applied_migrations, migrate, migrations_of, pending
 from app.store.tables import GATHERER_TABLES, PRODUCTION_TABLES
 from tests.servers import new_database
@@ -95,6 +97,17 @@ def test_two_at_once_apply_each_migration_once(empty_database):
     for thread in threads:
         thread.join()
     assert sorted(outcomes, key=len) == [[], [], [], [slow, TWO]]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_owner_of_a_database_needs_no_other_right(server, empty_database, kind):
+    role = f"owner_{kind.name.lower()}"
+    with connected(empty_database) as opened, opened.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {role} LOGIN; ALTER DATABASE {empty_database.database} OWNER TO {role}")
+        cursor.execute(f"ALTER SCHEMA public OWNER TO {role}")
+        opened.commit()
+    with connected(Dsn(make_dsn(empty_database.reveal(), user=role))) as owner:
+        assert migrate(owner, migrations_of(kind)) == migrations_of(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

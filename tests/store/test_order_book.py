@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.book import apply_deltas
+from app.postgres.connection import value_of
 from app.store.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS
 from app.store.writer import CopyWriter
 from tests.store import rows
@@ -122,6 +123,30 @@ def test_after_maintenance_clocks_begin_anew(connection, record):
         [rows.delta(at_us=NOON_US + 1, clock=5_001), rows.delta(at_us=later_us + 1, clock=4)],
     )
     assert book_at(connection, later_us + 1) == {(True, 400_000): 100, (True, 500_000): 100}
+
+
+def test_where_changes_after_a_snapshot_were_dropped_there_is_no_book_from_it(connection, record):
+    day_us = 86_400 * SECOND_US
+    record(
+        [
+            rows.snapshot(clock=5, yes=[(400_000, 100)]),
+            rows.snapshot(at_us=NOON_US + 9 * day_us, clock=-1, source="rest", yes=[(600_000, 300)]),
+        ],
+        [rows.delta(at_us=NOON_US + 1, clock=6), rows.delta(at_us=NOON_US + 9 * day_us + 1, clock=7, price_e6=600_000)],
+    )
+    assert book_at(connection, NOON_US + 10 * day_us) == {
+        (True, 400_000): 100,
+        (True, 500_000): 100,
+        (True, 600_000): 100,
+    }
+    assert value_of(
+        connection,
+        "SELECT drop_chunk('orderbook_deltas', 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us', 1000000)",
+        (NOON_US,),
+    )
+    connection.commit()
+    assert book_at(connection, NOON_US + 10 * day_us) == {(True, 600_000): 400}
+    assert book_at(connection, NOON_US + 1) == {}
 
 
 def test_prices_and_sizes_are_readable_as_exact_decimals(connection, record):

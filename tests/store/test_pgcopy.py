@@ -105,6 +105,6 @@ def test_a_value_that_does_not_fit_its_column_is_an_error(position, value):
         copy_bytes(ORDERBOOK_DELTAS, [tuple(row)])
 
 
-def test_a_row_of_another_length_is_a_mistake_of_ours_and_not_of_the_row():
-    with pytest.raises(ValueError, match="unpack"):
+def test_a_row_of_another_length_is_an_error():
+    with pytest.raises(UnfitValueError, match="unpack"):
         copy_bytes(ORDERBOOK_DELTAS, [rows.delta()[:-1]])

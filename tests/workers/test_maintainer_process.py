@@ -4,6 +4,7 @@ import pytest
 
 from app.databases import Kind
 from app.postgres.connection import connected, value_of
+from app.store.migrations import migrate, migrations_of
 from tests.processes import run, running
 from tests.servers import temporary_server
 from tests.store.migrated import migrated_database
@@ -50,8 +51,9 @@ def test_without_a_database_it_ends_with_2_and_says_which_setting_is_missing():
     assert "KALSHI_TS_DSN" in done.stderr
 
 
-def test_an_error_that_nobody_handles_ends_it_with_a_traceback(empty_database):
-    # The database has no schema: not a failure that time heals.
-    with running(*MAINTAINER, KALSHI_TS_DSN=empty_database.reveal()) as process:
-        assert process.exit_code() == 1
-        process.wait_for("UndefinedTable")
+def test_without_a_schema_it_says_what_to_run_and_waits_for_it(empty_database):
+    with running(*MAINTAINER, KALSHI_TS_DSN=empty_database.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
+        process.wait_for("run kalshi-data migrate")
+        with connected(empty_database) as connection:
+            migrate(connection, migrations_of(Kind.TIMESERIES))
+        process.wait_for('"message": "maintained"')
