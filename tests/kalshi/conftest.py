@@ -1,14 +1,15 @@
 import pytest
 
-from tests.kalshi.scripted_server import Authority
+from tests.kalshi.exchange import FakeExchange
 
 
-@pytest.fixture(scope="session")
-def authority():
-    return Authority()
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    """What is on loopback is asked directly, whatever the environment says."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-@pytest.fixture(params=["plain", "TLS"])
-def transport(request, authority):
-    """None for a plain connection, the authority for an encrypted one."""
-    return None if request.param == "plain" else authority
+@pytest.fixture
+def exchange():
+    with FakeExchange().running() as running:
+        yield running
