@@ -40,8 +40,8 @@ def _text(body: dict[str, object], key: str) -> str:
 class Repetitions:
     """Counts equal announcements on one connection, each within a minute of the one before.
 
-    Copies on several connections carry different times, so no time tells an announcement from its repetition; its number
-    does. After a quiet minute it is a new announcement, whose number starts again on every connection.
+    Copies on several connections carry different times, so no time tells an announcement from its repetition: its
+    number does. After a quiet minute it is a new announcement, and every connection counts anew.
     """
 
     def __init__(self, capacity: int) -> None:
