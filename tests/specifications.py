@@ -15,5 +15,7 @@ def published(pattern):
     folder = Path(SPECIFICATIONS_FOLDER or BESIDE_THE_PROJECT)
     found = sorted(folder.glob(pattern))
     if not found:
-        pytest.skip(f"the exchange's specifications ({pattern}) are not in {folder}; KALSHI_SPEC_DIR names their folder")
+        pytest.skip(
+            f"the exchange's specifications ({pattern}) are not in {folder}; KALSHI_SPEC_DIR names their folder"
+        )
     return json.loads(found[-1].read_text())

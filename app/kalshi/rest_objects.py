@@ -2,7 +2,7 @@
 
 import msgspec
 
-from app.kalshi.messages import DollarLevels, TradeFacts
+from app.kalshi.records import DollarLevels, TradeFacts
 
 
 class RestTrade(TradeFacts, frozen=True):

@@ -18,10 +18,12 @@ def scaled(text: str, decimals: int, lowest: int, highest: int) -> int:
     match = DECIMAL.fullmatch(text)
     if match is None:
         raise UnfitMessageError(f"{text[:50]!r} is no decimal")
-    whole, fraction = match.groups(default="")
-    if fraction[decimals:].strip("0"):
-        raise UnfitMessageError(f"{text} has more than {decimals} decimals")
-    value = int(whole + fraction[:decimals].ljust(decimals, "0"))
+    whole, fraction = match.groups("")
+    if len(fraction) != decimals:
+        if fraction[decimals:].strip("0"):
+            raise UnfitMessageError(f"{text} has more than {decimals} decimals")
+        fraction = fraction[:decimals].ljust(decimals, "0")
+    value = int(whole + fraction)
     if not lowest <= value <= highest:
         raise UnfitMessageError(f"{text} is out of bounds")
     return value

@@ -1,4 +1,4 @@
-from app.kalshi.messages import OrderbookDelta
+from app.kalshi.records import OrderbookDelta
 from app.normal.decimals import COUNTS_E2, PRICES_E6, count_e2, price_e6, required
 from app.normal.occurrences import Occurrences
 from app.normal.times import exchange_us, sent_us

@@ -14,5 +14,6 @@ def digest64(content: bytes) -> int:
 
 
 def digest_of_integers(values: Sequence[int | None]) -> int:
-    present = [ABSENT if value is None else value for value in values]
-    return digest64(struct.pack(f"<{len(present)}q", *present))
+    if None in values:
+        values = [ABSENT if value is None else value for value in values]
+    return digest64(struct.pack(f"<{len(values)}q", *values))

@@ -2,7 +2,7 @@ from collections import OrderedDict
 
 import msgspec
 
-from app.kalshi.messages import EventFeeUpdate, EventLifecycle, Lifecycle
+from app.kalshi.records import EventFeeUpdate, EventLifecycle, Lifecycle
 from app.normal.digest import digest64
 from app.normal.lineage import NO_SEQ
 from app.normal.times import sent_us

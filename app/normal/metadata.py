@@ -1,18 +1,17 @@
 """Series, events and markets of REST, from their JSON to rows."""
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from app.kalshi.rest_objects import Event, Market, Series
 from app.normal.decimals import money_e6
 from app.normal.times import rfc3339_us
-from app.normal.unfit import UnfitMessageError
+from app.normal.unfit import fitting
 from app.store.metadata_tables import EVENTS, MARKETS, SERIES
 from app.store.tables import Row, Table
-
-Object = TypeVar("Object", Market, Event, Series)
 
 # Quotes change all the time and are recorded as such; with them every market would look changed at every poll.
 QUOTES = frozenset(
@@ -36,16 +35,16 @@ NOT_SERIES_DETAILS = _not_details(SERIES)
 NOT_EVENT_DETAILS = _not_details(EVENTS, "markets")
 NOT_MARKET_DETAILS = _not_details(MARKETS, "settlement_value_dollars")
 
-_decode_series = msgspec.json.Decoder(Series)
-_decode_event = msgspec.json.Decoder(Event)
-_decode_market = msgspec.json.Decoder(Market)
+_series_decoder = msgspec.json.Decoder(Series)
+_event_decoder = msgspec.json.Decoder(Event)
+_market_decoder = msgspec.json.Decoder(Market)
 # Strikes and multipliers keep the digits they were written with.
-_decode_any = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+_any_decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 
 
-def series_row(content: bytes | msgspec.Raw, updated_us: int) -> Row:
-    series = _decoded(_decode_series, content)
+def series_row(content: bytes | Raw, updated_us: int) -> Row:
+    series = fitting(_series_decoder, content)
     return (
         series.ticker,
         series.title,
@@ -58,8 +57,8 @@ def series_row(content: bytes | msgspec.Raw, updated_us: int) -> Row:
     )
 
 
-def event_row(content: bytes | msgspec.Raw, updated_us: int) -> Row:
-    event = _decoded(_decode_event, content)
+def event_row(content: bytes | Raw, updated_us: int) -> Row:
+    event = fitting(_event_decoder, content)
     return (
         event.event_ticker,
         event.series_ticker,
@@ -73,8 +72,8 @@ def event_row(content: bytes | msgspec.Raw, updated_us: int) -> Row:
     )
 
 
-def market_row(content: bytes | msgspec.Raw, updated_us: int) -> Row:
-    market = _decoded(_decode_market, content)
+def market_row(content: bytes | Raw, updated_us: int) -> Row:
+    market = fitting(_market_decoder, content)
     value = market.settlement_value_dollars
     return (
         market.ticker,
@@ -100,20 +99,9 @@ def market_row(content: bytes | msgspec.Raw, updated_us: int) -> Row:
     )
 
 
-def _decoded(decoder: msgspec.json.Decoder[Object], content: bytes | msgspec.Raw) -> Object:
-    try:
-        return decoder.decode(content)
-    except (ValueError, RecursionError) as error:
-        raise UnfitMessageError(str(error)) from error
-
-
-def _details(content: bytes | msgspec.Raw, left_out: frozenset[str]) -> bytes:
-    # What was decoded before is JSON beyond doubt, but for nesting that only this decoder follows.
-    try:
-        details = _decode_any(content)
-        return _encode({key: value for key, value in details.items() if key not in left_out})
-    except RecursionError as error:
-        raise UnfitMessageError(str(error)) from error
+def _details(content: bytes | Raw, left_out: frozenset[str]) -> bytes:
+    details = fitting(_any_decoder, content)
+    return _encode({key: value for key, value in details.items() if key not in left_out})
 
 
 def _moment_us(text: str | None) -> int | None:

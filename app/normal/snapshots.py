@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 
-from app.kalshi.messages import NO_CLOCK, OrderbookSnapshot
-from app.kalshi.rest_objects import RestBook
+import msgspec
+from msgspec import Raw
+
+from app.kalshi.records import NO_CLOCK, OrderbookSnapshot
+from app.kalshi.rest_objects import BookOfMarket
 from app.kalshi.wire_types import HIGHEST_BIGINT
 from app.normal.decimals import CENT_E6, CONTRACT_E2, COUNTS_E2, PRICES_E6
 from app.normal.digest import digest_of_integers
 from app.normal.lineage import FROM_REST
 from app.normal.times import sent_us
+from app.normal.unfit import fitting
 from app.store.tables import ORDERBOOK_SNAPSHOTS, Row
+
+_decoder = msgspec.json.Decoder(BookOfMarket)
 
 Levels = list[tuple[int, int]]  # price_e6 and size_e2
 LEVELS = slice(
@@ -34,10 +40,12 @@ def snapshot_row(message: OrderbookSnapshot, received_us: int, conn: int) -> Row
     )
 
 
-def rest_snapshot_row(ticker: str, book: RestBook, received_us: int) -> Row:
-    yes = _side(book.yes_dollars, None, None)
-    no = _side(book.no_dollars, None, None)
-    return (received_us, received_us, NO_CLOCK, *_book(ticker, "rest", yes, no), *FROM_REST)
+def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
+    """Of one of the books that /markets/orderbooks answers with."""
+    market = fitting(_decoder, content)
+    yes = _side(market.orderbook_fp.yes_dollars, None, None)
+    no = _side(market.orderbook_fp.no_dollars, None, None)
+    return (received_us, received_us, NO_CLOCK, *_book(market.ticker, "rest", yes, no), *FROM_REST)
 
 
 def confirmation_row(row: Row) -> Row:

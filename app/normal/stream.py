@@ -1,20 +1,7 @@
 from collections.abc import Callable
 
-from app.kalshi.messages import (
-    ComboLifecycle,
-    EventFeeUpdate,
-    EventLifecycle,
-    Lifecycle,
-    MarketLifecycle,
-    Message,
-    OlderMarketLifecycle,
-    OrderbookDelta,
-    OrderbookSnapshot,
-    Ticker,
-    Trade,
-    decode,
-    unknown,
-)
+from app.kalshi.messages import Message, decode, unknown
+from app.kalshi.records import LIFECYCLE_MESSAGES, Lifecycle, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
 from app.normal.deltas import delta_row
 from app.normal.doubt import Doubt
 from app.normal.lifecycle import Repetitions, lifecycle_row
@@ -34,7 +21,6 @@ from app.store.tables import (
     Table,
 )
 
-LIFECYCLE_MESSAGES = (MarketLifecycle, ComboLifecycle, OlderMarketLifecycle, EventLifecycle, EventFeeUpdate)
 TABLES: dict[type, Table] = {
     OrderbookDelta: ORDERBOOK_DELTAS,
     OrderbookSnapshot: ORDERBOOK_SNAPSHOTS,

@@ -1,4 +1,4 @@
-from app.kalshi.messages import Ticker, TickerBody
+from app.kalshi.records import Ticker, TickerBody
 from app.normal.decimals import count_e2, price_e6
 from app.normal.digest import digest_of_integers
 from app.normal.occurrences import Occurrences

@@ -1,12 +1,17 @@
 """Trades of the stream and of REST, which must become the same row: both tell the same trade, one of them finer."""
 
-from app.kalshi.messages import Trade, TradeFacts
+import msgspec
+from msgspec import Raw
+
+from app.kalshi.records import Trade, TradeFacts
 from app.kalshi.rest_objects import RestTrade
 from app.normal.decimals import ONE_DOLLAR_E6, count_e2, price_e6, required
 from app.normal.lineage import FROM_REST, NO_SEQ
 from app.normal.times import MILLISECOND_US, exchange_us, rfc3339_us, sent_us
-from app.normal.unfit import UnfitMessageError
+from app.normal.unfit import UnfitMessageError, fitting
 from app.store.tables import Row
+
+_decoder = msgspec.json.Decoder(RestTrade)
 
 
 def trade_row(message: Trade, received_us: int, conn: int) -> Row:
@@ -19,7 +24,8 @@ def trade_row(message: Trade, received_us: int, conn: int) -> Row:
     return (_to_milliseconds(happened_us), received_us, *facts, conn, message.sid, seq)
 
 
-def rest_trade_row(trade: RestTrade, received_us: int) -> Row:
+def rest_trade_row(content: bytes | Raw, received_us: int) -> Row:
+    trade = fitting(_decoder, content)
     happened_us = rfc3339_us(trade.created_time)
     return (_to_milliseconds(happened_us), received_us, *_facts(trade, trade.ticker, from_rest=True), *FROM_REST)
 

@@ -4,18 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.messages import (
-    Error,
-    MarketList,
-    Ok,
-    OrderbookDelta,
-    Subscribed,
-    Subscription,
-    SubscriptionList,
-    Unknown,
-    Unsubscribed,
-    decode,
-)
+from app.kalshi.answers import Error, MarketList, Ok, Subscribed, Subscription, SubscriptionList, Unsubscribed
+from app.kalshi.messages import Unknown, decode
+from app.kalshi.records import OrderbookDelta
 from tests.normal.frames import delta, trade
 
 DEEP = b"[" * 100_000

@@ -2,10 +2,11 @@
 
 import json
 
-from app.kalshi import messages
+from app.kalshi.answers import Answer
 from app.kalshi.messages import Unknown, decode
-from app.normal.stream import TABLES, Stream
+from app.normal.stream import TABLES
 from tests.normal.frames import RECEIVED_US
+from tests.normal.reading import stream
 from tests.specifications import published
 
 ANSWERS = {"subscribed", "unsubscribed", "ok", "error"}
@@ -45,7 +46,7 @@ def test_every_answer_is_understood_and_makes_no_row():
         if example["type"] in ANSWERS:
             message, row = read(example)
             assert row is None, name
-            assert isinstance(message, messages.Answer), (name, message)
+            assert isinstance(message, Answer), (name, message)
 
 
 def test_everything_else_is_unknown_and_its_number_counts():
@@ -57,4 +58,4 @@ def test_everything_else_is_unknown_and_its_number_counts():
 
 
 def read(example):
-    return Stream(1, lambda gap: None).read(json.dumps(example).encode(), RECEIVED_US)
+    return stream().read(json.dumps(example).encode(), RECEIVED_US)

@@ -22,7 +22,8 @@ def contracts(count_e2):
 
 def frame(kind, body, sid=2, seq=1, sending_ts_ms=SENT_MS, **more):
     envelope = {"type": kind, "sid": sid, "seq": seq, "sending_ts_ms": sending_ts_ms, **more, "msg": body}
-    return json.dumps({key: value for key, value in envelope.items() if value is not None}).encode()
+    said = {key: value for key, value in envelope.items() if value is not None}
+    return json.dumps(said, separators=(",", ":")).encode()
 
 
 def delta(price_e6=960_000, delta_e2=-5_400, yes_side=True, clock=7, ts_ms=NOON_MS, ticker=TICKER, **envelope):

@@ -82,9 +82,7 @@ def test_equal_changes_of_one_clock_are_numbered():
 
 def test_a_missing_time_does_not_change_the_number():
     through = stream()
-    rows = [
-        read(delta(ts_ms=None, sending_ts_ms=SENT_MS + seq, seq=seq), through=through) for seq in range(2)
-    ]
+    rows = [read(delta(ts_ms=None, sending_ts_ms=SENT_MS + seq, seq=seq), through=through) for seq in range(2)]
     assert [row["nth"] for row in rows] == [0, 1]
 
 

@@ -53,19 +53,30 @@ def test_the_older_wire_has_no_number_and_no_time():
 
 
 def test_the_same_facts_in_another_order_are_the_same_event():
-    one, other = lifecycle(event_type="created", open_ts=1, close_ts=2), lifecycle(close_ts=2, open_ts=1, event_type="created")
+    one, other = (
+        lifecycle(event_type="created", open_ts=1, close_ts=2),
+        lifecycle(close_ts=2, open_ts=1, event_type="created"),
+    )
     assert one != other
     assert read(one) == read(other)
 
 
 def test_numbers_keep_the_digits_they_came_with():
-    written = b'{"type":"market_lifecycle_v2","sid":1,"msg":{"market_ticker":"M","event_type":"e","floor_strike":83950.620}}'
+    written = (
+        b'{"type":"market_lifecycle_v2","sid":1,"msg":{"market_ticker":"M","event_type":"e","floor_strike":83950.620}}'
+    )
     assert b"83950.620" in read(written)["payload"]
 
 
 def test_a_repetition_on_one_connection_is_another_event():
     through = stream()
-    assert [read(paused(at, seq), through=through)["nth"] for seq, at in enumerate((0, 0, 2.5, 40, 120))] == [0, 1, 2, 3, 0]
+    assert [read(paused(at, seq), through=through)["nth"] for seq, at in enumerate((0, 0, 2.5, 40, 120))] == [
+        0,
+        1,
+        2,
+        3,
+        0,
+    ]
 
 
 def test_copies_on_two_connections_have_the_same_number_although_their_times_differ():

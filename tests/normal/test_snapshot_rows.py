@@ -1,10 +1,11 @@
-import msgspec
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.rest_objects import RestBook
 from app.normal.snapshots import confirmation_row, rest_snapshot_row
+from app.normal.unfit import UnfitMessageError
 from app.store.tables import ORDERBOOK_SNAPSHOTS
 from tests.normal.frames import RECEIVED_US, SENT_MS, TICKER, contracts, dollars, frame, snapshot
 from tests.normal.reading import read, refused
@@ -19,7 +20,7 @@ def rest_row(yes, no):
         "yes_dollars": [[dollars(price), contracts(size)] for price, size in yes],
         "no_dollars": [[dollars(price), contracts(size)] for price, size in no],
     }
-    return rest_snapshot_row(TICKER, msgspec.convert(book, RestBook), RECEIVED_US)
+    return rest_snapshot_row(json.dumps({"ticker": TICKER, "orderbook_fp": book}).encode(), RECEIVED_US)
 
 
 def named(row):
@@ -91,3 +92,9 @@ def test_a_confirmation_keeps_the_digest_and_no_levels():
 @pytest.mark.parametrize("level", [["0.1234567", "1.00"], ["0.5", "0.001"], ["0.5"], [0.5, "1.00"]])
 def test_a_book_with_one_level_that_does_not_fit_is_refused(level):
     refused(frame("orderbook_snapshot", {"market_ticker": TICKER, "clock": 1, "yes_dollars_fp": [level]}))
+
+
+@pytest.mark.parametrize("book", [{"yes_dollars": [["0.5", "0.001"]]}, {"yes_dollars": [[1, 2]]}, None])
+def test_a_book_of_rest_that_does_not_fit_is_refused_too(book):
+    with pytest.raises(UnfitMessageError):
+        rest_snapshot_row(json.dumps({"ticker": TICKER, "orderbook_fp": book}).encode(), RECEIVED_US)

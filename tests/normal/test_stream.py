@@ -3,7 +3,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.messages import Ok, Unknown
+from app.kalshi.answers import Ok
+from app.kalshi.messages import Unknown
 from app.normal.sequence import SequenceGap
 from tests.normal.frames import RECEIVED_US, delta, snapshot, ticker
 from tests.normal.reading import read, refused, stream

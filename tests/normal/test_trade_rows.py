@@ -1,12 +1,11 @@
 import json
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.rest_objects import RestTrade
 from app.normal.trades import rest_trade_row
+from app.normal.unfit import UnfitMessageError
 from app.store.tables import TRADES
 from tests.normal.frames import NOON_MS, RECEIVED_US, SENT_MS, TICKER, TRADE, contracts, dollars, frame, trade
 from tests.normal.reading import read, refused
@@ -25,8 +24,7 @@ OLDER = {
 def rest(created_time="2026-11-01T12:00:00.000999Z", **changes):
     told = {key: value for key, value in (TRADE | changes).items() if key not in ("market_ticker", "ts_ms")}
     content = json.dumps(told | {"ticker": TICKER, "created_time": created_time}).encode()
-    row = rest_trade_row(msgspec.json.decode(content, type=RestTrade), RECEIVED_US)
-    return dict(zip(TRADES.column_names, row, strict=True))
+    return dict(zip(TRADES.column_names, rest_trade_row(content, RECEIVED_US), strict=True))
 
 
 def test_a_trade_becomes_a_row():
@@ -85,3 +83,9 @@ def test_a_trade_without_a_time_has_the_sending_time():
 )
 def test_a_trade_that_contradicts_itself_or_lacks_a_fact_is_refused(changes, reason):
     assert reason in refused(trade(**changes))
+
+
+@pytest.mark.parametrize("changes", [{"created_time": "soon"}, {"count_fp": 5}, {"trade_id": None}])
+def test_a_trade_of_rest_that_does_not_fit_is_refused_too(changes):
+    with pytest.raises(UnfitMessageError):
+        rest(**changes)
