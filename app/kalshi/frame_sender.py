@@ -15,8 +15,8 @@ class FrameSender:
     """Sends one frame at a time, from whichever greenlet or thread.
 
     Pongs are sent by whoever reads, and reading must never wait for sending: a server that is stuck with sending to us
-    may not take anything before we read. So a pong that cannot go out at once is left to whoever sends just now, or to
-    the next flush.
+    may take nothing before we read. So a pong that cannot go out at once is left to whoever sends just now, and may
+    wait, or to the next flush.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -31,7 +31,10 @@ class FrameSender:
         frame = client_frame(TEXT, text)
         with self._lock:
             self._send(frame)
-        self.flush()
+        # Looked at after the lock is given up: whoever has not got it in the meantime counts on this.
+        while self._pong is not None and self._ending is None:
+            with self._lock:
+                self._send_pong()
 
     def pong(self, payload: bytes) -> None:
         """Takes the place of a pong that has not gone out yet, as the protocol allows."""
@@ -39,14 +42,13 @@ class FrameSender:
 
     def flush(self) -> None:
         """Sends the pong that is due if that is possible without waiting."""
-        # A pong that comes while the lock is given up is seen by the loop's next turn.
-        while self._pong is not None and self._ending is None and self._lock.acquire(blocking=False):
-            try:
-                if not self._takes_bytes():
-                    break
+        if self._pong is None or self._ending is not None or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._takes_bytes():
                 self._send_pong()
-            finally:
-                self._lock.release()
+        finally:
+            self._lock.release()
 
     def close(self, close: Close, patience_seconds: float) -> bool:
         """Sends the Close frame, after which nothing can be sent. False if that was not possible in time."""

@@ -61,9 +61,9 @@ class Socket:
     def send(self, text: bytes) -> None:
         try:
             self._sender.send(text)
-        except SocketError:
-            # Whoever receives learns it at once.
-            self._shut(socket.SHUT_RDWR)
+        except (ConnectionLostError, SocketTimeoutError):
+            # The server ends it then; what it has sent until then can still be received.
+            self._shut(socket.SHUT_WR)
             raise
 
     def ask_to_close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> bool:

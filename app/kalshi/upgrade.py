@@ -52,10 +52,14 @@ def _opened(url: str, timeout_seconds: float, ssl_context: ssl.SSLContext | None
 
 
 def _address(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise ConnectError(f"{url} is no address of a WebSocket")
-    return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS[parts.scheme]
+    except (ValueError, KeyError) as error:
+        raise ConnectError(f"{url} is no address of a WebSocket: {error}") from error
+    if not parts.hostname:
+        raise ConnectError(f"{url} is no address of a WebSocket: it names no host")
+    return parts.scheme, parts.hostname, port
 
 
 def _upgrade(connection: socket.socket, url: str, headers: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.kalshi.frame_reader import FrameReader
 from app.kalshi.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Close
-from tests.kalshi.server_frames import close_frame, server_frame
+from tests.kalshi.sockets.server_frames import close_frame, server_frame
 
 PAYLOAD_SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
 

@@ -5,8 +5,8 @@ import pytest
 
 from app.kalshi.frames import CONTINUATION, PING, TEXT
 from app.kalshi.socket_errors import ConnectionLostError, ProtocolError, SocketTimeoutError
-from tests.kalshi.scripted_server import connected
-from tests.kalshi.server_frames import close_frame, server_frame
+from tests.kalshi.sockets.scripted_server import connected
+from tests.kalshi.sockets.server_frames import close_frame, server_frame
 
 
 def everything(opened, max_messages=50):

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 
 import trustme
-from wsproto.frame_protocol import FrameProtocol
+from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
 from app.kalshi.socket import connect
 
@@ -31,6 +31,9 @@ class Authority:
         context = ssl.create_default_context()
         self._authority.configure_trust(context)
         return context
+
+    def write_certificate(self, path):
+        self._authority.cert_pem.write_to_path(path)
 
 
 class Peer:
@@ -59,15 +62,15 @@ class Peer:
             yield from ((int(frame.opcode), frame.payload) for frame in self._protocol.received_frames())
 
 
-def accept(connection, status_line="HTTP/1.1 101 Switching Protocols", more_headers=""):
+def accept(connection, more_headers="", ending="\r\n"):
     """Answers the upgrade; the request's head."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += connection.recv(1)
     key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
     proof = base64.b64encode(hashlib.sha1(key + ACCEPT_MAGIC, usedforsecurity=False).digest()).decode()
-    answer = f"{status_line}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {proof}\r\n"
-    connection.sendall(f"{answer}{more_headers}\r\n".encode())
+    answer = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {proof}\r\n"
+    connection.sendall(f"{answer}{more_headers}{ending}".encode("latin-1"))
     return head
 
 
@@ -82,7 +85,7 @@ def listening(handle, context=None):
             connection.settimeout(DEADLINE_SECONDS)
             with connection if context is None else context.wrap_socket(connection, server_side=True) as connection:
                 handle(connection)
-        except BaseException as error:
+        except (OSError, AssertionError, ParseFailed) as error:
             failures.append(error)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:

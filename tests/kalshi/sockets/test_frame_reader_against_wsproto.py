@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, MessageDecoder, Opcode, ParseFailed
 
 from app.kalshi.frame_reader import FrameReader
-from tests.kalshi.server_frames import server_frame
+from tests.kalshi.sockets.server_frames import server_frame
 
 # wsproto takes any length and knows one registered code less.
 NO_LIMIT = 1 << 63
