@@ -10,6 +10,7 @@ from app.logs import LogFormat, LogLevel
 from app.postgres.dsn import Dsn
 
 RestUrl = Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")]
+KeyId = Annotated[str, Meta(pattern="^[!-~]+$")]
 SocketUrl = Annotated[str, Meta(pattern="^wss?://[^/?#]+/[^?#]+$")]
 
 # The one that RFC 8410 prints to show what such a key looks like: nobody's secret.
@@ -113,7 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     api_key_id: Annotated[
-        str | None,
+        KeyId | None,
         Meta(
             description="Id of the key for the exchange. A key that may only read is enough.",
             examples=["a952bcbe-ec3b-4b5b-b8f9-11dae589608c"],

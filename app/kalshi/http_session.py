@@ -15,6 +15,8 @@ from app.kalshi.signing import Signer
 CONNECTIONS = 32
 READ_BYTES = 1 << 18
 MAX_ANSWER_BYTES = 256 << 20
+# An error tells the whole address, which may name a hundred tickers.
+DETAIL_CHARACTERS = 300
 
 Parameters = Mapping[str, str | int | Sequence[str]]
 
@@ -66,7 +68,7 @@ class HttpSession:
             ) as response:
                 return Answer(response.status_code, self._read(response.raw, path))
         except NO_ANSWER as error:
-            raise UnavailableError(f"The exchange did not answer {path}.", str(error)) from error
+            raise UnavailableError(f"The exchange did not answer {path}.", str(error)[:DETAIL_CHARACTERS]) from error
 
     def close(self) -> None:
         self._session.close()

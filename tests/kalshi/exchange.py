@@ -41,12 +41,16 @@ class Asked(NamedTuple):
 
 
 class FakeExchange:
-    """Gives the replies of its script in turn, the last one again and again; to a path of its own, always that."""
+    """Gives the replies of its script in turn, the last one again and again; to a path of its own, always that one.
+
+    A rule, if it has one, decides alone.
+    """
 
     def __init__(self):
         self.asked = []
         self.script = []
         self.by_path = {}
+        self.rule = None
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}{PREFIX}"
@@ -57,6 +61,8 @@ class FakeExchange:
     def reply_to(self, asked):
         with self._lock:
             self.asked.append(asked)
+            if self.rule is not None:
+                return self.rule(asked)
             if asked.path in self.by_path:
                 return self.by_path[asked.path]
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]

@@ -29,8 +29,9 @@ def test_each_address_is_overridden_alone():
         ("KALSHI_WS_URL", "wss://external-api-ws.kalshi.com"),
         ("KALSHI_WS_URL", "https://host/trade-api/ws/v2"),
         ("KALSHI_ENVIRONMENT", "staging"),
+        ("KALSHI_API_KEY_ID", "two\nlines"),
     ],
 )
-def test_an_address_that_cannot_be_meant_is_refused(variable, value):
+def test_a_value_that_cannot_be_meant_is_refused(variable, value):
     with pytest.raises(SettingsError, match=variable):
         load_settings({variable: value})

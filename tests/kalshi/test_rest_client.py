@@ -167,7 +167,7 @@ def test_each_client_asks_with_its_own_priority(exchange):
     asked = []
 
     class Watched(RequestBudget):
-        def acquire(self, priority, stopping, tokens=10):
+        def acquire(self, priority, *_):
             asked.append(priority)
 
     exchange.answers(page("markets", cursor=""))
