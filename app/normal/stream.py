@@ -1,3 +1,4 @@
+from collections import defaultdict
 from collections.abc import Callable
 
 from app.kalshi.messages import Message, decode, unknown
@@ -46,10 +47,12 @@ class Stream:
         self._on_gap = on_gap
         self._sequence = SequenceCheck()
         self._doubt = Doubt()
-        self._changes = Occurrences(DELTA_MARKETS)
-        self._quotes = Occurrences(TICKER_MARKETS)
-        self._announcements = Repetitions(ANNOUNCEMENTS)
+        # What two subscriptions say alike is one event said twice: each counts for itself.
+        self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS))
+        self._quotes = defaultdict[int, Occurrences](lambda: Occurrences(TICKER_MARKETS))
+        self._announcements = defaultdict[int, Repetitions](lambda: Repetitions(ANNOUNCEMENTS))
         self._rows: dict[type, Callable[..., Row]] = {
+            OrderbookDelta: self._delta,
             OrderbookSnapshot: self._snapshot,
             Trade: self._trade,
             Ticker: self._ticker,
@@ -69,13 +72,14 @@ class Stream:
                 self._doubt.begin(sid)
                 self._on_gap(gap)
         try:
-            if type(message) is OrderbookDelta:
-                after_gap = self._doubt.holds(message.sid, message.msg.market_ticker)
-                return message, delta_row(message, received_us, self._conn, self._changes, after_gap=after_gap)
             make_row = self._rows.get(type(message))
             return message, None if make_row is None else make_row(message, received_us)
         except UnfitMessageError as error:
             return unknown(frame, str(error)), None
+
+    def distrust(self, sid: int) -> None:
+        """Its markets may lack a change for another reason than a gap, such as one that went to quarantine."""
+        self._doubt.begin(sid)
 
     def trust(self, sid: int) -> None:
         """Every market of the subscription had its snapshot after the gap."""
@@ -85,6 +89,12 @@ class Stream:
         """The subscription is no more."""
         self._doubt.end(sid)
         self._sequence.forget(sid)
+        for counted in (self._changes, self._quotes, self._announcements):
+            counted.pop(sid, None)
+
+    def _delta(self, message: OrderbookDelta, received_us: int) -> Row:
+        after_gap = self._doubt.holds(message.sid, message.msg.market_ticker)
+        return delta_row(message, received_us, self._conn, self._changes[message.sid], after_gap=after_gap)
 
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> Row:
         row = snapshot_row(message, received_us, self._conn)
@@ -95,7 +105,7 @@ class Stream:
         return trade_row(message, received_us, self._conn)
 
     def _ticker(self, message: Ticker, received_us: int) -> Row:
-        return ticker_row(message, received_us, self._conn, self._quotes)
+        return ticker_row(message, received_us, self._conn, self._quotes[message.sid])
 
     def _lifecycle(self, message: Lifecycle, received_us: int) -> Row:
-        return lifecycle_row(message, received_us, self._conn, self._announcements)
+        return lifecycle_row(message, received_us, self._conn, self._announcements[message.sid])

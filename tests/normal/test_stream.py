@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from app.kalshi.answers import Ok
 from app.kalshi.messages import Unknown
 from app.normal.sequence import SequenceGap
-from tests.normal.frames import RECEIVED_US, delta, snapshot, ticker
+from tests.normal.frames import RECEIVED_US, delta, lifecycle, snapshot, ticker
 from tests.normal.reading import read, refused, stream
 
 
@@ -45,6 +45,34 @@ def test_trust_comes_back_when_all_had_their_snapshots():
     assert after_gap(through, "A", seq=3)
     through.trust(2)
     assert not after_gap(through, "A", seq=4)
+
+
+def test_a_subscription_may_be_distrusted_for_another_reason():
+    through = stream()
+    through.distrust(2)
+    assert after_gap(through, "A", seq=1)
+    read(snapshot(ticker="A", seq=2), through=through)
+    assert not after_gap(through, "A", seq=3)
+
+
+def said(sid):
+    return [
+        delta(sid=sid, seq=1),
+        ticker({"sid": sid}),
+        lifecycle(envelope={"sid": sid, "seq": 3}, event_type="deactivated"),
+    ]
+
+
+def test_what_two_subscriptions_say_alike_is_one_event_said_twice():
+    through = stream()
+    assert [read(each, through=through)["nth"] for sid in (2, 3) for each in said(sid)] == [0] * 6
+
+
+def test_a_subscription_that_was_ended_is_not_remembered():
+    through = stream()
+    for _ in range(2):
+        assert [read(each, through=through)["nth"] for each in said(2)] == [0] * 3
+        through.forget(2)
 
 
 def test_a_subscription_that_was_ended_may_start_its_numbers_anew():
