@@ -55,6 +55,9 @@ class Socket:
                 if self._ending is not None:
                     raise self._ending
                 self._read()
+                if not self._messages:
+                    # A message of megabytes comes in hundreds of reads, and when none has to wait, nobody else runs.
+                    time.sleep(0)
             messages, self._messages = self._messages[:max_messages], self._messages[max_messages:]
             return Batch(messages, self._received_us)
 
@@ -168,5 +171,6 @@ def connect(
     ssl_context: ssl.SSLContext | None = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> Socket:
-    """The timeout is that of every wait: for the connection, for something to receive, for sending one message."""
+    """The timeout is that of every wait: for the connection, for the handshake, for something to receive, for sending
+    one message."""
     return Socket(upgraded(url, headers, timeout_seconds, ssl_context), max_message_bytes)

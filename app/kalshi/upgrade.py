@@ -1,5 +1,6 @@
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from app.kalshi.socket_errors import ConnectError, HandshakeRefusedError, Socket
 
 PORTS = {"ws": 80, "wss": 443}
 SHOWN_CHARACTERS = 300
+MAX_ANSWER_BYTES = 1 << 16
 # The server gives a sign of life every 10 s; without these a dead peer would be noticed by our own timeouts alone.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
@@ -23,7 +25,8 @@ def upgraded(
     """
     connection = _opened(url, timeout_seconds, ssl_context)
     try:
-        _upgrade(connection, url, headers)
+        _upgrade(_Impatient(connection, timeout_seconds), url, headers)
+        connection.settimeout(timeout_seconds)
     except BaseException:
         connection.close()
         raise
@@ -62,7 +65,31 @@ def _address(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, port
 
 
-def _upgrade(connection: socket.socket, url: str, headers: Mapping[str, str]) -> None:
+class _Impatient:
+    """The connection while it is upgraded: a server that drips its answer, or never ends it, would hold us for ever by
+    timeouts of each read alone."""
+
+    def __init__(self, connection: socket.socket, timeout_seconds: float) -> None:
+        self.close = connection.close
+        self.gettimeout = connection.gettimeout
+        self._connection = connection
+        self._deadline_seconds = time.monotonic() + timeout_seconds
+        self._room_bytes = MAX_ANSWER_BYTES
+
+    def recv(self, size: int) -> bytes:
+        self._connection.settimeout(max(self._deadline_seconds - time.monotonic(), 0.001))
+        received = self._connection.recv(size)
+        self._room_bytes -= len(received)
+        if self._room_bytes < 0:
+            raise ConnectError(f"the server answered the handshake with more than {MAX_ANSWER_BYTES} bytes")
+        return received
+
+    def send(self, request: bytes) -> int:
+        self._connection.sendall(request)
+        return len(request)
+
+
+def _upgrade(connection: _Impatient, url: str, headers: Mapping[str, str]) -> None:
     try:
         upgrade = websocket.create_connection(
             url, socket=connection, header=dict(headers), suppress_origin=True, redirect_limit=0

@@ -1,3 +1,4 @@
+import select
 import socket
 import ssl
 
@@ -87,6 +88,33 @@ def test_a_server_that_never_answers_times_out():
 
     with listening(handle) as url, pytest.raises(SocketTimeoutError):
         connect(url, HEADERS, 0.1)
+
+
+def test_a_server_that_drips_times_out_as_well():
+    def handle(connection):
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nX: ")
+        with pytest.raises(ConnectionError):
+            drip(connection)
+
+    def drip(connection):
+        while True:
+            connection.sendall(b"x")
+            # Half of our patience for each byte, which a timeout of every read would wait for.
+            select.select([], [], [], 0.05)
+
+    with listening(handle) as url, pytest.raises(SocketTimeoutError):
+        connect(url, HEADERS, 0.1)
+
+
+@pytest.mark.parametrize(
+    "answer", ["HTTP/1.1 101 Switching\r\nX: ", "HTTP/1.1 500 Oops\r\nContent-Length: 1000000\r\n\r\n"]
+)
+def test_an_answer_without_end_is_refused(answer):
+    with (
+        listening(answering(answer + "x" * 100_000)) as url,
+        pytest.raises(ConnectError, match="more than 65536 bytes"),
+    ):
+        connect(url, HEADERS, 5)
 
 
 def test_a_port_that_nobody_listens_on_is_no_connection():

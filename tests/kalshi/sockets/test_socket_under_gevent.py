@@ -88,6 +88,24 @@ NEITHER_SIDE_GETS_STUCK = """
     assert len(messages) == 2_001
 """
 
+OTHERS_RUN_BETWEEN_THE_READS_OF_A_LONG_MESSAGE = """
+    turns, turns_at_reads = [], []
+
+    def take_turns():
+        while True:
+            turns.append(1)
+            gevent.sleep(0)
+
+    with connected(lambda peer: peer.send(server_frame(b"x" * (8 << 20))), authority) as opened:
+        read = opened._reader.read
+        opened._reader.read = lambda chunk: turns_at_reads.append(len(turns)) or read(chunk)
+        other = gevent.spawn(take_turns)
+        assert len(opened.receive().messages[0]) == 8 << 20
+        other.kill()
+    assert len(turns_at_reads) > 100
+    assert sorted(set(turns_at_reads)) == turns_at_reads, turns_at_reads
+"""
+
 SILENCE_IS_A_TIMEOUT = """
     let_go = threading.Event()
     with connected(lambda _: let_go.wait(20), authority, timeout_seconds=0.1) as opened:
@@ -111,8 +129,9 @@ SILENCE_IS_A_TIMEOUT = """
         (CLOSING_WAKES_THE_RECEIVER, "the connection was lost while receiving"),
         (NEITHER_SIDE_GETS_STUCK, ""),
         (SILENCE_IS_A_TIMEOUT, "silent\nstuck"),
+        (OTHERS_RUN_BETWEEN_THE_READS_OF_A_LONG_MESSAGE, ""),
     ],
-    ids=["others run while one waits", "closing wakes", "no side gets stuck", "silence"],
+    ids=["others run while one waits", "closing wakes", "no side gets stuck", "silence", "long message"],
 )
 def test_greenlets_share_a_socket(encrypted, script, said):
     program = textwrap.dedent(BEFORE.format(encrypted=encrypted) + script + "\n    print('reached the end')")
