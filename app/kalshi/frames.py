@@ -51,8 +51,9 @@ class Close(NamedTuple):
 def close_of(payload: bytes) -> Close:
     if not payload:
         return Close(NO_STATUS)
+    # A payload of a single byte gives no code that may be sent either.
     code = int.from_bytes(payload[:2])
-    if len(payload) == 1 or not (code in REGISTERED_CODES or 3000 <= code < 5000):
+    if code not in REGISTERED_CODES and not 3000 <= code < 5000:
         raise ProtocolError(f"a Close frame with the code {code} that may not be sent")
     try:
         return Close(code, payload[2:].decode())

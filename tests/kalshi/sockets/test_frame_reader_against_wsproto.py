@@ -108,7 +108,7 @@ def split(stream, cuts):
     return [stream[start:end] for start, end in itertools.pairwise(edges)]
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(stream=mangled() | st.binary(max_size=60), cuts=st.lists(st.integers(0, 1 << 20), max_size=12))
 @example(stream=b"\x81\x7f" + bytes([0x80] + [0] * 7), cuts=[])
 @example(stream=server_frame(b"\xc3", final=False) + server_frame(b"\xa9", 0x0), cuts=[1, 3])

@@ -71,6 +71,12 @@ def test_after_asking_to_close_what_is_on_its_way_can_be_received(transport):
             opened.receive()
 
 
+@pytest.fixture
+def _short_goodbye(monkeypatch):
+    monkeypatch.setattr("app.kalshi.socket.GOODBYE_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("_short_goodbye")
 def test_a_server_that_does_not_answer_or_floods_does_not_hold_us_for_long():
     let_go = threading.Event()
 
@@ -93,6 +99,7 @@ def test_a_server_that_does_not_answer_or_floods_does_not_hold_us_for_long():
             let_go.set()
 
 
+@pytest.mark.usefixtures("_short_goodbye")
 def test_closing_wakes_whoever_receives(transport):
     let_go = threading.Event()
     endings = []

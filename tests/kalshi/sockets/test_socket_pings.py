@@ -83,6 +83,36 @@ def test_reading_goes_on_while_the_server_takes_nothing_and_the_pong_follows_whe
     assert seen[-1] == PONG
 
 
+def test_a_pong_waits_for_room_and_not_the_reader_for_the_pong():
+    def script(peer):
+        peer.send(server_frame(b"heartbeat", PING) + server_frame(b"first"))
+        assert filled.wait(20)
+        rest = filled_bytes
+        while rest > 0:
+            rest -= len(peer.connection.recv(min(rest, 1 << 20)))
+        peer.send(server_frame(b"second"))
+        assert peer.next_frame() == (PONG, b"heartbeat")
+
+    filled, filled_bytes = threading.Event(), 0
+    with connected(script, timeout_seconds=2) as opened:
+        filled_bytes = fill(opened._connection)
+        assert opened.receive().messages == [b"first"]
+        filled.set()
+        assert opened.receive().messages == [b"second"]
+
+
+def fill(connection):
+    """Writes until nothing more is taken; how many bytes that were."""
+    filled_bytes, timeout_seconds = 0, connection.gettimeout()
+    connection.settimeout(0)
+    try:
+        while True:
+            filled_bytes += connection.send(bytes(1 << 16))
+    except BlockingIOError:
+        connection.settimeout(timeout_seconds)
+        return filled_bytes
+
+
 def test_a_pong_that_cannot_be_sent_does_not_cost_what_is_still_to_be_read():
     def script(peer):
         peer.send(server_frame(b"first", PING) + server_frame(b"second"))

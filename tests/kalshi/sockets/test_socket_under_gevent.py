@@ -11,6 +11,7 @@ BEFORE = """
     monkey.patch_all()
     import threading
     import gevent
+    import app.kalshi.socket
     from app import logs
     from app.kalshi.frames import PING, PONG
     from app.kalshi.socket_errors import ConnectionLostError, SocketTimeoutError
@@ -18,6 +19,7 @@ BEFORE = """
     from tests.kalshi.sockets.server_frames import close_frame, server_frame
 
     logs.configure("text", "error")
+    app.kalshi.socket.GOODBYE_SECONDS = 0.2
     authority = Authority() if {encrypted} else None
 """
 
@@ -114,7 +116,7 @@ SILENCE_IS_A_TIMEOUT = """
         except SocketTimeoutError:
             print("silent")
         try:
-            opened.send(b"x" * (64 << 20))
+            opened.send(b"x" * (16 << 20))
         except SocketTimeoutError:
             print("stuck")
         let_go.set()
