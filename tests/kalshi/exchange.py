@@ -124,6 +124,6 @@ def transport_to(exchange, stopping=None, signer=None, backoff=QUICK, timeouts=D
 
 
 @contextmanager
-def client_of(exchange, patience_seconds=None, **options):
+def client_of(exchange, patience_seconds=20, **options):
     with transport_to(exchange, **options) as transport:
         yield RestClient(transport, Priority.REPAIR, patience_seconds)

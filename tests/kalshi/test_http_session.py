@@ -13,7 +13,7 @@ from tests.kalshi.exchange import Reply
 
 @contextmanager
 def dripping_server(stop):
-    """Answers one request with a body that comes byte by byte and never ends."""
+    """Answers one request with a body that comes byte by byte, for longer than any test waits."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -21,7 +21,7 @@ def dripping_server(stop):
             with connection:
                 connection.recv(65536)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-                for _ in itertools.takewhile(lambda _: not stop.wait(0.02), itertools.count()):
+                for _ in itertools.takewhile(lambda _: not stop.wait(0.02), range(500)):
                     connection.sendall(b" ")
 
         thread = threading.Thread(target=serve)
