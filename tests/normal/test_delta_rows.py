@@ -80,6 +80,12 @@ def test_equal_changes_of_one_clock_are_numbered():
     assert [row["nth"] for row in rows] == [0, 1, 0, 2, 0]
 
 
+def test_changes_that_differ_in_side_price_or_size_are_not_equal():
+    through = stream()
+    different = [{}, {"yes_side": False}, {"price_e6": 950_000}, {"delta_e2": 5_400}]
+    assert [read(delta(**each, seq=seq), through=through)["nth"] for seq, each in enumerate(different)] == [0] * 4
+
+
 def test_a_missing_time_does_not_change_the_number():
     through = stream()
     rows = [read(delta(ts_ms=None, sending_ts_ms=SENT_MS + seq, seq=seq), through=through) for seq in range(2)]
@@ -88,7 +94,7 @@ def test_a_missing_time_does_not_change_the_number():
 
 def test_without_a_clock_equal_changes_of_one_time_are_numbered():
     through = stream()
-    assert [read(older(), through=through)["nth"] for _ in range(1)] == [0]
+    assert read(older(), through=through)["nth"] == 0
     again = [read(frame_with(seq, ts), through=through)["nth"] for seq, ts in ((2, 0), (3, 0), (4, 1))]
     assert again == [1, 2, 0]
 

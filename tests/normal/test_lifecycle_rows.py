@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from app.normal.lifecycle import Repetitions
 from tests.normal.frames import RECEIVED_US, SENT_MS, TICKER, frame, lifecycle
 from tests.normal.reading import read, refused, stream
 
@@ -65,7 +66,7 @@ def test_numbers_keep_the_digits_they_came_with():
     written = (
         b'{"type":"market_lifecycle_v2","sid":1,"msg":{"market_ticker":"M","event_type":"e","floor_strike":83950.620}}'
     )
-    assert b"83950.620" in read(written)["payload"]
+    assert b":83950.620" in read(written)["payload"]
 
 
 def test_a_repetition_on_one_connection_is_another_event():
@@ -94,3 +95,10 @@ def test_copies_on_two_connections_have_the_same_number_although_their_times_dif
 )
 def test_an_announcement_without_subject_or_type_is_refused(body):
     assert "it says no" in refused(lifecycle(**body))
+
+
+def test_of_what_is_remembered_the_oldest_goes_first():
+    repetitions = Repetitions(capacity=2)
+    heard = "abac"
+    assert [repetitions.nth((name, "paused", 1), at) for at, name in enumerate(heard)] == [0, 0, 1, 0]
+    assert [repetitions.nth((name, "paused", 1), 9) for name in "ab"] == [2, 0]

@@ -31,19 +31,12 @@ MARKET = {
     "custom_strike": {"round_digits": "2"},
     "rules_primary": "If it rains …",
 }
-QUOTES = {
-    "yes_bid_dollars": "0.3400",
-    "yes_bid_size_fp": "703.36",
-    "no_ask_dollars": "0.6600",
-    "last_price_dollars": "0.3500",
-    "previous_price_dollars": "0.0000",
-    "volume_fp": "1198155.00",
-    "volume_24h_fp": "81296.81",
-    "open_interest_fp": "304410.86",
-    "liquidity_dollars": "0.0000",
-    "yes_bid": 34,
-    "volume": 1_198_155,
-}
+QUOTES = """
+    yes_bid_dollars yes_bid_size_fp yes_ask_dollars yes_ask_size_fp no_bid_dollars no_ask_dollars last_price_dollars
+    previous_yes_bid_dollars previous_yes_ask_dollars previous_price_dollars volume_fp volume_24h_fp open_interest_fp
+    liquidity_dollars yes_bid yes_ask no_bid no_ask last_price previous_yes_bid previous_yes_ask previous_price volume
+    volume_24h open_interest liquidity
+""".split()
 
 
 def us(*date):
@@ -85,10 +78,9 @@ def test_a_market_becomes_a_row():
     }
 
 
-def test_what_changes_with_every_trade_is_no_detail():
-    assert market_row(json.dumps(MARKET | QUOTES).encode(), UPDATED_US) == market_row(
-        json.dumps(MARKET).encode(), UPDATED_US
-    )
+@pytest.mark.parametrize("quote", QUOTES)
+def test_what_changes_with_every_trade_is_no_detail(quote):
+    assert row_of(market_row, MARKETS, MARKET | {quote: "0.3400"}) == row_of(market_row, MARKETS, MARKET)
 
 
 def test_a_strike_keeps_its_digits():

@@ -75,6 +75,10 @@ def test_the_same_value_in_another_field_is_another_event():
     assert read(one)["digest"] != read(other)["digest"]
 
 
+def test_nothing_said_is_not_zero():
+    assert read(ticker(last_trade_size_fp=None))["digest"] != read(ticker(last_trade_size_fp="0.00"))["digest"]
+
+
 @given(st.integers(0, 10**12))
 def test_a_digest_is_a_bigint(volume_e2):
     assert -(2**63) <= read(ticker(volume_fp=contracts(volume_e2)))["digest"] < 2**63
