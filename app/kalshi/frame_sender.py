@@ -31,7 +31,8 @@ class FrameSender:
         frame = client_frame(TEXT, text)
         with self._lock:
             self._send(frame)
-        # Looked at after the lock is given up: whoever has not got it in the meantime counts on this.
+            self._send_pong()
+        # Looked at again after the lock is given up: whoever has not got it in the meantime counts on this.
         while self._pong is not None and self._ending is None:
             with self._lock:
                 self._send_pong()
@@ -77,13 +78,16 @@ class FrameSender:
             raise self._ending
         try:
             self._connection.sendall(frame)
-        except OSError as error:
-            # A part of the frame may be out: the server would misunderstand whatever came next.
+        except BaseException as error:
+            # A part of the frame may be out, also when a greenlet is killed here: the server would misunderstand
+            # whatever came next.
             self._ending = _failure_of(error)
-            raise self._ending from error
+            if isinstance(error, OSError):
+                raise self._ending from error
+            raise
 
 
-def _failure_of(error: OSError) -> SocketError:
+def _failure_of(error: BaseException) -> SocketError:
     if isinstance(error, TimeoutError):
         return SocketTimeoutError("the server took nothing for too long")
-    return ConnectionLostError(f"the connection was lost while sending: {error}")
+    return ConnectionLostError(f"the connection was lost while sending: {error!r}")

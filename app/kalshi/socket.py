@@ -28,8 +28,8 @@ class Batch(NamedTuple):
 class Socket:
     """An open WebSocket, over a connection that has been upgraded already.
 
-    One greenlet receives at a time; any may send or close. In real threads over TLS, sending and receiving at once
-    needs a Python whose ssl module guards OpenSSL (3.13 and later).
+    One greenlet receives at a time; any may send or close. So may real threads, but over TLS only one after the other:
+    not every Python guards OpenSSL against two at once.
     """
 
     def __init__(self, connection: socket.socket, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:

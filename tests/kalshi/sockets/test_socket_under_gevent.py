@@ -108,6 +108,20 @@ OTHERS_RUN_BETWEEN_THE_READS_OF_A_LONG_MESSAGE = """
     assert sorted(set(turns_at_reads)) == turns_at_reads, turns_at_reads
 """
 
+NOTHING_FOLLOWS_HALF_A_FRAME = """
+    let_go = threading.Event()
+    with connected(lambda _: let_go.wait(20), authority) as opened:
+        sender = gevent.spawn(opened.send, b"x" * (16 << 20))
+        gevent.sleep(0.05)
+        assert not sender.ready()
+        sender.kill()
+        try:
+            opened.send(b"more")
+        except ConnectionLostError as lost:
+            print(lost)
+        let_go.set()
+"""
+
 SILENCE_IS_A_TIMEOUT = """
     let_go = threading.Event()
     with connected(lambda _: let_go.wait(20), authority, timeout_seconds=0.1) as opened:
@@ -132,8 +146,9 @@ SILENCE_IS_A_TIMEOUT = """
         (NEITHER_SIDE_GETS_STUCK, ""),
         (SILENCE_IS_A_TIMEOUT, "silent\nstuck"),
         (OTHERS_RUN_BETWEEN_THE_READS_OF_A_LONG_MESSAGE, ""),
+        (NOTHING_FOLLOWS_HALF_A_FRAME, "lost while sending"),
     ],
-    ids=["others run while one waits", "closing wakes", "no side gets stuck", "silence", "long message"],
+    ids=["others run while one waits", "closing wakes", "no side gets stuck", "silence", "long message", "killed"],
 )
 def test_greenlets_share_a_socket(encrypted, script, said):
     program = textwrap.dedent(BEFORE.format(encrypted=encrypted) + script + "\n    print('reached the end')")
