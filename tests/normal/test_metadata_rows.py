@@ -31,12 +31,34 @@ MARKET = {
     "custom_strike": {"round_digits": "2"},
     "rules_primary": "If it rains …",
 }
-QUOTES = """
-    yes_bid_dollars yes_bid_size_fp yes_ask_dollars yes_ask_size_fp no_bid_dollars no_ask_dollars last_price_dollars
-    previous_yes_bid_dollars previous_yes_ask_dollars previous_price_dollars volume_fp volume_24h_fp open_interest_fp
-    liquidity_dollars yes_bid yes_ask no_bid no_ask last_price previous_yes_bid previous_yes_ask previous_price volume
-    volume_24h open_interest liquidity
-""".split()
+QUOTES = [
+    "yes_bid_dollars",
+    "yes_bid_size_fp",
+    "yes_ask_dollars",
+    "yes_ask_size_fp",
+    "no_bid_dollars",
+    "no_ask_dollars",
+    "last_price_dollars",
+    "previous_yes_bid_dollars",
+    "previous_yes_ask_dollars",
+    "previous_price_dollars",
+    "volume_fp",
+    "volume_24h_fp",
+    "open_interest_fp",
+    "liquidity_dollars",
+    "yes_bid",
+    "yes_ask",
+    "no_bid",
+    "no_ask",
+    "last_price",
+    "previous_yes_bid",
+    "previous_yes_ask",
+    "previous_price",
+    "volume",
+    "volume_24h",
+    "open_interest",
+    "liquidity",
+]
 
 
 def us(*date):
