@@ -59,6 +59,10 @@ class HttpSession:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
+    @property
+    def is_signed(self) -> bool:
+        return self._signer is not None
+
     def get(self, path: str, parameters: Parameters) -> Answer:
         """Any status is an answer; none at all is an UnavailableError."""
         timeouts = self._timeouts.connect_seconds, self._timeouts.silence_seconds

@@ -25,7 +25,8 @@ Value = str | int | Sequence[str] | None
 class RestClient:
     """The exchange's endpoints for one caller: its priority, and how long it waits for an exchange that is away.
 
-    Objects come as they are in the answer, one by one and page by page. None of the iterators has a bound on its time.
+    Objects come as they are in the answer, one by one and page by page. A call ends with a StoppedError when we are asked
+    to stop, and with an AccessDeniedError when the key is refused: the caller stops, and in the second case alarms.
     """
 
     def __init__(self, transport: RestTransport, priority: Priority, patience_seconds: float | None = None) -> None:
@@ -43,8 +44,11 @@ class RestClient:
         """Only with a key."""
         return self._get("/account/limits", AccountLimits)
 
-    def adopt_account_limits(self, processes: int = 1) -> AccountLimits:
-        """From now on the budget is the account's, or this one's part of it where several processes use its key."""
+    def adopt_account_limits(self, processes: int = 1) -> AccountLimits | None:
+        """From now on the budget is the account's, or this one's part of it where several processes use its key.
+        Without a key there is no account: the budget stays the lowest tier's."""
+        if not self._transport.is_signed:
+            return None
         limits = self.account_limits()
         self._transport.budget.change(limits.read.limits.shared_by(processes))
         return limits

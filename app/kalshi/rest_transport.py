@@ -8,6 +8,7 @@ from tenacity.wait import wait_random_exponential
 
 from app import logs
 from app.kalshi.exchange_status import ExchangeStatus, status_in
+from app.kalshi.hosts import hosts_of, signer_of
 from app.kalshi.http_session import Answer, HttpSession, Parameters
 from app.kalshi.request_budget import RequestBudget
 from app.kalshi.rest_errors import (
@@ -20,6 +21,7 @@ from app.kalshi.rest_errors import (
     reason_of,
 )
 from app.kalshi.waiting_line import Priority
+from app.settings import Settings
 from app.stopping import StoppedError, Stopping, pause
 
 log = logs.get(__name__)
@@ -59,6 +61,10 @@ class RestTransport:
         self._lock = threading.Lock()
         self.answers = dict.fromkeys(CLASSES, 0)
         self.retries = 0
+
+    @property
+    def is_signed(self) -> bool:
+        return self._session.is_signed
 
     def get(
         self,
@@ -135,6 +141,12 @@ class RestTransport:
     def _count(self, status_class: str) -> None:
         with self._lock:
             self.answers[status_class] += 1
+
+
+def transport_of(settings: Settings, stopping: Stopping) -> RestTransport:
+    """With the budget of the lowest tier, until the account's is known."""
+    session = HttpSession(hosts_of(settings).rest_url, signer_of(settings))
+    return RestTransport(session, RequestBudget(), stopping)
 
 
 def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:

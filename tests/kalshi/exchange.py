@@ -92,20 +92,22 @@ class FakeExchange:
                 reply = exchange.reply_to(Asked(parts.path, parse_qsl(parts.query), dict(self.headers), port))
                 if reply.after is not None:
                     reply.after.wait(10)
-                if reply.hang_up:
-                    self.close_connection = True
-                    return
+                self.close_connection = reply.hang_up or reply.missing_bytes > 0
+                if not reply.hang_up:
+                    self._send(reply)
+
+            def _send(self, reply):
                 content = reply.content()
-                self.send_response(reply.status)
-                self.send_header("Content-Length", str(len(content) + reply.missing_bytes))
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
                 try:
+                    self.send_response(reply.status)
+                    self.send_header("Content-Length", str(len(content) + reply.missing_bytes))
+                    for name, value in reply.headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
                     self.wfile.write(content)
                 except ConnectionError:
+                    # The client did not wait for it.
                     self.close_connection = True
-                self.close_connection = self.close_connection or reply.missing_bytes > 0
 
             def log_message(self, *parts):
                 """Not on the tests' output."""

@@ -1,13 +1,20 @@
+import threading
+
 import pytest
 
+from app.environment import load_settings
 from app.kalshi.private_key import PrivateKey
 from app.kalshi.request_budget import RequestBudget
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import UnexpectedAnswerError
+from app.kalshi.rest_transport import transport_of
 from app.kalshi.signing import Signer
+from app.kalshi.token_bucket import BASIC
 from app.kalshi.waiting_line import Priority
 from tests.kalshi.exchange import PREFIX, Reply, client_of, transport_to
 from tests.kalshi.keys import ed25519_key, pem, rsa_key, verify
+
+SIGNER = Signer("id", PrivateKey(pem(ed25519_key())))
 
 
 def page(name, *objects, **rest):
@@ -158,7 +165,7 @@ def test_one_connection_serves_call_after_call_and_cookies_are_not_kept(exchange
 def test_the_account_s_limits_become_the_budget(exchange):
     bucket = {"refill_rate": 300, "bucket_capacity": 900}
     exchange.answers(Reply(200, {"usage_tier": "advanced", "read": bucket, "write": bucket, "grants": []}))
-    with client_of(exchange) as client:
+    with client_of(exchange, signer=SIGNER) as client:
         assert client.adopt_account_limits(processes=3).usage_tier == "advanced"
         assert client._transport.budget._bucket._limits == (100, 300)
 
@@ -177,8 +184,30 @@ def test_each_client_asks_with_its_own_priority(exchange):
     assert asked == [Priority.POLLING, Priority.RECONCILE]
 
 
+def test_without_a_key_the_budget_stays_the_lowest_tier_s(exchange):
+    with client_of(exchange, budget=RequestBudget()) as client:
+        assert client.adopt_account_limits() is None
+        assert client._transport.budget._bucket._limits == BASIC
+    assert exchange.asked == []
+
+
+def test_settings_make_a_transport(exchange):
+    exchange.answers(page("markets", 1, cursor=""))
+    settings = load_settings(
+        {
+            "KALSHI_REST_URL": exchange.url,
+            "KALSHI_API_KEY_ID": "id",
+            "KALSHI_API_PRIVATE_KEY": pem(ed25519_key()),
+        }
+    )
+    transport = transport_of(settings, threading.Event())
+    assert tickers(RestClient(transport, Priority.REPAIR).markets()) == [b"1"]
+    transport.close()
+    verify(ed25519_key(), exchange.asked[0].headers, "GET", PREFIX + "/markets")
+
+
 @pytest.mark.parametrize("bucket", [{"refill_rate": 0, "bucket_capacity": 9}, {"refill_rate": 1, "bucket_capacity": 1}])
 def test_limits_that_would_never_let_a_call_pass_are_refused(exchange, bucket):
     exchange.answers(Reply(200, {"read": bucket}))
-    with client_of(exchange) as client, pytest.raises(UnexpectedAnswerError):
+    with client_of(exchange, signer=SIGNER) as client, pytest.raises(UnexpectedAnswerError):
         client.adopt_account_limits()
