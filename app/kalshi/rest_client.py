@@ -25,8 +25,8 @@ Value = str | int | Sequence[str] | None
 class RestClient:
     """The exchange's endpoints for one caller: its priority, and how long it waits for an exchange that is away.
 
-    Objects come as they are in the answer, one by one and page by page. A call ends with a StoppedError when we are asked
-    to stop, and with an AccessDeniedError when the key is refused: the caller stops, and in the second case alarms.
+    Objects come as they are in the answer, one by one and page by page. A call ends with a StoppedError when we are
+    asked to stop, and with an AccessDeniedError when the key is refused: the caller stops, and in that case alarms.
     """
 
     def __init__(self, transport: RestTransport, priority: Priority, patience_seconds: float | None = None) -> None:
