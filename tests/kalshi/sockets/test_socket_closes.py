@@ -25,6 +25,7 @@ def test_a_server_s_goodbye_is_answered_and_told_after_its_last_messages(transpo
             assert (caught.value.code, caught.value.reason) == (1001, "maintenance")
         with pytest.raises(ClosedError):
             opened.send(b"too late")
+        wait_until(lambda: answers, what="the end that the server sees before we let go")
     assert answers == [(CLOSE, (1001, ""))]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.kalshi.socket import connect
 from app.kalshi.socket_errors import ConnectError, HandshakeRefusedError, SocketTimeoutError
-from tests.kalshi.sockets.scripted_server import Authority, accept, connected, listening
+from tests.kalshi.sockets.scripted_server import DEADLINE_SECONDS, Authority, accept, connected, listening
 from tests.kalshi.sockets.server_frames import server_frame
 
 HEADERS = {"KALSHI-ACCESS-KEY": "key"}
@@ -30,6 +30,7 @@ def test_the_headers_and_the_path_reach_the_server(transport):
 
     with connected(script, transport) as opened:
         assert opened.receive().messages == [b"hello"]
+        assert opened._connection.gettimeout() == DEADLINE_SECONDS
     [(line, headers)] = requests
     assert line == "GET /trade-api/ws/v2 HTTP/1.1"
     assert headers["KALSHI-ACCESS-KEY"] == "key"
@@ -60,16 +61,26 @@ def test_a_refusal_tells_the_status():
     "answer",
     [
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
-        "HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
         "SSH-2.0-OpenSSH_9.6\r\n\r\n",
         "",
     ],
-    ids=["wrong proof", "redirect", "wrong length", "not HTTP", "nothing"],
+    ids=["wrong proof", "wrong length", "not HTTP", "nothing"],
 )
 def test_a_server_that_does_not_upgrade_is_no_connection(answer):
     with listening(answering(answer or "\r\n")) as url, pytest.raises(ConnectError):
         connect(url, HEADERS, 5)
+
+
+def test_a_redirect_is_not_followed_with_our_signature():
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        location = f"ws://127.0.0.1:{elsewhere.getsockname()[1]}/"
+        answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n"
+        with listening(answering(answer)) as url, pytest.raises(ConnectError):
+            connect(url, HEADERS, 0.5)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
 
 
 @pytest.mark.parametrize("header", ["Sec-WebSocket-Extensions: permessage-deflate", "Sec-WebSocket-Protocol: chat"])

@@ -1,7 +1,10 @@
+import socket
 import threading
 
 import pytest
+from wsproto.frame_protocol import FrameProtocol
 
+from app.kalshi.frame_sender import FrameSender
 from app.kalshi.frames import PING, PONG, TEXT
 from app.kalshi.socket_errors import ConnectionLostError
 from tests.kalshi.sockets.scripted_server import connected
@@ -99,6 +102,36 @@ def test_a_pong_waits_for_room_and_not_the_reader_for_the_pong():
         assert opened.receive().messages == [b"first"]
         filled.set()
         assert opened.receive().messages == [b"second"]
+
+
+def test_a_pong_that_comes_as_a_sender_finishes_is_sent_by_that_sender():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sender = FrameSender(ours)
+        sender._lock = LockWithALatecomer(sender)
+        sender.send(b"command")
+        peer = FrameProtocol(client=False, extensions=[])
+        peer.receive_bytes(theirs.recv(1 << 16))
+        frames = [(int(frame.opcode), frame.payload) for frame in peer.received_frames()]
+    assert frames == [(TEXT, "command"), (PONG, b"late")]
+
+
+class LockWithALatecomer:
+    """In the moment before the sender gives it up, the reader has a pong to send and does not get it."""
+
+    def __init__(self, sender):
+        self._lock, self._sender, self._is_first = threading.Lock(), sender, True
+        self.acquire, self.release = self._lock.acquire, self._lock.release
+
+    def __enter__(self):
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        if self._is_first:
+            self._is_first = False
+            self._sender.pong(b"late")
+            self._sender.flush()
+        self._lock.release()
 
 
 def fill(connection):

@@ -110,7 +110,7 @@ OTHERS_RUN_BETWEEN_THE_READS_OF_A_LONG_MESSAGE = """
 
 NOTHING_FOLLOWS_HALF_A_FRAME = """
     let_go = threading.Event()
-    with connected(lambda _: let_go.wait(20), authority) as opened:
+    with connected(lambda _: let_go.wait(20), authority, timeout_seconds=3) as opened:
         sender = gevent.spawn(opened.send, b"x" * (16 << 20))
         gevent.sleep(0.05)
         assert not sender.ready()
