@@ -1,0 +1,40 @@
+from typing import Literal, NamedTuple
+
+from app.errors import SettingsError
+from app.kalshi.signing import Signer
+from app.settings import Settings
+
+
+class Hosts(NamedTuple):
+    """Where REST paths begin, and the socket's address: two hosts, though they are one exchange."""
+
+    rest_url: str
+    ws_url: str
+
+
+PRESETS: dict[Literal["production", "demo"], Hosts] = {
+    "production": Hosts(
+        "https://external-api.kalshi.com/trade-api/v2", "wss://external-api-ws.kalshi.com/trade-api/ws/v2"
+    ),
+    "demo": Hosts(
+        "https://external-api.demo.kalshi.co/trade-api/v2", "wss://external-api-ws.demo.kalshi.co/trade-api/ws/v2"
+    ),
+}
+
+
+def hosts_of(settings: Settings) -> Hosts:
+    preset = PRESETS[settings.environment]
+    return Hosts((settings.rest_url or preset.rest_url).rstrip("/"), settings.ws_url or preset.ws_url)
+
+
+def signer_of(settings: Settings) -> Signer | None:
+    """None without a key: REST answers without one too, sockets do not."""
+    if settings.api_key_id and settings.api_private_key:
+        return Signer(settings.api_key_id, settings.api_private_key)
+    if settings.api_key_id or settings.api_private_key:
+        raise SettingsError(
+            "Half of a key is given.",
+            "KALSHI_API_KEY_ID and KALSHI_API_PRIVATE_KEY belong together.",
+            "set both, or neither.",
+        )
+    return None

@@ -1,0 +1,176 @@
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from app import logs
+from app.kalshi.frame_reader import MAX_MESSAGE_BYTES, FrameReader
+from app.kalshi.frame_sender import FrameSender
+from app.kalshi.frames import NORMAL_CLOSURE, Close
+from app.kalshi.socket_errors import ClosedError, ConnectionLostError, SocketError, SocketTimeoutError
+from app.kalshi.upgrade import upgraded
+
+log = logs.get(__name__)
+
+READ_BYTES = 1 << 16
+BATCH_MESSAGES = 50
+GOODBYE_SECONDS = 1.0
+
+
+class Batch(NamedTuple):
+    messages: list[bytes]
+    received_us: int  # our clock right after the read that completed them
+
+
+class Socket:
+    """An open WebSocket, over a connection that has been upgraded already.
+
+    One greenlet receives at a time; any may send or close. So may real threads, but over TLS only one after the other:
+    not every Python guards OpenSSL against two at once.
+    """
+
+    def __init__(self, connection: socket.socket, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        now_seconds = time.monotonic()
+        self.last_ping_seconds = now_seconds  # by the monotonic clock; the start counts as one
+        self.last_message_seconds = now_seconds
+        self._connection = connection
+        self._reader = FrameReader(max_message_bytes)
+        self._sender = FrameSender(connection)
+        self._receiving = threading.Lock()
+        self._messages: list[bytes] = []
+        self._received_us = 0
+        self._ending: SocketError | None = None
+
+    def receive(self, max_messages: int = BATCH_MESSAGES) -> Batch:
+        """The next messages, as many as there are up to this number, all of one read; waits for the first.
+
+        Does not always switch greenlets: let others run after each batch. Raises ClosedError when the connection ends
+        in order, and SocketTimeoutError, after which it may be called again, when nothing came for too long.
+        """
+        with self._receiving:
+            while not self._messages:
+                if self._ending is not None:
+                    raise self._ending
+                self._read()
+                if not self._messages:
+                    # A message of megabytes comes in hundreds of reads, and when none has to wait, nobody else runs.
+                    time.sleep(0)
+            messages, self._messages = self._messages[:max_messages], self._messages[max_messages:]
+            return Batch(messages, self._received_us)
+
+    def send(self, text: bytes) -> None:
+        try:
+            self._sender.send(text)
+        except (ConnectionLostError, SocketTimeoutError):
+            # The server ends it then; what it has sent until then can still be received.
+            self._shut(socket.SHUT_WR)
+            raise
+
+    def ask_to_close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> bool:
+        """Says goodbye. What the server still sends can be received, up to the ClosedError. False if that cannot be
+        said any more."""
+        try:
+            return self._sender.close(Close(code, reason), GOODBYE_SECONDS)
+        except SocketError as error:
+            log.debug("goodbye not sent", reason=str(error))
+            return False
+
+    def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Says goodbye, waits a moment for the answer, and lets go; messages that nobody has received are dropped."""
+        if self.ask_to_close(code, reason) and self._receiving.acquire(timeout=GOODBYE_SECONDS):
+            try:
+                self._drain()
+            finally:
+                self._receiving.release()
+        self._shut(socket.SHUT_RDWR)
+        # Whoever still receives wakes by that, and must be out before the descriptor's number is anybody's again.
+        is_free = self._receiving.acquire(timeout=GOODBYE_SECONDS)
+        self._connection.close()
+        self._ending = self._ending or ConnectionLostError("closed by us, and the server did not answer")
+        if is_free:
+            self._receiving.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        try:
+            chunk = self._connection.recv(READ_BYTES)
+        except TimeoutError as error:
+            raise SocketTimeoutError("nothing came for too long") from error
+        except OSError as error:
+            self._ending = ConnectionLostError(f"the connection was lost while receiving: {error}")
+            return
+        self._received_us = time.time_ns() // 1000
+        pings = self._reader.pings
+        self._messages = self._reader.read(chunk)
+        self._note_signs_of_life(self._reader.pings != pings)
+        self._answer_pings()
+        if not chunk or self._reader.is_over:
+            self._end()
+
+    def _note_signs_of_life(self, has_ping: bool) -> None:
+        now_seconds = time.monotonic()
+        if self._messages:
+            self.last_message_seconds = now_seconds
+        if has_ping:
+            self.last_ping_seconds = now_seconds
+            self._sender.pong(self._reader.ping)
+
+    def _answer_pings(self) -> None:
+        try:
+            self._sender.flush()
+        except SocketError as error:
+            # There may be more to read, the server's own goodbye above all.
+            log.debug("pong not sent", reason=str(error))
+
+    def _end(self) -> None:
+        """Messages that were read before are received before this is raised."""
+        reader = self._reader
+        if reader.failure is not None:
+            self._ending = reader.failure
+            self.ask_to_close(reader.failure.close_code)
+        elif reader.close is not None:
+            self._ending = ClosedError(*reader.close)
+            self.ask_to_close(reader.close.code)
+        else:
+            where = "between messages" if reader.is_between_messages else "inside a message"
+            self._ending = ConnectionLostError(f"the server ended the connection {where}, without a Close frame")
+        self._shut(socket.SHUT_WR)
+
+    def _drain(self) -> None:
+        self._connection.settimeout(GOODBYE_SECONDS)
+        deadline_seconds = time.monotonic() + GOODBYE_SECONDS
+        try:
+            while self._ending is None and time.monotonic() < deadline_seconds:
+                self._read()
+        except SocketTimeoutError as error:
+            log.debug("goodbye not answered", reason=str(error))
+        self._messages = []
+
+    def _shut(self, how: int) -> None:
+        # Not by SSLSocket's own method: after that it would hand out what is still encrypted.
+        try:
+            socket.socket.shutdown(self._connection, how)
+        except OSError as error:
+            log.debug("the connection is gone already", reason=str(error))
+
+
+def connect(
+    url: str,
+    headers: Mapping[str, str],
+    timeout_seconds: float,
+    ssl_context: ssl.SSLContext | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> Socket:
+    """The timeout is that of every wait: for the connection, for the handshake, for something to receive, for sending
+    one message."""
+    return Socket(upgraded(url, headers, timeout_seconds, ssl_context), max_message_bytes)

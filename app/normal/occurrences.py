@@ -1,0 +1,58 @@
+from collections.abc import Hashable
+
+from app.normal.unfit import UnfitMessageError
+
+# An action of the exchange changes each level of a market once or a few times.
+MOST_CHANGES_OF_A_MOMENT = 100_000
+
+Seen = tuple[int, Hashable, dict[Hashable, int] | None]
+
+
+class Occurrences:
+    """Counts, on one connection, how many identical changes of a market came before one at the same moment.
+
+    The number is part of a change's identity. It depends on nothing but the market's own changes in their order, which
+    is the same on every connection; so connections that heard the same agree without ever comparing.
+
+    Of each market only the latest moment is remembered, and only of the markets that were heard of last: the memory
+    has two halves of `capacity` markets, and when the younger one is full the older one is forgotten. So a market is
+    remembered at least until that many others were heard of.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        # Most moments hold one change. A dictionary to count in is made when a second one comes.
+        self._younger: dict[str, Seen] = {}
+        self._older: dict[str, Seen] = {}
+
+    def nth(self, ticker: str, moment: int, change: Hashable) -> int:
+        seen = self._younger.get(ticker)
+        if seen is None:
+            seen = self._take_over(ticker)
+        if seen is None or seen[0] != moment:
+            self._younger[ticker] = (moment, change, None)
+            return 0
+        return self._count(ticker, seen, change)
+
+    def __len__(self) -> int:
+        return len(self._younger) + len(self._older)
+
+    def _take_over(self, ticker: str) -> Seen | None:
+        """Makes room in the younger half for this market, and brings along what the older one knows of it."""
+        seen = self._older.pop(ticker, None)
+        if len(self._younger) >= self._capacity:
+            self._older, self._younger = self._younger, {}
+        if seen is not None:
+            self._younger[ticker] = seen
+        return seen
+
+    def _count(self, ticker: str, seen: Seen, change: Hashable) -> int:
+        moment, first, counts = seen
+        if counts is None:
+            counts = {first: 1}
+            self._younger[ticker] = (moment, first, counts)
+        if len(counts) >= MOST_CHANGES_OF_A_MOMENT and change not in counts:
+            raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one moment: its clock stands still")
+        before = counts.get(change, 0)
+        counts[change] = before + 1
+        return before
