@@ -1,0 +1,239 @@
+from collections.abc import Iterator
+
+from app.simulator import tickers
+from app.simulator.draws import draw, scrambled, uuid_text
+from app.simulator.kinds import PATTERN, TOPICS, Kind
+from app.simulator.listing import Event, Leg, Market, Series
+from app.simulator.phases import Phase
+from app.simulator.plan import EVENTS_PER_CYCLE, Plan, event_of, first_market_of, kind_of
+from app.simulator.prices import STRUCTURES
+
+IDENTITY, LEGS = 11, 12
+# Which bits of an event's draw say what; the lowest decide on its turns.
+RESULT_BITS, STRIKE_BITS = 16, 32
+ID_BITS = 48
+LONGEST_LEG_DISTANCE = 300
+SERIES_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(PATTERN))
+
+
+class Catalog:
+    """Every series, event and market there is and will be: each one computed from the seed and its number when asked.
+
+    Numbers rise with the time of creation, so newest first is counting down from count(). Where a method takes a
+    moment, it answers what is known then; without one, how things end.
+    """
+
+    def __init__(self, seed: int, markets: int, start_us: int, *, whole_cents: bool = False) -> None:
+        self.seed = seed
+        self.start_us = start_us
+        self.initial_markets = markets
+        self.whole_cents = whole_cents  # the older wire knows no other prices and no parts of contracts
+        self.plan = Plan(seed, markets, start_us)
+        self._id_key = draw(seed, IDENTITY) & (1 << ID_BITS) - 1
+
+    def __len__(self) -> int:
+        """At the start; count() says how many there are later."""
+        return self.initial_markets
+
+    def count(self, at_us: int) -> int:
+        return self.plan.markets_created(at_us)
+
+    def event_count(self, at_us: int) -> int:
+        count = self.count(at_us)
+        return event_of(count - 1)[0] + 1 if count else 0
+
+    @property
+    def series_count(self) -> int:
+        return len(SERIES_KINDS) * len(TOPICS)
+
+    def status(self, index: int, at_us: int) -> str:
+        return self.plan.status(index, at_us)
+
+    def ticker(self, index: int) -> str:
+        event, position = event_of(index)
+        return tickers.market_ticker(self.event_ticker(event), position)
+
+    def event_ticker(self, event: int) -> str:
+        return tickers.event_ticker(self._series_ticker(event), self.plan.life(event).created_us, event)
+
+    def market_id(self, index: int) -> str:
+        low = draw(self.seed, IDENTITY, index)
+        return uuid_text(draw(low), low >> ID_BITS << ID_BITS | index ^ self._id_key)
+
+    def index_of(self, ticker: str) -> int | None:
+        event, position = tickers.event_number(ticker), tickers.market_position(ticker)
+        if event is None or position is None or position >= kind_of(event).markets_per_event:
+            return None
+        index = first_market_of(event) + position
+        return index if self.ticker(index) == ticker else None
+
+    def index_of_id(self, market_id: str) -> int | None:
+        digits = market_id[-ID_BITS // 4 :]
+        try:
+            index = int(digits, 16) ^ self._id_key
+        except ValueError:
+            return None
+        return index if self.market_id(index) == market_id else None
+
+    def index_of_event(self, ticker: str) -> int | None:
+        event = tickers.event_number(ticker)
+        return event if event is not None and self.event_ticker(event) == ticker else None
+
+    def index_of_series(self, ticker: str) -> int | None:
+        return next((index for index in range(self.series_count) if self.series(index).ticker == ticker), None)
+
+    def events_of_series(self, series: int, count: int) -> Iterator[int]:
+        """Newest first, among the first `count` events."""
+        kind, topic = SERIES_KINDS[series // len(TOPICS)], series % len(TOPICS)
+        slots = [slot for slot in reversed(range(EVENTS_PER_CYCLE)) if PATTERN[slot] is kind]
+        last_cycle = (count - 1) // EVENTS_PER_CYCLE
+        for cycle in range(last_cycle - (last_cycle - topic) % len(TOPICS), -1, -len(TOPICS)):
+            yield from (event for slot in slots if (event := cycle * EVENTS_PER_CYCLE + slot) < count)
+
+    def market(self, index: int, at_us: int | None = None) -> Market:
+        event, position = event_of(index)
+        kind, life, topic = kind_of(event), self.plan.life(event), _topic(event)
+        event_ticker = self.event_ticker(event)
+        structure = self.structure(index, at_us)
+        strike = 50 + 5 * position + (life.bits >> STRIKE_BITS) % 40
+        target_known = not self._is_ahead(index, Phase.METADATA, at_us)
+        return Market(
+            number=index,
+            position=position,
+            event=event,
+            ticker=tickers.market_ticker(event_ticker, position),
+            market_id=self.market_id(index),
+            event_ticker=event_ticker,
+            series_ticker=self._series_ticker(event),
+            title=f"{kind.title.format(topic=topic)}?",
+            yes_sub_title=f"{strike} or above" if target_known else "Target: to be announced",
+            no_sub_title=f"Below {strike}",
+            is_combo=kind.is_combo,
+            exchange_index=kind.exchange_index,
+            created_us=life.turn_us(Phase.CREATED, position),
+            updated_us=self._updated_us(event, position, at_us),
+            open_us=life.turn_us(Phase.OPENED, position),
+            close_us=self.close_us(index, at_us),
+            determined_us=life.turn_us(Phase.DETERMINED, position),
+            settled_us=life.turn_us(Phase.SETTLED, position),
+            result=self.result(index, at_us),
+            floor_strike=strike,
+            price_level_structure=structure,
+            price_ranges=STRUCTURES[structure],
+            legs=self.legs(event) if kind.is_combo else (),
+            collection_ticker=self._collection_ticker(event),
+        )
+
+    def event(self, event: int, at_us: int | None = None) -> Event:
+        kind, created_us = kind_of(event), self.plan.life(event).created_us
+        fees = self._fees(event, at_us)
+        return Event(
+            number=event,
+            ticker=self.event_ticker(event),
+            series=self._series_number(event),
+            series_ticker=self._series_ticker(event),
+            title=f"{kind.title.format(topic=_topic(event))}?",
+            sub_title=f"On {tickers.date_code(created_us // 86_400_000_000)}",
+            category=kind.category,
+            is_combo=kind.is_combo,
+            mutually_exclusive=kind.mutually_exclusive,
+            collateral_return_type=kind.collateral_return_type,
+            exchange_index=kind.exchange_index,
+            created_us=created_us,
+            updated_us=self._updated_us(event, 0, at_us),
+            fee_type_override="quadratic" if fees else None,
+            fee_multiplier_override=fees,
+            first_market=first_market_of(event),
+            market_count=kind.markets_per_event,
+            collection_ticker=self._collection_ticker(event),
+        )
+
+    def series(self, series: int) -> Series:
+        kind, topic = SERIES_KINDS[series // len(TOPICS)], series % len(TOPICS)
+        return Series(
+            number=series,
+            ticker=tickers.series_ticker(kind, topic),
+            title=kind.title.format(topic=TOPICS[topic]),
+            category=kind.category,
+            frequency=kind.frequency,
+            tags=(kind.category.split()[0],),
+            is_combo=kind.is_combo,
+            exchange_index=kind.exchange_index,
+            fee_type=kind.fee_type,
+            fee_multiplier=1,
+        )
+
+    def structure(self, index: int, at_us: int | None = None) -> str:
+        if self.whole_cents:
+            return "linear_cent"
+        kind = kind_of(event_of(index)[0])
+        finer = self.plan.turn_us(index, Phase.STRUCTURE) and not self._is_ahead(index, Phase.STRUCTURE, at_us)
+        return kind.finer_structure if finer else kind.structure
+
+    def close_us(self, index: int, at_us: int | None = None) -> int:
+        if self._is_ahead(index, Phase.CLOSE_MOVED, at_us):
+            return self.plan.market_created_us(index) + kind_of(event_of(index)[0]).first_close_us
+        return self.plan.turn_us(index, Phase.CLOSED)
+
+    def result(self, index: int, at_us: int | None = None) -> str:
+        if self._is_ahead(index, Phase.DETERMINED, at_us):
+            return ""
+        is_amended = self.plan.turn_us(index, Phase.AMENDED) and not self._is_ahead(index, Phase.AMENDED, at_us)
+        return "yes" if self._wins(index) != bool(is_amended) else "no"
+
+    def legs(self, event: int) -> tuple[Leg, ...]:
+        return tuple(
+            Leg(self.event_ticker(event_of(leg)[0]), self.ticker(leg), side) for leg, side in self._legs(event)
+        )
+
+    def _legs(self, event: int) -> list[tuple[int, str]]:
+        bits = draw(self.seed, LEGS, event)
+        chosen: dict[int, tuple[int, str]] = {}
+        for _ in range(2 + bits % 3):
+            bits = scrambled(bits)
+            other = event - 1 - bits % min(event, LONGEST_LEG_DISTANCE)
+            # The first event of every pattern is no combo.
+            while kind_of(other).is_combo:
+                other -= 1
+            market = first_market_of(other) + (bits >> 16) % kind_of(other).markets_per_event
+            chosen.setdefault(other, (market, "no" if bits >> 32 & 1 else "yes"))
+        return list(chosen.values())
+
+    def _wins(self, index: int) -> bool:
+        event, position = event_of(index)
+        kind = kind_of(event)
+        if kind.is_combo:
+            return all(self._wins(leg) == (side == "yes") for leg, side in self._legs(event))
+        bits = self.plan.life(event).bits >> RESULT_BITS
+        if kind.mutually_exclusive:
+            return bits % kind.markets_per_event == position
+        return bool(bits >> position & 1)
+
+    def _is_ahead(self, index: int, phase: Phase, at_us: int | None) -> bool:
+        return at_us is not None and at_us < self.plan.turn_us(index, phase)
+
+    def _updated_us(self, event: int, position: int, at_us: int | None) -> int:
+        life = self.plan.life(event)
+        return max(
+            turned_us
+            for phase in life.turns
+            if (turned_us := life.turn_us(phase, position)) <= (at_us or turned_us) or phase is Phase.CREATED
+        )
+
+    def _fees(self, event: int, at_us: int | None) -> int | None:
+        first = first_market_of(event)
+        set_us, cleared_us = (self.plan.turn_us(first, phase) for phase in (Phase.FEES_SET, Phase.FEES_CLEARED))
+        return 2 if at_us is not None and set_us and set_us <= at_us < cleared_us else None
+
+    def _series_number(self, event: int) -> int:
+        return SERIES_KINDS.index(kind_of(event)) * len(TOPICS) + event // EVENTS_PER_CYCLE % len(TOPICS)
+
+    def _series_ticker(self, event: int) -> str:
+        return tickers.series_ticker(kind_of(event), event // EVENTS_PER_CYCLE % len(TOPICS))
+
+    def _collection_ticker(self, event: int) -> str:
+        return f"{self._series_ticker(event)}-R" if kind_of(event).is_combo else ""
+
+
+def _topic(event: int) -> str:
+    return TOPICS[event // EVENTS_PER_CYCLE % len(TOPICS)]

@@ -1,0 +1,68 @@
+"""How the markets that are open at the start look then: their books and figures, from the seed and their number."""
+
+from app.simulator.catalog import Catalog
+from app.simulator.changes import Book
+from app.simulator.draws import draw, scrambled
+from app.simulator.live_market import Figures
+from app.simulator.phases import Phase
+from app.simulator.prices import ticks
+
+CLOCK, BOOK, FIGURES = 21, 22, 23
+EMPTY_BOOK = Book(0, [], [])
+NO_FIGURES: Figures = (0, 0, 0, 0, 0)
+LONGEST_SIDE = 12
+
+
+def opening_clock(catalog: Catalog, index: int) -> int:
+    return 1 + draw(catalog.seed, CLOCK, index) % 5_000_000 if _was_open(catalog, index) else 0
+
+
+def opening_book(catalog: Catalog, index: int) -> Book:
+    """Empty for markets that opened later, and for most combos, which nobody asked for yet."""
+    if not _was_open(catalog, index):
+        return EMPTY_BOOK
+    bits = draw(catalog.seed, BOOK, index)
+    is_combo = catalog.structure(index, catalog.start_us) == "center_centi_edge_centi_cent"
+    if bits % 8 >= (2 if is_combo else 7):
+        return Book(opening_clock(catalog, index), [], [])
+    prices = ticks(catalog.structure(index, catalog.start_us))
+    count = len(prices)
+    # The best YES bid stands at this tick and the YES ask, a NO bid from the other end, at least one above.
+    best = count // 10 + (bits >> 8) % (count * 8 // 10)
+    spread = 1 + (bits >> 24) % 3
+    sides = []
+    for top, side_bits in ((best, scrambled(bits)), (count - 1 - best - spread, scrambled(bits + 1))):
+        sides.append(_levels(prices, top, side_bits, whole=catalog.whole_cents))
+    return Book(opening_clock(catalog, index), *sides)
+
+
+def opening_figures(catalog: Catalog, index: int) -> Figures:
+    book = opening_book(catalog, index)
+    bits = draw(catalog.seed, FIGURES, index)
+    if not book.yes or not book.no or bits % 4 == 0:
+        return NO_FIGURES
+    last_price_e6 = book.yes[-1][0] if bits & 4 else 1_000_000 - book.no[-1][0]
+    volume_e2 = 10_000 + 100 * ((bits >> 8) % 1_000_000)
+    return (
+        last_price_e6,
+        min(volume_e2, 100 * (1 + (bits >> 32) % 500)),
+        volume_e2,
+        volume_e2 // 3,
+        volume_e2 * last_price_e6,
+    )
+
+
+def _levels(prices: tuple[int, ...], top: int, bits: int, *, whole: bool) -> list[tuple[int, int]]:
+    levels: list[tuple[int, int]] = []
+    for _ in range(bits % LONGEST_SIDE):
+        if top < 0:
+            break
+        bits = scrambled(bits)
+        size_e2 = 100 * (1 + (bits & 0xFFF)) if whole or bits >> 12 & 3 else 1 + (bits >> 16 & 0xFFFFF)
+        levels.append((prices[top], size_e2))
+        top -= 1 + (bits >> 40) % 3
+    return levels[::-1]
+
+
+def _was_open(catalog: Catalog, index: int) -> bool:
+    return catalog.plan.turn_us(index, Phase.OPENED) <= catalog.start_us
