@@ -19,8 +19,8 @@ class Delivered:
                     self._flags.extend(bytes(ordinal + 1 - len(self._flags) + len(self._flags) // 4))
                 self._flags[ordinal] = 1
 
-    def __contains__(self, ordinal: int) -> bool:
-        return ordinal < len(self._flags) and self._flags[ordinal] == 1
+    def __contains__(self, ordinal: object) -> bool:
+        return isinstance(ordinal, int) and ordinal < len(self._flags) and self._flags[ordinal] == 1
 
     def most_at_once(self, groups: Sequence[Sequence[int]]) -> list[int]:
         """How many of each group the best connection was sent: who saw equal changes apart cannot tell them apart."""
