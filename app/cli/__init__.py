@@ -8,6 +8,7 @@ from app import __version__, logs
 from app.cli.migrate import migrate
 from app.cli.sections import SectionedGroup
 from app.cli.settings import settings_command
+from app.cli.simulator import simulator
 from app.environment import load_settings
 from app.errors import OperatorError
 
@@ -34,6 +35,7 @@ def cli(context: click.Context) -> None:
 
 cli.add(migrate, section="Databases")
 cli.add(settings_command, section="Operate")
+cli.add(simulator, section="Simulate")
 
 
 def main() -> None:

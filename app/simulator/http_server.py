@@ -1,0 +1,21 @@
+from collections.abc import Callable
+from typing import Any
+
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from app.simulator.supervision import Supervisor
+
+Application = Callable[..., Any]
+
+
+def http_server(address: tuple[str, int], application: Application, supervisor: Supervisor) -> WSGIServer:
+    """Without an access log; an error that the application does not handle ends the process."""
+
+    class Handler(WSGIHandler):
+        def handle_error(self, kind: Any, value: BaseException, traceback: Any) -> None:  # noqa: ANN401
+            # A client that left early is its own affair.
+            if not isinstance(value, OSError):
+                supervisor.fail(value)
+            super().handle_error(kind, value, traceback)  # type: ignore[no-untyped-call]
+
+    return WSGIServer(address, application, log=None, handler_class=Handler, spawn=supervisor.spawn)
