@@ -5,7 +5,7 @@ import click
 from app.postgres.dsn import Dsn
 
 
-class DsnType(click.ParamType):
+class DsnType(click.ParamType[Dsn]):
     name = "dsn"
 
     def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> Dsn:

@@ -7,6 +7,7 @@ from app.simulator.check.findings import Findings
 # The ticker, the milliseconds, and what else makes an event what it is.
 Key = tuple[Any, ...]
 Loose = Callable[[Key], Key]
+MostAtOnce = Callable[[Sequence[Sequence[int]]], list[int]]
 
 # What is missing or extra beyond this is lost or unexpected, without a look whether two of them belong together.
 PAIRED = 200_000
@@ -62,7 +63,7 @@ class Matcher:
         self,
         known: Container[Key],
         looks_alike: Iterable[Loose],
-        most_at_once: Callable[[Sequence[Sequence[int]]], list[int]],
+        most_at_once: MostAtOnce,
     ) -> None:
         """Names everything that did not match, once all groups were seen."""
         for rows in self._untimed.values():

@@ -1,5 +1,5 @@
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from app.postgres.connection import Connection
 from app.simulator.check.replay import Levels
@@ -7,7 +7,9 @@ from app.simulator.check.replay import Levels
 SNAPSHOTS = 20_000
 
 SNAPSHOT_SAMPLE = """
-    SELECT ticker, extract(epoch FROM snapshot_ts) * 1000000, clock, yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
+    SELECT
+        ticker, extract(epoch FROM snapshot_ts) * 1000000, clock,
+        yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
     FROM orderbook_snapshots
     WHERE source = 'ws' AND clock >= 0 AND yes_prices_e6 IS NOT NULL
     ORDER BY hashtextextended(ticker || ' ' || clock, 0), snapshot_ts
@@ -18,7 +20,8 @@ BASE = """
     SELECT clock, yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
     FROM orderbook_snapshots
     WHERE ticker = %(ticker)s AND source = 'ws' AND clock BETWEEN 0 AND %(clock)s AND yes_prices_e6 IS NOT NULL
-        AND snapshot_ts >= to_timestamp(%(from_us)s / 1000000.0) AND snapshot_ts < to_timestamp(%(until_us)s / 1000000.0)
+        AND snapshot_ts >= to_timestamp(%(from_us)s / 1000000.0)
+        AND snapshot_ts < to_timestamp(%(until_us)s / 1000000.0)
     ORDER BY clock DESC, snapshot_ts DESC
     LIMIT 1
 """
@@ -27,7 +30,8 @@ CHANGES = """
     SELECT yes_side, price_e6, sum(delta_e2)::BIGINT
     FROM orderbook_deltas
     WHERE ticker = %(ticker)s AND clock > %(base)s AND clock <= %(clock)s
-        AND exchange_ts >= to_timestamp(%(from_us)s / 1000000.0) AND exchange_ts < to_timestamp(%(until_us)s / 1000000.0)
+        AND exchange_ts >= to_timestamp(%(from_us)s / 1000000.0)
+        AND exchange_ts < to_timestamp(%(until_us)s / 1000000.0)
     GROUP BY yes_side, price_e6
 """
 
@@ -53,7 +57,7 @@ def recorded_snapshots(connection: Connection) -> Iterator[RecordedSnapshot]:
 
 
 def rebuilt_book(connection: Connection, ticker: str, clock: int, from_us: int, until_us: int) -> RebuiltBook | None:
-    """The last snapshot up to a clock and all changes since; None without any snapshot. Clocks count in the time given."""
+    """The last snapshot up to a clock and every change since; None without a snapshot. Clocks are those of the time."""
     where = {"ticker": ticker, "clock": clock, "from_us": from_us, "until_us": until_us}
     with connection.cursor() as cursor:
         cursor.execute(BASE, where)
@@ -70,6 +74,6 @@ def rebuilt_book(connection: Connection, ticker: str, clock: int, from_us: int, 
     return RebuiltBook(row[0], sides)
 
 
-def _sides(levels: Any) -> tuple[Levels, Levels]:
+def _sides(levels: Sequence[list[int]]) -> tuple[Levels, Levels]:
     yes_prices, yes_sizes, no_prices, no_sizes = levels
     return dict(zip(yes_prices, yes_sizes, strict=True)), dict(zip(no_prices, no_sizes, strict=True))

@@ -13,7 +13,8 @@ def text_lines(report: Report) -> Iterator[str]:
         yield f"{findings.table:18}" + "".join(f"{getattr(findings, column):12,}" for column in COLUMNS)
     books = report.books
     yield (
-        f"Books: {books.compared:,} rebuilt and {books.snapshots_compared:,} snapshots compared, {books.altered:,} differ; "
+        f"Books: {books.compared:,} rebuilt and {books.snapshots_compared:,} snapshots compared; "
+        f"{books.altered:,} differ, "
         f"{books.unanchored:,} have no snapshot to begin with, {books.with_holes:,} have holes."
     )
     for findings in report.tables:
