@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from app.cli.simulator_check import check
 from app.settings import Settings
 
 
@@ -92,3 +93,6 @@ def simulator(
             **options,  # type: ignore[arg-type] # each is the option of its name
         )
     )
+
+
+simulator.add_command(check)

@@ -40,9 +40,9 @@ class Simulator:
         self._clock = Clock(options.start_us, options.speed)
         self._clock.stop()
         catalog = Catalog(options.seed, options.markets, options.start_us, whole_cents=options.wire == "cents")
-        exchange = Exchange(catalog, options.changes_per_second)
+        exchange = Exchange(catalog, 0 if options.blast else options.changes_per_second)
         wire = CentsFrames(catalog) if options.wire == "cents" else DollarFrames()
-        hub = Hub(catalog, exchange, wire, self._clock)
+        hub = Hub(catalog, exchange, wire, self._clock, blasts=options.blast)
         errors = ErrorBodies(options.error_shape)
         self._demo_keys, keys = _keys(options)
         self._websocket = WebSocketServer(

@@ -1,5 +1,6 @@
 """From one change of the exchange to everybody who listens to it."""
 
+from app.simulator.blast import Blast
 from app.simulator.catalog import Catalog
 from app.simulator.changes import Change, Delta, Lifecycle, Ticker, Trade
 from app.simulator.clock import Clock
@@ -38,16 +39,20 @@ class Listeners:
 
 
 class Hub:
-    def __init__(self, catalog: Catalog, exchange: Exchange, wire: Wire, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, exchange: Exchange, wire: Wire, clock: Clock, *, blasts: bool = False) -> None:
         self.catalog = catalog
         self.names = MarketNames(catalog)
         self.exchange = exchange
         self.wire = wire
+        self.blast = Blast(self.names) if blasts else None
         self._clock = clock
         self._listeners: dict[str, Listeners] = {}
 
     def listeners(self, channel: str) -> Listeners:
         return self._listeners.setdefault(channel, Listeners())
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
 
     def stamp(self) -> bytes:
         return self.wire.stamp(self._clock.now_ms())

@@ -8,6 +8,7 @@ import msgspec
 from gevent.event import Event
 
 from app import logs
+from app.simulator.blast import Blast
 from app.simulator.ledger import Ledger
 from app.simulator.limits import Limits
 from app.simulator.tampering import Tampering
@@ -75,6 +76,8 @@ class Session:
                 if batch := self.outbox.take(BATCH_FRAMES, BATCH_BYTES):
                     self._send(batch)
                     gevent.sleep(0)
+                elif self._hub.blast and not self.backlog and (subscription := self.subscription_to("orderbook_delta")):
+                    self._send_block(self._hub.blast, subscription)
                 elif not self.backlog:
                     self.outbox.wait()
             self._connection.shutdown(socket.SHUT_WR)
@@ -176,6 +179,13 @@ class Session:
                 if done == len(batch):
                     return
                 boundary += len(frames[done])
+
+    def _send_block(self, blast: Blast, subscription: Subscription) -> None:
+        data, frames = blast.next_block(subscription, self._hub.now_ms())
+        self._connection.sendall(data)
+        subscription.seq += frames
+        self.sent_frames += frames
+        gevent.sleep(0)
 
     def _handed_over(self, outgoing: Outgoing) -> None:
         self.sent_frames += 1
