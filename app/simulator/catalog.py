@@ -1,18 +1,18 @@
 from collections.abc import Iterator
 
 from app.simulator import tickers
-from app.simulator.draws import draw, scrambled, uuid_text
+from app.simulator.draws import draw, uuid_text
 from app.simulator.kinds import PATTERN, TOPICS, Kind
 from app.simulator.listing import Event, Leg, Market, Series
+from app.simulator.outcomes import Outcomes
 from app.simulator.phases import Phase
 from app.simulator.plan import EVENTS_PER_CYCLE, Plan, event_of, first_market_of, kind_of
 from app.simulator.prices import STRUCTURES
 
-IDENTITY, LEGS = 11, 12
-# Which bits of an event's draw say what; the lowest decide on its turns.
-RESULT_BITS, STRIKE_BITS = 16, 32
+IDENTITY = 11
+# Which bits of an event's draw say its strike.
+STRIKE_BITS = 32
 ID_BITS = 48
-LONGEST_LEG_DISTANCE = 300
 SERIES_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(PATTERN))
 
 
@@ -29,6 +29,7 @@ class Catalog:
         self.initial_markets = markets
         self.whole_cents = whole_cents  # the older wire knows no other prices and no parts of contracts
         self.plan = Plan(seed, markets, start_us)
+        self._outcomes = Outcomes(self.plan)
         self._id_key = draw(seed, IDENTITY) & (1 << ID_BITS) - 1
 
     def __len__(self) -> int:
@@ -176,38 +177,13 @@ class Catalog:
         return self.plan.turn_us(index, Phase.CLOSED)
 
     def result(self, index: int, at_us: int | None = None) -> str:
-        if self._is_ahead(index, Phase.DETERMINED, at_us):
-            return ""
-        is_amended = self.plan.turn_us(index, Phase.AMENDED) and not self._is_ahead(index, Phase.AMENDED, at_us)
-        return "yes" if self._wins(index) != bool(is_amended) else "no"
+        return "" if self._is_ahead(index, Phase.DETERMINED, at_us) else self._outcomes.result(index, at_us)
 
     def legs(self, event: int) -> tuple[Leg, ...]:
+        """Of a combo: what has to come true for it."""
         return tuple(
-            Leg(self.event_ticker(event_of(leg)[0]), self.ticker(leg), side) for leg, side in self._legs(event)
+            Leg(self.event_ticker(event_of(leg)[0]), self.ticker(leg), side) for leg, side in self._outcomes.legs(event)
         )
-
-    def _legs(self, event: int) -> list[tuple[int, str]]:
-        bits = draw(self.seed, LEGS, event)
-        chosen: dict[int, tuple[int, str]] = {}
-        for _ in range(2 + bits % 3):
-            bits = scrambled(bits)
-            other = event - 1 - bits % min(event, LONGEST_LEG_DISTANCE)
-            # The first event of every pattern is no combo.
-            while kind_of(other).is_combo:
-                other -= 1
-            market = first_market_of(other) + (bits >> 16) % kind_of(other).markets_per_event
-            chosen.setdefault(other, (market, "no" if bits >> 32 & 1 else "yes"))
-        return list(chosen.values())
-
-    def _wins(self, index: int) -> bool:
-        event, position = event_of(index)
-        kind = kind_of(event)
-        if kind.is_combo:
-            return all(self._wins(leg) == (side == "yes") for leg, side in self._legs(event))
-        bits = self.plan.life(event).bits >> RESULT_BITS
-        if kind.mutually_exclusive:
-            return bits % kind.markets_per_event == position
-        return bool(bits >> position & 1)
 
     def _is_ahead(self, index: int, phase: Phase, at_us: int | None) -> bool:
         return at_us is not None and at_us < self.plan.turn_us(index, phase)

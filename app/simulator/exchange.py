@@ -9,7 +9,7 @@ from app.simulator.crowd import Crowd
 from app.simulator.draws import draw
 from app.simulator.ended_markets import EndedMarkets
 from app.simulator.live_market import LiveMarket
-from app.simulator.opening import opening_book, opening_figures
+from app.simulator.opening import emptied, opening_book, opening_figures
 from app.simulator.phases import Phase
 from app.simulator.prices import ticks
 from app.simulator.recent_trades import RecentTrades
@@ -146,11 +146,6 @@ class Exchange:
     def _opening_book(self, index: int) -> Book:
         book = opening_book(self.catalog, index)
         return book._replace(clock=restarted(book.clock)) if self._clocks_restarted else book
-
-
-def emptied(book: Book) -> Book:
-    """What settlement leaves: it is a change of its own, unless nothing rested."""
-    return Book(book.clock + 1, [], []) if book.yes or book.no else book
 
 
 def restarted(clock: int) -> int:

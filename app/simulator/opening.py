@@ -5,6 +5,7 @@ from app.simulator.changes import Book
 from app.simulator.draws import draw, scrambled
 from app.simulator.live_market import Figures
 from app.simulator.phases import Phase
+from app.simulator.plan import event_of, kind_of
 from app.simulator.prices import ticks
 
 CLOCK, BOOK, FIGURES = 21, 22, 23
@@ -21,19 +22,31 @@ def opening_book(catalog: Catalog, index: int) -> Book:
     """Empty for markets that opened later, and for most combos, which nobody asked for yet."""
     if not _was_open(catalog, index):
         return EMPTY_BOOK
+    book = Book(opening_clock(catalog, index), *_opening_sides(catalog, index))
+    return emptied(book) if catalog.status(index, catalog.start_us) == "finalized" else book
+
+
+def _opening_sides(catalog: Catalog, index: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     bits = draw(catalog.seed, BOOK, index)
-    is_combo = catalog.structure(index, catalog.start_us) == "center_centi_edge_centi_cent"
-    if bits % 8 >= (2 if is_combo else 7):
-        return Book(opening_clock(catalog, index), [], [])
-    prices = ticks(catalog.structure(index, catalog.start_us))
+    structure = catalog.structure(index, catalog.start_us)
+    is_quoted = bits % 8 < (2 if kind_of(event_of(index)[0]).is_combo else 7)
+    if not is_quoted:
+        return [], []
+    prices = ticks(structure)
     count = len(prices)
     # The best YES bid stands at this tick and the YES ask, a NO bid from the other end, at least one above.
     best = count // 10 + (bits >> 8) % (count * 8 // 10)
     spread = 1 + (bits >> 24) % 3
-    sides = []
-    for top, side_bits in ((best, scrambled(bits)), (count - 1 - best - spread, scrambled(bits + 1))):
-        sides.append(_levels(prices, top, side_bits, whole=catalog.whole_cents))
-    return Book(opening_clock(catalog, index), *sides)
+    whole = catalog.whole_cents
+    return (
+        _levels(prices, best, scrambled(bits), whole=whole),
+        _levels(prices, count - 1 - best - spread, scrambled(bits + 1), whole=whole),
+    )
+
+
+def emptied(book: Book) -> Book:
+    """What settlement leaves: it is a change of its own, unless nothing rested."""
+    return Book(book.clock + 1, [], []) if book.yes or book.no else book
 
 
 def opening_figures(catalog: Catalog, index: int) -> Figures:

@@ -87,8 +87,12 @@ class Check:
         compared.matcher.resolve(known & asked, compared.table.looks_alike, self._delivered.most_at_once)
 
     def _lifecycle(self, changes: list[tuple[int, Lifecycle]]) -> Findings:
+        ways = lifecycle_rows.in_cents(self._catalog) if self._cents else [lifecycle_rows.as_it_is]
+        return min((self._lifecycle_as(say, changes) for say in ways), key=lambda findings: findings.unmatched)
+
+    def _lifecycle_as(self, say: lifecycle_rows.Say, changes: list[tuple[int, Lifecycle]]) -> Findings:
         matcher = Matcher(Findings(lifecycle_rows.NAME), self._delivered, lifecycle_rows.timeless)
-        matcher.group(lifecycle_rows.by_key(changes), lifecycle_rows.found_keys(self._connection))
+        matcher.group(lifecycle_rows.by_key(changes, say), lifecycle_rows.found_keys(self._connection))
         matcher.resolve(set(), (lifecycle_rows.looks_alike,), self._delivered.most_at_once)
         return matcher.findings
 

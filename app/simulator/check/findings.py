@@ -31,7 +31,11 @@ class Findings(msgspec.Struct):
 
     @property
     def is_clean(self) -> bool:
-        return self.lost == self.duplicated == self.unexpected == self.altered == 0
+        return self.unmatched == 0
+
+    @property
+    def unmatched(self) -> int:
+        return self.lost + self.duplicated + self.unexpected + self.altered
 
     def note(self, what: str, example: object) -> None:
         setattr(self, what, getattr(self, what) + 1)

@@ -20,8 +20,8 @@ BASE = """
     SELECT clock, yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
     FROM orderbook_snapshots
     WHERE ticker = %(ticker)s AND source = 'ws' AND clock BETWEEN 0 AND %(clock)s AND yes_prices_e6 IS NOT NULL
-        AND snapshot_ts >= to_timestamp(%(from_us)s / 1000000.0)
-        AND snapshot_ts < to_timestamp(%(until_us)s / 1000000.0)
+        AND snapshot_ts >= TIMESTAMPTZ 'epoch' + %(from_us)s * INTERVAL '1 microsecond'
+        AND snapshot_ts < TIMESTAMPTZ 'epoch' + %(until_us)s * INTERVAL '1 microsecond'
     ORDER BY clock DESC, snapshot_ts DESC
     LIMIT 1
 """
@@ -30,8 +30,8 @@ CHANGES = """
     SELECT yes_side, price_e6, sum(delta_e2)::BIGINT
     FROM orderbook_deltas
     WHERE ticker = %(ticker)s AND clock > %(base)s AND clock <= %(clock)s
-        AND exchange_ts >= to_timestamp(%(from_us)s / 1000000.0)
-        AND exchange_ts < to_timestamp(%(until_us)s / 1000000.0)
+        AND exchange_ts >= TIMESTAMPTZ 'epoch' + %(from_us)s * INTERVAL '1 microsecond'
+        AND exchange_ts < TIMESTAMPTZ 'epoch' + %(until_us)s * INTERVAL '1 microsecond'
     GROUP BY yes_side, price_e6
 """
 

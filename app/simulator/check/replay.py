@@ -3,8 +3,8 @@ from collections.abc import Container
 
 from app.simulator.catalog import Catalog
 from app.simulator.changes import Book, Change, Delta, Lifecycle
-from app.simulator.exchange import CLOCKS_RESTARTED, emptied, restarted
-from app.simulator.opening import opening_book
+from app.simulator.exchange import CLOCKS_RESTARTED, restarted
+from app.simulator.opening import emptied, opening_book
 
 Levels = dict[int, int]
 
