@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import lru_cache
 
 from app.simulator import tickers
 from app.simulator.draws import draw, uuid_text
@@ -13,6 +14,7 @@ IDENTITY = 11
 # Which bits of an event's draw say its strike.
 STRIKE_BITS = 32
 ID_BITS = 48
+KEPT_EVENTS = 4_096
 SERIES_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(PATTERN))
 
 
@@ -30,6 +32,8 @@ class Catalog:
         self.whole_cents = whole_cents  # the older wire knows no other prices and no parts of contracts
         self.plan = Plan(seed, markets, start_us)
         self._outcomes = Outcomes(self.plan)
+        # A page shows an event's markets side by side, and combos name events of the near past.
+        self.event_ticker = lru_cache(maxsize=KEPT_EVENTS)(self._event_ticker)
         self._id_key = draw(seed, IDENTITY) & (1 << ID_BITS) - 1
 
     def __len__(self) -> int:
@@ -54,7 +58,7 @@ class Catalog:
         event, position = event_of(index)
         return tickers.market_ticker(self.event_ticker(event), position)
 
-    def event_ticker(self, event: int) -> str:
+    def _event_ticker(self, event: int) -> str:
         return tickers.event_ticker(self._series_ticker(event), self.plan.life(event).created_us, event)
 
     def market_id(self, index: int) -> str:

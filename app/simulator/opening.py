@@ -1,5 +1,7 @@
 """How the markets that are open at the start look then: their books and figures, from the seed and their number."""
 
+from functools import lru_cache
+
 from app.simulator.catalog import Catalog
 from app.simulator.changes import Book
 from app.simulator.draws import draw, scrambled
@@ -18,6 +20,7 @@ def opening_clock(catalog: Catalog, index: int) -> int:
     return 1 + draw(catalog.seed, CLOCK, index) % 5_000_000 if _was_open(catalog, index) else 0
 
 
+@lru_cache(maxsize=1)  # asked for twice in a row: as a market's book, and for its figures
 def opening_book(catalog: Catalog, index: int) -> Book:
     """Empty for markets that opened later, and for most combos, which nobody asked for yet."""
     if not _was_open(catalog, index):
