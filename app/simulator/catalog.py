@@ -7,7 +7,7 @@ from app.simulator.kinds import PATTERN, TOPICS, Kind
 from app.simulator.listing import Event, Leg, Market, Series
 from app.simulator.outcomes import Outcomes
 from app.simulator.phases import Phase
-from app.simulator.plan import EVENTS_PER_CYCLE, Plan, event_of, first_market_of, kind_of
+from app.simulator.plan import EVENTS_PER_CYCLE, Life, Plan, event_of, first_market_of, kind_of
 from app.simulator.prices import STRUCTURES
 
 IDENTITY = 11
@@ -99,9 +99,9 @@ class Catalog:
         event, position = event_of(index)
         kind, life, topic = kind_of(event), self.plan.life(event), _topic(event)
         event_ticker = self.event_ticker(event)
-        structure = self.structure(index, at_us)
+        structure = self._structure(kind, life, position, at_us)
         strike = 50 + 5 * position + (life.bits >> STRIKE_BITS) % 40
-        target_known = not self._is_ahead(index, Phase.METADATA, at_us)
+        target_known = not _is_ahead(life, Phase.METADATA, position, at_us)
         return Market(
             number=index,
             position=position,
@@ -116,12 +116,12 @@ class Catalog:
             is_combo=kind.is_combo,
             exchange_index=kind.exchange_index,
             created_us=life.turn_us(Phase.CREATED, position),
-            updated_us=self._updated_us(event, position, at_us),
+            updated_us=_updated_us(life, position, at_us),
             open_us=life.turn_us(Phase.OPENED, position),
-            close_us=self.close_us(index, at_us),
+            close_us=_close_us(kind, life, position, at_us),
             determined_us=life.turn_us(Phase.DETERMINED, position),
             settled_us=life.turn_us(Phase.SETTLED, position),
-            result=self.result(index, at_us),
+            result="" if _is_ahead(life, Phase.DETERMINED, position, at_us) else self._outcomes.result(index, at_us),
             floor_strike=strike,
             price_level_structure=structure,
             price_ranges=STRUCTURES[structure],
@@ -130,7 +130,7 @@ class Catalog:
         )
 
     def event(self, event: int, at_us: int | None = None) -> Event:
-        kind, created_us = kind_of(event), self.plan.life(event).created_us
+        kind, life = kind_of(event), self.plan.life(event)
         fees = self._fees(event, at_us)
         return Event(
             number=event,
@@ -138,14 +138,14 @@ class Catalog:
             series=self._series_number(event),
             series_ticker=self._series_ticker(event),
             title=f"{kind.title.format(topic=_topic(event))}?",
-            sub_title=f"On {tickers.date_code(created_us // 86_400_000_000)}",
+            sub_title=f"On {tickers.date_code(life.created_us // 86_400_000_000)}",
             category=kind.category,
             is_combo=kind.is_combo,
             mutually_exclusive=kind.mutually_exclusive,
             collateral_return_type=kind.collateral_return_type,
             exchange_index=kind.exchange_index,
-            created_us=created_us,
-            updated_us=self._updated_us(event, 0, at_us),
+            created_us=life.created_us,
+            updated_us=_updated_us(life, 0, at_us),
             fee_type_override="quadratic" if fees else None,
             fee_multiplier_override=fees,
             first_market=first_market_of(event),
@@ -169,19 +169,12 @@ class Catalog:
         )
 
     def structure(self, index: int, at_us: int | None = None) -> str:
-        if self.whole_cents:
-            return "linear_cent"
-        kind = kind_of(event_of(index)[0])
-        finer = self.plan.turn_us(index, Phase.STRUCTURE) and not self._is_ahead(index, Phase.STRUCTURE, at_us)
-        return kind.finer_structure if finer else kind.structure
+        event, position = event_of(index)
+        return self._structure(kind_of(event), self.plan.life(event), position, at_us)
 
     def close_us(self, index: int, at_us: int | None = None) -> int:
-        if self._is_ahead(index, Phase.CLOSE_MOVED, at_us):
-            return self.plan.market_created_us(index) + kind_of(event_of(index)[0]).first_close_us
-        return self.plan.turn_us(index, Phase.CLOSED)
-
-    def result(self, index: int, at_us: int | None = None) -> str:
-        return "" if self._is_ahead(index, Phase.DETERMINED, at_us) else self._outcomes.result(index, at_us)
+        event, position = event_of(index)
+        return _close_us(kind_of(event), self.plan.life(event), position, at_us)
 
     def legs(self, event: int) -> tuple[Leg, ...]:
         """Of a combo: what has to come true for it."""
@@ -189,16 +182,11 @@ class Catalog:
             Leg(self.event_ticker(event_of(leg)[0]), self.ticker(leg), side) for leg, side in self._outcomes.legs(event)
         )
 
-    def _is_ahead(self, index: int, phase: Phase, at_us: int | None) -> bool:
-        return at_us is not None and at_us < self.plan.turn_us(index, phase)
-
-    def _updated_us(self, event: int, position: int, at_us: int | None) -> int:
-        life = self.plan.life(event)
-        return max(
-            turned_us
-            for phase in life.turns
-            if (turned_us := life.turn_us(phase, position)) <= (at_us or turned_us) or phase is Phase.CREATED
-        )
+    def _structure(self, kind: Kind, life: Life, position: int, at_us: int | None) -> str:
+        if self.whole_cents:
+            return "linear_cent"
+        finer = Phase.STRUCTURE in life.turns and not _is_ahead(life, Phase.STRUCTURE, position, at_us)
+        return kind.finer_structure if finer else kind.structure
 
     def _fees(self, event: int, at_us: int | None) -> int | None:
         first = first_market_of(event)
@@ -217,3 +205,19 @@ class Catalog:
 
 def _topic(event: int) -> str:
     return TOPICS[event // EVENTS_PER_CYCLE % len(TOPICS)]
+
+
+def _is_ahead(life: Life, phase: Phase, position: int, at_us: int | None) -> bool:
+    return at_us is not None and at_us < life.turn_us(phase, position)
+
+
+def _close_us(kind: Kind, life: Life, position: int, at_us: int | None) -> int:
+    if _is_ahead(life, Phase.CLOSE_MOVED, position, at_us):
+        return life.turn_us(Phase.CREATED, position) + kind.first_close_us
+    return life.turn_us(Phase.CLOSED, position)
+
+
+def _updated_us(life: Life, position: int, at_us: int | None) -> int:
+    created_us = life.turn_us(Phase.CREATED, position)
+    latest_first = (created_us + after_us for after_us in reversed(life.turns.values()))
+    return next((turned_us for turned_us in latest_first if at_us is None or turned_us <= at_us), created_us)

@@ -1,6 +1,7 @@
 """Numbers that look drawn at random but follow from their arguments, so that a million markets need no storage."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -17,11 +18,19 @@ def scrambled(number: int) -> int:
 
 
 def draw(seed: int, *where: int) -> int:
-    """64 bits that belong to a place, such as a market and what is asked about it."""
-    state = scrambled(seed + ODD & MASK)
-    for coordinate in where:
+    """64 bits that belong to a place, such as what is asked and the market that it is asked about."""
+    if not where:
+        return scrambled(seed + ODD & MASK)
+    state = _draw_of_question(seed, where[0])
+    for coordinate in where[1:]:
         state = scrambled(state + (coordinate + 1) * ODD & MASK)
     return state
+
+
+# The same few questions are asked about every market.
+@lru_cache(maxsize=256)
+def _draw_of_question(seed: int, question: int) -> int:
+    return scrambled(draw(seed) + (question + 1) * ODD & MASK)
 
 
 def pick(items: Sequence[Item], bits: int) -> Item:

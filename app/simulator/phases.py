@@ -27,6 +27,9 @@ class Phase(Enum):
     AMENDED = ("amended", "amended")
     SETTLED = ("settled", "finalized")
 
+    # By identity: Enum's own is a function in Python, and phases are looked up several times for each market of a page.
+    __hash__ = object.__hash__
+
     def __init__(self, label: str, status: str | None) -> None:
         self.label = label
         self.status = status
