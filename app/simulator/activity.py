@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from math import isqrt
 
 from app.simulator.catalog import Catalog
 from app.simulator.draws import draw
@@ -7,8 +8,6 @@ from app.simulator.phases import Phase
 MOST_AWAKE = 20_000
 TABLE_BITS = 16
 ORDER = 31
-# How steeply attention falls from the hottest market to the next ones.
-STEEPNESS_PERCENT = 110
 # One action in so many goes to any awake market, hot or not.
 TAIL_ONE_IN = 8
 
@@ -64,8 +63,8 @@ class Activity:
 
 
 def _attention(places: int) -> list[int]:
-    """A table to draw places from, each as often as it deserves by Zipf's law."""
-    weights = [10**9 * 100 // (place * STEEPNESS_PERCENT + 100) for place in range(min(places, 4_000))]
+    """A table to draw places from, each as often as it deserves: the weight of rank r is 1 / r^1.25."""
+    weights = [10**12 // (rank * isqrt(isqrt(rank * 10**8))) for rank in range(1, min(places, 4_000) + 1)]
     total, table = sum(weights), list[int]()
     for place, weight in enumerate(weights):
         table += [place] * (weight * (1 << TABLE_BITS) // total)

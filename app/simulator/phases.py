@@ -34,9 +34,6 @@ class Phase(Enum):
         self.label = label
         self.status = status
 
-    # Enum's own hashes the name in Python, which a million markets would notice.
-    __hash__ = object.__hash__
-
 
 class Turn(NamedTuple):
     """One line of a life's plan: how long after its creation, and for one in how many of the events (1, 2, 4 or 8)."""

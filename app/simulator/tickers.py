@@ -26,8 +26,8 @@ def event_number(ticker: str) -> int | None:
     """The event that a ticker claims to be, or whose market; whether it is remains to be compared."""
     parts = ticker.split("-")
     code = parts[1][DATE_LENGTH:] if len(parts) in (2, 3) else ""
-    # As short as any real number is: int() of a long text is slow, and a client may send any text.
-    return int(code, 36) if code.isascii() and code.isalnum() and len(code) < 10 else None
+    # As short as real ones are, for a client may send any text: with six digits there are events for a century.
+    return int(code, 36) if code.isascii() and code.isalnum() and len(code) <= 6 else None
 
 
 def market_position(ticker: str) -> int | None:

@@ -71,6 +71,7 @@ class Check:
         for compared in tables.values():
             compared.finish()
             self._resolve(compared)
+            self._delivered.withdraw(compared.matcher.indistinct)
         findings = [compared.matcher.findings for compared in tables.values()]
         return Report([*findings, self._lifecycle(lifecycle)], self._books(sample))
 

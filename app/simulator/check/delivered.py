@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from app.simulator.truth.format import SNAPSHOT_BIT, VALUE_SHIFT, What
 from app.simulator.truth.reader import TruthReader
@@ -22,15 +22,22 @@ class Delivered:
     def __contains__(self, ordinal: object) -> bool:
         return isinstance(ordinal, int) and ordinal < len(self._flags) and self._flags[ordinal] == 1
 
+    def withdraw(self, ordinals: Iterable[int]) -> None:
+        for ordinal in ordinals:
+            if ordinal < len(self._flags):
+                self._flags[ordinal] = 0
+
     def most_at_once(self, groups: Sequence[Sequence[int]]) -> list[int]:
-        """How many of each group the best connection was sent: who saw equal changes apart cannot tell them apart."""
-        group_of = {ordinal: number for number, group in enumerate(groups) for ordinal in group}
-        most = [0] * len(groups)
+        """How many of each group the best connection was sent: who saw equal changes apart cannot tell them apart.
+
+        Groups have nothing in common, or everything.
+        """
+        group_of = {ordinal: group[0] for group in groups for ordinal in group}
+        most: Counter[int] = Counter()
         for connection in self._reader.connections() if groups else ():
             seen = {ordinal for ordinal in self._whole(connection) if ordinal in group_of}
-            for number, count in Counter(group_of[ordinal] for ordinal in seen).items():
-                most[number] = max(most[number], count)
-        return most
+            most |= Counter(group_of[ordinal] for ordinal in seen)
+        return [most[group[0]] for group in groups]
 
     def _whole(self, connection: str) -> Iterator[int]:
         for block in self._reader.sent(connection):

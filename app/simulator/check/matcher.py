@@ -37,6 +37,8 @@ class Matcher:
         self.missing: list[Missing] = []
         self.extra: list[Extra] = []
         self.timeless = timeless
+        # Delivered, but to nobody who was also sent the equal ones: a recorder cannot know of them.
+        self.indistinct: list[int] = []
         self._delivered = delivered
         self._untimed: dict[Key, list[Extra]] = defaultdict(list)
         for row in untimed:
@@ -131,3 +133,5 @@ class Matcher:
             self.findings.note("lost", missing)
         else:
             self.findings.hole(missing.key[0], missing.key[1])
+            if len(missing.ordinals) > 1:
+                self.indistinct.append(missing.ordinals[missing.nth])
