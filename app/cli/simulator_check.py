@@ -37,13 +37,14 @@ def check(context: click.Context, folder: Path, production: Dsn, *, as_json: boo
 
     from app.postgres.connection import connected
     from app.simulator.check.check import Check
+    from app.simulator.check.production import Production
     from app.simulator.check.report_text import text_lines
     from app.simulator.truth.reader import TruthReader
 
     with connected(production) as connection:
         # One moment of the database for all questions, and nothing that could change it.
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        report = Check(TruthReader(folder), connection).run()
+        report = Check(TruthReader(folder), Production(connection)).run()
     if as_json:
         shown = {"ok": report.is_clean, **msgspec.to_builtins(report)}
         click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2))

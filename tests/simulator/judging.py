@@ -6,6 +6,7 @@ Statements are made of names from the tests themselves.
 import msgspec
 
 from app.simulator.check.check import Check
+from app.simulator.check.production import Production
 from app.simulator.truth.reader import TruthReader
 from tests.simulator.recording import COLUMNS
 
@@ -20,7 +21,7 @@ class Recorded:
         self.connection = connection
 
     def judge(self):
-        report = Check(TruthReader(self.truth), self.connection).run()
+        report = Check(TruthReader(self.truth), Production(self.connection)).run()
         return {"ok": report.is_clean, **msgspec.to_builtins(report)}
 
     def found(self):

@@ -1,12 +1,11 @@
 from collections.abc import Container
 from typing import NamedTuple
 
-from app.postgres.connection import Connection
 from app.simulator.catalog import Catalog
 from app.simulator.changes import Change, Delta, Lifecycle
 from app.simulator.check.findings import EXAMPLES, BookFindings
-from app.simulator.check.recorded_books import rebuilt_book, recorded_snapshots
 from app.simulator.check.replay import Replay, Wanted
+from app.simulator.check.source import Source
 from app.simulator.draws import scrambled
 from app.simulator.exchange import CLOCKS_RESTARTED
 from app.simulator.truth.reader import TruthReader
@@ -56,11 +55,11 @@ class BookSample:
 
 
 def compare_books(
-    connection: Connection, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Container[int]
+    source: Source, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Container[int]
 ) -> BookFindings:
     findings = BookFindings()
-    rebuilt = _rebuilt(connection, catalog, sample, findings)
-    snapshots = _snapshots(connection, catalog, sample)
+    rebuilt = _rebuilt(source, catalog, sample, findings)
+    snapshots = _snapshots(source, catalog, sample)
     replay = Replay(catalog, rebuilt + snapshots, delivered)
     for ordinal, change in enumerate(reader.changes()):
         replay.feed(ordinal, change)
@@ -77,10 +76,10 @@ def compare_books(
     return findings
 
 
-def _rebuilt(connection: Connection, catalog: Catalog, sample: BookSample, findings: BookFindings) -> list[Wanted]:
+def _rebuilt(source: Source, catalog: Catalog, sample: BookSample, findings: BookFindings) -> list[Wanted]:
     wanted = []
     for market, epoch, clock in sample.moments():
-        book = rebuilt_book(connection, catalog.ticker(market), clock, *sample.bounds_us(epoch))
+        book = source.rebuilt_book(catalog.ticker(market), clock, *sample.bounds_us(epoch))
         if book is None:
             findings.unanchored += 1
         else:
@@ -88,9 +87,9 @@ def _rebuilt(connection: Connection, catalog: Catalog, sample: BookSample, findi
     return wanted
 
 
-def _snapshots(connection: Connection, catalog: Catalog, sample: BookSample) -> list[Wanted]:
+def _snapshots(source: Source, catalog: Catalog, sample: BookSample) -> list[Wanted]:
     wanted = []
-    for snapshot in recorded_snapshots(connection):
+    for snapshot in source.snapshots():
         market = catalog.index_of(snapshot.ticker)
         if market is not None:
             epoch = sample.epoch_at(snapshot.at_us)

@@ -3,7 +3,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
-from app.postgres.connection import Connection
 from app.simulator.catalog import Catalog
 from app.simulator.changes import Change, Lifecycle
 from app.simulator.check import lifecycle_rows
@@ -11,7 +10,8 @@ from app.simulator.check.books import BookSample, compare_books
 from app.simulator.check.delivered import Delivered
 from app.simulator.check.findings import BookFindings, Findings, Report
 from app.simulator.check.matcher import Key, Matcher
-from app.simulator.check.rows import Rows
+from app.simulator.check.recorded_rows import RecordedRows
+from app.simulator.check.source import Source
 from app.simulator.check.tables import TABLES, Table
 from app.simulator.truth.reader import TruthReader
 
@@ -24,9 +24,9 @@ Numbered = tuple[int, Change]
 class Compared:
     """One table, its rows in order of time, and what of them matched so far."""
 
-    def __init__(self, table: Table, connection: Connection, delivered: Delivered, *, cents: bool) -> None:
+    def __init__(self, table: Table, source: Source, delivered: Delivered, *, cents: bool) -> None:
         self.table = table
-        self.rows = Rows(connection, table, cents=cents)
+        self.rows = RecordedRows(source, table, cents=cents)
         self.matcher = Matcher(Findings(table.name), delivered, table.timeless, self.rows.untimed())
         self.expected: dict[Key, list[int]] = defaultdict(list)
 
@@ -40,12 +40,12 @@ class Compared:
 
 
 class Check:
-    """Production against the truth: one pass over the history to match it, others for what that leaves open."""
+    """What was recorded against the truth: one pass over the history to match it, others for what that leaves open."""
 
-    def __init__(self, reader: TruthReader, connection: Connection) -> None:
+    def __init__(self, reader: TruthReader, source: Source) -> None:
         header = reader.header
         self._reader = reader
-        self._connection = connection
+        self._source = source
         self._cents = header.whole_cents
         self._catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
         self._ticker = lru_cache(maxsize=NAMES_KEPT)(self._catalog.ticker)
@@ -53,7 +53,7 @@ class Check:
 
     def run(self) -> Report:
         tables = {
-            table.change_type: Compared(table, self._connection, self._delivered, cents=self._cents) for table in TABLES
+            table.change_type: Compared(table, self._source, self._delivered, cents=self._cents) for table in TABLES
         }
         lifecycle: list[tuple[int, Lifecycle]] = []
         sample = BookSample()
@@ -93,7 +93,7 @@ class Check:
 
     def _lifecycle_as(self, say: lifecycle_rows.Say, changes: list[tuple[int, Lifecycle]]) -> Findings:
         matcher = Matcher(Findings(lifecycle_rows.NAME), self._delivered, lifecycle_rows.timeless)
-        matcher.group(lifecycle_rows.by_key(changes, say), lifecycle_rows.found_keys(self._connection))
+        matcher.group(lifecycle_rows.by_key(changes, say), lifecycle_rows.found_keys(self._source))
         matcher.resolve(set(), (lifecycle_rows.looks_alike,), self._delivered.most_at_once)
         return matcher.findings
 
@@ -101,4 +101,4 @@ class Check:
         if self._cents:
             # The older wire has no clock that says which changes a snapshot holds.
             return BookFindings()
-        return compare_books(self._connection, self._catalog, self._reader, sample, self._delivered)
+        return compare_books(self._source, self._catalog, self._reader, sample, self._delivered)

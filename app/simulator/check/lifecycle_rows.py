@@ -8,20 +8,17 @@ from typing import Any
 
 import msgspec
 
-from app.postgres.connection import Connection
 from app.simulator.catalog import Catalog
 from app.simulator.cents_frames import OLD_LIFECYCLE, CentsFrames
 from app.simulator.changes import Lifecycle
 from app.simulator.check.matcher import Key
-from app.simulator.check.rows import streamed
+from app.simulator.check.source import Source
 from app.simulator.frames import LIFECYCLE
 from app.simulator.lifecycle import SILENT
 
 NAME = "lifecycle_events"
-QUERY = "SELECT ticker, event_type, payload FROM lifecycle_events ORDER BY exchange_ts"
 # What the other columns say already.
 REPEATED = ("market_ticker", "event_ticker", "event_type")
-
 
 Say = Callable[[Lifecycle], tuple[str, dict[str, Any]] | None]
 
@@ -46,11 +43,11 @@ def by_key(changes: Iterable[tuple[int, Lifecycle]], say: Say) -> dict[Key, list
     return expected
 
 
-def found_keys(connection: Connection) -> dict[Key, list[int]]:
+def found_keys(source: Source) -> dict[Key, list[int]]:
     """A repetition counts as the next nth: the time that tells it apart in the database is the connection's."""
     counts: Counter[Key] = Counter()
     found: dict[Key, list[int]] = defaultdict(list)
-    for ticker, event_type, payload in streamed(connection, QUERY, NAME):
+    for ticker, event_type, payload in source.lifecycle():
         key = _key(ticker, event_type, payload)
         found[key].append(counts[key])
         counts[key] += 1

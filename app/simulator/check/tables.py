@@ -1,7 +1,7 @@
 """The tables of records that are compared, and the form in which changes and rows meet.
 
-A key is the ticker, the milliseconds, and the fields; a row comes from the database as milliseconds, nth, ts_missing,
-ticker and the same fields. The older wire has no clock, no sizes in tickers, and only whole seconds.
+A key is the ticker, the milliseconds, and the fields; a row comes as milliseconds, nth, ticker and the same fields.
+The older wire has no clock, no sizes in tickers, and only whole seconds.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,12 @@ from app.simulator.changes import Delta, Ticker, Trade
 from app.simulator.check.matcher import Key, Loose
 from app.simulator.prices import DOLLAR_E6
 
-MILLISECONDS = "(extract(epoch FROM exchange_ts) * 1000)::BIGINT"
 NO_CLOCK = -1
 
 
 class Table(NamedTuple):
     name: str
     change_type: type[Delta | Trade | Ticker]
-    columns: str
-    nth: str
-    ts_missing: str
     fields: Callable[[Any], Key]  # of a change
     normal: Callable[[Key, bool], Key]  # the fields of a change or a row, as both wires leave them
     timeless: Loose
@@ -29,12 +25,6 @@ class Table(NamedTuple):
     def key(self, ticker: str, change: Delta | Trade | Ticker, *, cents: bool) -> Key:
         at_ms = change.at_us // 1_000_000 * 1_000 if cents else change.at_us // 1_000
         return (ticker, at_ms, *self.normal(self.fields(change), cents))
-
-    def query(self, *, untimed: bool) -> str:
-        return (
-            f"SELECT {MILLISECONDS}, {self.nth}, ticker, {self.columns} FROM {self.name} "  # noqa: S608 - all constants
-            f"WHERE {'' if untimed else 'NOT '}{self.ts_missing} ORDER BY exchange_ts"
-        )
 
     def key_of_row(self, row: tuple[Any, ...], *, cents: bool) -> Key:
         return (row[2], row[0], *self.normal(row[3:], cents))
@@ -58,9 +48,6 @@ def _ticker(fields: Key, cents: bool) -> Key:
 DELTAS = Table(
     name="orderbook_deltas",
     change_type=Delta,
-    columns="clock, yes_side, price_e6, delta_e2",
-    nth="nth",
-    ts_missing="ts_missing",
     fields=lambda delta: delta[2:],
     normal=_delta,
     timeless=lambda key: (key[0], *key[2:]),
@@ -69,9 +56,6 @@ DELTAS = Table(
 TRADES = Table(
     name="trades",
     change_type=Trade,
-    columns="trade_id, yes_price_e6, size_e2, taker_yes, is_block_trade",
-    nth="0",
-    ts_missing="FALSE",
     fields=lambda trade: trade[2:],
     normal=_trade,
     timeless=lambda key: (key[2],),
@@ -80,10 +64,6 @@ TRADES = Table(
 TICKERS = Table(
     name="tickers",
     change_type=Ticker,
-    columns="price_e6, yes_bid_e6, yes_ask_e6, yes_bid_size_e2, yes_ask_size_e2, last_trade_size_e2, volume_e2, "
-    "open_interest_e2, dollar_volume, dollar_open_interest",
-    nth="nth",
-    ts_missing="ts_missing",
     fields=lambda ticker: ticker[2:],
     normal=_ticker,
     timeless=lambda key: (key[0], *key[2:]),
