@@ -9,7 +9,7 @@ from app.simulator.crowd import Crowd
 from app.simulator.draws import draw
 from app.simulator.ended_markets import EndedMarkets
 from app.simulator.live_market import LiveMarket
-from app.simulator.opening import emptied, opening_book, opening_figures
+from app.simulator.opening import LONGEST_SIDE, emptied, opening_book, opening_figures
 from app.simulator.phases import Phase
 from app.simulator.prices import ticks
 from app.simulator.recent_trades import RecentTrades
@@ -67,20 +67,16 @@ class Exchange:
         return self.catalog.status(index, self.now_us)
 
     def book(self, index: int) -> Book:
-        if ended := self._ended.get(index):
-            return Book(ended.clock, [], [])
         if live := self._live.get(index):
             return live.book()
-        book = self._opening_book(index)
-        if self.status(index) == "finalized":
-            return emptied(book)
-        return book
+        return self._passing_book(index, LONGEST_SIDE)
 
     def quote(self, index: int) -> Ticker:
         """What a ticker message would say now."""
         if live := self._live.get(index):
             return live.ticker(self.now_us)
-        return self._passing_market(index).ticker(self.now_us)
+        # Only the best levels are asked for, and a page asks a thousand times.
+        return self._passing_market(index, depth=1).ticker(self.now_us)
 
     def candles(self, index: int, start_us: int, end_us: int, period_minutes: int) -> list[Candle]:
         """Of the trades that are still known."""
@@ -137,14 +133,20 @@ class Exchange:
         live = self._live[index] = self._passing_market(index)
         return live
 
-    def _passing_market(self, index: int) -> LiveMarket:
-        book = self.book(index)
+    def _passing_market(self, index: int, depth: int = LONGEST_SIDE) -> LiveMarket:
+        book = self._passing_book(index, depth)
         ended = self._ended.get(index)
         figures = ended.figures if ended else opening_figures(self.catalog, index)
         return LiveMarket(index, ticks(self.catalog.structure(index, self.now_us)), book, figures)
 
-    def _opening_book(self, index: int) -> Book:
-        book = opening_book(self.catalog, index)
+    def _passing_book(self, index: int, depth: int) -> Book:
+        if ended := self._ended.get(index):
+            return Book(ended.clock, [], [])
+        book = self._opening_book(index, depth)
+        return emptied(book) if self.status(index) == "finalized" else book
+
+    def _opening_book(self, index: int, depth: int = LONGEST_SIDE) -> Book:
+        book = opening_book(self.catalog, index, depth)
         return book._replace(clock=restarted(book.clock)) if self._clocks_restarted else book
 
 

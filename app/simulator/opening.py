@@ -16,20 +16,16 @@ NO_FIGURES: Figures = (0, 0, 0, 0, 0)
 LONGEST_SIDE = 12
 
 
-def opening_clock(catalog: Catalog, index: int) -> int:
-    return 1 + draw(catalog.seed, CLOCK, index) % 5_000_000 if _was_open(catalog, index) else 0
-
-
 @lru_cache(maxsize=1)  # asked for twice in a row: as a market's book, and for its figures
-def opening_book(catalog: Catalog, index: int) -> Book:
+def opening_book(catalog: Catalog, index: int, depth: int = LONGEST_SIDE) -> Book:
     """Empty for markets that opened later, and for most combos, which nobody asked for yet."""
     if not _was_open(catalog, index):
         return EMPTY_BOOK
-    book = Book(opening_clock(catalog, index), *_opening_sides(catalog, index))
+    book = Book(1 + draw(catalog.seed, CLOCK, index) % 5_000_000, *_opening_sides(catalog, index, depth))
     return emptied(book) if catalog.status(index, catalog.start_us) == "finalized" else book
 
 
-def _opening_sides(catalog: Catalog, index: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def _opening_sides(catalog: Catalog, index: int, depth: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     bits = draw(catalog.seed, BOOK, index)
     structure = catalog.structure(index, catalog.start_us)
     is_quoted = bits % 8 < (2 if kind_of(event_of(index)[0]).is_combo else 7)
@@ -42,8 +38,8 @@ def _opening_sides(catalog: Catalog, index: int) -> tuple[list[tuple[int, int]],
     spread = 1 + (bits >> 24) % 3
     whole = catalog.whole_cents
     return (
-        _levels(prices, best, scrambled(bits), whole=whole),
-        _levels(prices, count - 1 - best - spread, scrambled(bits + 1), whole=whole),
+        _levels(prices, best, scrambled(bits), depth, whole=whole),
+        _levels(prices, count - 1 - best - spread, scrambled(bits + 1), depth, whole=whole),
     )
 
 
@@ -53,7 +49,7 @@ def emptied(book: Book) -> Book:
 
 
 def opening_figures(catalog: Catalog, index: int) -> Figures:
-    book = opening_book(catalog, index)
+    book = opening_book(catalog, index, 1)
     bits = draw(catalog.seed, FIGURES, index)
     if not book.yes or not book.no or bits % 4 == 0:
         return NO_FIGURES
@@ -68,9 +64,10 @@ def opening_figures(catalog: Catalog, index: int) -> Figures:
     )
 
 
-def _levels(prices: tuple[int, ...], top: int, bits: int, *, whole: bool) -> list[tuple[int, int]]:
+def _levels(prices: tuple[int, ...], top: int, bits: int, depth: int, *, whole: bool) -> list[tuple[int, int]]:
+    """The best `depth` of a side's levels."""
     levels: list[tuple[int, int]] = []
-    for _ in range(bits % LONGEST_SIDE):
+    for _ in range(min(depth, bits % LONGEST_SIDE)):
         if top < 0:
             break
         bits = scrambled(bits)
