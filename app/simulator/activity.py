@@ -3,7 +3,6 @@ from math import isqrt
 
 from app.simulator.catalog import Catalog
 from app.simulator.draws import draw
-from app.simulator.phases import Phase
 
 MOST_AWAKE = 20_000
 TABLE_BITS = 16
@@ -80,7 +79,3 @@ def _open_sample(catalog: Catalog, most: int) -> Iterator[int]:
         if catalog.status(index, catalog.start_us) == "active":
             yield index
     # A market that is paused at the start wakes up when it is resumed, one that is not open yet when it opens.
-
-
-WAKING = frozenset({Phase.OPENED, Phase.RESUMED})
-RESTING = frozenset({Phase.PAUSED, Phase.CLOSED})

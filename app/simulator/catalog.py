@@ -4,6 +4,7 @@ from functools import lru_cache
 from app.simulator import tickers
 from app.simulator.draws import draw, uuid_text
 from app.simulator.kinds import PATTERN, TOPICS, Kind
+from app.simulator.knowledge import close_us, fee_multiplier, is_ahead, updated_us
 from app.simulator.listing import Event, Leg, Market, Series
 from app.simulator.outcomes import Outcomes
 from app.simulator.phases import Phase
@@ -101,7 +102,7 @@ class Catalog:
         event_ticker = self.event_ticker(event)
         structure = self._structure(kind, life, position, at_us)
         strike = 50 + 5 * position + (life.bits >> STRIKE_BITS) % 40
-        target_known = not _is_ahead(life, Phase.METADATA, position, at_us)
+        target_known = not is_ahead(life, Phase.METADATA, position, at_us)
         return Market(
             number=index,
             position=position,
@@ -116,12 +117,12 @@ class Catalog:
             is_combo=kind.is_combo,
             exchange_index=kind.exchange_index,
             created_us=life.turn_us(Phase.CREATED, position),
-            updated_us=_updated_us(life, position, at_us),
+            updated_us=updated_us(life, position, at_us),
             open_us=life.turn_us(Phase.OPENED, position),
-            close_us=_close_us(kind, life, position, at_us),
+            close_us=close_us(kind, life, position, at_us),
             determined_us=life.turn_us(Phase.DETERMINED, position),
             settled_us=life.turn_us(Phase.SETTLED, position),
-            result="" if _is_ahead(life, Phase.DETERMINED, position, at_us) else self._outcomes.result(index, at_us),
+            result="" if is_ahead(life, Phase.DETERMINED, position, at_us) else self._outcomes.result(index, at_us),
             floor_strike=strike,
             price_level_structure=structure,
             price_ranges=STRUCTURES[structure],
@@ -131,7 +132,7 @@ class Catalog:
 
     def event(self, event: int, at_us: int | None = None) -> Event:
         kind, life = kind_of(event), self.plan.life(event)
-        fees = self._fees(event, at_us)
+        fees = fee_multiplier(life, at_us)
         return Event(
             number=event,
             ticker=self.event_ticker(event),
@@ -145,7 +146,7 @@ class Catalog:
             collateral_return_type=kind.collateral_return_type,
             exchange_index=kind.exchange_index,
             created_us=life.created_us,
-            updated_us=_updated_us(life, 0, at_us),
+            updated_us=updated_us(life, 0, at_us),
             fee_type_override="quadratic" if fees else None,
             fee_multiplier_override=fees,
             first_market=first_market_of(event),
@@ -174,7 +175,7 @@ class Catalog:
 
     def close_us(self, index: int, at_us: int | None = None) -> int:
         event, position = event_of(index)
-        return _close_us(kind_of(event), self.plan.life(event), position, at_us)
+        return close_us(kind_of(event), self.plan.life(event), position, at_us)
 
     def legs(self, event: int) -> tuple[Leg, ...]:
         """Of a combo: what has to come true for it."""
@@ -185,13 +186,8 @@ class Catalog:
     def _structure(self, kind: Kind, life: Life, position: int, at_us: int | None) -> str:
         if self.whole_cents:
             return "linear_cent"
-        finer = Phase.STRUCTURE in life.turns and not _is_ahead(life, Phase.STRUCTURE, position, at_us)
+        finer = Phase.STRUCTURE in life.turns and not is_ahead(life, Phase.STRUCTURE, position, at_us)
         return kind.finer_structure if finer else kind.structure
-
-    def _fees(self, event: int, at_us: int | None) -> int | None:
-        first = first_market_of(event)
-        set_us, cleared_us = (self.plan.turn_us(first, phase) for phase in (Phase.FEES_SET, Phase.FEES_CLEARED))
-        return 2 if at_us is not None and set_us and set_us <= at_us < cleared_us else None
 
     def _series_number(self, event: int) -> int:
         return SERIES_KINDS.index(kind_of(event)) * len(TOPICS) + event // EVENTS_PER_CYCLE % len(TOPICS)
@@ -205,19 +201,3 @@ class Catalog:
 
 def _topic(event: int) -> str:
     return TOPICS[event // EVENTS_PER_CYCLE % len(TOPICS)]
-
-
-def _is_ahead(life: Life, phase: Phase, position: int, at_us: int | None) -> bool:
-    return at_us is not None and at_us < life.turn_us(phase, position)
-
-
-def _close_us(kind: Kind, life: Life, position: int, at_us: int | None) -> int:
-    if _is_ahead(life, Phase.CLOSE_MOVED, position, at_us):
-        return life.turn_us(Phase.CREATED, position) + kind.first_close_us
-    return life.turn_us(Phase.CLOSED, position)
-
-
-def _updated_us(life: Life, position: int, at_us: int | None) -> int:
-    created_us = life.turn_us(Phase.CREATED, position)
-    latest_first = (created_us + after_us for after_us in reversed(life.turns.values()))
-    return next((turned_us for turned_us in latest_first if at_us is None or turned_us <= at_us), created_us)

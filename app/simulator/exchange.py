@@ -1,7 +1,7 @@
 import random
 
 from app.simulator import lifecycle
-from app.simulator.activity import RESTING, WAKING, Activity
+from app.simulator.activity import Activity
 from app.simulator.candles import Candle, candles
 from app.simulator.catalog import Catalog
 from app.simulator.changes import Book, Change, Lifecycle, Ticker
@@ -10,7 +10,7 @@ from app.simulator.draws import draw
 from app.simulator.ended_markets import EndedMarkets
 from app.simulator.live_market import LiveMarket
 from app.simulator.opening import LONGEST_SIDE, emptied, opening_book, opening_figures
-from app.simulator.phases import Phase
+from app.simulator.phases import CANCELLING, RESTING, WAKING, Phase
 from app.simulator.prices import ticks
 from app.simulator.recent_trades import RecentTrades
 from app.simulator.timetable import Occasion, Timetable
@@ -120,7 +120,7 @@ class Exchange:
         self.now_us = occasion.at_us
         if phase in RESTING:
             self._activity.rest(index)
-        elif phase is Phase.RESUMED and (index in self._live or self._opening_book(index).clock):
+        elif phase in CANCELLING and (index in self._live or self._opening_book(index).clock):
             self._crowd.cancel_all(self._live.get(index) or self._make_live(index), occasion.at_us)
         elif phase is Phase.STRUCTURE and index in self._live:
             self._live[index].ticks = ticks(self.catalog.structure(index, occasion.at_us))

@@ -48,7 +48,8 @@ PRICE_LADDER = Kind(
     mutually_exclusive=False, collateral_return_type="DIRECNET", fee_type="quadratic", first_close_us=14 * DAY_US,
     life=(
         Turn(0, Phase.CREATED), Turn(seconds(1), Phase.OPENED), Turn(seconds(40), Phase.STRUCTURE, 2),
-        Turn(seconds(90), Phase.PAUSED, 4), Turn(seconds(95), Phase.RESUMED, 4), *LONG_END,
+        Turn(seconds(90), Phase.PAUSED, 4), Turn(seconds(95), Phase.RESUMED, 4),
+        Turn(seconds(130), Phase.PAUSED_AGAIN, 4), Turn(seconds(134), Phase.RESUMED_AGAIN, 4), *LONG_END,
     ),
 )  # fmt: skip
 
@@ -85,7 +86,9 @@ QUICK = Kind(
     life=(
         Turn(0, Phase.CREATED), Turn(seconds(2), Phase.OPENED), Turn(seconds(3), Phase.METADATA),
         Turn(seconds(4), Phase.FEES_SET, 2), Turn(seconds(5), Phase.STRUCTURE, 2), Turn(seconds(7), Phase.PAUSED),
-        Turn(seconds(9), Phase.RESUMED), Turn(seconds(11), Phase.CLOSE_MOVED), Turn(seconds(15), Phase.FEES_CLEARED, 2),
+        Turn(seconds(9), Phase.RESUMED), Turn(seconds(11), Phase.CLOSE_MOVED),
+        Turn(seconds(12), Phase.CLOSED_FOR_NOW, 2), Turn(seconds(14), Phase.REOPENED, 2),
+        Turn(seconds(15), Phase.FEES_CLEARED, 2),
         Turn(seconds(18), Phase.CLOSED), Turn(seconds(20), Phase.DETERMINED), Turn(seconds(21), Phase.DISPUTED, 4),
         Turn(seconds(22), Phase.AMENDED, 4), Turn(seconds(24), Phase.SETTLED),
     ),

@@ -18,14 +18,17 @@ FEE_MESSAGE = "event_fee_update"
 SILENT = "silent"
 
 MARKET_EVENTS = {
-    Phase.CREATED: "created",
-    Phase.PAUSED: "deactivated",
-    Phase.RESUMED: "activated",
-    Phase.CLOSE_MOVED: "close_date_updated",
-    Phase.DETERMINED: "determined",
-    Phase.SETTLED: "settled",
-    Phase.METADATA: "metadata_updated",
-    Phase.STRUCTURE: "price_level_structure_updated",
+    Phase.CREATED: ("created",),
+    Phase.PAUSED: ("deactivated",),
+    Phase.RESUMED: ("activated",),
+    Phase.PAUSED_AGAIN: ("deactivated",),
+    Phase.RESUMED_AGAIN: ("activated",),
+    Phase.CLOSE_MOVED: ("close_date_updated",),
+    Phase.REOPENED: ("close_date_updated", "activated"),
+    Phase.DETERMINED: ("determined",),
+    Phase.SETTLED: ("settled",),
+    Phase.METADATA: ("metadata_updated",),
+    Phase.STRUCTURE: ("price_level_structure_updated",),
 }
 
 
@@ -36,12 +39,12 @@ def messages(catalog: Catalog, occasion: Occasion) -> Iterator[Lifecycle]:
         yield _event_created(catalog, market, at_us)
     if phase in (Phase.FEES_SET, Phase.FEES_CLEARED):
         yield _fees(catalog, market, at_us)
-    elif phase in MARKET_EVENTS:
-        if phase is not Phase.STRUCTURE or not catalog.whole_cents:
-            message_type = COMBO_MESSAGE if market.is_combo else MARKET_MESSAGE
-            yield Lifecycle(at_us, market.ticker, message_type, MARKET_EVENTS[phase], PAYLOADS[phase](market))
-    else:
+    elif phase not in MARKET_EVENTS:
         yield Lifecycle(at_us, market.ticker, SILENT, phase.label, {})
+    elif phase is not Phase.STRUCTURE or not catalog.whole_cents:
+        message_type = COMBO_MESSAGE if market.is_combo else MARKET_MESSAGE
+        for event_type in MARKET_EVENTS[phase]:
+            yield Lifecycle(at_us, market.ticker, message_type, event_type, PAYLOADS[event_type](market))
 
 
 def _created(market: Market) -> dict[str, Any]:
@@ -119,13 +122,13 @@ def _fees(catalog: Catalog, market: Market, at_us: int) -> Lifecycle:
     return Lifecycle(at_us, event.ticker, FEE_MESSAGE, "", payload)
 
 
-PAYLOADS: dict[Phase, Callable[[Market], dict[str, Any]]] = {
-    Phase.CREATED: _created,
-    Phase.PAUSED: lambda _market: {"is_deactivated": True},
-    Phase.RESUMED: lambda _market: {"is_deactivated": False},
-    Phase.CLOSE_MOVED: lambda market: {"close_ts": market.close_us // SECOND_US},
-    Phase.DETERMINED: _determined,
-    Phase.SETTLED: lambda market: {"settled_ts": market.settled_us // SECOND_US},
-    Phase.METADATA: _metadata,
-    Phase.STRUCTURE: _structure,
+PAYLOADS: dict[str, Callable[[Market], dict[str, Any]]] = {
+    "created": _created,
+    "deactivated": lambda _market: {"is_deactivated": True},
+    "activated": lambda _market: {"is_deactivated": False},
+    "close_date_updated": lambda market: {"close_ts": market.close_us // SECOND_US},
+    "determined": _determined,
+    "settled": lambda market: {"settled_ts": market.settled_us // SECOND_US},
+    "metadata_updated": _metadata,
+    "price_level_structure_updated": _structure,
 }

@@ -16,7 +16,11 @@ class Phase(Enum):
     OPENED = ("opened", "active")
     PAUSED = ("paused", "inactive")
     RESUMED = ("resumed", "active")
+    PAUSED_AGAIN = ("paused_again", "inactive")
+    RESUMED_AGAIN = ("resumed_again", "active")
     CLOSE_MOVED = ("close_moved", None)
+    CLOSED_FOR_NOW = ("closed_for_now", "closed")
+    REOPENED = ("reopened", "active")
     METADATA = ("metadata", None)
     STRUCTURE = ("structure", None)
     FEES_SET = ("fees_set", None)
@@ -45,3 +49,7 @@ class Turn(NamedTuple):
 
 # Fees are set for events; every other turn is one of each of its markets.
 EVENT_PHASES = frozenset({Phase.FEES_SET, Phase.FEES_CLEARED})
+WAKING = frozenset({Phase.OPENED, Phase.RESUMED, Phase.RESUMED_AGAIN, Phase.REOPENED})
+RESTING = frozenset({Phase.PAUSED, Phase.PAUSED_AGAIN, Phase.CLOSED_FOR_NOW, Phase.CLOSED})
+# The exchange cancels every resting order then.
+CANCELLING = frozenset({Phase.RESUMED, Phase.RESUMED_AGAIN})

@@ -26,8 +26,12 @@ BITS = {
     Phase.STRUCTURE: 3,
     Phase.PAUSED: 6,
     Phase.RESUMED: 6,
+    Phase.PAUSED_AGAIN: 6,
+    Phase.RESUMED_AGAIN: 6,
     Phase.DISPUTED: 9,
     Phase.AMENDED: 9,
+    Phase.CLOSED_FOR_NOW: 12,
+    Phase.REOPENED: 12,
 }
 
 

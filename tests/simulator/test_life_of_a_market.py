@@ -1,4 +1,5 @@
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -61,6 +62,8 @@ def test_a_short_run_sees_every_message_and_every_silent_turn(changes):
 def test_a_market_passes_through_all_statuses_in_order(changes, statuses):
     lives = {tuple(seen) for seen in statuses.values()}
     assert ("initialized", "active", "inactive", "active", "closed", "determined", "finalized") in lives
+    reopened = ("initialized", "active", "inactive", "active", "closed", "active", "closed", "determined")
+    assert any(life[: len(reopened)] == reopened for life in lives)
 
 
 def test_a_challenged_result_is_disputed_and_amended_before_it_is_paid():
@@ -127,7 +130,25 @@ def test_a_moved_close_date_is_known_from_the_moment_it_is_told(exchange, change
         after = exchange.catalog.market(index, message.at_us).close_us
         assert before != after
         assert message.payload == {"close_ts": after // 1_000_000}
-        assert after == exchange.catalog.plan.turn_us(index, Phase.CLOSED)
+        statuses = [exchange.catalog.status(index, at_us) for at_us in (after - 1, after)]
+        assert statuses == ["active", "closed"]
+
+
+def test_a_market_that_opens_again_says_its_new_close_date_and_that_it_is_active(changes):
+    reopened = [
+        earlier
+        for earlier, later in pairwise(messages(changes))
+        if (earlier.event_type, later.event_type) == ("close_date_updated", "activated")
+        and (earlier.at_us, earlier.ticker) == (later.at_us, later.ticker)
+    ]
+    assert reopened
+    for message in reopened:
+        assert [said.event_type for said in messages(changes, message.ticker)].count("close_date_updated") == 2
+
+
+def test_a_pause_may_come_again_in_the_same_words(changes):
+    pauses = Counter(message.ticker for message in messages(changes) if message.event_type == "deactivated")
+    assert max(pauses.values()) == 2
 
 
 def test_a_result_is_known_from_its_determination_and_may_be_amended(exchange, changes):
