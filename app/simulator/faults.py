@@ -38,7 +38,7 @@ class Duplicate(FrameFault, tag="duplicate"):
 
 
 class Reorder(FrameFault, tag="reorder"):
-    """Sent after the frame that follows it."""
+    """Sent after the frame that follows it on its subscription."""
 
 
 class Corrupt(FrameFault, tag="corrupt"):

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import msgspec
 
+from app.errors import OperatorError
 from app.simulator.catalog import Catalog
 from app.simulator.cents_frames import CentsFrames
 from app.simulator.clock import Clock
@@ -14,7 +16,7 @@ from app.simulator.director import Director
 from app.simulator.error_bodies import ErrorBodies
 from app.simulator.exchange import Exchange
 from app.simulator.fault_desk import FaultDesk
-from app.simulator.faults import decode_plan
+from app.simulator.faults import Planned, decode_plan
 from app.simulator.frames import DollarFrames
 from app.simulator.http_server import http_server
 from app.simulator.keys import DemoKey, KeyRing, load_public_key, make_demo_keys
@@ -103,10 +105,19 @@ class Simulator:
             self._truth.flush()
 
     def _plan(self, faults: FaultDesk, file: Path | None) -> None:
-        for planned in decode_plan(file.read_bytes()) if file else ():
+        for planned in _planned(file) if file else ():
             self._director.after(planned.at_seconds, partial(faults.inflict, planned.fault))
         if self._options.stop_after_seconds is not None:
             self._director.after(self._options.stop_after_seconds, self.supervisor.finish)
+
+
+def _planned(file: Path) -> list[Planned]:
+    try:
+        return decode_plan(file.read_bytes())
+    except msgspec.DecodeError as error:
+        raise OperatorError(
+            f"{file} is no plan of faults.", str(error), "give a list of at_seconds and fault"
+        ) from None
 
 
 def _truth(options: Options) -> Truth:

@@ -80,9 +80,11 @@ class Tampering:
         kinds = (Drop, Duplicate, Reorder, Corrupt, Truncate)
         running = self._take(kinds, outgoing.subscription, outgoing.payload[:64])
         result = self._suffer(running.fault, outgoing) if running else [outgoing]
-        if self._held_back is not None and result and not (running and isinstance(running.fault, Reorder)):
-            result, self._held_back = [*result, self._held_back], None
-        return result
+        held_back = self._held_back
+        if held_back is None or held_back is outgoing or held_back.subscription is not outgoing.subscription:
+            return result
+        self._held_back = None
+        return [*result, held_back]
 
     def _take(
         self, kinds: tuple[type[AnyFrameFault], ...], subscription: "Subscription", start: bytes
@@ -103,7 +105,7 @@ class Tampering:
             return [outgoing._replace(payload=outgoing.payload[: len(outgoing.payload) // 2], what="altered")]
         if isinstance(fault, Reorder):
             before, self._held_back = self._held_back, outgoing
-            return [before] if before else []
+            return [before] if before is not None else []
         self._withhold(outgoing)
         return []
 

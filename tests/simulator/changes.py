@@ -36,11 +36,11 @@ def tickers(price_step_e6=100, size_step_e2=1, never_traded=True):
     price, size = prices(price_step_e6), sizes(size_step_e2)
     last = st.none() | price if never_traded else price
     dollars = st.integers(0, 10**9)
-    return st.builds(
-        Ticker, MOMENTS_US, st.just(0), last, price, price, size, size, size, size, size, dollars, dollars
-    )
+    return st.builds(Ticker, MOMENTS_US, st.just(0), last, price, price, size, size, size, size, size, dollars, dollars)
 
 
 def books(price_step_e6=100, size_step_e2=1):
-    side = st.dictionaries(prices(price_step_e6), sizes(size_step_e2), max_size=12).map(lambda levels: sorted(levels.items()))
+    side = st.dictionaries(prices(price_step_e6), sizes(size_step_e2), max_size=12).map(
+        lambda levels: sorted(levels.items())
+    )
     return st.builds(Book, st.integers(0, 2**62), side, side)

@@ -1,27 +1,36 @@
+import contextlib
+
 import pytest
 
 from tests.simulator.running import Client, running_simulator
 
 
-@pytest.fixture(scope="module")
+@contextlib.contextmanager
+def launcher(tmp_path_factory):
+    """Starts simulators that all end with it."""
+    with contextlib.ExitStack() as running:
+
+        def launch(*options):
+            return running.enter_context(running_simulator(tmp_path_factory.mktemp("simulator"), *options))
+
+        yield launch
+
+
+@pytest.fixture
 def start(tmp_path_factory):
-    """Starts simulators that end with the module."""
-    running = []
-
-    def begin(*options):
-        context = running_simulator(tmp_path_factory.mktemp("simulator"), *options)
-        simulator = context.__enter__()
-        running.append(context)
-        return simulator
-
-    yield begin
-    for context in running:
-        context.__exit__(None, None, None)
+    with launcher(tmp_path_factory) as launch:
+        yield launch
 
 
 @pytest.fixture(scope="module")
-def simulator(start):
-    return start("--markets", "300", "--rate", "300", "--tier", "unlimited")
+def start_for_module(tmp_path_factory):
+    with launcher(tmp_path_factory) as launch:
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def simulator(start_for_module):
+    return start_for_module("--markets", "100", "--rate", "300", "--tier", "unlimited")
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ def _folder():
 
 FOLDER = _folder()
 needs_specification = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"the exchange's specifications are not in {FOLDER} (KALSHI_SPEC_DIR names another folder)"
+    not FOLDER.is_dir(),
+    reason=f"the exchange's specifications are not in {FOLDER} (KALSHI_SPEC_DIR names another folder)",
 )
 
 

@@ -18,9 +18,9 @@ def definitions():
 
 
 @pytest.fixture(scope="module")
-def simulator(start):
+def simulator(start_for_module):
     # Sixty times as fast, so that markets of every status are soon there.
-    simulator = start("--markets", "400", "--rate", "60", "--speed", "60", "--tier", "unlimited")
+    simulator = start_for_module("--markets", "400", "--rate", "60", "--speed", "60", "--tier", "unlimited")
     until(lambda: simulator.rest("/markets", status="settled").body["markets"], "a settled market")
     return simulator
 
@@ -47,7 +47,9 @@ WINDOWS = {
 @pytest.mark.parametrize(("window", "status"), [(name, each) for name, all_ in WINDOWS.items() for each in all_])
 def test_markets_in_windows_of_time(check, window, status):
     series = check("GetSeriesListResponse", "/series")["series"]
-    for since, until_, combos in itertools.product((None, 0, START_S - 3_600), (None, START_S, LATER_S), ("", "exclude")):
+    for since, until_, combos in itertools.product(
+        (None, 0, START_S - 3_600), (None, START_S, LATER_S), ("", "exclude")
+    ):
         bounds = {f"min_{window}_ts": since, f"max_{window}_ts": until_}
         given = {name: value for name, value in bounds.items() if value is not None}
         check("GetMarketsResponse", "/markets", status=status, mve_filter=combos, limit=3, **given)
@@ -77,7 +79,9 @@ def test_single_markets_and_their_books(check):
 def test_trades(check, path, block):
     for limit, since in itertools.product((0, 1, 1_000), (None, START_S)):
         given = {"is_block_trade": block, "min_ts": since, "max_ts": since and LATER_S}
-        check("GetTradesResponse", path, limit=limit, **{name: each for name, each in given.items() if each is not None})
+        check(
+            "GetTradesResponse", path, limit=limit, **{name: each for name, each in given.items() if each is not None}
+        )
 
 
 @pytest.mark.parametrize("nested", ["true", "false"])
@@ -132,7 +136,12 @@ def test_the_exchange_and_the_account(check, simulator, definitions):
 
 def test_errors_in_the_published_shape(start, definitions):
     simulator = start("--error-shape", "flat")
-    for path, status in (("/markets/NONE", 404), ("/nothing", 404), ("/markets?limit=1001", 400), ("/account/limits", 401)):
+    for path, status in (
+        ("/markets/NONE", 404),
+        ("/nothing", 404),
+        ("/markets?limit=1001", 400),
+        ("/account/limits", 401),
+    ):
         answer = simulator.rest(path)
         assert answer.status == status
         definitions.check("ErrorResponse", answer.body)
