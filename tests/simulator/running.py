@@ -134,7 +134,12 @@ def running_simulator(folder, *options):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
     command = [sys.executable, "-m", "app", "simulator", "--folder", str(folder), "--start", START]
     with subprocess.Popen(
-        [*command, *options], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, *map(str, options)],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             line = process.stdout.readline()

@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 from app.simulator.changes import Delta
 from app.simulator.truth.reader import TruthReader
 from tests.simulator.running import DEADLINE_SECONDS, Client, running_simulator, until
@@ -101,9 +103,10 @@ def history(folder, *options, watched=False):
 def test_a_plan_that_is_none_is_refused(tmp_path):
     plan = tmp_path / "plan.json"
     plan.write_text('[{"at_seconds": 1, "fault": {"fault": "earthquake"}}]')
-    try:
-        with running_simulator(tmp_path, "--plan", str(plan)):
-            raise AssertionError("it started")
-    except AssertionError as error:
-        assert "earthquake" in str(error)
-        assert "Traceback" not in str(error)
+    with (
+        pytest.raises(AssertionError, match="is no plan of faults") as refused,
+        running_simulator(tmp_path, "--plan", plan),
+    ):
+        pass
+    assert "earthquake" in str(refused.value)
+    assert "Traceback" not in str(refused.value)
