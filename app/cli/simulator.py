@@ -6,6 +6,7 @@ import click
 
 from app.cli.simulator_check import check
 from app.settings import Settings
+from app.simulator.rest.tiers import TIERS
 
 
 def read_key(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -44,7 +45,7 @@ def read_start(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--truth", type=click.Path(path_type=Path), help="New folder for what happened and what was sent.")
 @click.option("--key", "public_keys", multiple=True, callback=read_key, help="KEY_ID=PUBLIC_KEY.pem; repeatable.")
 @click.option("--plan", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON file of faults.")
-@click.option("--tier", default="basic", show_default=True, help="Of the request limits; `unlimited` has none.")
+@click.option("--tier", type=click.Choice(list(TIERS)), default="basic", show_default=True, help="Of request limits.")
 @click.option("--error-shape", type=click.Choice(["nested", "flat"]), default="nested", show_default=True)
 @click.option("--hidden-seconds", default=0.0, help="How long a new market is not found by its ticker.")
 @click.option("--live-days", default=60, show_default=True, help="Markets settled before are historical.")

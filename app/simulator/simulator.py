@@ -36,6 +36,8 @@ FLUSH_SECONDS = 1.0
 
 class Simulator:
     def __init__(self, options: Options) -> None:
+        if options.blast and options.wire == "cents":
+            raise OperatorError("The blast speaks today's wire alone.", fix="leave out --wire cents, or --blast")
         self._options = options
         self.supervisor = Supervisor()
         self._truth = _truth(options)

@@ -2,15 +2,13 @@
 
 import json
 import re
-import socket
 import struct
 import tempfile
 import threading
 import time
-import urllib.parse
 from pathlib import Path
 
-from tests.simulator.running import fetch, running_simulator
+from tests.simulator.running import fetch, open_socket, running_simulator
 
 CLIENTS = 8
 BLAST_SECONDS = 5
@@ -82,18 +80,6 @@ def crawl(simulator):
         cursor = re.search(rb'"cursor":"([^"]*)"', text)[1].decode()
         if not cursor:
             return tickers
-
-
-def open_socket(simulator):
-    """A WebSocket by hand: a library would parse every frame."""
-    address = urllib.parse.urlsplit(simulator.where["websocket"])
-    connection = socket.create_connection((address.hostname, address.port))
-    lines = [f"GET {address.path} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"]
-    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
-    lines += [f"{name}: {value}" for name, value in simulator.signed(address.path).items()]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode())
-    assert b" 101 " in connection.recv(4_096)
-    return connection
 
 
 def send_command(connection, number, command, **params):

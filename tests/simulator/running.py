@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -151,6 +152,18 @@ def running_simulator(folder, *options):
                 assert process.returncode == 0, process.stderr.read()
         finally:
             process.kill()
+
+
+def open_socket(simulator):
+    """A WebSocket by hand: a library would parse every frame."""
+    address = urllib.parse.urlsplit(simulator.where["websocket"])
+    connection = socket.create_connection((address.hostname, address.port))
+    lines = [f"GET {address.path} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+    lines += [f"{name}: {value}" for name, value in simulator.signed(address.path).items()]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    assert b" 101 " in connection.recv(4_096)
+    return connection
 
 
 class Client:

@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from app.simulator.changes import Delta
 from app.simulator.truth.reader import TruthReader
@@ -19,8 +20,11 @@ PLAN = [
 def test_sigterm_says_goodbye_and_exits_with_0(tmp_path):
     with running_simulator(tmp_path) as simulator, simulator.connect() as connection:
         client = Client(connection)
-        client.ask("subscribe", channels=["trade"])
+        client.ask("subscribe", channels=["market_lifecycle_v2"])
         simulator.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.wait_for(lambda _: False, "the end")
+        assert closed.value.rcvd.code == 1001
         assert simulator.process.wait(DEADLINE_SECONDS) == 0
         assert simulator.process.stderr.read() == ""
 

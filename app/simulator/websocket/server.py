@@ -23,6 +23,7 @@ from app.simulator.websocket.session import Session
 
 PATH = "/trade-api/ws/v2"
 HANDSHAKE_SECONDS = 10.0
+GOODBYE_SECONDS = 1.0
 
 
 class WebSocketServer:
@@ -57,9 +58,13 @@ class WebSocketServer:
         return self._server.server_host, self._server.server_port
 
     def stop(self) -> None:
+        self._server.stop()
         for session in list(self.sessions.values()):
             session.close(1001, "going away")
-        self._server.stop(timeout=1)
+        # Whoever does not read, or was made half open, is left behind.
+        with gevent.Timeout(GOODBYE_SECONDS, exception=False):
+            while self.sessions:
+                gevent.sleep(0.01)
 
     def _handle(self, connection: socket.socket, _peer: tuple[str, int]) -> None:
         try:
