@@ -1,8 +1,13 @@
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from app.postgres.dsn import Dsn
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
 
 
 class DsnType(click.ParamType[Dsn]):
@@ -15,6 +20,11 @@ class DsnType(click.ParamType[Dsn]):
             return Dsn(str(value))
         except ValueError as error:
             self.fail(str(error), parameter, context)
+
+
+def progress_bar(changes: int) -> "ProgressBar[int]":
+    """On a terminal alone; apart from what is printed."""
+    return click.progressbar(length=changes, label="Comparing", file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 @click.command()
@@ -41,10 +51,11 @@ def check(context: click.Context, folder: Path, production: Dsn, *, as_json: boo
     from app.simulator.check.report_text import text_lines
     from app.simulator.truth.reader import TruthReader
 
-    with connected(production) as connection:
+    reader = TruthReader(folder)
+    with connected(production) as connection, progress_bar(reader.count()) as bar:
         # One moment of the database for all questions, and nothing that could change it.
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        report = Check(TruthReader(folder), Production(connection)).run()
+        report = Check(reader, Production(connection), bar.update).run()
     if as_json:
         shown = {"ok": report.is_clean, **msgspec.to_builtins(report)}
         click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2))

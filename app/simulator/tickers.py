@@ -1,12 +1,14 @@
 """Tickers carry their number in the catalog, so that finding a market by its ticker needs no table."""
 
 import datetime as dt
+import re
 from functools import lru_cache
 
 from app.simulator.kinds import TOPICS, Kind
 from app.simulator.phases import DAY_US
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+POSITION = re.compile(r"-T([1-9][0-9]{0,2})\Z")
 DATE_LENGTH = len("26NOV21")
 
 
@@ -31,13 +33,8 @@ def event_number(ticker: str) -> int | None:
 
 
 def market_position(ticker: str) -> int | None:
-    suffix = ticker.rsplit("-", 1)[-1]
-    digits = suffix[1:]
-    return (
-        int(digits) - 1
-        if suffix.startswith("T") and digits.isascii() and digits.isdigit() and len(digits) < 4
-        else None
-    )
+    match = POSITION.search(ticker)
+    return int(match[1]) - 1 if match else None
 
 
 @lru_cache(maxsize=1_000)

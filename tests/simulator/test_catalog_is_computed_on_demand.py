@@ -1,7 +1,7 @@
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.simulator.catalog import Catalog
@@ -26,11 +26,17 @@ def test_a_market_is_found_again_by_its_ticker_and_its_id(index):
 
 
 @given(TEXTS)
+@example("-26NOV210-T0")
+@example("KXTEMPALDPORT-26NOV210-T-1")
+@example("KXTEMPALDPORT-26NOV210-T\u0661")
+@example("KXTEMPALDPORT-26NOV210")
+@example("-9999999ZZZZZZ-T1")
 def test_any_other_text_names_no_market(text):
     index = CATALOG.index_of(text)
     assert index is None or CATALOG.ticker(index) == text
     assert CATALOG.index_of_id(text) is None
-    assert CATALOG.index_of_event(text) is None or CATALOG.event_ticker(CATALOG.index_of_event(text)) == text
+    event = CATALOG.index_of_event(text)
+    assert event is None or CATALOG.event_ticker(event) == text
 
 
 @given(NUMBERS)

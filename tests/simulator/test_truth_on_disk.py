@@ -49,6 +49,7 @@ def test_what_was_written_is_read_back(tmp_path, truth):
     reader = TruthReader(tmp_path / "truth")
     assert reader.header == HEADER
     assert list(reader.changes()) == CHANGES
+    assert reader.count() == 4
     assert [type(change) for change in reader.changes()] == [type(change) for change in CHANGES]
 
 
@@ -83,6 +84,17 @@ def test_who_saw_equal_changes_apart_cannot_tell_them_apart(tmp_path, truth):
     truth.flush()
     delivered = Delivered(TruthReader(tmp_path / "truth"))
     assert delivered.most_at_once([[2, 3, 9], [1, 4], [7, 8], [1, 4]]) == [2, 1, 0, 1]
+
+
+def test_a_connection_may_have_any_name(tmp_path, truth):
+    names = ["1-key", "2-../../etc/passwd", "3-ä %2F\n", ".."]
+    for ordinal, name in enumerate(names):
+        truth.sent(name, ordinal)
+    truth.flush()
+    reader = TruthReader(tmp_path / "truth")
+    assert sorted(reader.connections()) == sorted(names)
+    delivered = Delivered(reader)
+    assert all(ordinal in delivered for ordinal in range(4))
 
 
 def test_an_unfinished_line_and_an_unfinished_block_are_the_end(tmp_path, truth):

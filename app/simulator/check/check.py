@@ -1,10 +1,10 @@
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from app.simulator.catalog import Catalog
-from app.simulator.changes import Change, Lifecycle
+from app.simulator.changes import Change, Delta, Lifecycle, Ticker, Trade
 from app.simulator.check import lifecycle_rows
 from app.simulator.check.books import BookSample, compare_books
 from app.simulator.check.delivered import Delivered
@@ -42,10 +42,13 @@ class Compared:
 class Check:
     """What was recorded against the truth: one pass over the history to match it, others for what that leaves open."""
 
-    def __init__(self, reader: TruthReader, source: Source) -> None:
+    def __init__(
+        self, reader: TruthReader, source: Source, progress: Callable[[int], object] = lambda _changes: None
+    ) -> None:
         header = reader.header
         self._reader = reader
         self._source = source
+        self._progress = progress  # is told of so many more changes
         self._cents = header.whole_cents
         self._catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
         self._ticker = lru_cache(maxsize=NAMES_KEPT)(self._catalog.ticker)
@@ -57,17 +60,18 @@ class Check:
         }
         lifecycle: list[tuple[int, Lifecycle]] = []
         sample = BookSample()
-        for second, changes in self._seconds():
+        for second, numbered in self._seconds():
+            changes = list(numbered)
             for ordinal, change in changes:
                 sample.feed(ordinal, change)
                 if isinstance(change, Lifecycle):
                     lifecycle.append((ordinal, change))
                 else:
                     compared = tables[type(change)]
-                    key = compared.table.key(self._ticker(change.market), change, cents=self._cents)
-                    compared.expected[key].append(ordinal)
+                    compared.expected[self._key(compared.table, change)].append(ordinal)
             for compared in tables.values():
                 compared.finish_second(second)
+            self._progress(len(changes))
         for compared in tables.values():
             compared.finish()
             self._resolve(compared)
@@ -83,9 +87,11 @@ class Check:
         known = set()
         for change in self._reader.changes() if asked else ():
             if type(change) is compared.table.change_type:
-                key = compared.table.key(self._ticker(change.market), change, cents=self._cents)
-                known.add(compared.table.timeless(key))
+                known.add(compared.table.timeless(self._key(compared.table, change)))
         compared.matcher.resolve(known & asked, compared.table.looks_alike, self._delivered.most_at_once)
+
+    def _key(self, table: Table, change: Delta | Trade | Ticker) -> Key:
+        return table.key(self._ticker(change.market), change, cents=self._cents)
 
     def _lifecycle(self, changes: list[tuple[int, Lifecycle]]) -> Findings:
         ways = lifecycle_rows.in_cents(self._catalog) if self._cents else [lifecycle_rows.as_it_is]

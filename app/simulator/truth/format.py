@@ -10,6 +10,8 @@ an ordinal, or a market and in the next word its snapshot's clock; the lowest bi
 
 import struct
 from enum import IntEnum
+from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -51,3 +53,8 @@ class Header(msgspec.Struct, frozen=True):
 
 
 CHANGE_TYPES: dict[int, type[Change]] = {len(kind._fields): kind for kind in (Delta, Trade, Ticker, Lifecycle)}
+
+
+def sent_file(folder: Path, connection: str) -> Path:
+    """Whatever characters a connection's name is made of."""
+    return folder / f"{quote(connection, safe='')}.bin"

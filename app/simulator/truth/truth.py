@@ -7,7 +7,7 @@ import msgspec
 
 from app.errors import OperatorError
 from app.simulator.changes import Change
-from app.simulator.truth.format import BLOCK_HEAD, HISTORY, SENT, SNAPSHOT_BIT, VALUE_SHIFT, WHATS, Header
+from app.simulator.truth.format import BLOCK_HEAD, HISTORY, SENT, SNAPSHOT_BIT, VALUE_SHIFT, WHATS, Header, sent_file
 
 NEWLINE = ord("\n")
 FLUSH_BYTES = 1_000_000
@@ -76,7 +76,7 @@ class Truth:
     def _write_block(self, connection: str, words: "array[int]") -> None:
         packed = zlib.compress(words, level=1)
         # Opened for each block: connections come and go, and their number has no bound.
-        with (self._sent_folder / f"{connection}.bin").open("ab", buffering=0) as file:
+        with sent_file(self._sent_folder, connection).open("ab", buffering=0) as file:
             _write_whole(file, BLOCK_HEAD.pack(len(packed), zlib.crc32(packed)) + packed)
 
 
