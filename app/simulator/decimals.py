@@ -14,8 +14,8 @@ def dollars(price_e6: int) -> str:
     return f"{sign}{whole}.{digits[:4]}{digits[4:].rstrip('0')}"
 
 
-@lru_cache(maxsize=32_768)
 def contracts(size_e2: int) -> str:
-    sign = "-" if size_e2 < 0 else ""
-    whole, hundredths = divmod(abs(size_e2), 100)
-    return f"{sign}{whole}.{hundredths:02d}"
+    """Not kept, unlike prices: sizes are too various to be met again."""
+    if size_e2 < 0:
+        return f"-{-size_e2 // 100}.{-size_e2 % 100:02d}"
+    return f"{size_e2 // 100}.{size_e2 % 100:02d}"
