@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from app.cli.simulator_check import check
 from app.databases import Kind
+from app.errors import DatabaseError
 from app.postgres.connection import connected
 from app.simulator.changes import Delta, Lifecycle, Trade
 from app.store.migrations import migrate, migrations_of
@@ -256,6 +257,13 @@ def test_the_command_tells_people_and_programs_and_exits_accordingly(server, rec
     as_json = CliRunner().invoke(check, [*arguments, "--json"])
     report = json.loads(as_json.stdout)
     assert (as_json.exit_code, report["ok"], found(report)) == (1, False, {("trades", "lost"): 1})
+
+
+def test_a_database_that_is_something_else_is_refused(server, recording):
+    arguments = ["--truth", str(recording[1]), "--production", server.dsn("postgres").reveal()]
+    result = CliRunner().invoke(check, arguments)
+    assert isinstance(result.exception, DatabaseError)
+    assert "postgres is no production database" in str(result.exception)
 
 
 def test_a_connection_string_that_is_none_is_refused(tmp_path):

@@ -61,7 +61,7 @@ def test_the_truth_of_two_runs_is_the_same_byte_by_byte(tmp_path):
         subprocess.run(command, env=environment, check=True, timeout=60)
     one, other = (tmp_path / name / "history.jsonl" for name in ("one", "other"))
     assert one.read_bytes() == other.read_bytes()
-    assert one.read_bytes().count(b"\n") > 5_000
+    assert one.read_bytes().count(b"\n") > 3_000
 
 
 def test_when_the_truth_is_flushed_makes_no_difference(tmp_path):

@@ -1,8 +1,11 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import psycopg2.errors
+import psycopg2.extensions
 from psycopg2 import sql
 
+from app.errors import DatabaseError
 from app.postgres.connection import Connection
 from app.simulator.check.replay import Levels
 from app.simulator.check.source import RebuiltBook, RecordedSnapshot, Row
@@ -107,8 +110,18 @@ class Production:
         """The rows of any large answer, a piece at a time."""
         with self._connection.cursor(name=name) as cursor:
             cursor.itersize = ROWS_AT_ONCE
-            cursor.execute(query)
+            self._execute(cursor, query)
             yield from cursor
+
+    def _execute(self, cursor: psycopg2.extensions.cursor, query: sql.Composable) -> None:
+        try:
+            cursor.execute(query)
+        except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn) as error:
+            raise DatabaseError(
+                f"{self._connection.info.dbname} is no production database of this version.",
+                str(error).strip(),
+                "name the production database, and bring it up to date with: kalshi-data migrate.",
+            ) from error
 
 
 def _query(table: Table, *, untimed: bool) -> sql.Composed:
