@@ -10,6 +10,8 @@ from app.databases import Kind
 from app.errors import DatabaseError
 from app.postgres.connection import connected
 from app.simulator.changes import Delta, Lifecycle, Trade
+from app.simulator.check.findings import BookFindings, Findings, Hole, Report
+from app.simulator.check.report_text import text_lines
 from app.store.migrations import migrate, migrations_of
 from tests.simulator.database import copied, database_server
 from tests.simulator.judging import Recorded, found
@@ -185,6 +187,9 @@ def test_what_nobody_was_sent_is_a_hole_and_not_lost(truth, written):
     assert {what for _, what in found(report)} == {"unfillable"}
     assert sum(found(report).values()) == len(missed)
     assert report["books"]["with_holes"] > 0
+    bounds_ms = [run.seen[before][1].at_us // 1_000, run.seen[after][1].at_us // 1_000]
+    for hole in (hole for table in report["tables"] for hole in table["holes"].values()):
+        assert bounds_ms[0] <= hole["first_ms"] <= hole["last_ms"] <= bounds_ms[1]
     deltas = report["tables"][0]
     assert sum(hole["changes"] for hole in deltas["holes"].values()) == deltas["unfillable"]
 
@@ -257,6 +262,14 @@ def test_the_command_tells_people_and_programs_and_exits_accordingly(server, rec
     as_json = CliRunner().invoke(check, [*arguments, "--json"])
     report = json.loads(as_json.stdout)
     assert (as_json.exit_code, report["ok"], found(report)) == (1, False, {("trades", "lost"): 1})
+
+
+def test_a_person_reads_where_the_holes_are():
+    hole = Hole("KXTEMPALDPORT-26NOV210-T1", START_US // 1_000, START_US // 1_000 + 1_500, 12)
+    findings = Findings("trades", unfillable=12, holes={hole.ticker: hole})
+    lines = list(text_lines(Report([findings], BookFindings())))
+    assert lines[-1] == "Production is exactly what happened."
+    assert lines[-2] == "  KXTEMPALDPORT-26NOV210-T1: 12 from 2026-11-21T07:40:14.000Z to 2026-11-21T07:40:15.500Z"
 
 
 def test_a_database_that_is_something_else_is_refused(server, recording):

@@ -98,7 +98,13 @@ class Check:
         return min((self._lifecycle_as(say, changes) for say in ways), key=lambda findings: findings.unmatched)
 
     def _lifecycle_as(self, say: lifecycle_rows.Say, changes: list[tuple[int, Lifecycle]]) -> Findings:
-        matcher = Matcher(Findings(lifecycle_rows.NAME), self._delivered, lifecycle_rows.timeless)
+        times_ms = {ordinal: change.at_us // 1_000 for ordinal, change in changes}
+        matcher = Matcher(
+            Findings(lifecycle_rows.NAME),
+            self._delivered,
+            lifecycle_rows.timeless,
+            happened_ms=lambda missing: times_ms[missing.ordinals[missing.nth]],
+        )
         matcher.group(lifecycle_rows.by_key(changes, say), lifecycle_rows.found_keys(self._source))
         matcher.resolve(set(), (lifecycle_rows.looks_alike,), self._delivered.most_at_once)
         return matcher.findings

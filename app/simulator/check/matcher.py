@@ -31,7 +31,12 @@ class Matcher:
     """
 
     def __init__(
-        self, findings: Findings, delivered: Container[int], timeless: Loose, untimed: Iterable[Extra] = ()
+        self,
+        findings: Findings,
+        delivered: Container[int],
+        timeless: Loose,
+        untimed: Iterable[Extra] = (),
+        happened_ms: Callable[[Missing], int] = lambda missing: missing.key[1],
     ) -> None:
         self.findings = findings
         self.missing: list[Missing] = []
@@ -40,6 +45,7 @@ class Matcher:
         # Delivered, but to nobody who was also sent the equal ones: a recorder cannot know of them.
         self.indistinct: list[int] = []
         self._delivered = delivered
+        self._happened_ms = happened_ms
         self._untimed: dict[Key, list[Extra]] = defaultdict(list)
         for row in untimed:
             self.findings.found += 1
@@ -132,6 +138,6 @@ class Matcher:
         if missing.nth < deliverable:
             self.findings.note("lost", missing)
         else:
-            self.findings.hole(missing.key[0], missing.key[1])
+            self.findings.hole(missing.key[0], self._happened_ms(missing))
             if len(missing.ordinals) > 1:
                 self.indistinct.append(missing.ordinals[missing.nth])
