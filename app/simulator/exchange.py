@@ -8,7 +8,7 @@ from app.simulator.changes import Book, Change, Lifecycle, Ticker
 from app.simulator.crowd import Crowd
 from app.simulator.draws import draw
 from app.simulator.ended_markets import EndedMarkets
-from app.simulator.live_market import LiveMarket
+from app.simulator.live_market import Figures, LiveMarket, ticker, top_of
 from app.simulator.opening import LONGEST_SIDE, emptied, opening_book, opening_figures
 from app.simulator.phases import CANCELLING, RESTING, WAKING, Phase
 from app.simulator.prices import ticks
@@ -69,14 +69,15 @@ class Exchange:
     def book(self, index: int) -> Book:
         if live := self._live.get(index):
             return live.book()
-        return self._passing_book(index, LONGEST_SIDE)
+        return self._passing_book(index)
 
     def quote(self, index: int) -> Ticker:
         """What a ticker message would say now."""
         if live := self._live.get(index):
             return live.ticker(self.now_us)
         # Only the best levels are asked for, and a page asks a thousand times.
-        return self._passing_market(index, depth=1).ticker(self.now_us)
+        top = top_of(self._passing_book(index, depth=1))
+        return ticker(self.now_us, index, top, self._passing_figures(index))
 
     def candles(self, index: int, start_us: int, end_us: int, period_minutes: int) -> list[Candle]:
         """Of the trades that are still known."""
@@ -130,16 +131,16 @@ class Exchange:
             self._activity.wake(index)
 
     def _make_live(self, index: int) -> LiveMarket:
-        live = self._live[index] = self._passing_market(index)
+        prices = ticks(self.catalog.structure(index, self.now_us))
+        live = LiveMarket(index, prices, self._passing_book(index), self._passing_figures(index))
+        self._live[index] = live
         return live
 
-    def _passing_market(self, index: int, depth: int = LONGEST_SIDE) -> LiveMarket:
-        book = self._passing_book(index, depth)
+    def _passing_figures(self, index: int) -> Figures:
         ended = self._ended.get(index)
-        figures = ended.figures if ended else opening_figures(self.catalog, index)
-        return LiveMarket(index, ticks(self.catalog.structure(index, self.now_us)), book, figures)
+        return ended.figures if ended else opening_figures(self.catalog, index)
 
-    def _passing_book(self, index: int, depth: int) -> Book:
+    def _passing_book(self, index: int, depth: int = LONGEST_SIDE) -> Book:
         if ended := self._ended.get(index):
             return Book(ended.clock, [], [])
         book = self._opening_book(index, depth)

@@ -30,6 +30,11 @@ class Side:
         return [(price_e6, self.sizes[price_e6]) for price_e6 in self.prices]
 
 
+NOBODY = (0, 0)
+# The best bid of each side: the price and size of YES, and those of NO.
+Top = tuple[int, int, int, int]
+
+
 class LiveMarket:
     """A market with activity: its book and its figures."""
 
@@ -47,7 +52,7 @@ class LiveMarket:
         self.last_price_e6, self.last_size_e2, self.volume_e2, self.open_interest_e2, self.dollars_e8 = figures
         self.top = self.best()
 
-    def best(self) -> tuple[int, int, int, int]:
+    def best(self) -> Top:
         """The best bid of each side, as price and size; a size of 0: nobody bids."""
         yes, no = self.yes, self.no
         yes_price_e6 = yes.prices[-1] if yes.prices else 0
@@ -55,21 +60,8 @@ class LiveMarket:
         return yes_price_e6, yes.sizes.get(yes_price_e6, 0), no_price_e6, no.sizes.get(no_price_e6, 0)
 
     def ticker(self, at_us: int) -> Ticker:
-        yes_price_e6, yes_size_e2, no_price_e6, no_size_e2 = self.top = self.best()
-        return Ticker(
-            at_us,
-            self.index,
-            self.last_price_e6 or None,
-            yes_price_e6,
-            DOLLAR_E6 - no_price_e6,
-            yes_size_e2,
-            no_size_e2,
-            self.last_size_e2,
-            self.volume_e2,
-            self.open_interest_e2,
-            self.dollars_e8 // (DOLLAR_E6 * 100),
-            self.open_interest_e2 // 200,
-        )
+        self.top = self.best()
+        return ticker(at_us, self.index, self.top, self.figures)
 
     @property
     def figures(self) -> Figures:
@@ -77,3 +69,26 @@ class LiveMarket:
 
     def book(self) -> Book:
         return Book(self.clock, self.yes.levels(), self.no.levels())
+
+
+def ticker(at_us: int, index: int, top: Top, figures: Figures) -> Ticker:
+    yes_price_e6, yes_size_e2, no_price_e6, no_size_e2 = top
+    last_price_e6, last_size_e2, volume_e2, open_interest_e2, dollars_e8 = figures
+    return Ticker(
+        at_us,
+        index,
+        last_price_e6 or None,
+        yes_price_e6,
+        DOLLAR_E6 - no_price_e6,
+        yes_size_e2,
+        no_size_e2,
+        last_size_e2,
+        volume_e2,
+        open_interest_e2,
+        dollars_e8 // (DOLLAR_E6 * 100),
+        open_interest_e2 // 200,
+    )
+
+
+def top_of(book: Book) -> Top:
+    return (*(book.yes[-1] if book.yes else NOBODY), *(book.no[-1] if book.no else NOBODY))
