@@ -30,7 +30,7 @@ class Exchange:
     def __init__(self, catalog: Catalog, changes_per_second: int) -> None:
         self.catalog = catalog
         self.now_us = catalog.start_us
-        self.changes_per_second = changes_per_second
+        self._changes_per_second = changes_per_second
         self.trades = RecentTrades()
         self._bits = random.Random(draw(catalog.seed, ATTENTION)).getrandbits  # noqa: S311 - believable, not secret
         self._crowd = Crowd(draw(catalog.seed, CROWD), self.trades, whole_contracts=catalog.whole_cents)
@@ -84,13 +84,22 @@ class Exchange:
         newest_first = [trade for _, trade in self.trades.newest_first(index, start_us, end_us)]
         return candles(reversed(newest_first), period_minutes)
 
+    @property
+    def changes_per_second(self) -> int:
+        return self._changes_per_second
+
+    @changes_per_second.setter
+    def changes_per_second(self, wanted: int) -> None:
+        self._changes_per_second = wanted
+        self._go_on_from_now()
+
     def pause(self) -> None:
         """Nobody trades; markets still open and close."""
         self._is_paused = True
 
     def resume(self) -> None:
         self._is_paused = False
-        self._next_action_ns = max(self._next_action_ns, self.now_us * 1_000)
+        self._go_on_from_now()
 
     def restart_clocks(self) -> None:
         """As maintenance may do: every market counts anew. The next advance() begins with a record of it."""
@@ -102,7 +111,11 @@ class Exchange:
 
     @property
     def _is_idle(self) -> bool:
-        return self._is_paused or not self.changes_per_second
+        return self._is_paused or not self._changes_per_second
+
+    def _go_on_from_now(self) -> None:
+        """Nothing is made up for: what nobody did in the meantime did not happen."""
+        self._next_action_ns = max(self._next_action_ns, self.now_us * 1_000)
 
     def _act(self, at_us: int) -> None:
         changes = self._crowd.changes
@@ -113,7 +126,7 @@ class Exchange:
             self._crowd.act(self._live.get(index) or self._make_live(index), at_us)
         # As many changes a second as were asked for, though an action makes one or seven of them.
         made = max(1, len(changes) - before)
-        self._next_action_ns += made * (1_000_000_000 // self.changes_per_second) * (256 + (bits >> 22 & 511)) >> 9
+        self._next_action_ns += made * (1_000_000_000 // self._changes_per_second) * (256 + (bits >> 22 & 511)) >> 9
 
     def _take_turn(self, occasion: Occasion) -> None:
         index, phase = occasion.market, occasion.phase
