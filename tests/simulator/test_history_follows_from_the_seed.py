@@ -29,7 +29,7 @@ def history(seed, slices_us, commands=None):
     return told
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SLICES)
 def test_the_history_is_the_same_in_whatever_slices_time_passes(slices_us):
     assert history(4, slices_us) == history(4, [sum(slices_us)])
