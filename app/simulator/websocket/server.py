@@ -9,6 +9,7 @@ from collections.abc import Callable
 import gevent
 from gevent.server import StreamServer
 
+from app import logs
 from app.simulator.error_bodies import ErrorBodies
 from app.simulator.keys import AuthenticationError, KeyRing
 from app.simulator.ledger import Ledger
@@ -68,17 +69,27 @@ class WebSocketServer:
 
     def _handle(self, connection: socket.socket, _peer: tuple[str, int]) -> None:
         try:
-            if (request := self._read_request(connection)) is None:
-                return
-            key_id = self._admit(request)
-            connection.sendall(handshake.accepted(request))
-        except Refused as refused:
-            connection.sendall(handshake.refused(refused.status, self._errors.body(refused.code, refused.message)))
-        except (OSError, gevent.Timeout):
+            session = self._shake_hands(connection)
+        except (OSError, gevent.Timeout) as error:
+            logs.get(__name__).debug("no handshake", reason=str(error))
             connection.close()
         else:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._serve(self._session(key_id, connection))
+            if session is not None:
+                self._serve(session)
+
+    def _shake_hands(self, connection: socket.socket) -> Session | None:
+        """None: the client was sent away, or left."""
+        try:
+            request = self._read_request(connection)
+            if request is None:
+                return None
+            key_id = self._admit(request)
+        except Refused as refused:
+            connection.sendall(handshake.refused(refused.status, self._errors.body(refused.code, refused.message)))
+            return None
+        connection.sendall(handshake.accepted(request))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._session(key_id, connection)
 
     def _serve(self, session: Session) -> None:
         self.sessions[session.ordinal] = session

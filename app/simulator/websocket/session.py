@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Callable
 
 import gevent
 import msgspec
@@ -94,15 +95,18 @@ class Session:
 
     def hang_up(self) -> None:
         # Ends the reader too, which may wait in recv.
-        try:
-            self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError as error:
-            logs.get(__name__).debug("already closed", connection=self.name, reason=str(error))
+        self._end(lambda: self._connection.shutdown(socket.SHUT_RDWR))
 
     def reset(self) -> None:
         """As when a machine dies: no close frame, and no orderly end of the connection either."""
-        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._end(lambda: self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)))
         self._connection.close()
+
+    def _end(self, how: Callable[[], None]) -> None:
+        try:
+            how()
+        except OSError as error:
+            logs.get(__name__).debug("already closed", connection=self.name, reason=str(error))
 
     def cut(self) -> None:
         self._is_cutting = True
