@@ -21,7 +21,7 @@ from app.simulator.frames import DollarFrames
 from app.simulator.http_server import http_server
 from app.simulator.keys import DemoKey, KeyRing, load_public_key, make_demo_keys
 from app.simulator.options import Options
-from app.simulator.phases import DAY_US
+from app.simulator.phases import DAY_US, SECOND_US
 from app.simulator.rest.application import PREFIX, create_application
 from app.simulator.rest.site import Site
 from app.simulator.rest.tiers import TIERS, RequestBudget
@@ -62,14 +62,8 @@ class Simulator:
         self._director = Director(exchange, hub, self._truth, self._clock)
         faults = FaultDesk(self._websocket.sessions, exchange, self._director)
         self._websocket.on_connect, self._websocket.refusal = faults.receive, faults.refusal
-        site = Site(
-            catalog,
-            exchange,
-            self._clock,
-            int(options.hidden_seconds * 1_000_000),
-            options.live_days * DAY_US,
-            lambda: faults.is_trading,
-        )
+        hidden_us, live_us = int(options.hidden_seconds * SECOND_US), options.live_days * DAY_US
+        site = Site(catalog, exchange, self._clock, hidden_us, live_us, lambda: faults.is_trading)
         rest = create_application(site, errors, RequestBudget(TIERS[options.tier]), keys, faults)
         control = create_control(self._websocket, faults, self._director, self._clock)
         self._rest = http_server((options.host, options.rest_port), rest, self.supervisor)
