@@ -13,6 +13,7 @@ from app.cli.migrate import migrate
 from app.cli.postgres import postgres
 from app.cli.sections import SectionedGroup
 from app.cli.settings import settings_command
+from app.cli.simulator import simulator
 from app.environment import load_settings
 from app.errors import OperatorError
 
@@ -36,6 +37,7 @@ cli.add(maintain, section="Databases")
 cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
 cli.add(settings_command, section="Operate")
+cli.add(simulator, section="Simulate")
 
 
 def main() -> None:

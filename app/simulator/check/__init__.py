@@ -1,0 +1,1 @@
+"""Compares what a production database holds with the ground truth of the simulator that was recorded."""

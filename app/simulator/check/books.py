@@ -1,0 +1,106 @@
+from collections.abc import Container
+from typing import NamedTuple
+
+from app.simulator.catalog import Catalog
+from app.simulator.changes import Change, Delta, Lifecycle
+from app.simulator.check.findings import EXAMPLES, BookFindings
+from app.simulator.check.replay import Replay, Wanted
+from app.simulator.check.source import Source
+from app.simulator.draws import scrambled
+from app.simulator.exchange import CLOCKS_RESTARTED
+from app.simulator.truth.reader import TruthReader
+
+BOOKS = 400
+FOR_EVER_US = 4_000_000_000_000_000
+
+
+class Moment(NamedTuple):
+    market: int
+    epoch: int
+    clock: int
+
+
+class BookSample:
+    """Some moments of the history, spread over all of it and the same ones every time; and when clocks restarted."""
+
+    def __init__(self, count: int = BOOKS) -> None:
+        self._count = count
+        self._one_in = 1
+        self._moments: dict[Moment, int] = {}
+        self.epochs_us = [0]
+
+    def feed(self, ordinal: int, change: Change) -> None:
+        if isinstance(change, Delta):
+            chance = scrambled(ordinal)
+            if chance % self._one_in == 0:
+                self._moments[Moment(change.market, len(self.epochs_us) - 1, change.clock)] = chance
+                self._thin_out()
+        elif isinstance(change, Lifecycle) and change.event_type == CLOCKS_RESTARTED:
+            self.epochs_us.append(change.at_us)
+
+    def moments(self) -> list[Moment]:
+        return list(self._moments)
+
+    def bounds_us(self, epoch: int) -> tuple[int, int]:
+        following = self.epochs_us[epoch + 1 :] or [FOR_EVER_US]
+        return self.epochs_us[epoch], following[0]
+
+    def epoch_at(self, at_us: int) -> int:
+        return sum(1 for start_us in self.epochs_us if start_us <= at_us) - 1
+
+    def _thin_out(self) -> None:
+        while len(self._moments) > self._count:
+            self._one_in *= 2
+            self._moments = {moment: chance for moment, chance in self._moments.items() if chance % self._one_in == 0}
+
+
+def compare_books(
+    source: Source, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Container[int]
+) -> BookFindings:
+    findings = BookFindings()
+    rebuilt = _rebuilt(source, catalog, sample, findings)
+    snapshots = _snapshots(source, catalog, sample)
+    replay = Replay(catalog, rebuilt + snapshots, delivered)
+    for ordinal, change in enumerate(reader.changes()):
+        replay.feed(ordinal, change)
+    replay.finish()
+    for want in rebuilt:
+        if want.has_hole:
+            findings.with_holes += 1
+        else:
+            findings.compared += 1
+            _judge(want, catalog, findings, "rebuilt")
+    for want in snapshots:
+        findings.snapshots_compared += 1
+        _judge(want, catalog, findings, "snapshot")
+    return findings
+
+
+def _rebuilt(source: Source, catalog: Catalog, sample: BookSample, findings: BookFindings) -> list[Wanted]:
+    wanted = []
+    for market, epoch, clock in sample.moments():
+        book = source.rebuilt_book(catalog.ticker(market), clock, *sample.bounds_us(epoch))
+        if book is None:
+            findings.unanchored += 1
+        else:
+            wanted.append(Wanted(market, epoch, clock, book.sides, book.base_clock))
+    return wanted
+
+
+def _snapshots(source: Source, catalog: Catalog, sample: BookSample) -> list[Wanted]:
+    wanted = []
+    for snapshot in source.snapshots():
+        market = catalog.index_of(snapshot.ticker)
+        if market is not None:
+            epoch = sample.epoch_at(snapshot.at_us)
+            wanted.append(Wanted(market, epoch, snapshot.clock, snapshot.sides, snapshot.clock))
+    return wanted
+
+
+def _judge(want: Wanted, catalog: Catalog, findings: BookFindings, what: str) -> None:
+    if want.actual == want.sides:
+        return
+    findings.altered += 1
+    if len(findings.examples) < EXAMPLES:
+        shown = {"ticker": catalog.ticker(want.market), "clock": want.moment[1], "what": what}
+        findings.examples.append(shown | {"expected": want.actual, "found": want.sides})

@@ -1,0 +1,116 @@
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from app.simulator.catalog import Catalog
+from app.simulator.changes import Change, Delta, Lifecycle, Ticker, Trade
+from app.simulator.check import lifecycle_rows
+from app.simulator.check.books import BookSample, compare_books
+from app.simulator.check.delivered import Delivered
+from app.simulator.check.findings import BookFindings, Findings, Report
+from app.simulator.check.matcher import Key, Matcher
+from app.simulator.check.recorded_rows import RecordedRows
+from app.simulator.check.source import Source
+from app.simulator.check.tables import TABLES, Table
+from app.simulator.truth.reader import TruthReader
+
+SECOND_US = 1_000_000
+NAMES_KEPT = 100_000
+
+Numbered = tuple[int, Change]
+
+
+class Compared:
+    """One table, its rows in order of time, and what of them matched so far."""
+
+    def __init__(self, table: Table, source: Source, delivered: Delivered, *, cents: bool) -> None:
+        self.table = table
+        self.rows = RecordedRows(source, table, cents=cents)
+        self.matcher = Matcher(Findings(table.name), delivered, table.timeless, self.rows.untimed())
+        self.expected: dict[Key, list[int]] = defaultdict(list)
+
+    def finish_second(self, second: int) -> None:
+        self.matcher.group(self.expected, self.rows.until(second))
+        self.expected = defaultdict(list)
+
+    def finish(self) -> None:
+        for found in self.rows.rest():
+            self.matcher.group({}, found)
+
+
+class Check:
+    """What was recorded against the truth: one pass over the history to match it, others for what that leaves open."""
+
+    def __init__(
+        self, reader: TruthReader, source: Source, progress: Callable[[int], object] = lambda _changes: None
+    ) -> None:
+        header = reader.header
+        self._reader = reader
+        self._source = source
+        self._progress = progress  # is told of so many more changes
+        self._cents = header.whole_cents
+        self._catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
+        self._ticker = lru_cache(maxsize=NAMES_KEPT)(self._catalog.ticker)
+        self._delivered = Delivered(reader)
+
+    def run(self) -> Report:
+        tables = {
+            table.change_type: Compared(table, self._source, self._delivered, cents=self._cents) for table in TABLES
+        }
+        lifecycle: list[tuple[int, Lifecycle]] = []
+        sample = BookSample()
+        for second, numbered in self._seconds():
+            changes = list(numbered)
+            for ordinal, change in changes:
+                sample.feed(ordinal, change)
+                if isinstance(change, Lifecycle):
+                    lifecycle.append((ordinal, change))
+                else:
+                    compared = tables[type(change)]
+                    compared.expected[self._key(compared.table, change)].append(ordinal)
+            for compared in tables.values():
+                compared.finish_second(second)
+            self._progress(len(changes))
+        for compared in tables.values():
+            compared.finish()
+            self._resolve(compared)
+            self._delivered.withdraw(compared.matcher.indistinct)
+        findings = [compared.matcher.findings for compared in tables.values()]
+        return Report([*findings, self._lifecycle(lifecycle)], self._books(sample))
+
+    def _seconds(self) -> Iterator[tuple[int, Iterator[Numbered]]]:
+        return itertools.groupby(enumerate(self._reader.changes()), key=lambda numbered: numbered[1].at_us // SECOND_US)
+
+    def _resolve(self, compared: Compared) -> None:
+        asked = compared.matcher.unmatched_timeless()
+        known = set()
+        for change in self._reader.changes() if asked else ():
+            if type(change) is compared.table.change_type:
+                known.add(compared.table.timeless(self._key(compared.table, change)))
+        compared.matcher.resolve(known & asked, compared.table.looks_alike, self._delivered.most_at_once)
+
+    def _key(self, table: Table, change: Delta | Trade | Ticker) -> Key:
+        return table.key(self._ticker(change.market), change, cents=self._cents)
+
+    def _lifecycle(self, changes: list[tuple[int, Lifecycle]]) -> Findings:
+        ways = lifecycle_rows.in_cents(self._catalog) if self._cents else [lifecycle_rows.as_it_is]
+        return min((self._lifecycle_as(say, changes) for say in ways), key=lambda findings: findings.unmatched)
+
+    def _lifecycle_as(self, say: lifecycle_rows.Say, changes: list[tuple[int, Lifecycle]]) -> Findings:
+        times_ms = {ordinal: change.at_us // 1_000 for ordinal, change in changes}
+        matcher = Matcher(
+            Findings(lifecycle_rows.NAME),
+            self._delivered,
+            lifecycle_rows.timeless,
+            happened_ms=lambda missing: times_ms[missing.ordinals[missing.nth]],
+        )
+        matcher.group(lifecycle_rows.by_key(changes, say), lifecycle_rows.found_keys(self._source))
+        matcher.resolve(set(), (lifecycle_rows.looks_alike,), self._delivered.most_at_once)
+        return matcher.findings
+
+    def _books(self, sample: BookSample) -> BookFindings:
+        if self._cents:
+            # The older wire has no clock that says which changes a snapshot holds.
+            return BookFindings()
+        return compare_books(self._source, self._catalog, self._reader, sample, self._delivered)

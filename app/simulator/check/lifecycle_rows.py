@@ -1,0 +1,75 @@
+"""Lifecycle messages carry no time of their own, so they are matched as a whole: by what they are about and say."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from app.simulator.catalog import Catalog
+from app.simulator.cents_frames import OLD_LIFECYCLE, CentsFrames
+from app.simulator.changes import Lifecycle
+from app.simulator.check.matcher import Key
+from app.simulator.check.source import Source
+from app.simulator.frames import LIFECYCLE
+from app.simulator.lifecycle import SILENT
+
+NAME = "lifecycle_events"
+# What the other columns say already.
+REPEATED = ("market_ticker", "event_ticker", "event_type")
+
+Say = Callable[[Lifecycle], tuple[str, dict[str, Any]] | None]
+
+
+def as_it_is(change: Lifecycle) -> tuple[str, dict[str, Any]] | None:
+    """Today's wire: the type of the event, and the message."""
+    return None if change.message_type == SILENT else (change.event_type or change.message_type, change.payload)
+
+
+def in_cents(catalog: Catalog) -> Iterator[Say]:
+    """The older wire has two channels that say it differently, and a recorder listens to one of them."""
+    wire = CentsFrames(catalog)
+    for channel in (LIFECYCLE, OLD_LIFECYCLE):
+        yield partial(_said_in_cents, wire, channel)
+
+
+def by_key(changes: Iterable[tuple[int, Lifecycle]], say: Say) -> dict[Key, list[int]]:
+    expected: dict[Key, list[int]] = defaultdict(list)
+    for ordinal, change in changes:
+        if said := say(change):
+            expected[_key(change.ticker, *said)].append(ordinal)
+    return expected
+
+
+def found_keys(source: Source) -> dict[Key, list[int]]:
+    """A repetition counts as the next nth: the time that tells it apart in the database is the connection's."""
+    counts: Counter[Key] = Counter()
+    found: dict[Key, list[int]] = defaultdict(list)
+    for ticker, event_type, payload in source.lifecycle():
+        key = _key(ticker, event_type, payload)
+        found[key].append(counts[key])
+        counts[key] += 1
+    return found
+
+
+def timeless(key: Key) -> Key:
+    return (key[0], *key[2:])
+
+
+def looks_alike(key: Key) -> Key:
+    return (key[0], key[2])
+
+
+def _said_in_cents(wire: CentsFrames, channel: str, change: Lifecycle) -> tuple[str, dict[str, Any]] | None:
+    message = wire.lifecycle(change, channel) if change.message_type != SILENT else None
+    if message is None:
+        return None
+    payload = msgspec.json.decode(message.payload(0, 0, b""))["msg"]
+    return payload.get("event_type", change.message_type), payload
+
+
+def _key(ticker: str, event_type: str, payload: dict[str, Any]) -> Key:
+    said = {name: value for name, value in payload.items() if name not in REPEATED}
+    return (ticker, 0, event_type, json.dumps(said, sort_keys=True))

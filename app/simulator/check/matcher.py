@@ -1,0 +1,143 @@
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from app.simulator.check.findings import Findings
+
+# The ticker, the milliseconds, and what else makes an event what it is.
+Key = tuple[Any, ...]
+Loose = Callable[[Key], Key]
+MostAtOnce = Callable[[Sequence[Sequence[int]]], list[int]]
+
+# What is missing or extra beyond this is lost or unexpected, without a look whether two of them belong together.
+PAIRED = 200_000
+
+
+class Missing(NamedTuple):
+    key: Key
+    ordinals: list[int]  # of all changes that are equal
+    nth: int
+
+
+class Extra(NamedTuple):
+    key: Key
+    nth: int
+
+
+class Matcher:
+    """Matches what happened with what was found.
+
+    Equal events are told apart by counting: nth is how many came before, so of three a database has 0, 1 and 2.
+    """
+
+    def __init__(
+        self,
+        findings: Findings,
+        delivered: Container[int],
+        timeless: Loose,
+        untimed: Iterable[Extra] = (),
+        happened_ms: Callable[[Missing], int] = lambda missing: missing.key[1],
+    ) -> None:
+        self.findings = findings
+        self.missing: list[Missing] = []
+        self.extra: list[Extra] = []
+        self.timeless = timeless
+        # Delivered, but to nobody who was also sent the equal ones: a recorder cannot know of them.
+        self.indistinct: list[int] = []
+        self._delivered = delivered
+        self._happened_ms = happened_ms
+        self._untimed: dict[Key, list[Extra]] = defaultdict(list)
+        for row in untimed:
+            self.findings.found += 1
+            self._untimed[timeless(row.key)].append(row)
+
+    def group(self, expected: dict[Key, list[int]], found: dict[Key, list[int]]) -> None:
+        """Everything of one stretch of time: the ordinals of equal changes, and the nths that were found of them."""
+        for key, ordinals in expected.items():
+            nths = found.pop(key, [])
+            self.findings.expected += len(ordinals)
+            self.findings.found += len(nths)
+            self._compare(key, ordinals, nths)
+        for key, nths in found.items():
+            self.findings.found += len(nths)
+            for nth in nths:
+                self._keep_extra(Extra(key, nth))
+
+    def unmatched_timeless(self) -> set[Key]:
+        """What to look for in the history before resolve(): is an extra row an event that is there, at another time?"""
+        return {self.timeless(extra.key) for extra in self.extra} | set(self._untimed)
+
+    def resolve(
+        self,
+        known: Container[Key],
+        looks_alike: Iterable[Loose],
+        most_at_once: MostAtOnce,
+    ) -> None:
+        """Names everything that did not match, once all groups were seen."""
+        for rows in self._untimed.values():
+            self.extra += rows
+        for loose in looks_alike:
+            self._pair(loose)
+        for extra in self.extra:
+            self.findings.note("duplicated" if self.timeless(extra.key) in known else "unexpected", extra)
+        together = [missing for missing in self.missing if len(missing.ordinals) > 1]
+        apart = [missing for missing in self.missing if len(missing.ordinals) == 1]
+        for missing in apart:
+            self._lose(missing, deliverable=int(missing.ordinals[0] in self._delivered))
+        for missing, most in zip(together, most_at_once([missing.ordinals for missing in together]), strict=True):
+            self._lose(missing, deliverable=most)
+
+    def _compare(self, key: Key, ordinals: list[int], nths: list[int]) -> None:
+        if len(ordinals) == len(nths) == 1 and nths[0] == 0:
+            return
+        for nth in range(len(ordinals)):
+            if nth not in nths and not self._take_untimed(key, nth):
+                self._keep_missing(Missing(key, ordinals, nth))
+        for nth in nths:
+            if not 0 <= nth < len(ordinals):
+                self.findings.note("duplicated", Extra(key, nth))
+
+    def _take_untimed(self, key: Key, nth: int) -> bool:
+        timeless = self.timeless(key)
+        for row in self._untimed.get(timeless, ()):
+            if row.nth == nth:
+                self._untimed[timeless].remove(row)
+                return True
+        return False
+
+    def _keep_missing(self, missing: Missing) -> None:
+        if len(self.missing) < PAIRED or len(missing.ordinals) > 1:
+            self.missing.append(missing)
+        else:
+            self._lose(missing, deliverable=int(missing.ordinals[0] in self._delivered))
+
+    def _keep_extra(self, extra: Extra) -> None:
+        if len(self.extra) < PAIRED:
+            self.extra.append(extra)
+        else:
+            self.findings.note("unexpected", extra)
+
+    def _pair(self, loose: Loose) -> None:
+        """A missing event and a row that nobody expected, about the same thing: one altered event."""
+        alike: dict[Key, list[Missing]] = defaultdict(list)
+        for missing in self.missing:
+            alike[loose(missing.key)].append(missing)
+        unpaired: list[Extra] = []
+        paired: set[int] = set()
+        for extra in self.extra:
+            if candidates := alike.get(loose(extra.key)):
+                missing = candidates.pop(0)
+                paired.add(id(missing))
+                self.findings.note("altered", {"expected": missing.key, "found": extra.key})
+            else:
+                unpaired.append(extra)
+        self.extra = unpaired
+        self.missing = [missing for missing in self.missing if id(missing) not in paired]
+
+    def _lose(self, missing: Missing, deliverable: int) -> None:
+        if missing.nth < deliverable:
+            self.findings.note("lost", missing)
+        else:
+            self.findings.hole(missing.key[0], self._happened_ms(missing))
+            if len(missing.ordinals) > 1:
+                self.indistinct.append(missing.ordinals[missing.nth])

@@ -1,0 +1,136 @@
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import psycopg2.errors
+import psycopg2.extensions
+from psycopg2 import sql
+
+from app.errors import DatabaseError
+from app.postgres.connection import Connection
+from app.simulator.check.replay import Levels
+from app.simulator.check.source import RebuiltBook, RecordedSnapshot, Row
+from app.simulator.check.tables import DELTAS, TICKERS, TRADES, Table
+
+ROWS_AT_ONCE = 20_000
+SNAPSHOTS = 20_000
+
+ROWS = """
+    SELECT (extract(epoch FROM exchange_ts) * 1000)::BIGINT, {nth}, ticker, {fields}
+    FROM {table}
+    WHERE {ts_missing} = {untimed}
+    ORDER BY exchange_ts
+"""
+
+LIFECYCLE = "SELECT ticker, event_type, payload FROM lifecycle_events ORDER BY exchange_ts"
+
+SNAPSHOT_SAMPLE = """
+    SELECT
+        ticker, (extract(epoch FROM snapshot_ts) * 1000000)::BIGINT, clock,
+        yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
+    FROM orderbook_snapshots
+    WHERE source = 'ws' AND clock >= 0 AND yes_prices_e6 IS NOT NULL
+    ORDER BY hashtextextended(ticker || ' ' || clock, 0), snapshot_ts
+    LIMIT %s
+"""
+
+BASE = """
+    SELECT clock, yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
+    FROM orderbook_snapshots
+    WHERE ticker = %(ticker)s AND source = 'ws' AND clock BETWEEN 0 AND %(clock)s AND yes_prices_e6 IS NOT NULL
+        AND snapshot_ts >= TIMESTAMPTZ 'epoch' + %(from_us)s * INTERVAL '1 microsecond'
+        AND snapshot_ts < TIMESTAMPTZ 'epoch' + %(until_us)s * INTERVAL '1 microsecond'
+    ORDER BY clock DESC, snapshot_ts DESC
+    LIMIT 1
+"""
+
+CHANGES = """
+    SELECT yes_side, price_e6, sum(delta_e2)::BIGINT
+    FROM orderbook_deltas
+    WHERE ticker = %(ticker)s AND clock > %(base)s AND clock <= %(clock)s
+        AND exchange_ts >= TIMESTAMPTZ 'epoch' + %(from_us)s * INTERVAL '1 microsecond'
+        AND exchange_ts < TIMESTAMPTZ 'epoch' + %(until_us)s * INTERVAL '1 microsecond'
+    GROUP BY yes_side, price_e6
+"""
+
+
+class Columns(NamedTuple):
+    fields: str
+    nth: str = "nth"
+    ts_missing: str = "ts_missing"
+
+
+COLUMNS = {
+    DELTAS: Columns("clock, yes_side, price_e6, delta_e2"),
+    TRADES: Columns("trade_id, yes_price_e6, size_e2, taker_yes, is_block_trade", nth="0", ts_missing="FALSE"),
+    TICKERS: Columns(
+        "price_e6, yes_bid_e6, yes_ask_e6, yes_bid_size_e2, yes_ask_size_e2, last_trade_size_e2, volume_e2, "
+        "open_interest_e2, dollar_volume, dollar_open_interest"
+    ),
+}
+
+
+class Production:
+    """The production database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, table: Table) -> Iterator[Row]:
+        return self._streamed(_query(table, untimed=False), table.name)
+
+    def untimed_rows(self, table: Table) -> Iterator[Row]:
+        return self._streamed(_query(table, untimed=True), f"{table.name}_untimed")
+
+    def lifecycle(self) -> Iterator[Row]:
+        return self._streamed(sql.SQL(LIFECYCLE), "lifecycle")
+
+    def snapshots(self) -> Iterator[RecordedSnapshot]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(SNAPSHOT_SAMPLE, (SNAPSHOTS,))
+            for ticker, at_us, clock, *levels in cursor:
+                yield RecordedSnapshot(ticker, at_us, clock, _sides(levels))
+
+    def rebuilt_book(self, ticker: str, clock: int, from_us: int, until_us: int) -> RebuiltBook | None:
+        where = {"ticker": ticker, "clock": clock, "from_us": from_us, "until_us": until_us}
+        with self._connection.cursor() as cursor:
+            cursor.execute(BASE, where)
+            base = cursor.fetchone()
+            if base is None:
+                return None
+            sides = _sides(base[1:])
+            cursor.execute(CHANGES, where | {"base": base[0]})
+            for yes_side, price_e6, delta_e2 in cursor:
+                side = sides[0] if yes_side else sides[1]
+                side[price_e6] = side.get(price_e6, 0) + delta_e2
+                if not side[price_e6]:
+                    del side[price_e6]
+        return RebuiltBook(base[0], sides)
+
+    def _streamed(self, query: sql.Composable, name: str) -> Iterator[Row]:
+        """The rows of any large answer, a piece at a time."""
+        with self._connection.cursor(name=name) as cursor:
+            cursor.itersize = ROWS_AT_ONCE
+            self._execute(cursor, query)
+            yield from cursor
+
+    def _execute(self, cursor: psycopg2.extensions.cursor, query: sql.Composable) -> None:
+        try:
+            cursor.execute(query)
+        except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn) as error:
+            raise DatabaseError(
+                f"{self._connection.info.dbname} is no production database of this version.",
+                str(error).strip(),
+                "name the production database, and bring it up to date with: kalshi-data migrate.",
+            ) from error
+
+
+def _query(table: Table, *, untimed: bool) -> sql.Composed:
+    fields, nth, ts_missing = (sql.SQL(column) for column in COLUMNS[table])
+    return sql.SQL(ROWS).format(
+        fields=fields, nth=nth, ts_missing=ts_missing, table=sql.Identifier(table.name), untimed=sql.Literal(untimed)
+    )
+
+
+def _sides(levels: Sequence[list[int]]) -> tuple[Levels, Levels]:
+    yes_prices, yes_sizes, no_prices, no_sizes = levels
+    return dict(zip(yes_prices, yes_sizes, strict=True)), dict(zip(no_prices, no_sizes, strict=True))

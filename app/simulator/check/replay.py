@@ -1,0 +1,95 @@
+from collections import defaultdict
+from collections.abc import Container
+
+from app.simulator.catalog import Catalog
+from app.simulator.changes import Book, Change, Delta, Lifecycle
+from app.simulator.exchange import CLOCKS_RESTARTED, restarted
+from app.simulator.opening import emptied, opening_book
+
+Levels = dict[int, int]
+
+
+class Wanted:
+    """A book as it was recorded, to be compared with the exchange's at the same clock."""
+
+    def __init__(self, market: int, epoch: int, clock: int, sides: tuple[Levels, Levels], base_clock: int) -> None:
+        self.market = market
+        self.moment = (epoch, clock)
+        self.sides = sides
+        self.base = (epoch, base_clock)
+        self.has_hole = False
+        self.actual: tuple[Levels, Levels] | None = None
+
+
+class Replay:
+    """The exchange's books once more, made of its history, for the markets where one is wanted."""
+
+    def __init__(self, catalog: Catalog, wanted: list[Wanted], delivered: Container[int]) -> None:
+        self._catalog = catalog
+        self._delivered = delivered
+        self._wanted: dict[int, list[Wanted]] = defaultdict(list)
+        for want in sorted(wanted, key=lambda want: want.moment):
+            self._wanted[want.market].append(want)
+        self._books = {market: _replayed(opening_book(catalog, market)) for market in self._wanted}
+        self._epoch = 0
+
+    def feed(self, ordinal: int, change: Change) -> None:
+        if isinstance(change, Delta):
+            if change.market in self._books:
+                self._change(ordinal, change)
+        elif isinstance(change, Lifecycle):
+            if change.event_type == "settled":
+                self._settle(change.ticker)
+            elif change.event_type == CLOCKS_RESTARTED:
+                self._restart()
+
+    def finish(self) -> None:
+        for market in self._books:
+            self._serve(market, None)
+
+    def _change(self, ordinal: int, delta: Delta) -> None:
+        moment = (self._epoch, delta.clock)
+        self._serve(delta.market, moment)
+        if ordinal not in self._delivered:
+            for want in self._wanted[delta.market]:
+                want.has_hole |= want.base < moment <= want.moment
+        book = self._books[delta.market]
+        side = book.yes if delta.yes_side else book.no
+        side[delta.price_e6] = side.get(delta.price_e6, 0) + delta.delta_e2
+        if not side[delta.price_e6]:
+            del side[delta.price_e6]
+        book.clock = delta.clock
+
+    def _settle(self, ticker: str) -> None:
+        market = self._catalog.index_of(ticker)
+        if market not in self._books:
+            return
+        book = self._books[market]
+        empty = emptied(Book(book.clock, list(book.yes.items()), list(book.no.items())))
+        self._serve(market, (self._epoch, empty.clock))
+        self._books[market] = _replayed(empty)
+
+    def _restart(self) -> None:
+        self._epoch += 1
+        for market, book in self._books.items():
+            self._serve(market, (self._epoch, 0))
+            book.clock = restarted(book.clock)
+
+    def _serve(self, market: int, before: tuple[int, int] | None) -> None:
+        """Whoever wants the book of an earlier moment than what comes next wants it as it is now."""
+        waiting, book = self._wanted[market], self._books[market]
+        while waiting and (before is None or waiting[0].moment < before):
+            waiting.pop(0).actual = (dict(book.yes), dict(book.no))
+
+
+class _Replayed:
+    __slots__ = ("clock", "no", "yes")
+
+    def __init__(self, clock: int, yes: Levels, no: Levels) -> None:
+        self.clock = clock
+        self.yes = yes
+        self.no = no
+
+
+def _replayed(book: Book) -> _Replayed:
+    return _Replayed(book.clock, dict(book.yes), dict(book.no))

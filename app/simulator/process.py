@@ -1,0 +1,28 @@
+"""The simulator as a process. Imported by nothing but the command that runs it: it patches the whole interpreter."""
+
+from gevent import monkey
+
+# Before anything that opens sockets or takes locks: libraries' waits must become switches between greenlets.
+monkey.patch_all()
+
+import signal  # noqa: E402
+import sys  # noqa: E402
+
+import gevent  # noqa: E402
+import msgspec  # noqa: E402
+
+from app.simulator.options import Options  # noqa: E402
+from app.simulator.simulator import Simulator  # noqa: E402
+
+
+def run(options: Options) -> None:
+    """Until SIGTERM, SIGINT or its own end. Says on standard output, in one line of JSON, where it is to be found."""
+    simulator = Simulator(options)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, simulator.supervisor.finish)
+    try:
+        sys.stdout.write(msgspec.json.encode(simulator.start()).decode() + "\n")
+        sys.stdout.flush()
+        simulator.supervisor.wait()
+    finally:
+        simulator.stop()

@@ -1,0 +1,91 @@
+import time
+
+import gevent
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from app.simulator.error_bodies import ErrorBodies
+from app.simulator.fault_desk import FaultDesk
+from app.simulator.faults import RestDelay, RestError
+from app.simulator.keys import AuthenticationError, KeyRing
+from app.simulator.rest.account_routes import account_routes
+from app.simulator.rest.candle_routes import candle_routes
+from app.simulator.rest.event_routes import event_routes
+from app.simulator.rest.exchange_routes import exchange_routes, status_json
+from app.simulator.rest.historical_routes import historical_routes
+from app.simulator.rest.markets import market_routes
+from app.simulator.rest.problems import Problem
+from app.simulator.rest.series_routes import series_routes
+from app.simulator.rest.site import Site, json_response
+from app.simulator.rest.tiers import RequestBudget
+from app.simulator.rest.trade_routes import trade_routes
+
+PREFIX = "/trade-api/v2"
+CODES = {401: "authentication_error", 429: "too_many_requests", 503: "service_unavailable", 504: "gateway_timeout"}
+
+
+def create_application(
+    site: Site, errors: ErrorBodies, budget: RequestBudget, keys: KeyRing, faults: FaultDesk
+) -> Flask:
+    application = Flask("kalshi-simulator")
+    # What is not handled ends the process, like everywhere else.
+    application.config["PROPAGATE_EXCEPTIONS"] = True
+    blueprints = (exchange_routes, market_routes, trade_routes, event_routes, series_routes, candle_routes)
+    for blueprint in (*(routes(site) for routes in blueprints), historical_routes(site), account_routes(budget.tier)):
+        application.register_blueprint(blueprint, url_prefix=PREFIX)
+
+    @application.before_request
+    def admit() -> Response | None:
+        if faults.is_in_maintenance:
+            return _closed(errors)
+        g.key_id = _key_id(keys)
+        if not budget.spend(g.key_id or request.remote_addr or ""):
+            raise Problem(429, CODES[429], "too many requests")
+        _suffer(faults)
+        return None
+
+    @application.errorhandler(Problem)
+    def problem(error: Problem) -> Response:
+        return _error(errors, error.status, error.code, error.message)
+
+    @application.errorhandler(HTTPException)
+    def http_problem(error: HTTPException) -> Response:
+        name = error.name.lower()
+        return _error(errors, error.code or 500, name.replace(" ", "_"), name)
+
+    return application
+
+
+def _closed(errors: ErrorBodies) -> Response:
+    if request.path != f"{PREFIX}/exchange/status":
+        return _error(errors, 503, CODES[503], "the exchange is under maintenance")
+    response = json_response(status_json(trading_active=False, exchange_active=False))
+    response.status_code = 503
+    return response
+
+
+def _key_id(keys: KeyRing) -> str | None:
+    """None: the request is not signed, which market data does not ask for."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if "kalshi-access-key" not in headers:
+        return None
+    try:
+        return keys.authenticate(headers, request.method, request.path, time.time_ns() // 1_000_000)
+    except AuthenticationError as error:
+        raise Problem(401, error.code, error.message) from None
+
+
+def _suffer(faults: FaultDesk) -> None:
+    match faults.rest_fault(request.path):
+        case RestDelay(delay_seconds=seconds):
+            gevent.sleep(seconds)
+        case RestError(status=status):
+            raise Problem(
+                status, CODES.get(status, "internal_error"), CODES.get(status, "internal error").replace("_", " ")
+            )
+
+
+def _error(errors: ErrorBodies, status: int, code: str, message: str) -> Response:
+    response = json_response(errors.body(code, message))
+    response.status_code = status
+    return response

@@ -1,0 +1,129 @@
+"""Which markets a query means, and which queries the exchange refuses."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from app.simulator.plan import event_of, first_market_of, kind_of
+from app.simulator.rest.problems import bad_request
+from app.simulator.rest.queries import HistoricalMarketsQuery, MarketsQuery, names
+from app.simulator.rest.site import Site
+
+STATUSES = {
+    "unopened": {"initialized"},
+    "open": {"active"},
+    "paused": {"inactive"},
+    "closed": {"closed", "determined", "disputed", "amended"},
+    "settled": {"finalized"},
+}
+STATUSES_WITH = {
+    "created": {"", "unopened", "open"},
+    "updated": {""},
+    "close": {"", "closed"},
+    "settled": {"", "settled"},
+}
+
+
+class Window(NamedTuple):
+    """A pair of timestamps, in whole seconds as they are asked for."""
+
+    kind: str
+    after_s: int | None
+    before_s: int | None
+
+    def holds(self, at_us: int) -> bool:
+        after = self.after_s is None or at_us > self.after_s * 1_000_000
+        # "At or before" for updates; nobody says more than "before" of the others, which hold to the same.
+        return after and (self.before_s is None or at_us <= self.before_s * 1_000_000)
+
+
+def window_of(query: MarketsQuery) -> Window | None:
+    windows = [
+        Window("created", query.min_created_ts, query.max_created_ts),
+        Window("updated", query.min_updated_ts, query.max_updated_ts),
+        Window("close", query.min_close_ts, query.max_close_ts),
+        Window("settled", query.min_settled_ts, query.max_settled_ts),
+    ]
+    given = [window for window in windows if (window.after_s, window.before_s) != (None, None)]
+    if len(given) > 1:
+        raise bad_request("timestamp filters are mutually exclusive")
+    if not given:
+        return None
+    _check_company(given[0], query)
+    return given[0]
+
+
+def _check_company(window: Window, query: MarketsQuery) -> None:
+    if query.status not in STATUSES_WITH[window.kind]:
+        raise bad_request(f"{window.kind} timestamps cannot be combined with status {query.status}")
+    if window.kind == "updated":
+        if query.event_ticker or query.tickers or query.mve_filter == "only":
+            raise bad_request("updated timestamps can only be combined with mve_filter=exclude and series_ticker")
+        if query.series_ticker and query.mve_filter != "exclude":
+            raise bad_request("series_ticker with updated timestamps requires mve_filter=exclude")
+
+
+def candidates(site: Site, query: MarketsQuery | HistoricalMarketsQuery, below: int) -> Iterator[int]:
+    """The narrowest run of markets that holds all that are meant, newest first, numbered below a bound."""
+    if query.tickers:
+        found = (site.known_market(ticker) for ticker in names(query.tickers))
+        numbers: Iterator[int] = iter(sorted({index for index in found if index is not None}, reverse=True))
+    elif query.event_ticker:
+        event = site.catalog.index_of_event(query.event_ticker)
+        numbers = iter(()) if event is None else reversed(_of_event(event))
+    elif query.series_ticker:
+        numbers = _of_series(site, query.series_ticker)
+    else:
+        return iter(range(below - 1, -1, -1))
+    return (index for index in numbers if index < below)
+
+
+def predicates(site: Site, query: MarketsQuery) -> list[Callable[[int], bool]]:
+    """All of which a market must pass; the cheap ones first."""
+    catalog, now_us = site.catalog, site.clock.now_us()
+    window, statuses = window_of(query), STATUSES.get(query.status)
+    tests: list[Callable[[int], bool]] = []
+    if query.mve_filter:
+        tests.append(lambda index: is_combo(index) == (query.mve_filter == "only"))
+    if query.event_ticker:
+        event = catalog.index_of_event(query.event_ticker)
+        tests.append(lambda index: event_of(index)[0] == event)
+    if query.series_ticker:
+        tests.append(lambda index: catalog.market(index).series_ticker == query.series_ticker)
+    if statuses:
+        tests.append(lambda index: catalog.status(index, now_us) in statuses)
+    if window:
+        tests.append(lambda index: _is_within(site, window, index, now_us))
+    cutoff_us = site.cutoff_us()
+    # Of a young exchange nothing can be: one test less for each of a million markets.
+    if cutoff_us > catalog.plan.market_created_us(0):
+        tests.append(lambda index: not site.is_historical(index, cutoff_us))
+    return tests
+
+
+def is_combo(index: int) -> bool:
+    return kind_of(event_of(index)[0]).is_combo
+
+
+def _is_within(site: Site, window: Window, index: int, now_us: int) -> bool:
+    market = site.catalog.market(index, now_us)
+    if window.kind == "settled" and site.catalog.status(index, now_us) != "finalized":
+        return False
+    at_us = {
+        "created": market.created_us,
+        "updated": market.updated_us,
+        "close": market.close_us,
+        "settled": market.settled_us,
+    }
+    return window.holds(at_us[window.kind])
+
+
+def _of_event(event: int) -> range:
+    first = first_market_of(event)
+    return range(first, first + kind_of(event).markets_per_event)
+
+
+def _of_series(site: Site, ticker: str) -> Iterator[int]:
+    series = site.catalog.index_of_series(ticker)
+    if series is not None:
+        for event in site.catalog.events_of_series(series, site.catalog.event_count(site.clock.now_us())):
+            yield from reversed(_of_event(event))

@@ -1,0 +1,136 @@
+"""One simulated exchange: its history, and the servers that tell it."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gevent
+import msgspec
+
+from app.errors import OperatorError
+from app.simulator.catalog import Catalog
+from app.simulator.cents_frames import CentsFrames
+from app.simulator.clock import Clock
+from app.simulator.control import create_control
+from app.simulator.director import Director
+from app.simulator.error_bodies import ErrorBodies
+from app.simulator.exchange import Exchange
+from app.simulator.fault_desk import FaultDesk
+from app.simulator.faults import Planned, decode_plan
+from app.simulator.frames import DollarFrames
+from app.simulator.http_server import http_server
+from app.simulator.keys import DemoKey, KeyRing, load_public_key, make_demo_keys
+from app.simulator.options import Options
+from app.simulator.phases import DAY_US, SECOND_US
+from app.simulator.rest.application import PREFIX, create_application
+from app.simulator.rest.site import Site
+from app.simulator.rest.tiers import TIERS, RequestBudget
+from app.simulator.supervision import Supervisor
+from app.simulator.truth.format import Header
+from app.simulator.truth.truth import Truth
+from app.simulator.websocket.hub import Hub
+from app.simulator.websocket.server import PATH, WebSocketServer
+
+FLUSH_SECONDS = 1.0
+
+
+class Simulator:
+    def __init__(self, options: Options) -> None:
+        if options.blast and options.wire == "cents":
+            raise OperatorError("The blast speaks today's wire alone.", fix="leave out --wire cents, or --blast")
+        self._options = options
+        self.supervisor = Supervisor()
+        self._truth = _truth(options)
+        self._clock = Clock(options.start_us, options.speed)
+        self._clock.stop()
+        catalog = Catalog(options.seed, options.markets, options.start_us, whole_cents=options.wire == "cents")
+        exchange = Exchange(catalog, 0 if options.blast else options.changes_per_second)
+        wire = CentsFrames(catalog) if options.wire == "cents" else DollarFrames()
+        hub = Hub(catalog, exchange, wire, self._clock, blasts=options.blast)
+        errors = ErrorBodies(options.error_shape)
+        self._demo_keys, keys = _keys(options)
+        self._websocket = WebSocketServer(
+            address=(options.host, options.websocket_port),
+            hub=hub,
+            keys=keys,
+            limits=options.limits,
+            ledger=self._truth,
+            errors=errors,
+            supervisor=self.supervisor,
+            paths=(PATH, "/") if options.wire == "cents" else (PATH,),
+        )
+        self._director = Director(exchange, hub, self._truth, self._clock)
+        faults = FaultDesk(self._websocket.sessions, exchange, self._director)
+        self._websocket.on_connect, self._websocket.refusal = faults.receive, faults.refusal
+        hidden_us, live_us = int(options.hidden_seconds * SECOND_US), options.live_days * DAY_US
+        site = Site(catalog, exchange, self._clock, hidden_us, live_us, lambda: faults.is_trading)
+        rest = create_application(site, errors, RequestBudget(TIERS[options.tier]), keys, faults)
+        control = create_control(self._websocket, faults, self._director, self._clock)
+        self._rest = http_server((options.host, options.rest_port), rest, self.supervisor)
+        self._control = http_server((options.host, options.control_port), control, self.supervisor)
+        self._plan(faults, options.plan)
+
+    def start(self) -> dict[str, Any]:
+        """Where it is to be found."""
+        self._rest.start()
+        self._control.start()
+        host, port = self._websocket.start()
+        self._clock.go_on()
+        self.supervisor.spawn(self._director.run)
+        self.supervisor.spawn(self._flush_truth)
+        return {
+            "rest": f"http://{host}:{self._rest.server_port}{PREFIX}",
+            "websocket": f"ws://{host}:{port}{PATH}",
+            "control": f"http://{host}:{self._control.server_port}",
+            "truth": str(self._options.truth),
+            "keys": [{"key_id": key.key_id, "private_key_file": str(key.private_key_file)} for key in self._demo_keys],
+            "start_us": self._options.start_us,
+        }
+
+    def stop(self) -> None:
+        self._clock.stop()
+        self._websocket.stop()
+        for server in (self._rest, self._control):
+            server.stop(timeout=1)
+        self.supervisor.kill()
+        self._truth.close()
+
+    def _flush_truth(self) -> None:
+        while True:
+            gevent.sleep(FLUSH_SECONDS)
+            self._truth.flush()
+
+    def _plan(self, faults: FaultDesk, file: Path | None) -> None:
+        for planned in _planned(file) if file else ():
+            self._director.after(planned.at_seconds, partial(faults.inflict, planned.fault))
+        if self._options.stop_after_seconds is not None:
+            self._director.after(self._options.stop_after_seconds, self.supervisor.finish)
+
+
+def _planned(file: Path) -> list[Planned]:
+    try:
+        return decode_plan(file.read_bytes())
+    except msgspec.DecodeError as error:
+        raise OperatorError(
+            f"{file} is no plan of faults.", str(error), "give a list of at_seconds and fault"
+        ) from None
+
+
+def _truth(options: Options) -> Truth:
+    header = Header(
+        seed=options.seed,
+        markets=options.markets,
+        start_us=options.start_us,
+        changes_per_second=options.changes_per_second,
+        wire=options.wire,
+    )
+    return Truth(options.truth, header)
+
+
+def _keys(options: Options) -> tuple[list[DemoKey], KeyRing]:
+    tolerance_ms = int(options.signature_tolerance_seconds * 1_000)
+    if options.public_keys:
+        keys = {key_id: load_public_key(file) for key_id, file in options.public_keys.items()}
+        return [], KeyRing(keys, tolerance_ms)
+    demo_keys, demo_public_keys = make_demo_keys(options.demo_keys)
+    return demo_keys, KeyRing(demo_public_keys, tolerance_ms)

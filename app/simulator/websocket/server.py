@@ -1,0 +1,154 @@
+"""Takes connections: the signed handshake, and a session for each that passes it."""
+
+import itertools
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import gevent
+from gevent.server import StreamServer
+
+from app import logs
+from app.simulator.error_bodies import ErrorBodies
+from app.simulator.keys import AuthenticationError, KeyRing
+from app.simulator.ledger import Ledger
+from app.simulator.limits import Limits
+from app.simulator.supervision import Supervisor
+from app.simulator.websocket import handshake
+from app.simulator.websocket.framing import Opcode
+from app.simulator.websocket.handshake import Refused, Request
+from app.simulator.websocket.hub import Hub
+from app.simulator.websocket.outbox import Outgoing
+from app.simulator.websocket.session import Session
+
+PATH = "/trade-api/ws/v2"
+HANDSHAKE_SECONDS = 10.0
+GOODBYE_SECONDS = 1.0
+
+
+class WebSocketServer:
+    def __init__(
+        self,
+        *,
+        address: tuple[str, int],
+        hub: Hub,
+        keys: KeyRing,
+        limits: Limits,
+        ledger: Ledger,
+        errors: ErrorBodies,
+        supervisor: Supervisor,
+        paths: tuple[str, ...] = (PATH,),
+    ) -> None:
+        self.sessions: dict[int, Session] = {}
+        self.on_connect: Callable[[Session], None] = lambda _: None
+        self.refusal: Callable[[], int | None] = lambda: None
+        self._hub = hub
+        self._keys = keys
+        self._limits = limits
+        self._ledger = ledger
+        self._errors = errors
+        self._supervisor = supervisor
+        self._paths = paths
+        self._ordinals = itertools.count(1)
+        self._server = StreamServer(address, self._handle, spawn=supervisor.spawn, backlog=1_024)
+
+    def start(self) -> tuple[str, int]:
+        self._server.start()
+        self._supervisor.spawn(self._send_heartbeats)
+        return self._server.server_host, self._server.server_port
+
+    def stop(self) -> None:
+        self._server.stop()
+        for session in list(self.sessions.values()):
+            session.close(1001, "going away")
+        # Whoever does not read, or was made half open, is left behind.
+        with gevent.Timeout(GOODBYE_SECONDS, exception=False):
+            while self.sessions:
+                gevent.sleep(0.01)
+
+    def _handle(self, connection: socket.socket, _peer: tuple[str, int]) -> None:
+        try:
+            session = self._shake_hands(connection)
+        except (OSError, gevent.Timeout) as error:
+            logs.get(__name__).debug("no handshake", reason=str(error))
+            connection.close()
+        else:
+            if session is not None:
+                self._serve(session)
+
+    def _shake_hands(self, connection: socket.socket) -> Session | None:
+        """None: the client was sent away, or left."""
+        try:
+            request = self._read_request(connection)
+            if request is None:
+                return None
+            key_id = self._admit(request)
+        except Refused as refused:
+            connection.sendall(handshake.refused(refused.status, self._errors.body(refused.code, refused.message)))
+            return None
+        connection.sendall(handshake.accepted(request))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._session(key_id, connection)
+
+    def _serve(self, session: Session) -> None:
+        self.sessions[session.ordinal] = session
+        self.on_connect(session)
+        writer = self._supervisor.spawn(session.write)
+        try:
+            session.read()
+            if session.is_closing:
+                writer.join(HANDSHAKE_SECONDS)
+        finally:
+            session.forget()
+            del self.sessions[session.ordinal]
+            writer.kill()
+
+    def _session(self, key_id: str, connection: socket.socket) -> Session:
+        return Session(
+            ordinal=next(self._ordinals),
+            key_id=key_id,
+            connection=connection,
+            hub=self._hub,
+            limits=self._limits,
+            ledger=self._ledger,
+        )
+
+    def _read_request(self, connection: socket.socket) -> Request | None:
+        if self.refusal() == 0:
+            # As a machine refuses on which nobody listens.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.close()
+            return None
+        head = b""
+        with gevent.Timeout(HANDSHAKE_SECONDS):
+            while b"\r\n\r\n" not in head:
+                data = connection.recv(4_096)
+                if not data:
+                    return None
+                head += data
+                if len(head) > handshake.REQUEST_LIMIT_BYTES:
+                    raise Refused(400, "bad_request", "the request's head is too long")
+        return handshake.parse_request(head.partition(b"\r\n\r\n")[0])
+
+    def _admit(self, request: Request) -> str:
+        if status := self.refusal():
+            raise Refused(status, "service_unavailable", "the exchange is not available")
+        path = request.path.partition("?")[0]
+        if path not in self._paths:
+            raise Refused(404, "not_found", "not found")
+        handshake.require_upgrade(request)
+        try:
+            key_id = self._keys.authenticate(request.headers, "GET", path, time.time_ns() // 1_000_000)
+        except AuthenticationError as error:
+            raise Refused(401, error.code, error.message) from None
+        if Counter(session.key_id for session in self.sessions.values())[key_id] >= self._limits.connections_per_user:
+            raise Refused(429, "too_many_requests", "too many connections")
+        return key_id
+
+    def _send_heartbeats(self) -> None:
+        while True:
+            gevent.sleep(self._limits.heartbeat_seconds)
+            for session in self.sessions.values():
+                if len(session.outbox) < self._limits.buffer_frames:
+                    session.outbox.put(Outgoing(b"heartbeat", opcode=Opcode.PING))

@@ -1,0 +1,203 @@
+"""One connected client: what it subscribed to, a loop that reads it and a loop that writes to it."""
+
+import socket
+import struct
+from collections.abc import Callable
+
+import gevent
+import msgspec
+from gevent.event import Event
+
+from app import logs
+from app.simulator.blast import Blast
+from app.simulator.ledger import Ledger
+from app.simulator.limits import Limits
+from app.simulator.tampering import Tampering
+from app.simulator.token_bucket import TokenBucket
+from app.simulator.websocket.backlog import Backlog
+from app.simulator.websocket.errors import Code, CommandError
+from app.simulator.websocket.framing import FrameReader, Opcode, ProtocolError, Received, close_payload, frame
+from app.simulator.websocket.hub import Hub
+from app.simulator.websocket.outbox import NOT_OF_THE_HISTORY, Outbox, Outgoing
+from app.simulator.websocket.responder import Responder
+from app.simulator.websocket.subscription import Subscription
+
+BATCH_FRAMES = 512
+BATCH_BYTES = 262_144
+SNAPSHOTS_AT_ONCE = 128
+CLOSING_SECONDS = 2.0
+
+
+class Session:
+    def __init__(
+        self, *, ordinal: int, key_id: str, connection: socket.socket, hub: Hub, limits: Limits, ledger: Ledger
+    ) -> None:
+        self.ordinal = ordinal
+        self.key_id = key_id
+        self.name = f"{ordinal}-{key_id}"
+        self.limits = limits
+        self.subscriptions: dict[int, Subscription] = {}
+        self.backlog = Backlog(hub)
+        self.tampering = Tampering(self.name, ledger)
+        self.outbox = Outbox(limits.buffer_frames, self.tampering.apply)
+        self.sent_frames = 0
+        self.is_closing = False
+        self._connection = connection
+        self._hub = hub
+        self._ledger = ledger
+        self._responder = Responder(self, hub)
+        self._commands = TokenBucket(limits.commands_per_second, limits.commands_per_second)
+        self._flowing = Event()
+        self._flowing.set()
+        self._close_sent = False
+        self._is_deaf = False
+        self._is_cutting = False
+        self._reader_ended = Event()
+
+    def read(self) -> None:
+        """Until the client leaves, or is told to."""
+        reader = FrameReader()
+        try:
+            while data := self._connection.recv(65_536):
+                for received in () if self._is_deaf else reader.feed(data):
+                    self.outbox.wait_for_room()
+                    self._handle(received)
+        except ProtocolError as error:
+            self.close(error.code, error.reason)
+        except OSError as error:
+            logs.get(__name__).debug("connection lost", connection=self.name, reason=str(error))
+        finally:
+            self._reader_ended.set()
+
+    def write(self) -> None:
+        try:
+            while not self._close_sent:
+                self._flowing.wait()
+                self.backlog.serve(SNAPSHOTS_AT_ONCE)
+                if batch := self.outbox.take(BATCH_FRAMES, BATCH_BYTES):
+                    self._send(batch)
+                    gevent.sleep(0)
+                elif self._hub.blast and not self.backlog and (subscription := self.subscription_to("orderbook_delta")):
+                    self._send_block(self._hub.blast, subscription)
+                elif not self.backlog:
+                    self.outbox.wait()
+            self._connection.shutdown(socket.SHUT_WR)
+            self._reader_ended.wait(CLOSING_SECONDS)
+        except OSError as error:
+            logs.get(__name__).debug("connection lost", connection=self.name, reason=str(error))
+        finally:
+            self.hang_up()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """After what already waits."""
+        self.is_closing = True
+        self.outbox.put(Outgoing(close_payload(code, reason), opcode=Opcode.CLOSE))
+
+    def hang_up(self) -> None:
+        # Ends the reader too, which may wait in recv.
+        self._end(lambda: self._connection.shutdown(socket.SHUT_RDWR))
+
+    def reset(self) -> None:
+        """As when a machine dies: no close frame, and no orderly end of the connection either."""
+        self._end(lambda: self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)))
+        self._connection.close()
+
+    def _end(self, how: Callable[[], None]) -> None:
+        try:
+            how()
+        except OSError as error:
+            logs.get(__name__).debug("already closed", connection=self.name, reason=str(error))
+
+    def cut(self) -> None:
+        self._is_cutting = True
+
+    def stall(self) -> None:
+        self._flowing.clear()
+
+    def go_on(self) -> None:
+        if not self._is_deaf:
+            self._flowing.set()
+
+    def go_silent(self) -> None:
+        """Half open: the client's end of the connection lives on, and nobody is at the other one."""
+        self._is_deaf = True
+        self.stall()
+        self.forget()
+
+    def spend_command(self) -> None:
+        if not self._commands.take(1):
+            raise CommandError(Code.TOO_MANY_COMMANDS)
+
+    def answer(self, command_id: int, answer: dict[str, object]) -> None:
+        numbered = {"id": command_id, **answer} if command_id else answer
+        payload = msgspec.json.encode(numbered)
+        self.outbox.put(Outgoing(payload[:-1] + self._hub.stamp() + b"}"))
+
+    def subscription_to(self, channel: str) -> Subscription | None:
+        return next((open_ for open_ in self.subscriptions.values() if open_.channel == channel), None)
+
+    def book_markets(self) -> int:
+        return sum(len(open_.markets) for open_ in self.subscriptions.values() if open_.channel == "orderbook_delta")
+
+    def drop(self, subscription: Subscription) -> None:
+        subscription.is_open = False
+        self._hub.listeners(subscription.channel).forget(subscription)
+        del self.subscriptions[subscription.sid]
+
+    def terminate(self, subscription: Subscription, code: Code) -> None:
+        """The error is the last that its sid says."""
+        if subscription.is_open:
+            self.drop(subscription)
+            self.answer(0, subscription.error(code))
+
+    def terminate_channels(self, channels: list[str], code: Code) -> None:
+        for subscription in list(self.subscriptions.values()):
+            if not channels or subscription.channel in channels:
+                self.terminate(subscription, code)
+
+    def forget(self) -> None:
+        for subscription in list(self.subscriptions.values()):
+            self.drop(subscription)
+
+    def _handle(self, received: Received) -> None:
+        match received.opcode:
+            case Opcode.TEXT | Opcode.BINARY:
+                self._responder.respond(received.payload)
+            case Opcode.PING:
+                self.outbox.put(Outgoing(received.payload, opcode=Opcode.PONG))
+            case Opcode.CLOSE:
+                self.outbox.put(Outgoing(received.payload[:2], opcode=Opcode.CLOSE))
+
+    def _send(self, batch: list[Outgoing]) -> None:
+        frames = [frame(outgoing.payload, outgoing.opcode) for outgoing in batch]
+        if self._is_cutting:
+            self._connection.sendall(frames[0][: len(frames[0]) // 2])
+            raise ConnectionAbortedError("cut in the middle of a frame")
+        waiting = memoryview(b"".join(frames))
+        done, boundary, position = 0, len(frames[0]), 0
+        while position < len(waiting):
+            position += self._connection.send(waiting[position:])
+            while boundary <= position:
+                self._handed_over(batch[done])
+                done += 1
+                if done == len(batch):
+                    return
+                boundary += len(frames[done])
+
+    def _send_block(self, blast: Blast, subscription: Subscription) -> None:
+        data, frames = blast.next_block(subscription, self._hub.now_ms())
+        self._connection.sendall(data)
+        subscription.seq += frames
+        self.sent_frames += frames
+        gevent.sleep(0)
+
+    def _handed_over(self, outgoing: Outgoing) -> None:
+        self.sent_frames += 1
+        if outgoing.subscription is not None:
+            outgoing.subscription.queued_frames -= 1
+        if outgoing.ordinal != NOT_OF_THE_HISTORY:
+            self._ledger.sent(self.name, outgoing.ordinal, outgoing.what)
+        elif outgoing.snapshot is not None:
+            self._ledger.snapshot(self.name, *outgoing.snapshot, outgoing.what)
+        elif outgoing.opcode is Opcode.CLOSE:
+            self._close_sent = True

@@ -1,0 +1,44 @@
+import contextlib
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.simulator.running import Client, running_simulator
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+@contextlib.contextmanager
+def launcher(tmp_path_factory):
+    """Starts simulators that all end with it."""
+    with contextlib.ExitStack() as running:
+
+        def launch(*options):
+            return running.enter_context(running_simulator(tmp_path_factory.mktemp("simulator"), *options))
+
+        yield launch
+
+
+@pytest.fixture
+def start(tmp_path_factory):
+    with launcher(tmp_path_factory) as launch:
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def start_for_module(tmp_path_factory):
+    with launcher(tmp_path_factory) as launch:
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def simulator(start_for_module):
+    return start_for_module("--markets", "100", "--rate", "300", "--tier", "unlimited")
+
+
+@pytest.fixture
+def client(simulator):
+    with simulator.connect() as connection:
+        yield Client(connection)
