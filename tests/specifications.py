@@ -7,15 +7,18 @@ import pytest
 
 from tests.conftest import SPECIFICATIONS_FOLDER
 
-BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "kalshi-api"
+FOLDER = Path(SPECIFICATIONS_FOLDER or Path(__file__).parents[2] / "shared" / "kalshi-api")
+
+
+def published_text(pattern):
+    """Of the newest file of this pattern; without one the test is skipped."""
+    found = sorted(FOLDER.glob(pattern))
+    if not found:
+        pytest.skip(
+            f"the exchange's specifications ({pattern}) are not in {FOLDER}; KALSHI_SPEC_DIR names their folder"
+        )
+    return found[-1].read_text()
 
 
 def published(pattern):
-    """The newest file of this pattern; without one the test is skipped."""
-    folder = Path(SPECIFICATIONS_FOLDER or BESIDE_THE_PROJECT)
-    found = sorted(folder.glob(pattern))
-    if not found:
-        pytest.skip(
-            f"the exchange's specifications ({pattern}) are not in {folder}; KALSHI_SPEC_DIR names their folder"
-        )
-    return json.loads(found[-1].read_text())
+    return json.loads(published_text(pattern))

@@ -37,6 +37,7 @@ class Director:
         self._numbers = itertools.count()
         self.told_until_us = clock.start_us
         self.told_changes = 0
+        self._is_over = False
 
     def at(self, at_us: int, action: Callable[[], object]) -> None:
         heapq.heappush(self._acts, Act(at_us, next(self._numbers), action))
@@ -45,8 +46,12 @@ class Director:
         # From the moment that has been told, not from now: under a plan the same history follows every time.
         self.at(self.told_until_us + int(seconds * 1_000_000), action)
 
+    def end(self) -> None:
+        """Nothing happens after the moment that has been told, however late it is by the clock."""
+        self._is_over = True
+
     def run(self) -> None:
-        while True:
+        while not self._is_over:
             self.step(self._clock.now_us())
             gevent.sleep(TICK_SECONDS)
 
@@ -55,6 +60,8 @@ class Director:
             act = heapq.heappop(self._acts)
             self._tell(act.at_us)
             act.action()
+            if self._is_over:
+                return
         self._tell(now_us)
 
     def _tell(self, until_us: int) -> None:

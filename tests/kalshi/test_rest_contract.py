@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -10,9 +9,8 @@ import yaml
 from app.kalshi.account_limits import AccountLimits
 from app.kalshi.exchange_status import ExchangeStatus
 from app.kalshi.hosts import PRESETS
-from tests.conftest import SPECIFICATIONS_FOLDER
 from tests.kalshi.exchange import PREFIX, Reply, client_of
-from tests.specifications import BESIDE_THE_PROJECT
+from tests.specifications import published_text
 
 LISTS = {
     "markets": lambda client: client.markets("open", "exclude", "S", "E"),
@@ -34,10 +32,7 @@ SINGLE = {
 
 @pytest.fixture(scope="module")
 def openapi():
-    found = sorted(Path(SPECIFICATIONS_FOLDER or BESIDE_THE_PROJECT).glob("openapi-*.yaml"))
-    if not found:
-        pytest.skip("the exchange's OpenAPI is not there; KALSHI_SPEC_DIR names its folder")
-    return yaml.load(found[-1].read_text(), yaml.CSafeLoader)
+    return yaml.load(published_text("openapi-*.yaml"), yaml.CSafeLoader)
 
 
 def resolved(openapi, part):

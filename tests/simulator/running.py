@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from websockets.sync.client import connect
 
+from tests.processes import wait_until
+
 PROJECT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 30
 START = "2026-11-21T15:00:00Z"
@@ -44,16 +46,6 @@ def fetch(url, method="GET", body=None, headers=None, **parameters):
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, dict(error.headers), error.read())
-
-
-def until(condition, what):
-    """What the condition gives, once it gives something; fails with what was seen last."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        if seen := condition():
-            return seen
-        time.sleep(0.02)
-    raise AssertionError(f"waited {DEADLINE_SECONDS} s for {what}; last seen: {condition()}")
 
 
 class Running:
@@ -82,7 +74,7 @@ class Running:
     def stop_the_clock(self):
         """And wait until all that happened before is on its way; a client that drains its connection has it all."""
         self.control("/clock", "POST", {"running": False})
-        return until(self._all_told, "an idle simulator")
+        return wait_until(self._all_told, what="an idle simulator")
 
     def go_on(self):
         self.control("/clock", "POST", {"running": True})

@@ -1,27 +1,13 @@
 """The exchange's published specifications, where they are at hand: they are not ours to copy into the project."""
 
-import importlib
 import json
-import os
-from pathlib import Path
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-FALLBACK = Path(__file__).parents[3] / "shared" / "kalshi-api"
+from tests.specifications import FOLDER
 
-
-def _folder():
-    try:
-        # It takes the variable out of the environment, which processes of ours would refuse.
-        given = importlib.import_module("tests.conftest").SPECIFICATIONS_FOLDER
-    except (ImportError, AttributeError):
-        given = os.environ.get("KALSHI_SPEC_DIR")
-    return Path(given) if given else FALLBACK
-
-
-FOLDER = _folder()
 needs_specification = pytest.mark.skipif(
     not FOLDER.is_dir(),
     reason=f"the exchange's specifications are not in {FOLDER} (KALSHI_SPEC_DIR names another folder)",

@@ -12,8 +12,7 @@ from app.postgres.connection import connected
 from app.simulator.changes import Delta, Lifecycle, Trade
 from app.simulator.check.findings import BookFindings, Findings, Hole, Report
 from app.simulator.check.report_text import text_lines
-from app.store.migrations import migrate, migrations_of
-from tests.simulator.database import copied, database_server
+from tests.servers import new_database
 from tests.simulator.judging import Recorded, found
 from tests.simulator.recording import START_US, Run, insert
 
@@ -21,26 +20,11 @@ EVERY_RECORD = ("orderbook_deltas", "trades", "tickers", "lifecycle_events")
 
 
 @pytest.fixture(scope="module")
-def server():
-    with database_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def production(server):
-    """Empty, and ready to be copied or written to."""
-    dsn = server.ensure_database("production")
-    with connected(dsn) as connection:
-        migrate(connection, migrations_of(Kind.PRODUCTION))
-    return dsn
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory, server, production):
+def recording(tmp_path_factory, server, templates):
     """Half a minute, recorded without a fault, books first: the run, its truth, and its database."""
     truth = tmp_path_factory.mktemp("recording") / "truth"
     run = Run(truth).record_books(range(100)).advance(30).record_everything()
-    database = copied(server, production, "recording")
+    database = new_database(server, templates[Kind.PRODUCTION])
     with connected(database) as connection:
         run.write(connection)
         connection.commit()
@@ -249,7 +233,7 @@ def test_the_older_wire_is_compared_by_what_it_can_say(truth, written):
 
 def test_the_command_tells_people_and_programs_and_exits_accordingly(server, recording):
     _, truth, template = recording
-    database = copied(server, template, "damaged")
+    database = new_database(server, template)
     arguments = ["--truth", str(truth), "--production", database.reveal()]
     clean = CliRunner().invoke(check, arguments)
     assert (clean.exit_code, clean.stdout.splitlines()[-1]) == (0, "Production is exactly what happened.")
@@ -260,14 +244,14 @@ def test_the_command_tells_people_and_programs_and_exits_accordingly(server, rec
     assert (damaged.exit_code, damaged.stdout.splitlines()[-1]) == (1, "Production is not what happened.")
     assert "trades lost" in damaged.stdout
     as_json = CliRunner().invoke(check, [*arguments, "--json"])
-    report = json.loads(as_json.stdout)
+    report = json.loads(as_json.stdout)["production"]
     assert (as_json.exit_code, report["ok"], found(report)) == (1, False, {("trades", "lost"): 1})
 
 
 def test_a_person_reads_where_the_holes_are():
     hole = Hole("KXTEMPALDPORT-26NOV210-T1", START_US // 1_000, START_US // 1_000 + 1_500, 12)
     findings = Findings("trades", unfillable=12, holes={hole.ticker: hole})
-    lines = list(text_lines(Report([findings], BookFindings())))
+    lines = list(text_lines("production", Report([findings], BookFindings())))
     assert lines[-1] == "Production is exactly what happened."
     assert lines[-2] == "  KXTEMPALDPORT-26NOV210-T1: 12 from 2026-11-21T07:40:14.000Z to 2026-11-21T07:40:15.500Z"
 

@@ -7,10 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.databases import Kind
 from app.postgres.connection import connected
-from app.store.migrations import migrate, migrations_of
-from tests.simulator.database import database_server
 from tests.simulator.judging import Recorded, found
 from tests.simulator.recording import A_DAY_US, MOMENT, insert
 from tests.simulator.running import Client
@@ -18,13 +15,10 @@ from tests.simulator.running import Client
 CHANNELS = ("orderbook_delta", "ticker", "trade", "market_lifecycle_v2", "multivariate_market_lifecycle")
 
 
-@pytest.fixture(scope="module")
-def production():
-    with database_server() as server:
-        dsn = server.ensure_database("production")
-        with connected(dsn) as connection:
-            migrate(connection, migrations_of(Kind.PRODUCTION))
-            yield connection
+@pytest.fixture
+def recorder(production):
+    with connected(production) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -32,7 +26,7 @@ def simulator(start):
     return start("--markets", "100", "--rate", "600", "--tier", "unlimited")
 
 
-def test_what_two_clients_received_together_is_everything(simulator, production):
+def test_what_two_clients_received_together_is_everything(simulator, recorder):
     tickers = simulator.tickers()
     with simulator.connect() as first, simulator.connect() as second:
         clients = [Client(first), Client(second)]
@@ -50,8 +44,8 @@ def test_what_two_clients_received_together_is_everything(simulator, production)
         simulator.stop_the_clock()
         received = [client.drain() for client in clients]
     assert simulator.stop() == 0
-    write(production, received)
-    report = Recorded(simulator.truth, production).judge()
+    write(recorder, received)
+    report = Recorded(simulator.truth, recorder).judge()
     assert report["ok"], found(report)
     # What happened before they were there, and in markets that came later, was sent to nobody.
     assert {what for _, what in found(report)} <= {"unfillable"}

@@ -9,7 +9,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from app.simulator.truth.format import SNAPSHOT_BIT, VALUE_SHIFT, WHATS
 from app.simulator.truth.reader import TruthReader
-from tests.simulator.running import Client, until
+from tests.processes import wait_until
+from tests.simulator.running import Client
 
 RATE = 300
 
@@ -79,7 +80,7 @@ def test_drop_leaves_a_gap_in_one_sid_of_one_connection(pair):
 
 def test_lose_leaves_no_gap(pair):
     fault = pair.inflict("lose", channels=["trade"], count=2)
-    until(lambda: pair.taken(fault) == 2, "two lost trades")
+    wait_until(lambda: pair.taken(fault) == 2, what="two lost trades")
     pair.simulator.stop_the_clock()
     pair.ill.drain()
     pair.well.drain()
@@ -132,7 +133,7 @@ def test_corrupt_frames_cannot_be_read(pair, how):
 
 def test_corrupt_values_can_be_read_and_are_not_true(pair):
     fault = pair.inflict("corrupt", how="value", types=["trade"])
-    until(lambda: pair.taken(fault), "an altered trade")
+    wait_until(lambda: pair.taken(fault), what="an altered trade")
     pair.simulator.stop_the_clock()
     pair.ill.drain()
     pair.well.drain()
@@ -184,7 +185,7 @@ def test_the_connection_breaks_without_a_close(pair, fault):
         raw_until(pair.ill, lambda _: False, "the end")
     assert closed.value.rcvd is None
     assert pair.well.ask("list_subscriptions")
-    until(lambda: pair.ordinal not in pair.ordinals(), "one connection less")
+    wait_until(lambda: pair.ordinal not in pair.ordinals(), what="one connection less")
 
 
 def test_half_open_connections_stay_and_say_nothing(pair):
@@ -234,7 +235,7 @@ def test_maintenance_closes_everything_and_restarts_the_clocks(start):
     assert simulator.rest("/markets").status == 503
     with pytest.raises(InvalidStatus):
         simulator.connect()
-    until(lambda: simulator.rest("/exchange/status").status == 200, "the end of maintenance")
+    wait_until(lambda: simulator.rest("/exchange/status").status == 200, what="the end of maintenance")
     with simulator.connect() as connection:
         after = clocks(Client(connection), tickers)
     assert max(after.values()) < max(before.values())
@@ -251,7 +252,7 @@ def test_a_halt_stops_trading_and_shows_in_the_status(start):
     fault = simulator.inflict("halt", seconds=1.5)
     assert fault["connections"] == []
     assert simulator.rest("/exchange/status").body["trading_active"] is False
-    until(lambda: simulator.rest("/exchange/status").body["trading_active"], "trading")
+    wait_until(lambda: simulator.rest("/exchange/status").body["trading_active"], what="trading")
 
 
 def test_rest_errors_delays_and_too_many_requests(simulator):
@@ -297,7 +298,9 @@ def test_the_truth_knows_what_each_fault_did(start):
         client.wait_for(lambda _: len(client.of_type("orderbook_snapshot")) == len(tickers), "books")
         for fault, count in (("drop", 2), ("lose", 3), ("duplicate", 4), ("truncate", 5)):
             simulator.inflict(fault, types=["orderbook_delta"], count=count)
-        until(lambda: sum(simulator.state()["connections"][0]["tampered_frames"].values()) == 14, "all of them")
+        wait_until(
+            lambda: sum(simulator.state()["connections"][0]["tampered_frames"].values()) == 14, what="all of them"
+        )
         simulator.stop_the_clock()
         client.send("list_subscriptions")
         raw_until(client, lambda frame: frame.startswith(b'{"id":'), "everything before the answer")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.simulator.token_bucket import TokenBucket
-from tests.simulator.running import Client, until
+from tests.processes import wait_until
+from tests.simulator.running import Client
 
 
 @given(st.lists(st.floats(0, 5), max_size=60))
@@ -41,7 +42,7 @@ def test_the_basic_tier_has_a_burst_of_sixty_and_says_no_more_than_429(start):
     }
     # A user who signs has a bucket of his own; and the first one's fills again.
     assert simulator.rest("/exchange/status", headers=simulator.signed("/trade-api/v2/exchange/status")).status == 200
-    until(lambda: simulator.rest("/exchange/status").status == 200, "a refill")
+    wait_until(lambda: simulator.rest("/exchange/status").status == 200, what="a refill")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_a_new_market_is_not_found_for_a_while(start):
         created = client.wait_for(lambda each: each["msg"].get("event_type") == "created", "a new market")
         ticker = created["msg"]["market_ticker"]
         assert simulator.rest(f"/markets/{ticker}").status == 404
-        until(lambda: simulator.rest(f"/markets/{ticker}").status == 200, "the market")
+        wait_until(lambda: simulator.rest(f"/markets/{ticker}").status == 200, what="the market")
 
 
 def test_what_settled_long_ago_is_historical(start):

@@ -8,7 +8,8 @@ from websockets.exceptions import ConnectionClosed
 
 from app.simulator.changes import Delta
 from app.simulator.truth.reader import TruthReader
-from tests.simulator.running import DEADLINE_SECONDS, Client, running_simulator, until
+from tests.processes import wait_until
+from tests.simulator.running import DEADLINE_SECONDS, Client, running_simulator
 
 PLAN = [
     {"at_seconds": 2.5, "fault": {"fault": "halt", "seconds": 1}},
@@ -99,7 +100,7 @@ def history(folder, *options, watched=False):
                 client.wait_for(lambda _: len(client.of_type("orderbook_delta")) > 100, "deltas")
                 for ticker in tickers[:50]:
                     simulator.rest(f"/markets/{ticker}/orderbook")
-        assert until(lambda: simulator.process.poll() is not None, "its end")
+        assert wait_until(lambda: simulator.process.poll() is not None, what="its end")
         assert simulator.process.returncode == 0, simulator.process.stderr.read()
     return (simulator.truth / "history.jsonl").read_bytes()
 

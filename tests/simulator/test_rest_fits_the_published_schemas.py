@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.simulator.running import until
+from tests.processes import wait_until
 from tests.simulator.specification import needs_specification, rest_definitions
 
 pytestmark = needs_specification
@@ -21,7 +21,7 @@ def definitions():
 def simulator(start_for_module):
     # Sixty times as fast, so that markets of every status are soon there.
     simulator = start_for_module("--markets", "400", "--rate", "60", "--speed", "60", "--tier", "unlimited")
-    until(lambda: simulator.rest("/markets", status="settled").body["markets"], "a settled market")
+    wait_until(lambda: simulator.rest("/markets", status="settled").body["markets"], what="a settled market")
     return simulator
 
 

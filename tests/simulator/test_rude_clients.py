@@ -7,7 +7,8 @@ import urllib.parse
 
 import pytest
 
-from tests.simulator.running import Client, open_socket, until
+from tests.processes import wait_until
+from tests.simulator.running import Client, open_socket
 
 
 def address(simulator, what):
@@ -51,7 +52,7 @@ def test_leaving_in_the_middle_of_the_stream(simulator):
         connection.recv(10)
         leave_at_once(connection)
     assert tickers
-    until(lambda: not simulator.state()["connections"], "no connections")
+    wait_until(lambda: not simulator.state()["connections"], what="no connections")
 
 
 @pytest.mark.usefixtures("unharmed")
@@ -80,4 +81,4 @@ def test_faults_meet_connections_that_are_just_leaving(simulator):
         for _ in range(5):
             leave_at_once(open_socket(simulator))
             simulator.inflict(fault)
-    until(lambda: not simulator.state()["connections"], "no connections")
+    wait_until(lambda: not simulator.state()["connections"], what="no connections")

@@ -1,4 +1,4 @@
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -93,8 +93,9 @@ class Matcher:
         for nth in range(len(ordinals)):
             if nth not in nths and not self._take_untimed(key, nth):
                 self._keep_missing(Missing(key, ordinals, nth))
-        for nth in nths:
-            if not 0 <= nth < len(ordinals):
+        # Where no key forbids it, as in files, a row may even be there twice to the letter.
+        for nth, times in Counter(nths).items():
+            for _ in range(times - (0 <= nth < len(ordinals))):
                 self.findings.note("duplicated", Extra(key, nth))
 
     def _take_untimed(self, key: Key, nth: int) -> bool:

@@ -1,5 +1,4 @@
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import psycopg2.errors
 import psycopg2.extensions
@@ -7,12 +6,9 @@ from psycopg2 import sql
 
 from app.errors import DatabaseError
 from app.postgres.connection import Connection
-from app.simulator.check.replay import Levels
+from app.simulator.check.columns import COLUMNS, ROWS_AT_ONCE, SNAPSHOTS, book_sides, with_changes
 from app.simulator.check.source import RebuiltBook, RecordedSnapshot, Row
-from app.simulator.check.tables import DELTAS, TICKERS, TRADES, Table
-
-ROWS_AT_ONCE = 20_000
-SNAPSHOTS = 20_000
+from app.simulator.check.tables import Table
 
 ROWS = """
     SELECT (extract(epoch FROM exchange_ts) * 1000)::BIGINT, {nth}, ticker, {fields}
@@ -53,22 +49,6 @@ CHANGES = """
 """
 
 
-class Columns(NamedTuple):
-    fields: str
-    nth: str = "nth"
-    ts_missing: str = "ts_missing"
-
-
-COLUMNS = {
-    DELTAS: Columns("clock, yes_side, price_e6, delta_e2"),
-    TRADES: Columns("trade_id, yes_price_e6, size_e2, taker_yes, is_block_trade", nth="0", ts_missing="FALSE"),
-    TICKERS: Columns(
-        "price_e6, yes_bid_e6, yes_ask_e6, yes_bid_size_e2, yes_ask_size_e2, last_trade_size_e2, volume_e2, "
-        "open_interest_e2, dollar_volume, dollar_open_interest"
-    ),
-}
-
-
 class Production:
     """The production database."""
 
@@ -88,7 +68,7 @@ class Production:
         with self._connection.cursor() as cursor:
             cursor.execute(SNAPSHOT_SAMPLE, (SNAPSHOTS,))
             for ticker, at_us, clock, *levels in cursor:
-                yield RecordedSnapshot(ticker, at_us, clock, _sides(levels))
+                yield RecordedSnapshot(ticker, at_us, clock, book_sides(levels))
 
     def rebuilt_book(self, ticker: str, clock: int, from_us: int, until_us: int) -> RebuiltBook | None:
         where = {"ticker": ticker, "clock": clock, "from_us": from_us, "until_us": until_us}
@@ -97,14 +77,8 @@ class Production:
             base = cursor.fetchone()
             if base is None:
                 return None
-            sides = _sides(base[1:])
             cursor.execute(CHANGES, where | {"base": base[0]})
-            for yes_side, price_e6, delta_e2 in cursor:
-                side = sides[0] if yes_side else sides[1]
-                side[price_e6] = side.get(price_e6, 0) + delta_e2
-                if not side[price_e6]:
-                    del side[price_e6]
-        return RebuiltBook(base[0], sides)
+            return RebuiltBook(base[0], with_changes(book_sides(base[1:]), cursor))
 
     def _streamed(self, query: sql.Composable, name: str) -> Iterator[Row]:
         """The rows of any large answer, a piece at a time."""
@@ -129,8 +103,3 @@ def _query(table: Table, *, untimed: bool) -> sql.Composed:
     return sql.SQL(ROWS).format(
         fields=fields, nth=nth, ts_missing=ts_missing, table=sql.Identifier(table.name), untimed=sql.Literal(untimed)
     )
-
-
-def _sides(levels: Sequence[list[int]]) -> tuple[Levels, Levels]:
-    yes_prices, yes_sizes, no_prices, no_sizes = levels
-    return dict(zip(yes_prices, yes_sizes, strict=True)), dict(zip(no_prices, no_sizes, strict=True))

@@ -9,7 +9,7 @@ COLUMNS = ("expected", "found", "lost", "duplicated", "unexpected", "altered", "
 SHOWN = 3
 
 
-def text_lines(report: Report) -> Iterator[str]:
+def text_lines(place: str, report: Report) -> Iterator[str]:
     yield f"{'':18}" + "".join(f"{column:>12}" for column in COLUMNS)
     for findings in report.tables:
         yield f"{findings.table:18}" + "".join(f"{getattr(findings, column):12,}" for column in COLUMNS)
@@ -18,7 +18,7 @@ def text_lines(report: Report) -> Iterator[str]:
         yield from _examples(findings)
     for findings in report.tables:
         yield from _holes(findings)
-    yield "Production is exactly what happened." if report.is_clean else "Production is not what happened."
+    yield f"{place.capitalize()} is {'exactly' if report.is_clean else 'not'} what happened."
 
 
 def _books(books: BookFindings) -> Iterator[str]:

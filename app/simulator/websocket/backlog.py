@@ -23,7 +23,7 @@ class Backlog:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._orders: deque[Order] = deque()
+        self._orders: deque[Order] = deque()  # bounded by _enqueue
         self._place = 0
         self.waiting_markets = 0
 

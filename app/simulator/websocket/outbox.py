@@ -27,7 +27,7 @@ class Outbox:
     """In the order of sending. Subscriptions bound their own shares; `wait_for_room` bounds the answers to commands."""
 
     def __init__(self, room_frames: int, tamper: Callable[[Outgoing], list[Outgoing]]) -> None:
-        self._waiting: deque[Outgoing] = deque()
+        self._waiting: deque[Outgoing] = deque()  # bounded by its users
         self._room_frames = room_frames
         self._tamper = tamper
         self._something = Event()
