@@ -50,23 +50,31 @@ def run(report):
     report("writer_to_plain_copy", rate["new"] / rate["plain"], "ratio", bar=0.5, **conditions)
     report("writer_rows_per_s_half_known", rate["half known"], "rows/s", bar=60_000, **conditions)
     report("writer_to_plain_copy_half_known", rate["half known"] / rate["plain"], "ratio", bar=0.5, **conditions)
+    report("writer_rows_per_s_staged", rate["staged"], "rows/s", bar=60_000, **conditions)
+    report("writer_to_plain_copy_staged", rate["staged"] / rate["plain"], "ratio", bar=0.5, **conditions)
 
 
 def measure(dsn, connection):
-    """Seconds per round of: the plain COPY, the writer with new rows, and with rows of which every second is known."""
+    """Seconds per round of the plain COPY, and of the writer: with new rows, with rows of which every second is known,
+    and with new rows on the way round that it takes after a conflict."""
     rows = rows_forever(seed=1)
     new = CopyWriter(ORDERBOOK_DELTAS, dsn, threads(1))
     half_known = CopyWriter(ORDERBOOK_DELTAS, dsn, threads(1))
-    seconds = {"plain": [], "new": [], "half known": []}
+    staged = CopyWriter(ORDERBOOK_DELTAS, dsn, threads(1))
+    staged._staged_batches = WARM_UP_ROUNDS + ROUNDS
+    seconds = {"plain": [], "new": [], "half known": [], "staged": []}
     for _ in range(WARM_UP_ROUNDS + ROUNDS):
         content = copy_bytes(ORDERBOOK_DELTAS, list(itertools.islice(rows, BATCH_ROWS)))
         batch = list(itertools.islice(rows, BATCH_ROWS))
+        more = list(itertools.islice(rows, BATCH_ROWS))
         mixed = batch[::2] + list(itertools.islice(rows, BATCH_ROWS // 2))
         seconds["new"].append(seconds_of(lambda: expect(new, batch, inserted=BATCH_ROWS)))
         seconds["half known"].append(seconds_of(lambda: expect(half_known, mixed, inserted=BATCH_ROWS // 2)))
+        seconds["staged"].append(seconds_of(lambda: expect(staged, more, inserted=BATCH_ROWS)))
         seconds["plain"].append(seconds_of(lambda: plain_copy(connection, content)))
     new.close()
     half_known.close()
+    staged.close()
     return {way: spent[WARM_UP_ROUNDS:] for way, spent in seconds.items()}
 
 
