@@ -8,6 +8,9 @@ from app.cli.simulator_check import check
 from app.settings import Settings
 from app.simulator.rest.tiers import TIERS
 
+PORT = click.IntRange(0, 65_535)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
 
 def read_key(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
     keys = {}
@@ -31,16 +34,16 @@ def read_start(_context: click.Context, _parameter: click.Parameter, value: str 
 
 @click.group(invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--rest-port", default=0, help="0: any free one.")
-@click.option("--websocket-port", default=0, help="0: any free one.")
-@click.option("--control-port", default=0, help="0: any free one.")
+@click.option("--rest-port", default=0, type=PORT, help="0: any free one.")
+@click.option("--websocket-port", default=0, type=PORT, help="0: any free one.")
+@click.option("--control-port", default=0, type=PORT, help="0: any free one.")
 @click.option("--wire", type=click.Choice(["dollars", "cents"]), default="dollars", show_default=True, help="Era.")
 @click.option("--seed", default=1, show_default=True, help="The same seed and start: the same history.")
 @click.option("--markets", default=1_000, show_default=True, type=click.IntRange(1, 10_000_000), help="At the start.")
 @click.option("--rate", default=200, show_default=True, type=click.IntRange(0), help="Changes a second.")
 @click.option("--start", "start_us", callback=read_start, help="The exchange's time at the start; now, if not given.")
-@click.option("--speed", default=1.0, show_default=True, help="Seconds of the exchange in one of ours.")
-@click.option("--stop-after", type=float, help="End after so many of the exchange's seconds.")
+@click.option("--speed", default=1.0, type=POSITIVE, show_default=True, help="Seconds of the exchange in one of ours.")
+@click.option("--stop-after", type=POSITIVE, help="End after so many of the exchange's seconds.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Of the demo keys, and of truths that are not named.")
 @click.option("--truth", type=click.Path(path_type=Path), help="New folder for what happened and what was sent.")
 @click.option("--key", "public_keys", multiple=True, callback=read_key, help="KEY_ID=PUBLIC_KEY.pem; repeatable.")
@@ -54,7 +57,7 @@ def read_start(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--connections-per-user", default=200, show_default=True)
 @click.option("--markets-per-session", default=500_000, show_default=True)
 @click.option("--commands-per-second", default=10_000, show_default=True)
-@click.option("--heartbeat", default=10.0, show_default=True, help="Seconds between two pings.")
+@click.option("--heartbeat", default=10.0, type=POSITIVE, show_default=True, help="Seconds between two pings.")
 @click.option("--blast", is_flag=True, help="No history: deltas as fast as each client reads.")
 @click.pass_context
 def simulator(

@@ -66,14 +66,15 @@ def _reports(folder: Path, production: Dsn | None, lake: Path | None) -> Iterato
     from app.simulator.truth.reader import TruthReader
 
     reader = TruthReader(folder)
+    files = Lake(lake) if lake is not None else None
     if production is not None:
         with connected(production) as connection, progress_bar(reader.count()) as bar:
             # One moment of the database for all questions, and nothing that could change it.
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             yield "production", Check(reader, Production(connection), bar.update).run()
-    if lake is not None:
+    if files is not None:
         with progress_bar(reader.count()) as bar:
-            yield "lake", Check(reader, Lake(lake), bar.update).run()
+            yield "lake", Check(reader, files, bar.update).run()
 
 
 def as_objects(reports: dict[str, "Report"]) -> str:

@@ -1,5 +1,6 @@
 """One simulated exchange: its history, and the servers that tell it."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ class Simulator:
             raise OperatorError("The blast speaks today's wire alone.", fix="leave out --wire cents, or --blast")
         self._options = options
         self.supervisor = Supervisor()
+        # First what the user may have got wrong: a truth that is begun is a folder that no later run can have.
+        planned = _planned(options.plan) if options.plan else []
+        self._demo_keys, keys = _keys(options)
         self._truth = _truth(options)
         self._clock = Clock(options.start_us, options.speed)
         self._clock.stop()
@@ -48,7 +52,6 @@ class Simulator:
         wire = CentsFrames(catalog) if options.wire == "cents" else DollarFrames()
         hub = Hub(catalog, exchange, wire, self._clock, blasts=options.blast)
         errors = ErrorBodies(options.error_shape)
-        self._demo_keys, keys = _keys(options)
         self._websocket = WebSocketServer(
             address=(options.host, options.websocket_port),
             hub=hub,
@@ -68,13 +71,11 @@ class Simulator:
         control = create_control(self._websocket, faults, self._director, self._clock)
         self._rest = http_server((options.host, options.rest_port), rest, self.supervisor)
         self._control = http_server((options.host, options.control_port), control, self.supervisor)
-        self._plan(faults, options.plan)
+        self._plan(faults, planned)
 
     def start(self) -> dict[str, Any]:
         """Where it is to be found."""
-        self._rest.start()
-        self._control.start()
-        host, port = self._websocket.start()
+        host, port = self._listen()
         self._clock.go_on()
         self.supervisor.spawn(self._director.run)
         self.supervisor.spawn(self._flush_truth)
@@ -86,6 +87,19 @@ class Simulator:
             "keys": [{"key_id": key.key_id, "private_key_file": str(key.private_key_file)} for key in self._demo_keys],
             "start_us": self._options.start_us,
         }
+
+    def _listen(self) -> tuple[str, int]:
+        try:
+            self._rest.start()
+            self._control.start()
+            return self._websocket.start()
+        except OSError as error:
+            shutil.rmtree(self._options.truth)  # there is none: this run had not begun
+            raise OperatorError(
+                "The simulator cannot listen where it should.",
+                str(error),
+                "choose other ports, 0 for any, or another host.",
+            ) from error
 
     def stop(self) -> None:
         self._clock.stop()
@@ -100,9 +114,9 @@ class Simulator:
             gevent.sleep(FLUSH_SECONDS)
             self._truth.flush()
 
-    def _plan(self, faults: FaultDesk, file: Path | None) -> None:
-        for planned in _planned(file) if file else ():
-            self._director.after(planned.at_seconds, partial(faults.inflict, planned.fault))
+    def _plan(self, faults: FaultDesk, planned: list[Planned]) -> None:
+        for each in planned:
+            self._director.after(each.at_seconds, partial(faults.inflict, each.fault))
         if self._options.stop_after_seconds is not None:
             self._director.after(self._options.stop_after_seconds, self._end)
 

@@ -272,3 +272,28 @@ def test_a_connection_string_that_is_none_is_refused(tmp_path):
 def without_books(findings):
     """Where a change is not as it was, some books may differ, if one of the sampled ones comes after it."""
     return {finding: count for finding, count in findings.items() if finding[0] != "books"}
+
+
+def test_snapshots_that_were_sent_and_are_gone_are_lost(truth, written):
+    run = Run(truth).record_books(range(100))
+    for market in range(100):
+        run.truth.snapshot("a", market, run.exchange.book(market).clock)
+    recorded = written(run.advance(5).record_everything())
+    assert found(recorded.judge()) == {}
+    with recorded.connection.cursor() as cursor:
+        cursor.execute("DELETE FROM orderbook_snapshots")
+    report = recorded.judge()
+    assert report["books"]["lost"] > 0
+    assert not report["ok"]
+
+
+def test_a_snapshot_of_a_market_that_there_is_not_is_unexpected(recorded):
+    recorded.copy_one("orderbook_snapshots", ticker="'KXNONE-1'")
+    report = recorded.judge()
+    assert (report["ok"], report["books"]["unexpected"]) == (False, 1)
+
+
+def test_a_run_that_sent_nothing_proves_nothing(truth, written):
+    report = written(Run(truth).advance(2, to=())).judge()
+    assert (report["ok"], report["is_proof"], found(report) == {}) == (False, False, False)
+    assert all(what == "unfillable" for _, what in found(report))

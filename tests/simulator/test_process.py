@@ -2,13 +2,14 @@
 
 import json
 import signal
+import socket
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from app.simulator.changes import Delta
 from app.simulator.truth.reader import TruthReader
-from tests.processes import wait_until
+from tests.processes import run, wait_until
 from tests.simulator.running import DEADLINE_SECONDS, Client, running_simulator
 
 PLAN = [
@@ -115,3 +116,14 @@ def test_a_plan_that_is_none_is_refused(tmp_path):
         pass
     assert "earthquake" in str(refused.value)
     assert "Traceback" not in str(refused.value)
+
+
+def test_a_port_in_use_is_told_and_the_truth_folder_stays_free(tmp_path):
+    truth = tmp_path / "truth"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("-m", "app", "simulator", "--folder", tmp_path, "--truth", truth, "--control-port", port)
+    assert done.returncode == 1
+    assert "cannot listen" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not truth.exists()

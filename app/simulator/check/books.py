@@ -1,8 +1,8 @@
-from collections.abc import Container
 from typing import NamedTuple
 
 from app.simulator.catalog import Catalog
 from app.simulator.changes import Change, Delta, Lifecycle
+from app.simulator.check.delivered import Delivered
 from app.simulator.check.findings import EXAMPLES, BookFindings
 from app.simulator.check.replay import Replay, Wanted
 from app.simulator.check.source import Source
@@ -55,11 +55,11 @@ class BookSample:
 
 
 def compare_books(
-    source: Source, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Container[int]
+    source: Source, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Delivered
 ) -> BookFindings:
     findings = BookFindings()
-    rebuilt = _rebuilt(source, catalog, sample, findings)
-    snapshots = _snapshots(source, catalog, sample)
+    rebuilt = _rebuilt(source, catalog, sample, delivered, findings)
+    snapshots = _snapshots(source, catalog, sample, findings)
     replay = Replay(catalog, rebuilt + snapshots, delivered)
     for ordinal, change in enumerate(reader.changes()):
         replay.feed(ordinal, change)
@@ -76,22 +76,29 @@ def compare_books(
     return findings
 
 
-def _rebuilt(source: Source, catalog: Catalog, sample: BookSample, findings: BookFindings) -> list[Wanted]:
+def _rebuilt(
+    source: Source, catalog: Catalog, sample: BookSample, delivered: Delivered, findings: BookFindings
+) -> list[Wanted]:
     wanted = []
     for market, epoch, clock in sample.moments():
         book = source.rebuilt_book(catalog.ticker(market), clock, *sample.bounds_us(epoch))
-        if book is None:
+        if book is None and epoch == 0 and delivered.earliest_snapshots.get(market, clock + 1) <= clock:
+            # Clocks that began anew are as small as the first ones, so beyond that it cannot be told apart.
+            findings.lost += 1
+        elif book is None:
             findings.unanchored += 1
         else:
             wanted.append(Wanted(market, epoch, clock, book.sides, book.base_clock))
     return wanted
 
 
-def _snapshots(source: Source, catalog: Catalog, sample: BookSample) -> list[Wanted]:
+def _snapshots(source: Source, catalog: Catalog, sample: BookSample, findings: BookFindings) -> list[Wanted]:
     wanted = []
     for snapshot in source.snapshots():
         market = catalog.index_of(snapshot.ticker)
-        if market is not None:
+        if market is None:
+            findings.unexpected += 1
+        else:
             epoch = sample.epoch_at(snapshot.at_us)
             wanted.append(Wanted(market, epoch, snapshot.clock, snapshot.sides, snapshot.clock))
     return wanted

@@ -77,7 +77,8 @@ class Check:
             self._resolve(compared)
             self._delivered.withdraw(compared.matcher.indistinct)
         findings = [compared.matcher.findings for compared in tables.values()]
-        return Report([*findings, self._lifecycle(lifecycle)], self._books(sample))
+        is_proof = bool(self._delivered) or self._reader.count() == 0
+        return Report([*findings, self._lifecycle(lifecycle)], self._books(sample), is_proof)
 
     def _seconds(self) -> Iterator[tuple[int, Iterator[Numbered]]]:
         return itertools.groupby(enumerate(self._reader.changes()), key=lambda numbered: numbered[1].at_us // SECOND_US)

@@ -13,11 +13,15 @@ class Delivered:
     def __init__(self, reader: TruthReader) -> None:
         self._reader = reader
         self._flags = bytearray()
+        self.earliest_snapshots: dict[int, int] = {}  # by market, the smallest clock of those sent whole
         for connection in reader.connections():
             for ordinal in self._whole(connection):
                 if ordinal >= len(self._flags):
                     self._flags.extend(bytes(ordinal + 1 - len(self._flags) + len(self._flags) // 4))
                 self._flags[ordinal] = 1
+
+    def __bool__(self) -> bool:
+        return any(self._flags)
 
     def __contains__(self, ordinal: object) -> bool:
         return isinstance(ordinal, int) and ordinal < len(self._flags) and self._flags[ordinal] == 1
@@ -39,11 +43,16 @@ class Delivered:
             most |= Counter(group_of[ordinal] for ordinal in seen)
         return [most[group[0]] for group in groups]
 
+    def _note_snapshot(self, word: int, clock: int) -> None:
+        if word & KIND_MASK & ~SNAPSHOT_BIT == What.WHOLE:
+            market = word >> VALUE_SHIFT
+            self.earliest_snapshots[market] = min(clock, self.earliest_snapshots.get(market, clock))
+
     def _whole(self, connection: str) -> Iterator[int]:
         for block in self._reader.sent(connection):
             words = iter(block)
             for word in words:
                 if word & SNAPSHOT_BIT:
-                    next(words)
+                    self._note_snapshot(word, next(words))
                 elif word & KIND_MASK == What.WHOLE:
                     yield word >> VALUE_SHIFT

@@ -59,19 +59,22 @@ class BookFindings(msgspec.Struct):
     compared: int = 0
     snapshots_compared: int = 0
     altered: int = 0
-    unanchored: int = 0  # no snapshot to begin with
+    lost: int = 0  # a snapshot was sent, and there is none to begin with
+    unexpected: int = 0  # a snapshot of a market that there is not
+    unanchored: int = 0  # no snapshot to begin with, nor was one sent
     with_holes: int = 0  # a change before it was sent to nobody
     examples: list[Any] = msgspec.field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        return self.altered == 0
+        return self.altered == self.lost == self.unexpected == 0
 
 
 class Report(msgspec.Struct):
     tables: list[Findings]
     books: BookFindings
+    is_proof: bool = True  # False: nothing was sent to anybody, so nothing was compared
 
     @property
     def is_clean(self) -> bool:
-        return self.books.is_clean and all(findings.is_clean for findings in self.tables)
+        return self.is_proof and self.books.is_clean and all(findings.is_clean for findings in self.tables)

@@ -18,13 +18,16 @@ def text_lines(place: str, report: Report) -> Iterator[str]:
         yield from _examples(findings)
     for findings in report.tables:
         yield from _holes(findings)
+    if not report.is_proof:
+        yield "Nothing was sent to anybody, so this proves nothing."
     yield f"{place.capitalize()} is {'exactly' if report.is_clean else 'not'} what happened."
 
 
 def _books(books: BookFindings) -> Iterator[str]:
     yield (
         f"Books: {books.compared:,} rebuilt and {books.snapshots_compared:,} snapshots compared; "
-        f"{books.altered:,} differ, {books.unanchored:,} have no snapshot to begin with, "
+        f"{books.altered:,} differ, {books.lost:,} lack the snapshot that was sent, "
+        f"{books.unexpected:,} snapshots are of unknown markets, {books.unanchored:,} have no snapshot to begin with, "
         f"{books.with_holes:,} have holes."
     )
     yield from (f"  book altered: {example}" for example in books.examples[:SHOWN])

@@ -107,7 +107,8 @@ class Responder:
             self._session.backlog.show_books(subscription, markets, joins=False, command_id=command.command_id)
             return
         if command.action == "add_markets":
-            self._check_room(command.command_id, len(markets) if subscription.channel == "orderbook_delta" else 0)
+            if subscription.channel == "orderbook_delta":
+                self._check_room(command.command_id, sum(market not in subscription.markets for market in set(markets)))
             self._add(subscription, markets, with_ticker=command.params.send_initial_snapshot)
         else:
             for market in markets:
