@@ -65,26 +65,28 @@ class Crowd:
         self._change(market, at_us, side, price_e6, size_e2)
 
     def cancel(self, market: LiveMarket, at_us: int, bits: int) -> None:
-        side = market.yes if bits & 1 else market.no
-        if len(side.prices) < 3:
-            self.place(market, at_us, bits >> 1)
+        if not (resting := self._resting_order(market, at_us, bits)):
             return
-        self._tick(market, bits >> 1)
-        price_e6 = _near_the_top(side, bits >> 4)
-        size_e2 = side.sizes[price_e6]
+        side, price_e6, size_e2 = resting
         part_e2 = size_e2 // 2 // 100 * 100
         self._change(market, at_us, side, price_e6, -part_e2 if part_e2 and bits & 8 else -size_e2)
 
     def move(self, market: LiveMarket, at_us: int, bits: int) -> None:
+        if not (resting := self._resting_order(market, at_us, bits)):
+            return
+        side, price_e6, size_e2 = resting
+        self._change(market, at_us, side, price_e6, -size_e2)
+        self._change(market, at_us, side, self._price(market, side, bits >> 8), size_e2)
+
+    def _resting_order(self, market: LiveMarket, at_us: int, bits: int) -> tuple[Side, int, int] | None:
+        """One near the top: its side, price and size. Where hardly any rest, one is placed instead."""
         side = market.yes if bits & 1 else market.no
         if len(side.prices) < 3:
             self.place(market, at_us, bits >> 1)
-            return
+            return None
         self._tick(market, bits >> 1)
         price_e6 = _near_the_top(side, bits >> 4)
-        size_e2 = side.sizes[price_e6]
-        self._change(market, at_us, side, price_e6, -size_e2)
-        self._change(market, at_us, side, self._price(market, side, bits >> 8), size_e2)
+        return side, price_e6, side.sizes[price_e6]
 
     def take(self, market: LiveMarket, at_us: int, bits: int) -> None:
         """Takes what rests at the best prices: each fill is a change and a trade."""

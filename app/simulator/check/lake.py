@@ -8,6 +8,7 @@ from app.errors import OperatorError
 from app.simulator.check.columns import COLUMNS, ROWS_AT_ONCE, SNAPSHOTS, book_sides, with_changes
 from app.simulator.check.source import RebuiltBook, RecordedSnapshot, Row
 from app.simulator.check.tables import Table
+from app.store.tables import PRODUCTION_TABLES
 
 ROWS = """
     SELECT epoch_us(exchange_ts) // 1000, {nth}, ticker, {fields}
@@ -40,8 +41,6 @@ CHANGES = """
     GROUP BY yes_side, price_e6
 """
 
-TABLES = ("orderbook_deltas", "trades", "tickers", "orderbook_snapshots", "lifecycle_events")
-
 
 class Lake:
     """Parquet files under processed/<table>/date=…/hour=…/, with the columns of production."""
@@ -49,7 +48,7 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         self._database = duckdb.connect()
         self._database.execute("SET timezone = 'UTC'")
-        for name in TABLES:
+        for name in (table.name for table in PRODUCTION_TABLES):
             files = folder / "processed" / name / "**" / "*.parquet"
             if not any((folder / "processed" / name).rglob("*.parquet")):
                 raise OperatorError(
