@@ -32,7 +32,7 @@ def known_settings() -> Iterator[Setting]:
     hints = get_type_hints(Settings, include_extras=True)
     for field in msgspec.structs.fields(Settings):
         annotated = hints[field.name]
-        meta: msgspec.Meta = annotated.__metadata__[0]
+        meta: msgspec.Meta = annotated.__metadata__[-1]  # those before it are of the type itself
         yield Setting(
             field=field.name,
             variable=PREFIX + field.name.upper(),

@@ -15,6 +15,7 @@ SERIES = Table(
         Column("updated_at", TIMESTAMP),
         Column("details", ColumnType.JSON),
     ),
+    key=("ticker",),
 )
 EVENTS = Table(
     "events",
@@ -30,6 +31,7 @@ EVENTS = Table(
         Column("updated_at", TIMESTAMP),
         Column("details", ColumnType.JSON),
     ),
+    key=("event_ticker",),
 )
 MARKETS = Table(
     "markets",
@@ -56,5 +58,6 @@ MARKETS = Table(
         Column("updated_at", TIMESTAMP),
         Column("details", ColumnType.JSON),
     ),
+    key=("ticker",),
 )
 METADATA_TABLES = (SERIES, EVENTS, MARKETS)

@@ -18,6 +18,7 @@ class ColumnType(Enum):
     BOOLEAN = "bool"
     TEXT = "str"
     JSON = "bytes"
+    BYTES = "bytes as they are"
     BIGINT_ARRAY = "list of int"
     INTEGER_ARRAY = "list of int of 32 bits"
 
@@ -32,6 +33,7 @@ class Table(NamedTuple):
     name: str
     time_column: str
     columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()  # a row replaces the one with the same; where there is none, rows never change
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.code_base.sources import ROOT, sources
 
-MAY_IMPORT = {"app": {"app", "sql"}, "workers": {"app", "workers"}, "admin": {"app", "admin"}}
+MAY_IMPORT = {"app": {"app", "sql"}, "workers": {"app", "admin", "workers"}, "admin": {"app", "admin"}}
 FOLDERS = {"app", "workers", "admin", "tests", "sql"}
 
 

@@ -1,0 +1,124 @@
+from typing import Annotated
+
+from msgspec import Meta
+
+from app.settings.exchange import ExchangeSettings
+
+Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
+Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
+
+
+class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
+    gatherer: Annotated[
+        Name,
+        Meta(description="Name of this gatherer, unlike any other's.", examples=["gatherer-1a"]),
+    ] = "gatherer"
+    gatherers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="How many gatherers use the same key: they share its request budget and its connections.",
+            examples=["3"],
+        ),
+    ] = 3
+    ws_connections: Annotated[
+        int,
+        Meta(
+            ge=7,
+            le=1_000,
+            description="Sockets of a gatherer: two each for tickers, trades and lifecycle, the rest for order books.",
+            examples=["150"],
+        ),
+    ] = 150
+    account_connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Sockets that the exchange grants the account; a gatherer warns when all together need more.",
+            examples=["200"],
+        ),
+    ] = 200
+    combos: Annotated[
+        bool,
+        Meta(
+            description="Whether combinations of markets are recorded too. They are ten times the rest.",
+            examples=["true"],
+        ),
+    ] = True
+    stale_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="A socket that gave neither a message nor a ping for so long is opened anew.",
+            examples=["30"],
+        ),
+    ] = 30
+    rehome_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Markets of a socket that is down for longer are moved to others.",
+            examples=["60"],
+        ),
+    ] = 60
+    snapshot_refresh_seconds: Annotated[
+        int,
+        Meta(
+            ge=60,
+            description="Every market's book is asked for again on its socket about once in this time: what "
+            "changes are counted from, and checked against.",
+            examples=["21600"],
+        ),
+    ] = 21_600
+    poll_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Every active market's book is polled by REST once in this time, or as fast as the budget "
+            "allows.",
+            examples=["60"],
+        ),
+    ] = 60
+    status_seconds: Annotated[
+        int, Meta(ge=1, description="Pause between two looks at the exchange's status.", examples=["60"])
+    ] = 60
+    reconcile_seconds: Annotated[
+        int, Meta(ge=1, description="Pause between two looks at which markets changed.", examples=["300"])
+    ] = 300
+    full_reconcile_seconds: Annotated[
+        int, Meta(ge=1, description="Pause between two walks through all markets.", examples=["3600"])
+    ] = 3_600
+    events_seconds: Annotated[
+        int, Meta(ge=1, description="Pause between two looks at which events changed.", examples=["600"])
+    ] = 600
+    batch_rows: Annotated[
+        int, Meta(ge=1, le=100_000, description="Rows that are written at once, at most.", examples=["5000"])
+    ] = 5_000
+    batch_milliseconds: Annotated[
+        int, Meta(ge=1, le=10_000, description="Rows wait for so long for others to be written with.", examples=["50"])
+    ] = 50
+    buffer_rows: Annotated[
+        int,
+        Meta(
+            ge=1_000,
+            description="Rows of one table that may wait in memory. Beyond half of it they go to disk; when that is "
+            "full too, sockets wait.",
+            examples=["100000"],
+        ),
+    ] = 100_000
+    spool_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_000_000,
+            description="Disk that rows may take in `KALSHI_DATA_DIR/spool` while the database is away.",
+            examples=["20000000000"],
+        ),
+    ] = 20_000_000_000
+    ops_address: Annotated[
+        Address,
+        Meta(
+            description="Where `/health`, `/ready`, `/metrics` and `/admin` of a worker process answer. "
+            "Port 0: any free one.",
+            examples=["127.0.0.1:9090"],
+        ),
+    ] = "127.0.0.1:9090"
