@@ -3,10 +3,11 @@
 import os
 import signal
 
+import psutil
 import pytest
 
 from app.databases import Kind
-from app.postgres.connection import connected
+from app.postgres.connection import connected, value_of
 from app.store.migrations import migrate, migrations_of
 from tests.faults.gathering import assert_exact, gatherer, let_pass, settings_of, stop_in_order, wait_for_rows
 from tests.processes import wait_until
@@ -28,8 +29,6 @@ class Own:
         return dsn
 
     def value(self, query, *parameters):
-        from app.postgres.connection import value_of
-
         with connected(self.timeseries) as connection:
             return value_of(connection, query, parameters or None)
 
@@ -100,7 +99,5 @@ def test_a_database_that_stands_still_does_not_stand_in_the_way(simulator, own, 
 
 
 def children_of(pid):
-    import psutil
-
     process = psutil.Process(pid)
     return [pid, *(child.pid for child in process.children(recursive=True))]
