@@ -23,7 +23,7 @@ requests_log = logging.getLogger("app.http_server")
 
 
 class _Handler(WSGIHandler):
-    """One connection. It has so long for each request, and we as long for the answer."""
+    """One connection, and one request after the other."""
 
     server: "BoundedServer"
 
@@ -66,6 +66,7 @@ class BoundedServer(WSGIServer):
         )
         self._patience_seconds = patience_seconds
         self._not_asked: dict[socket.socket, None] = {}  # the oldest first
+        self._timers: dict[socket.socket, Any] = {}
 
     @property
     def url(self) -> str:
@@ -74,6 +75,8 @@ class BoundedServer(WSGIServer):
     def take_port(self) -> None:
         """From now on clients can connect, though nobody answers yet."""
         self.init_socket()
+        # Heads and bodies are sent one after the other: with Nagle's algorithm a body waits for the head's receipt.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def serve_until(self, stopping: Stopping) -> None:
         self.start()
@@ -86,17 +89,22 @@ class BoundedServer(WSGIServer):
 
     @contextlib.contextmanager
     def patience(self, client: socket.socket) -> Iterator[None]:
+        """With one request and its answer."""
         self._not_asked[client] = None
-        timer = gevent.get_hub().loop.timer(self._patience_seconds)
+        self._timers[client] = timer = gevent.get_hub().loop.timer(self._patience_seconds)
         timer.start(self._hang_up, client, "slow")
         try:
             yield
         finally:
             timer.close()
+            del self._timers[client]
             self._not_asked.pop(client, None)
 
     def has_asked(self, client: socket.socket) -> None:
+        """Its answer has as long again."""
         self._not_asked.pop(client, None)
+        self._timers[client].stop()
+        self._timers[client].start(self._hang_up, client, "slow")
 
     def _hang_up(self, client: socket.socket, cause: str) -> None:
         """Whoever reads from it or writes to it finds it closed by the other side."""

@@ -21,5 +21,5 @@ class OpsServer:
             ) from error
 
     def run(self) -> None:
-        log.info("ops port open", url=self._server.url)
+        log.info("ops port listening", url=self._server.url)
         self._server.serve_until(self._stopping)

@@ -19,6 +19,6 @@ COMPONENT_HALTED = Gauge(
 )
 HANG_UPS = Counter(
     "kalshi_ops_hang_ups_total",
-    "Clients of the ops port that were cut off: too slow, or the oldest of too many that had not asked yet.",
+    "Clients of the ops port that were cut off: slow or idle for too long, or too many that did not ask.",
     ["cause"],
 )

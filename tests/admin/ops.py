@@ -13,7 +13,7 @@ DEADLINE_SECONDS = 30
 class Ops:
     def __init__(self, process):
         self.process = process
-        self.url = json.loads(process.wait_for("ops port open"))["url"]
+        self.url = json.loads(process.wait_for("ops port listening"))["url"]
         self.address = (self.url.split("/")[2].split(":")[0], int(self.url.rsplit(":")[-1]))
         self._session = requests.Session()
         self._session.trust_env = False
