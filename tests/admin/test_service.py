@@ -32,6 +32,8 @@ def test_it_is_ready_with_a_migrated_production_database_and_stops_cleanly(produ
     with admin(KALSHI_PRODUCTION_DSN=production.reveal()) as (address, process):
         assert get(f"{address}/health") == (200, {"status": "ok"})
         assert get(f"{address}/ready") == (200, {"status": "ready"})
+        with urllib.request.urlopen(f"{address}/metrics", timeout=30) as answer:
+            assert b"kalshi_build_info{" in answer.read()
         process.signal(signal.SIGTERM)
         assert process.exit_code() == 0
 
