@@ -22,7 +22,7 @@ class RowBuffer:
         self.capacity_rows = capacity_rows
         self._rows: list[Row] = []
         self._start = 0  # position of the first row
-        self._arrivals: deque[tuple[int, int]] = deque()  # bounded by the rows: where each put ends, and its time
+        self._arrivals: deque[tuple[int, int]] = deque()  # bounded by the rows: where a put ends, since when
         self._wanted = NEVER  # rows that the taker waits for
         lock = threading.Lock()
         self._filled = threading.Condition(lock)
@@ -33,21 +33,17 @@ class RowBuffer:
 
     @property
     def oldest_us(self) -> int | None:
-        """When the oldest row came."""
-        # Another thread may take the last one between two looks.
-        arrivals = self._arrivals
-        try:
-            return arrivals[0][1]
-        except IndexError:
-            return None
+        """Since when the oldest row waits."""
+        with self._filled:
+            return min((since_us for _, since_us in self._arrivals), default=None)
 
-    def put(self, rows: list[Row]) -> None:
-        """Takes the rows at once; then waits while there are more than fit."""
+    def put(self, rows: list[Row], since_us: int | None = None) -> None:
+        """Takes the rows at once; then waits while there are more than fit. They may have waited elsewhere before."""
         if not rows:
             return
         with self._filled:
             self._rows += rows
-            self._arrivals.append((self._start + len(self._rows), now_us()))
+            self._arrivals.append((self._start + len(self._rows), min(since_us or NEVER, now_us())))
             if len(self._rows) >= self._wanted:
                 self._wanted = NEVER
                 self._filled.notify()

@@ -59,8 +59,7 @@ def length_of_rows(head: bytes) -> int | None:
 
 
 def is_sound(head: bytes, rows: bytes, seed: int) -> bool:
-    length, crc = NUMBERS.unpack_from(head, len(MARK))
-    return len(rows) == length and _crc(rows, seed) == crc
+    return bool(NUMBERS.unpack_from(head, len(MARK)) == (len(rows), _crc(rows, seed)))
 
 
 def next_record(content: bytes, start: int, seed: int) -> int | None:

@@ -35,7 +35,7 @@ class SegmentReader:
         self._seed = seed(number, self._layout)
 
     def rows_at(self, position: int, end: int) -> tuple[list[Row], int] | None:
-        """The rows of the first sound record from there on, and where it ends. None: there is no more before the end."""
+        """The rows of the first sound record from there on, and where it ends. None: none is left before the end."""
         self._file.seek(position)
         head = self._file.read(min(HEAD_BYTES, end - position))
         length = length_of_rows(head)

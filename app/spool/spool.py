@@ -51,6 +51,7 @@ class Spool:
             self._segments = deque(  # bounded by the disk that segments may take
                 Segment(int(path.stem), path, path.stat().st_size) for path in sorted(folder.glob("*.spool"))
             )
+            self.damaged_files = len(list(folder.glob("*.damaged")))
             self._next_number = max((int(path.name.split(".")[0]) for path in folder.iterdir()), default=0) + 1
 
     @property
@@ -120,6 +121,7 @@ class Spool:
             self._close_writer()
         if self._reader and self._reader.is_damaged:
             kept = oldest.path.rename(oldest.path.with_suffix(".damaged"))
+            self.damaged_files += 1
             log.error("a damaged file of spooled rows is kept, what could be read of it is stored", file=str(kept))
         else:
             oldest.path.unlink()

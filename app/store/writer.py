@@ -52,8 +52,8 @@ class CopyWriter:
     Into a table with a key all rows go by staging: a row replaces the one with its key if it says anything new, and not
     if it is older. What is replaced gets a new ingest_id, so that whoever reads on sees it.
 
-    Rows that do not fit are quarantined in the transaction of their batch; or, where the database has no table for them,
-    given to `set_aside` after it.
+    Rows that do not fit are quarantined in the transaction of their batch; or, where the database has no table for
+    them, given to `set_aside` after it.
 
     (Rows that are spread over very many chunks, as of a back-fill, take several transactions.)
 

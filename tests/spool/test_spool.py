@@ -36,7 +36,7 @@ def open_spool(tmp_path):
     opened = []
 
     def opening(table=ORDERBOOK_DELTAS, folder=None, segment_bytes=1_000_000):
-        opened.append(Spool(folder or tmp_path / "spool", table, lambda added_bytes: None, segment_bytes))
+        opened.append(Spool(folder or tmp_path / "spool", table, lambda _added_bytes: None, segment_bytes))
         return opened[-1]
 
     yield opening

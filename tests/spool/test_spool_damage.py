@@ -17,7 +17,7 @@ EXAMPLES = settings(
 )
 BATCHES = st.lists(st.lists(rows_of(QUARANTINE), min_size=1, max_size=3), min_size=1, max_size=5)
 
-open_spool = functools.partial(Spool, table=QUARANTINE, check_room=lambda added_bytes: None)
+open_spool = functools.partial(Spool, table=QUARANTINE, check_room=lambda _added_bytes: None)
 
 
 def written(folder, batches):
