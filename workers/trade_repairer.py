@@ -34,6 +34,7 @@ class TradeRepairer:
         stopping: Stopping,
         on_halted: Callable[[str], None],
         settle_seconds: float = SETTLE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
         clock_us: Callable[[], int] = now_us,
     ) -> None:
         self._client = client
@@ -41,6 +42,7 @@ class TradeRepairer:
         self._last_recorded_us = last_recorded_us
         self._stopping = stopping
         self._settle_us = int(settle_seconds * 1_000_000)
+        self._retry_seconds = retry_seconds
         self._clock_us = clock_us
         self._unheard = Intervals()
         self.halt = Halt("trade_repairer", on_halted)
@@ -72,7 +74,7 @@ class TradeRepairer:
         except RestError as error:
             metrics.REPAIR_ERRORS.inc()
             log.error("trades not fetched", **piece._asdict(), reason=str(error))  # noqa: TRY400
-            pause(self._stopping, RETRY_SECONDS)
+            pause(self._stopping, self._retry_seconds)
             return True
         self._unheard.remove(piece)
         metrics.TRADES_FETCHED.inc(done.trades)

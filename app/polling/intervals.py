@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 MOST_INTERVALS = 1_000
 LONGEST_US = 3_600_000_000
+BEGINNING_US = -1
 
 
 class Interval(NamedTuple):
@@ -19,7 +20,7 @@ class Intervals:
     def __init__(self, most: int = MOST_INTERVALS) -> None:
         self._most = most
         self._apart: list[Interval] = []  # in order
-        self._continue_us = 0
+        self._continue_us = BEGINNING_US
 
     def __len__(self) -> int:
         return len(self._apart)
@@ -45,9 +46,9 @@ class Intervals:
 
         It goes round, so that one which fails again and again is in nobody's way.
         """
-        for from_us in (self._continue_us, 0):
+        for from_us in (self._continue_us, BEGINNING_US):
             for each in self._apart:
-                if each.started_us < from_us >= each.ended_us:
+                if each.ended_us <= from_us:
                     continue
                 started_us = max(each.started_us, from_us)
                 piece = Interval(started_us, min(started_us + LONGEST_US, each.ended_us))
