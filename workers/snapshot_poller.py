@@ -24,6 +24,8 @@ from workers.group import Group
 log = logs.get(__name__)
 
 TICKERS_BETWEEN_RESTS = 5_000
+# Not 0: that would let other ready greenlets run, but not look at sockets and clocks until fifty such rests.
+REST_SECONDS = 0.001
 LAST_ANSWERS_SECONDS = 0.05
 MOST_AT_ONCE_ON_DEMAND = 8
 
@@ -170,4 +172,4 @@ def _with_rests(tickers: list[str]) -> Iterator[str]:
     for number, ticker in enumerate(tickers, start=1):
         yield ticker
         if number % TICKERS_BETWEEN_RESTS == 0:
-            gevent.sleep(0)
+            gevent.sleep(REST_SECONDS)

@@ -7,7 +7,7 @@ from app.polling.cycle import Cycle
 TICKERS = st.lists(st.integers(0, 999).map("KXTEST-{}".format), unique=True, max_size=400)
 
 
-def cycle_over(tickers, two_sided=(), is_active=lambda ticker: True):
+def cycle_over(tickers, two_sided=(), is_active=bool):
     return Cycle(tickers, set(two_sided).__contains__, is_active, started_seconds=10)
 
 

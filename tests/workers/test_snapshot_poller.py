@@ -143,7 +143,9 @@ def test_an_answer_in_another_shape_is_not_fatal_and_the_next_cycle_asks_again(e
 
 
 def test_a_book_that_is_not_understood_goes_to_quarantine(exchange):
-    exchange.answers(Reply(200, {"orderbooks": [{"ticker": TICKERS[0], "orderbook_fp": {"yes_dollars": [["x", "1"]]}}]}))
+    exchange.answers(
+        Reply(200, {"orderbooks": [{"ticker": TICKERS[0], "orderbook_fp": {"yes_dollars": [["x", "1"]]}}]})
+    )
     with polling(exchange, TICKERS[:1]) as run:
         assert run.poller.step()
         [(_, table, reason, payload)] = run.sink.quarantined
