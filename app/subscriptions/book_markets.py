@@ -46,6 +46,7 @@ class BookMarkets:
         self._returning: set[str] = set()  # wanted again, once it has left
         self._perhaps: set[str] = set()  # waiting, though it may have joined: nobody answered
         self._tried_twice: set[str] = set()
+        self._own: dict[str, str] = {}  # of those joining, as we were given it: each message brings a copy
         self._journal = journal
 
     def holds(self, ticker: str) -> bool:
@@ -87,6 +88,7 @@ class BookMarkets:
             return False
         is_new = ticker in self.waiting or ticker in self.joining or ticker in self._silent
         if is_new and not is_answer:
+            ticker = self._own.get(ticker, ticker)
             self._clear(ticker)
             if ticker not in self.since:
                 self.since[ticker] = received_us
@@ -99,6 +101,7 @@ class BookMarkets:
     def join(self, count: int, now_us: int) -> list[str]:
         tickers = first(self.waiting, count)
         self.joining.update(dict.fromkeys(tickers, now_us + SILENCE_US))
+        self._own.update(zip(tickers, tickers, strict=True))
         return tickers
 
     def not_joined(self, tickers: Iterable[str], *, perhaps: bool) -> None:
@@ -158,7 +161,7 @@ class BookMarkets:
         returning = dict.fromkeys(self._returning)
         places = (self.since, self.waiting, self.joining, returning, self._silent)
         self.waiting = {ticker: None for place in places for ticker in place}
-        for place in (self.joining, self._silent, self.to_leave):
+        for place in (self.joining, self._silent, self.to_leave, self._own):
             place.clear()
         for group in (self._leaving, self._returning, self._perhaps, self._tried_twice):
             group.clear()
@@ -174,7 +177,7 @@ class BookMarkets:
         self.to_leave[ticker] = None
 
     def _clear(self, ticker: str) -> None:
-        for place in (self.waiting, self.joining, self._silent):
+        for place in (self.waiting, self.joining, self._silent, self._own):
             place.pop(ticker, None)
         for group in (self._returning, self._perhaps, self._tried_twice):
             group.discard(ticker)

@@ -18,7 +18,7 @@ SECOND_US = 1_000_000
 class Taken(NamedTuple):
     rows: list[tuple[Table, list[Row]]]
     lifecycle: list[bytes]  # frames that tell of the life of markets and events
-    has_news: bool  # there may be commands to send
+    has_news: bool  # for the journal, or of commands that can be sent now
 
 
 class Intake:
@@ -33,13 +33,14 @@ class Intake:
         self._record = role.record
         self._subscriber = subscriber
         self._received_us = 0
+        self._has_news = False
         self._messages = metrics.MESSAGES.labels(role.name)
         self._age = metrics.MESSAGE_AGE.labels(role.name)
         self._unreadable = metrics.UNREADABLE.labels(role.name)
 
     def take(self, batch: Batch) -> Taken:
         frames, received_us = batch
-        self._received_us = received_us
+        self._received_us, self._has_news = received_us, False
         read, record = self.stream.read, self._record
         rows: list[Row | None] = []
         rest = _Rest()
@@ -56,7 +57,7 @@ class Intake:
         by_table = list(rest.rows.values())
         if rows and record is not None:
             by_table.append((TABLES[record], rows))  # type: ignore[arg-type]  # a record has a row
-        return Taken(by_table, rest.lifecycle, rest.has_news)
+        return Taken(by_table, rest.lifecycle, self._has_news)
 
     def _take_other(self, frame: bytes, message: Message, row: Row | None, rest: "_Rest") -> None:
         if row is not None:
@@ -69,7 +70,7 @@ class Intake:
             self._unreadable.inc()
             rest.add(QUARANTINE, (self._received_us, None, message.reason, frame))
         # Before anything behind it is read: that may be a change of the book that begins here.
-        rest.has_news |= self._subscriber.take(message, self._received_us)
+        self._has_news |= self._subscriber.take(message, self._received_us)
 
     def _look_at(self, message: OrderbookDelta | Trade | Ticker) -> None:
         """One message of a batch stands for all of it."""
@@ -79,6 +80,7 @@ class Intake:
             self._age.observe(self.age_us / SECOND_US)
 
     def _on_gap(self, gap: SequenceGap) -> None:
+        self._has_news = True
         self._subscriber.lost_some(gap, self._received_us)
 
 
@@ -86,7 +88,6 @@ class _Rest:
     def __init__(self) -> None:
         self.rows: dict[str, tuple[Table, list[Row]]] = {}
         self.lifecycle: list[bytes] = []
-        self.has_news = False
 
     def add(self, table: Table, row: Row) -> None:
         self.rows.setdefault(table.name, (table, []))[1].append(row)

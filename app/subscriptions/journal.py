@@ -9,6 +9,7 @@ from app.subscriptions.roles import role_of
 WHOLE_EXCHANGE = ""
 ALL_SUBSCRIPTIONS = -1
 ALL_MARKETS = -1
+BEFORE_THE_FIRST = 0  # no gap that is stored: the time of a run in which a channel is not yet subscribed to
 
 
 class Gap(NamedTuple):
@@ -35,6 +36,12 @@ class Listening(NamedTuple):
     conn: int
     channel: str
     ticker: str
+
+
+def before_the_first(run_id: int, conn: int, ended_us: int | None) -> Gap:
+    return Gap(
+        run_id, BEFORE_THE_FIRST, conn, run_id, ended_us, ALL_SUBSCRIPTIONS, ALL_MARKETS, None, "", "unsubscribed"
+    )
 
 
 class Journal:
@@ -65,6 +72,8 @@ class Journal:
 
     def began(self, channel: str, ticker: str, started_us: int) -> None:
         self._listen(channel, ticker, started_us, None)
+        if ticker == WHOLE_EXCHANGE:
+            self._on_gap(before_the_first(self._run_id, self.conn, started_us))
 
     def ended(self, channel: str, ticker: str, started_us: int, ended_us: int) -> None:
         self._listen(channel, ticker, started_us, max(started_us, ended_us))

@@ -1,7 +1,7 @@
 from collections import deque
 from typing import NamedTuple
 
-from app.subscriptions.journal import Gap
+from app.subscriptions.journal import BEFORE_THE_FIRST, Gap, before_the_first
 
 KEPT_GAPS = 64
 
@@ -15,11 +15,11 @@ class MissedTrades:
     """From the gaps of the connections that hear every trade: when none of them did.
 
     A gap that is not closed reaches at least up to the end of any that is. So what two of them share is told as soon as
-    one of them is closed, and once more with the other.
+    one of them is closed, and once more with the other. Before its first subscription a connection hears nothing.
     """
 
-    def __init__(self, conns: tuple[int, ...]) -> None:
-        self._open: dict[int, dict[int, Gap]] = {conn: {} for conn in conns}
+    def __init__(self, conns: tuple[int, ...], run_id: int) -> None:
+        self._open = {conn: {BEFORE_THE_FIRST: before_the_first(run_id, conn, None)} for conn in conns}
         # What is forgotten is long over: no gap that is told of later reaches back so far.
         self._closed: dict[int, deque[Gap]] = {conn: deque(maxlen=KEPT_GAPS) for conn in conns}
 
