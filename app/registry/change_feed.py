@@ -14,9 +14,9 @@ LOOK_UP_SECONDS = 1
 class ChangeQueue(Protocol):
     """gevent's bounded queue."""
 
-    def get(self, block: bool = True, timeout: float | None = None) -> MarketChange: ...  # noqa: FBT001, FBT002
+    def get(self, block: bool = True, timeout: float | None = None) -> MarketChange: ...
 
-    def put(self, item: MarketChange, block: bool = True, timeout: float | None = None) -> None: ...  # noqa: FBT001, FBT002
+    def put(self, item: MarketChange, block: bool = True, timeout: float | None = None) -> None: ...
 
 
 class ChangeFeed:
@@ -38,10 +38,11 @@ class ChangeFeed:
                 self._put(queue, change)
 
     def _put(self, queue: ChangeQueue, change: MarketChange) -> None:
-        while True:
+        is_waiting = True
+        while is_waiting:
             try:
                 queue.put(change, timeout=LOOK_UP_SECONDS)
-                return
+                is_waiting = False
             except gevent.queue.Full:
                 # Whoever should take it may have stopped already.
                 if self._stopping.is_set():

@@ -101,7 +101,7 @@ class Intake:
         return change
 
     def _meet(self, change: MarketChange, market: Market) -> None:
-        """The event of a market that comes later may be new too, and of combos' events no list of changes is to be had."""
+        """A market that comes later may have a new event, and of combos' events there is no list of changes."""
         if change.event_type == "created" and self.events_are_read:
             self._events.want(market.event_ticker, self.now_us())
 
