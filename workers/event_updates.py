@@ -40,6 +40,7 @@ class EventUpdates:
 
     def first_step(self) -> None:
         started_us = self._intake.now_us()
+        self._intake.meets_events = True
         self._reading.read_series()
         count = self._reading.read_unsettled()
         self._done(started_us)
@@ -53,7 +54,6 @@ class EventUpdates:
     def combos_step(self) -> None:
         """Nobody waits for these: there are as many as combos."""
         count = self._reading.read_combos()
-        self._intake.events_are_read = True
         log.info("events of combos read", events=count)
 
     def _done(self, started_us: int) -> None:

@@ -52,13 +52,12 @@ class LifecycleListener:
             self._follow(told)
 
     def _follow(self, told: Announcement) -> None:
-        now_us = self._intake.now_us()
         if told.market_ticker:
             self._intake.tell(told)
-            self._markets.want(told.market_ticker, now_us)
+            self._markets.want(told.market_ticker)
         event_ticker = told.event_ticker or told.additional_metadata.event_ticker
         if event_ticker:
-            self._events.want(event_ticker, now_us)
+            self._events.want(event_ticker)
 
     def _loop(self) -> None:
         while not self._stopping.is_set():

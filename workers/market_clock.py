@@ -29,7 +29,7 @@ class MarketClock:
             if change is None:
                 return False
             if change.old_status != change.new_status:
-                self._rereads.confirm(change.ticker, self._intake.now_us())
+                self._rereads.confirm(change.ticker)
         return True
 
     def _loop(self) -> None:

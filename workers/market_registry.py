@@ -58,8 +58,8 @@ class MarketRegistry:
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),
             MarketClock(intake, market_rereads, stopping),
-            Rereader("markets", market_rereads, markets.read_named, now_us, stopping),
-            Rereader("events", event_rereads, events.read_named, now_us, stopping),
+            Rereader("markets", market_rereads, markets.read_named, stopping),
+            Rereader("events", event_rereads, events.read_named, stopping),
         )
 
     @property

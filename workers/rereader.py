@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 from app.kalshi.batches import BOOKS_PER_CALL
 from app.metrics.registry import WAITING
-from app.registry.intake import Clock
 from app.registry.rereads import Rereads
 from app.stopping import Stopping
 from workers.component import Component
@@ -19,14 +18,12 @@ class Rereader:
         kind: str,
         rereads: Rereads,
         read_named: Callable[[list[str]], set[str]],
-        clock_us: Clock,
         stopping: Stopping,
     ) -> None:
         self.component = Component(f"{kind}_rereader")
         self._waiting = WAITING.labels(kind)
         self._rereads = rereads
         self._read_named = read_named
-        self._clock_us = clock_us
         self._stopping = stopping
 
     def run(self) -> None:
@@ -34,15 +31,15 @@ class Rereader:
 
     def step(self) -> bool:
         """Whether there may be more."""
-        taken = self._rereads.take(self._clock_us(), TICKERS_AT_ONCE)
+        taken = self._rereads.take(TICKERS_AT_ONCE)
         self._waiting.set(len(self._rereads))
         if not taken:
             return False
         found = set[str]()
         if self.component.tries(lambda: found.update(self._read_named(list(taken)))):
-            self._rereads.settle(taken, found, self._clock_us())
+            self._rereads.settle(taken, found)
         else:
-            self._rereads.put_back(taken, self._clock_us())
+            self._rereads.put_back(taken)
         return len(taken) == TICKERS_AT_ONCE
 
     def _loop(self) -> None:

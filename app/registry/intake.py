@@ -46,7 +46,7 @@ class Intake:
     def __init__(self, markets: Markets, sink: Sink, feed: ChangeFeed, events: Rereads, clock_us: Clock) -> None:
         self.markets = markets
         self.known_series: set[str] = set()  # bounded by the exchange's few ten thousand
-        self.events_are_read = False
+        self.meets_events = False
         self._sink = sink
         self._events = events
         self._feed = feed
@@ -101,9 +101,9 @@ class Intake:
         return change
 
     def _meet(self, change: MarketChange, market: Market) -> None:
-        """A market that comes later may have a new event, and of combos' events there is no list of changes."""
-        if change.event_type == "created" and self.events_are_read:
-            self._events.want(market.event_ticker, self.now_us())
+        """A market that comes after the lists of events were begun may have one that is in none of them."""
+        if change.event_type == "created" and self.meets_events:
+            self._events.want(market.event_ticker)
 
     def _read(self, table: Table, objects: Iterable[Raw], read: Callable[[Raw], Content]) -> list[Content]:
         """What is readable; the rest is kept as it came."""

@@ -1,4 +1,6 @@
 import heapq
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from app.metrics.registry import LEFT
@@ -11,6 +13,10 @@ BACK_OFF_US = tuple(seconds * SECOND_US for seconds in (2, 4, 8, 16, 32, 64))
 CAPACITY = 100_000
 
 
+def monotonic_us() -> int:
+    return time.monotonic_ns() // 1_000
+
+
 class Wait(NamedTuple):
     due_us: int
     misses: int = 0
@@ -21,30 +27,31 @@ class Rereads:
     """Tickers that REST is to be asked for: soon, and once more when no cache can be in between. One that is not found
     is asked for again, less and less often, and then left to the next walk through all of them."""
 
-    def __init__(self, kind: str, capacity: int = CAPACITY) -> None:
+    def __init__(self, kind: str, capacity: int = CAPACITY, clock_us: Callable[[], int] = monotonic_us) -> None:
         self._kind = kind
         self._capacity = capacity
+        self._clock_us = clock_us
         self._waits: dict[str, Wait] = {}
-        self._queue: list[
-            tuple[int, str]
-        ] = []  # bounded by the capacity: one that was overtaken stays for a minute at most
+        # Bounded by the capacity: an entry that was overtaken stays for a minute at most.
+        self._queue: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
         return len(self._waits)
 
-    def want(self, ticker: str, now_us: int) -> None:
+    def want(self, ticker: str) -> None:
         """It was announced that something happened to it."""
         wait = self._waits.get(ticker)
         if wait is None or wait.is_last:
-            self._put(ticker, Wait(now_us + SOON_US))
+            self._put(ticker, SOON_US)
 
-    def confirm(self, ticker: str, now_us: int) -> None:
+    def confirm(self, ticker: str) -> None:
         """By the clock something happened to it."""
         if ticker not in self._waits:
-            self._put(ticker, Wait(now_us + CONFIRMING_US, is_last=True))
+            self._put(ticker, CONFIRMING_US, is_last=True)
 
-    def take(self, now_us: int, limit: int) -> dict[str, Wait]:
+    def take(self, limit: int) -> dict[str, Wait]:
         """Those that are due. Whoever takes them settles them, or puts them back."""
+        now_us = self._clock_us()
         taken: dict[str, Wait] = {}
         while self._queue and len(taken) < limit and self._queue[0][0] <= now_us:
             due_us, ticker = heapq.heappop(self._queue)
@@ -53,28 +60,27 @@ class Rereads:
                 taken[ticker] = self._waits.pop(ticker)
         return taken
 
-    def settle(self, taken: dict[str, Wait], found: set[str], now_us: int) -> None:
+    def settle(self, taken: dict[str, Wait], found: set[str]) -> None:
         for ticker, wait in taken.items():
             if ticker in self._waits:
                 continue
             if ticker in found:
                 if not wait.is_last:
-                    self.confirm(ticker, now_us)
+                    self.confirm(ticker)
             elif wait.misses < len(BACK_OFF_US):
-                due_us = now_us + BACK_OFF_US[wait.misses]
-                self._put(ticker, wait._replace(due_us=due_us, misses=wait.misses + 1))
+                self._put(ticker, BACK_OFF_US[wait.misses], wait.misses + 1, is_last=wait.is_last)
             else:
                 LEFT.labels(self._kind).inc()
 
-    def put_back(self, taken: dict[str, Wait], now_us: int) -> None:
+    def put_back(self, taken: dict[str, Wait]) -> None:
         """They could not be asked for now."""
         for ticker, wait in taken.items():
             if ticker not in self._waits:
-                self._put(ticker, wait._replace(due_us=now_us + BACK_OFF_US[-1]))
+                self._put(ticker, BACK_OFF_US[-1], wait.misses, is_last=wait.is_last)
 
-    def _put(self, ticker: str, wait: Wait) -> None:
+    def _put(self, ticker: str, delay_us: int, misses: int = 0, *, is_last: bool = False) -> None:
         if ticker not in self._waits and len(self._waits) >= self._capacity:
             LEFT.labels(self._kind).inc()
             return
-        self._waits[ticker] = wait
+        wait = self._waits[ticker] = Wait(self._clock_us() + delay_us, misses, is_last)
         heapq.heappush(self._queue, (wait.due_us, ticker))

@@ -7,17 +7,20 @@ SLOT_MASK = (1 << SLOT_BITS) - 1
 NEVER = 0
 LAST_SECOND = 2**32 - 1
 SPARE_ENTRIES = 100_000
+AHEAD_SECONDS = 3_600
 
 
 class Schedule:
     """When something is due for a slot: at most one moment each, in whole seconds and never too early.
 
-    An entry is one number, of the second and the slot. One that was overtaken by another moment stays until it comes.
+    Those of the next hour are in line, each as one number of the second and the slot; one that was overtaken by another
+    moment stays until it comes. Later ones only have their place in the column.
     """
 
     def __init__(self) -> None:
         self._second = array("I")
-        self._entries: list[int] = []  # bounded by twice the slots and the spare ones
+        self._line: list[int] = []  # bounded by twice the slots and the spare ones
+        self._line_end = 0
         self._waiting = 0
 
     def __len__(self) -> int:
@@ -29,19 +32,21 @@ class Schedule:
         if second > LAST_SECOND:
             second = NEVER
         before = self._second[slot]
-        if second == before:
-            return
         self._second[slot] = second
         self._waiting += (second != NEVER) - (before != NEVER)
-        if second != NEVER:
-            heapq.heappush(self._entries, second << SLOT_BITS | slot)
-            self._shed()
+        if second not in (before, NEVER) and second < self._line_end:
+            heapq.heappush(self._line, second << SLOT_BITS | slot)
+            if len(self._line) > 2 * self._waiting + SPARE_ENTRIES:
+                self._line_up()
 
     def next_due(self, now_us: int) -> int | None:
         """A slot whose moment has come, which it then has no more."""
         now = now_us // SECOND_US
-        while self._entries and self._entries[0] >> SLOT_BITS <= now:
-            entry = heapq.heappop(self._entries)
+        if now >= self._line_end:
+            self._line_end = now + AHEAD_SECONDS
+            self._line_up()
+        while self._line and self._line[0] >> SLOT_BITS <= now:
+            entry = heapq.heappop(self._line)
             slot = entry & SLOT_MASK
             if self._second[slot] == entry >> SLOT_BITS:
                 self._second[slot] = NEVER
@@ -49,7 +54,7 @@ class Schedule:
                 return slot
         return None
 
-    def _shed(self) -> None:
-        if len(self._entries) > 2 * self._waiting + SPARE_ENTRIES:
-            self._entries = [second << SLOT_BITS | slot for slot, second in enumerate(self._second) if second != NEVER]
-            heapq.heapify(self._entries)
+    def _line_up(self) -> None:
+        end = self._line_end
+        self._line = [second << SLOT_BITS | slot for slot, second in enumerate(self._second) if NEVER < second < end]
+        heapq.heapify(self._line)

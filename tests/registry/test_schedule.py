@@ -33,8 +33,18 @@ def test_it_is_never_early():
 def test_moments_that_were_overtaken_do_not_pile_up(monkeypatch):
     monkeypatch.setattr(schedule, "SPARE_ENTRIES", 10)
     due = Schedule()
+    assert due.next_due(0) is None
     for second in range(1_000, 0, -1):
         due.set(0, second * SECOND_US)
-    assert len(due._entries) < 20
+    assert len(due._line) < 20
     assert due.next_due(SECOND_US) == 0
     assert due.next_due(2_000 * SECOND_US) is None
+
+
+def test_what_is_far_away_comes_in_its_time():
+    due = Schedule()
+    assert due.next_due(0) is None
+    for hours in (1, 5, 30):
+        due.set(hours, hours * 3_600 * SECOND_US)
+    slots = [(minute, due.next_due(minute * 60 * SECOND_US)) for minute in range(31 * 60)]
+    assert [each for each in slots if each[1] is not None] == [(60, 1), (300, 5), (1_800, 30)]
