@@ -66,7 +66,6 @@ def recorded(databases):
         return [clock for (clock,) in cursor.fetchall()]
 
 
-
 def dsn_of(databases):
     return Dsn(databases["KALSHI_TS_DSN"])
 
