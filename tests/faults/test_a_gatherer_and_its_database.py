@@ -1,6 +1,6 @@
 """Databases that are away, late, or stand still cost nothing but time."""
 
-import os
+import contextlib
 import signal
 
 import psutil
@@ -85,19 +85,24 @@ def test_a_database_that_stands_still_does_not_stand_in_the_way(simulator, own, 
     with gatherer(settings_of(simulator, own, tmp_path / "data", KALSHI_BUFFER_ROWS=1_000)) as recorder:
         recorder.wait_until_ready()
         wait_for_rows(own)
-        servers = children_of(own.server.pid)
-        for pid in servers:
-            os.kill(pid, signal.SIGSTOP)
+        servers = processes_of(own.server)
+        tell(servers, signal.SIGSTOP)
         try:
             wait_until(lambda: recorder.metric("kalshi_spool_bytes") > 0, what="rows on disk")
         finally:
-            for pid in servers:
-                os.kill(pid, signal.SIGCONT)
+            tell(servers, signal.SIGCONT)
         wait_until(lambda: recorder.metric("kalshi_spool_bytes") == 0, what="an empty spool")
         stop_in_order(simulator, recorder)
     assert_exact(simulator, own)
 
 
-def children_of(pid):
-    process = psutil.Process(pid)
-    return [pid, *(child.pid for child in process.children(recursive=True))]
+def processes_of(server):
+    first = psutil.Process(server.pid)
+    return [first, *first.children(recursive=True)]
+
+
+def tell(processes, number):
+    for process in processes:
+        # Some only live for a moment.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)

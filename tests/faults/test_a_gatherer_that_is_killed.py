@@ -55,7 +55,7 @@ def test_a_kill_loses_only_what_its_run_does_not_claim(simulator, databases, tmp
 
 
 def no_trade_is_missing_yet(recorder):
-    return recorder.metric("kalshi_backfill_waiting_intervals") == 0
+    return recorder.metric("kalshi_trade_repair_intervals") == 0
 
 
 def missing(simulator, databases):
