@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import uuid
 from contextlib import contextmanager
 
 from tests.processes import wait_until
@@ -18,11 +19,20 @@ class Listener:
     def waits_for(self, line):
         return wait_until(lambda: line in self.heard, what=f"{line} among {self.heard}")
 
+    def times_heard(self, line):
+        """Among all that was said until now."""
+        self._say(mark := f"heard {uuid.uuid4().hex}")
+        self.waits_for(mark)
+        return self.heard.count(line)
+
     def close(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
-            own.sendto(b"", self._socket.getsockname())
+        self._say("")
         self._thread.join()
         self._socket.close()
+
+    def _say(self, line):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(line.encode(), self._socket.getsockname())
 
     def _listen(self):
         while line := self._socket.recv(4096):

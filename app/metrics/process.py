@@ -1,12 +1,6 @@
-import platform
-
 from prometheus_client import Counter, Gauge, Histogram, Info
 
-from app import __version__
-
 BUILD = Info("kalshi_build", "Which version runs, and on which Python.")
-BUILD.info({"version": __version__, "python": platform.python_version()})
-
 HUB_LAG = Histogram(
     "kalshi_hub_lag_seconds",
     "How late a greenlet that is due gets its turn. Every socket waits as long.",

@@ -6,12 +6,15 @@ from app.metrics_table import known_metrics, with_table
 from tests.code_base.sources import ROOT
 
 README = (ROOT / "README.md").read_text()
-# What a metric counts or measures is the last word of its name, but for a counter's `total`.
-UNITS = {
-    *("seconds", "bytes", "ratio", "info", "halted"),
-    *("requests", "retries", "waits", "hang_ups", "rows", "records", "batches", "frames", "messages"),
-    *("markets", "events", "series", "connections", "subscriptions", "gaps", "errors"),
+# The last word is what it is measured in, or one of the words is what it counts or what is so while it is 1.
+MEASURED_IN = {"seconds", "bytes", "ratio", "info"}
+COUNTED = {
+    *("rows", "objects", "records", "files", "batches", "quarantined"),
+    *("markets", "books", "trades", "changes", "announcements", "intervals"),
+    *("messages", "frames", "commands", "connections", "reconnects", "gaps"),
+    *("requests", "retries", "waits", "polls", "rereads", "rounds", "hang_ups", "errors", "failures"),
 }
+IS_SO = {"active", "trading", "halted", "refuses"}
 
 
 def test_the_metrics_table_is_the_code_s_own():
@@ -22,7 +25,8 @@ def test_the_metrics_table_is_the_code_s_own():
 def test_a_metric_says_what_it_is(metric):
     assert metric.name.startswith("kalshi_")
     assert metric.name.endswith("_total") == (metric.kind == "counter")
-    assert metric.name.removesuffix("_total").endswith(tuple(f"_{unit}" for unit in UNITS))
+    name = metric.name.removesuffix("_total")
+    assert name.split("_")[-1] in MEASURED_IN | IS_SO or any(f"_{unit}" in name for unit in COUNTED)
     assert metric.description.endswith(".")
     assert f"`{metric.name}`" in README
 
