@@ -3,15 +3,13 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
-import gevent.queue
-
 from app import logs
 from app.metrics import connections as metrics
 from app.recording import TRADE_CONNECTIONS
 from app.settings import Settings
 from app.subscriptions.books import BookSubscription
 from app.subscriptions.journal import Gap, Journal
-from app.subscriptions.market_change import MarketChange
+from app.subscriptions.market_change import MarketChange, MarketChanges
 from app.subscriptions.missed_trades import MissedTrades
 from app.subscriptions.placement import Placement
 from app.subscriptions.roles import role_of
@@ -34,7 +32,7 @@ class ConnectionManager:
         settings: Settings,
         run_id: int,
         around: Surroundings,
-        changes: gevent.queue.Queue,  # of MarketChange
+        changes: MarketChanges,
         on_trades_missed: Callable[[int, int], None],
     ) -> None:
         self._settings = settings
@@ -128,7 +126,7 @@ class ConnectionManager:
         try:
             yield self._changes.get(timeout=TICK_SECONDS)
             for _ in range(CHANGES_AT_ONCE):
-                yield self._changes.get_nowait()
+                yield self._changes.get(block=False)
         except queue.Empty:
             return
 
