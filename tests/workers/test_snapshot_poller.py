@@ -194,7 +194,7 @@ def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
 
 
 def counted(outcome):
-    return REGISTRY.get_sample_value("kalshi_polled_books_total", {"outcome": outcome}) or 0
+    return REGISTRY.get_sample_value("kalshi_polled_markets_total", {"outcome": outcome}) or 0
 
 
 def test_what_became_of_each_book_is_counted_and_how_long_it_took(exchange):
