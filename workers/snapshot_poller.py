@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import gevent
 from msgspec import Raw
@@ -121,8 +121,7 @@ class SnapshotPoller:
         for ticker in _with_rests(list(self.seen)):
             if not self._markets.is_active(ticker):
                 self.seen.forget(ticker)
-        # A copy: markets come and go while the walk lasts.
-        tickers = _with_rests(list(self._markets.active_tickers()))
+        tickers = _with_rests(self._markets.active_tickers())
         return Cycle(tickers, self.seen.is_two_sided, self._markets.is_active, time.monotonic())
 
     def _poll(self, tickers: list[str]) -> None:
@@ -167,7 +166,7 @@ class SnapshotPoller:
         self._refusal = ""
 
 
-def _with_rests(tickers: list[str]) -> Iterator[str]:
+def _with_rests(tickers: Iterable[str]) -> Iterator[str]:
     """Other greenlets run in between, however many markets there are."""
     for number, ticker in enumerate(tickers, start=1):
         yield ticker

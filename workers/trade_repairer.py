@@ -17,6 +17,8 @@ IDLE_SECONDS = 1.0
 RETRY_SECONDS = 30.0
 # REST shows a trade a moment after it happened.
 SETTLE_SECONDS = 5.0
+# The last run may have ended before it fetched the trades of its latest gap.
+BEFORE_ITS_END_US = 60_000_000
 
 
 def now_us() -> int:
@@ -85,7 +87,7 @@ class TradeRepairer:
     def _repair_since_last_run(self) -> None:
         last_us = self._last_recorded_us()
         if last_us is not None and last_us < (now := self._clock_us()):
-            self.repair(last_us, now)
+            self.repair(last_us - BEFORE_ITS_END_US, now)
 
     def _count(self) -> None:
         metrics.INTERVALS_WAITING.set(len(self._unheard))

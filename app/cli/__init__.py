@@ -5,6 +5,7 @@ import sys
 import click
 
 from app import __version__, logs
+from app.cli.backfill import backfill
 from app.cli.check_config import check_config_option
 from app.cli.demo import demo
 from app.cli.doctor import doctor
@@ -37,6 +38,7 @@ cli.add(migrate, section="Databases")
 cli.add(maintain, section="Databases")
 cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
+cli.add(backfill, section="Operate")
 cli.add(settings_command, section="Operate")
 cli.add(metrics_command, section="Operate")
 cli.add(simulator, section="Simulate")

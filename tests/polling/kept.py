@@ -31,7 +31,7 @@ class Markets:
         self.active = dict.fromkeys(tickers)
 
     def active_tickers(self):
-        return self.active
+        return list(self.active)
 
     def is_active(self, ticker):
         return ticker in self.active

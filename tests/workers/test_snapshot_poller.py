@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.kalshi.rest_errors import AccessDeniedError
 from app.normal.snapshots import NO_LEVELS
@@ -190,3 +191,26 @@ def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
         run.stopping.set()
         thread.join(20)
         assert (thread.is_alive(), run.halted) == (False, [])
+
+
+def counted(outcome):
+    return REGISTRY.get_sample_value("kalshi_polled_markets_total", {"outcome": outcome}) or 0
+
+
+def test_what_became_of_each_book_is_counted_and_how_long_it_took(exchange):
+    outcomes = ("changed", "confirmed", "unfit", "missing", "refused")
+    before = [counted(outcome) for outcome in outcomes]
+    exchange.rule = lambda asked: books(asked, leave_out=TICKERS[-3:])
+    with polling(exchange, TICKERS) as run:
+        poll_all(run.poller)
+        oldest_seconds = REGISTRY.get_sample_value("kalshi_oldest_polled_book_seconds")
+        poll_all(run.poller)
+        assert [counted(outcome) - count for outcome, count in zip(outcomes, before, strict=True)] == [
+            247,
+            247,
+            0,
+            6,
+            0,
+        ]
+        assert REGISTRY.get_sample_value("kalshi_poll_cycle_markets") == len(TICKERS)
+        assert 0 < REGISTRY.get_sample_value("kalshi_poll_cycle_seconds") <= oldest_seconds + 60

@@ -168,7 +168,7 @@ def test_at_its_start_it_fetches_what_happened_since_the_last_run(exchange):
         run.clock.now_us += 60 * SECOND_US
         wait_until(lambda: run.sink.trades)
     asked = dict(exchange.asked[0].query)
-    assert (asked["min_ts"], int(asked["max_ts"]) > NOON + 59) == (str(NOON - 1), True)
+    assert (asked["min_ts"], int(asked["max_ts"]) > NOON + 59) == (str(NOON - 61), True)
 
 
 def test_without_a_last_run_there_is_nothing_to_fetch(exchange):
