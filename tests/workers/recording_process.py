@@ -8,14 +8,17 @@ from app.databases import Kind
 from app.postgres.connection import connected
 from app.postgres.dsn import Dsn
 from tests.processes import running, wait_until
+from tests.servers import new_database
 from tests.store.migrated import migrated_database
 
 
-def databases_of(server):
-    return {
-        "KALSHI_TS_DSN": migrated_database(server, Kind.TIMESERIES).reveal(),
-        "KALSHI_META_DSN": migrated_database(server, Kind.METADATA).reveal(),
-    }
+KINDS = (Kind.TIMESERIES, Kind.METADATA)
+
+
+def new_databases(server):
+    """A gatherer's two, empty, as settings."""
+    made = {kind: new_database(server, migrated_database(server, kind)) for kind in KINDS}
+    return {f"KALSHI_{kind.setting.upper()}": dsn.reveal() for kind, dsn in made.items()}
 
 
 @contextmanager

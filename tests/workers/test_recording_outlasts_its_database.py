@@ -4,34 +4,18 @@ import pytest
 
 from tests.processes import wait_until
 from tests.servers import temporary_folder, temporary_server
-from tests.workers.recording_process import databases_of, recorded, recording_process, stopped_sessions
+from tests.workers.recording_process import new_databases, recorded, recording_process, stopped_sessions
 
 
 @pytest.fixture(scope="module")
 def own_server():
-    with temporary_server() as running:
+    with temporary_server(fsync="off") as running:
         yield running
 
 
 @pytest.fixture
 def databases(own_server):
-    """Empty ones."""
-    with_schema = databases_of(own_server)
-    yield with_schema
-    own_server.kill()
-    own_server.start()
-    drop(own_server)
-
-
-def drop(server):
-    import psycopg2
-
-    connection = psycopg2.connect(server.dsn("postgres").reveal())
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        for name in ("kalshi_ts", "kalshi_meta"):
-            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
+    return new_databases(own_server)
 
 
 @pytest.fixture
