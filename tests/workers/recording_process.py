@@ -11,7 +11,6 @@ from tests.processes import running, wait_until
 from tests.servers import new_database
 from tests.store.migrated import migrated_database
 
-
 KINDS = (Kind.TIMESERIES, Kind.METADATA)
 
 
@@ -33,7 +32,7 @@ class RecordingProcess:
     def __init__(self, process):
         self._process = process
 
-    def last(self, process_must_run=True):
+    def last(self):
         return next((json.loads(line) for line in reversed(self._process.lines) if line.startswith('{"put"')), None)
 
     def wait_until(self, condition, what="what it says"):
@@ -67,7 +66,6 @@ def recorded(databases):
     with connected(dsn_of(databases)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT clock FROM orderbook_deltas ORDER BY ingest_id")
         return [clock for (clock,) in cursor.fetchall()]
-
 
 
 def dsn_of(databases):
