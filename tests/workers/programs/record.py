@@ -65,7 +65,7 @@ class Program:
         backlog = self.recorder.backlogs[ORDERBOOK_DELTAS.name]
         said = {"put": self.count, "durable": self.durable, "waiting": backlog.waiting_rows}
         said |= {"spool": self.recorder.spooled_bytes(), "reason": self.recorder.why_not_ready()}
-        print(json.dumps(said | more), flush=True)
+        print(json.dumps(said | more), flush=True)  # noqa: T201
 
     def finish(self):
         self.has_ended.wait()
