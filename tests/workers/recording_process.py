@@ -43,7 +43,7 @@ class RecordingProcess:
 
         return wait_until(seen, what=what)
 
-    def wait_for_more(self, rows=5_000):
+    def wait_for_more(self, rows=2_000):
         before = self.last() or {"durable": 0}
         return self.wait_until(lambda said: said["durable"] >= before["durable"] + rows, "more durable rows")
 
