@@ -13,7 +13,7 @@ from app.settings import Settings
 from app.spool.spool_folder import SpoolFolder
 from app.store.journal_tables import JOURNAL_TABLES, QUARANTINE
 from app.store.metadata_tables import METADATA_TABLES
-from app.store.tables import GATHERER_TABLES, Table
+from app.store.tables import GATHERER_TABLES, ColumnType, Table
 from app.store.writer import CopyWriter
 from workers.group import Group
 from workers.spiller import Spiller
@@ -26,6 +26,10 @@ DRAIN_SECONDS = 10.0
 END_SECONDS = 2.0
 DISK_THREADS = 2
 LOOK_SECONDS = 0.02
+
+# Rows with a book, a document or a frame in them are many times larger than others.
+LARGE = {ColumnType.JSON, ColumnType.BYTES, ColumnType.BIGINT_ARRAY}
+LARGE_BUFFER_ROWS = 10_000
 
 
 class Recording:
@@ -66,10 +70,10 @@ class Recording:
         while self._running and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
         if self._running:
-            log.error("a database does not answer", tables=self._running)
+            log.error("a database does not answer", tables=sorted(set(self._running)))
         else:
             self._folder.close()
-        return list(self._running)
+        return sorted(set(self._running))
 
     def _run(self, worker: TableWriter | Spiller, table_name: str) -> None:
         try:
@@ -78,7 +82,9 @@ class Recording:
             self._running.remove(table_name)
 
     def _backlog(self, table: Table, buffer_rows: int, disk: Offload) -> Backlog:
-        backlog = Backlog(RowBuffer(buffer_rows), self._folder.spool_of(table), disk)
+        is_large = any(column.type in LARGE for column in table.columns)
+        buffer = RowBuffer(min(buffer_rows, LARGE_BUFFER_ROWS) if is_large else buffer_rows)
+        backlog = Backlog(buffer, self._folder.spool_of(table), disk)
         metrics.BUFFER_ROWS.labels(table.name).set_function(lambda: backlog.waiting_rows)
         metrics.SPOOL_BYTES.labels(table.name).set_function(lambda: backlog.spool_bytes)
         metrics.SPOOL_REFUSES.labels(table.name).set_function(lambda: backlog.refusal is not None)

@@ -8,14 +8,16 @@ from app.databases import Kind
 from app.postgres.connection import connected
 from app.postgres.dsn import Dsn
 from tests.processes import running, wait_until
+from tests.servers import new_database
 from tests.store.migrated import migrated_database
 
+KINDS = (Kind.TIMESERIES, Kind.METADATA)
 
-def databases_of(server):
-    return {
-        "KALSHI_TS_DSN": migrated_database(server, Kind.TIMESERIES).reveal(),
-        "KALSHI_META_DSN": migrated_database(server, Kind.METADATA).reveal(),
-    }
+
+def new_databases(server):
+    """A gatherer's two, empty, as settings."""
+    made = {kind: new_database(server, migrated_database(server, kind)) for kind in KINDS}
+    return {f"KALSHI_{kind.setting.upper()}": dsn.reveal() for kind, dsn in made.items()}
 
 
 @contextmanager
@@ -30,7 +32,7 @@ class RecordingProcess:
     def __init__(self, process):
         self._process = process
 
-    def last(self, process_must_run=True):
+    def last(self):
         return next((json.loads(line) for line in reversed(self._process.lines) if line.startswith('{"put"')), None)
 
     def wait_until(self, condition, what="what it says"):
@@ -41,7 +43,7 @@ class RecordingProcess:
 
         return wait_until(seen, what=what)
 
-    def wait_for_more(self, rows=5_000):
+    def wait_for_more(self, rows=2_000):
         before = self.last() or {"durable": 0}
         return self.wait_until(lambda said: said["durable"] >= before["durable"] + rows, "more durable rows")
 

@@ -4,34 +4,18 @@ import pytest
 
 from tests.processes import wait_until
 from tests.servers import temporary_folder, temporary_server
-from tests.workers.recording_process import databases_of, recorded, recording_process, stopped_sessions
+from tests.workers.recording_process import new_databases, recorded, recording_process, stopped_sessions
 
 
 @pytest.fixture(scope="module")
 def own_server():
-    with temporary_server() as running:
+    with temporary_server(fsync="off") as running:
         yield running
 
 
 @pytest.fixture
 def databases(own_server):
-    """Empty ones."""
-    with_schema = databases_of(own_server)
-    yield with_schema
-    own_server.kill()
-    own_server.start()
-    drop(own_server)
-
-
-def drop(server):
-    import psycopg2
-
-    connection = psycopg2.connect(server.dsn("postgres").reveal())
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        for name in ("kalshi_ts", "kalshi_meta"):
-            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
+    return new_databases(own_server)
 
 
 @pytest.fixture
@@ -75,10 +59,10 @@ def test_a_database_that_is_down_from_start_to_end_loses_nothing(own_server, dat
 def test_killed_at_any_moment_every_row_that_was_durable_is_stored(own_server, databases, folder):
     durable = set()
     put = 0
-    for phase in range(4):
+    for database_is_away in (False, True):
         with recording_process(databases, folder, FIRST_CLOCK=put) as process:
             process.wait_for_more()
-            if phase % 2:
+            if database_is_away:
                 own_server.kill()
                 process.wait_until(lambda said: said["spool"] > 0, "rows on disk")
                 process.wait_for_more()
@@ -86,8 +70,7 @@ def test_killed_at_any_moment_every_row_that_was_durable_is_stored(own_server, d
             said = process.last()
             durable |= set(range(put, said["durable"]))
             put = said["put"] + 1_000_000
-        if phase % 2:
-            own_server.start()
+    own_server.start()
     with recording_process(databases, folder, FIRST_CLOCK=put) as process:
         process.wait_until(lambda said: said["spool"] == 0, "the disk empty again")
         process.stop()

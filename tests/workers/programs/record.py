@@ -10,6 +10,7 @@ monkey.patch_all()
 import json  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 from collections import deque  # noqa: E402
 
@@ -40,7 +41,8 @@ class Program:
         run = Run(now_us(), settings.gatherer)
         self.keeper = RunKeeper(run, self.recorder, [], self.group.stopping)
         self.first = self.count = int(os.environ.get("FIRST_CLOCK", "0"))
-        self.puts = deque()
+        self.has_ended = threading.Event()
+        self.puts = deque()  # bounded by what waits
         self.durable = self.first
 
     def produce(self):
@@ -50,6 +52,7 @@ class Program:
             batch = [rows.delta(at_us, clock=self.count + number) for number in range(PUT_ROWS)]
             self.count += PUT_ROWS
             self.recorder.put(ORDERBOOK_DELTAS, [(row[0], at_us, *row[2:]) for row in batch])
+        self.has_ended.set()
 
     def report(self):
         while not self.group.stopping.wait(REPORT_SECONDS):
@@ -62,11 +65,10 @@ class Program:
         backlog = self.recorder.backlogs[ORDERBOOK_DELTAS.name]
         said = {"put": self.count, "durable": self.durable, "waiting": backlog.waiting_rows}
         said |= {"spool": self.recorder.spooled_bytes(), "reason": self.recorder.why_not_ready()}
-        print(json.dumps(said | more), flush=True)
+        print(json.dumps(said | more), flush=True)  # noqa: T201
 
     def finish(self):
-        self.group.stopping.wait()
-        time.sleep(2 * PUT_SECONDS)
+        self.has_ended.wait()
         started = time.monotonic()
         self.recording.drain()
         self.keeper.end()
