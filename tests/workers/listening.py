@@ -7,7 +7,20 @@ from contextlib import contextmanager
 
 from tests.processes import DEADLINE_SECONDS, ROOT, environment, wait_until
 
+CONN, ENDED, SID, MARKETS, MISSING, CAUSE = 2, 4, 5, 6, 7, 9  # in a row of gaps
 PROGRAM = ROOT / "tests/workers/programs/listen.py"
+
+
+def ordinals(simulator, channel):
+    """Of the simulator's connections that have this channel."""
+    connections = simulator.state()["connections"]
+    return [each["ordinal"] for each in connections if any(one["channel"] == channel for one in each["subscriptions"])]
+
+
+def tampered(simulator, ordinal, fault_id):
+    """How many of a connection's frames a fault has taken."""
+    (found,) = (each for each in simulator.state()["connections"] if each["ordinal"] == ordinal)
+    return found["tampered_frames"].get(str(fault_id), 0)
 
 
 class Listening:
@@ -26,6 +39,18 @@ class Listening:
 
     def rows(self, table):
         return self.say(rows=table)
+
+    def gaps_of(self, role):
+        """As they were last written."""
+        conns = {each["conn"] for each in self.connections(role)}
+        return list({row[1]: row for row in self.rows("gaps") if row[CONN] in conns}.values())
+
+    def drain(self, simulator):
+        """Until nothing new comes in from an exchange whose clock stands still."""
+        wait_until(lambda: not any(each["waiting_frames"] for each in simulator.state()["connections"]), what="all sent")
+        before = None
+        while before != (before := self.state()["rows"]):
+            continue
 
     def connections(self, role=None):
         return [each for each in self.state()["connections"] if role in (None, each["role"])]
