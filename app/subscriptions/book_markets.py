@@ -132,6 +132,15 @@ class BookMarkets:
                 self._returning.remove(ticker)
                 self.waiting[ticker] = None
 
+    def return_at_once(self) -> None:
+        """There is no subscription that they could leave first, as far as we know."""
+        for ticker in self._returning:
+            self.to_leave.pop(ticker, None)
+            self._leaving.discard(ticker)
+            self.waiting[ticker] = None
+        self._perhaps |= self._returning
+        self._returning.clear()
+
     def not_left(self, tickers: Iterable[str]) -> None:
         self._leaving.difference_update(tickers)
         self.to_leave.update(dict.fromkeys(tickers))

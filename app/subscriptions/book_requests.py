@@ -76,8 +76,10 @@ class BookRequests:
                 self._repair.not_asked(command.tickers)
 
     def _subscribe(self, now_us: int) -> list[bytes]:
-        is_under_way = self._commands.unanswered(Kind.SUBSCRIBE) > 0
-        if is_under_way or not self._markets.waiting or now_us < self._subscribe_from_us:
+        if self._commands.unanswered(Kind.SUBSCRIBE) or now_us < self._subscribe_from_us:
+            return []
+        self._markets.return_at_once()
+        if not self._markets.waiting:
             return []
         # One that ends as soon as it begins is not begun again at once.
         self._subscribe_from_us = now_us + SECOND_US

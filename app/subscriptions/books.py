@@ -157,10 +157,10 @@ class BookSubscription:
         if code == codes.UNKNOWN_SID:
             if command.sid == self.sid is not None:
                 self._lost("unsubscribed", self.sid)
-        elif code == codes.MARKET_LIMIT:
+        elif code == codes.MARKET_LIMIT and command.tickers:
             if not self._requests.halved(command):
                 self._fill_up(now_us)
-        elif code in codes.LATER or command.kind is Kind.DELETE:
+        elif code in codes.LATER or command.kind in (Kind.DELETE, Kind.LIST, Kind.UNSUBSCRIBE):
             self._requests.refused(command, now_us)
         elif command.kind is Kind.SNAPSHOT:
             # The older wire has no such command; joining anew gives a snapshot too.
