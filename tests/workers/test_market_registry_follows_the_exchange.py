@@ -86,7 +86,7 @@ def test_after_a_busy_time_it_knows_what_rest_shows(simulator):
     with registry_of(simulator) as registry, forwarding(simulator, registry):
         registry.wait_for(lambda state: state["why_not_ready"] is None, "the initial sync")
         seen = registry.wait_for(
-            lambda state: sum(change[1] == "settled" for change in state["changes"]) > 20, "markets' ends"
+            lambda state: sum(change[1] == "settled" for change in state["changes"]) > 5, "markets' ends"
         )
         assert {"created", "status_change", "settled"} == {change[1] for change in seen["changes"]}
         expected = standing_still(simulator, registry)
@@ -115,8 +115,6 @@ def test_every_market_is_to_be_recorded_before_it_opens(simulator):
 def test_reconciliation_alone_gets_there_too(simulator):
     intervals = {"reconcile_seconds": 1, "full_reconcile_seconds": 1, "events_seconds": 1}
     with registry_of(simulator, **intervals) as registry:
-        registry.wait_for(
-            lambda state: sum(change[1] == "settled" for change in state["changes"]) > 10, "markets' ends"
-        )
+        registry.wait_for(lambda state: sum(change[1] == "settled" for change in state["changes"]) > 5, "markets' ends")
         expected = standing_still(simulator, registry)
         agreeing(registry, expected)

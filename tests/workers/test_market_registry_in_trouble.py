@@ -122,4 +122,4 @@ def test_a_full_queue_does_not_keep_it_from_stopping(exchange):
     exchange.rule = partial(listing, [market(number) for number in range(MANY)])
     with running_registry(exchange.url, is_slow=True) as registry:
         registry.wait_for(lambda _: registry.ask("waiting") == 1_000, "a full queue")
-        assert registry.stop() == 0
+        assert registry.terminate() == 0
