@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 from app import logs
 from app.kalshi.rest_errors import AccessDeniedError, RestError
-from app.metrics.registry import FAILED_ROUNDS, HALTED
+from app.metrics.process import COMPONENT_HALTED
+from app.metrics.registry import FAILED_ROUNDS
 from app.stopping import StoppedError
 
 log = logs.get(__name__)
@@ -15,7 +16,7 @@ class Component:
     def __init__(self, name: str) -> None:
         self.name = name
         self.halted_because: str | None = None
-        HALTED.labels(name).set(0)
+        COMPONENT_HALTED.labels(name).set(0)
 
     def run(self, work: Callable[[], None]) -> None:
         try:
@@ -24,7 +25,7 @@ class Component:
             log.info("stopped", component=self.name)
         except AccessDeniedError as error:
             self.halted_because = str(error)
-            HALTED.labels(self.name).set(1)
+            COMPONENT_HALTED.labels(self.name).set(1)
             log.error("halted", component=self.name, error=str(error))  # noqa: TRY400
 
     def tries(self, action: Callable[[], None]) -> bool:

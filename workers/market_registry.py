@@ -100,6 +100,10 @@ class MarketRegistry:
     def active_tickers(self) -> Iterator[str]:
         return iter(self._markets.active)
 
+    def is_active(self, ticker: str) -> bool:
+        market = self._markets.get(ticker)
+        return market is not None and market.status == "active"
+
     def active_page(self, after: str | None, limit: int) -> list[Market]:
         """The active markets whose tickers follow that one."""
         found = map(self._markets.get, self._markets.active.page(after, limit))

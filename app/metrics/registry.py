@@ -25,7 +25,6 @@ LEFT = Counter(
     "Tickers that REST did not show, or that were too many, and that the next full walk will meet, by kind.",
     ["kind"],
 )
-HALTED = Gauge("kalshi_component_halted", "1 when a part stopped since the exchange refuses the key.", ["component"])
 FAILED_ROUNDS = Counter(
     "kalshi_registry_failed_rounds_total", "Rounds that ended in an error and are made again, by part.", ["component"]
 )
