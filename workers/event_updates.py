@@ -64,8 +64,9 @@ class EventUpdates:
     def _loop(self) -> None:
         while not self._markets_walked.wait(1):
             pause(self._stopping, 0)
-        for step in (self.first_step, self.combos_step):
-            while not self.component.tries(step):
-                pause(self._stopping, RETRY_SECONDS)
+        while not self.component.tries(self.first_step):
+            pause(self._stopping, RETRY_SECONDS)
+        knows_combos = self.component.tries(self.combos_step)
         while not self._stopping.wait(self._interval_seconds):
             self.component.tries(self.step)
+            knows_combos = knows_combos or self.component.tries(self.combos_step)

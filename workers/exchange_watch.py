@@ -32,8 +32,9 @@ class ExchangeWatch:
         status = self._client.exchange_status()
         self._note(status)
         self.status = status
-        ACTIVE.set(status.any_active)
-        TRADING.set(status.any_trading)
+        shards = status.shards()
+        ACTIVE.set(sum(shard.exchange_active for shard in shards))
+        TRADING.set(sum(shard.trading_active for shard in shards))
         SYNCED.labels("exchange_status").set_to_current_time()
         if status.any_active:
             self.exchange_open.set()
@@ -55,7 +56,7 @@ class ExchangeWatch:
     def _note(self, status: ExchangeStatus) -> None:
         if status == self.status:
             return
-        shards = status.exchange_index_statuses or ()
+        shards = status.shards()
         log.info(
             "exchange status",
             active=status.any_active,

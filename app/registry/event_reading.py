@@ -6,7 +6,8 @@ from app.kalshi.rest_client import EventFilter, RestClient
 from app.registry.intake import Intake
 from app.registry.unhurried import unhurried
 
-UNSETTLED: tuple[EventFilter, ...] = ("open", "unopened", "closed")
+# In the order of an event's life: one that goes on meanwhile is met twice rather than not at all.
+UNSETTLED: tuple[EventFilter, ...] = ("unopened", "open", "closed")
 
 
 class EventReading:

@@ -101,8 +101,9 @@ class Intake:
         return change
 
     def _meet(self, change: MarketChange, market: Market) -> None:
-        """A market that comes after the lists of events were begun may have one that is in none of them."""
-        if change.event_type == "created" and self.meets_events:
+        """A market that comes after the lists of events were begun may have one that is in none of them; and there is
+        no list of the events whose markets are paused."""
+        if change.event_type == "created" and (self.meets_events or market.status == "inactive"):
             self._events.want(market.event_ticker)
 
     def _read(self, table: Table, objects: Iterable[Raw], read: Callable[[Raw], Content]) -> list[Content]:

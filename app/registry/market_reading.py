@@ -8,8 +8,8 @@ from app.registry.intake import Intake
 from app.registry.market import Market
 from app.registry.unhurried import unhurried
 
-# Those that trade come first, and combos, of which there are ten times as many and which hardly trade, last.
-UNSETTLED: tuple[MarketFilter, ...] = ("open", "unopened", "paused", "closed")
+# In the order of a market's life: one that goes on meanwhile is met twice rather than not at all.
+UNSETTLED: tuple[MarketFilter, ...] = ("unopened", "open", "paused", "closed")
 
 
 class Part(NamedTuple):
@@ -20,6 +20,9 @@ class Part(NamedTuple):
 
 
 class MarketReading:
+    """Markets from REST into the registry. Combos, of which there are ten times as many and which hardly trade, come
+    last."""
+
     def __init__(self, client: RestClient, intake: Intake, *, combos: bool) -> None:
         self._client = client
         self._intake = intake

@@ -60,7 +60,7 @@ class Markets:
     def tell(self, told: Announcement, now_us: int) -> MarketChange | None:
         before = self.get(told.market_ticker)
         market = as_created(told) if before is None else as_told(before, told)
-        return None if market is None else self._become(turned(market, now_us), now_us)[1]
+        return None if market is None else self._become(turned(market, now_us, now_us - LAG_US), now_us)[1]
 
     def turn(self, now_us: int) -> MarketChange | None:
         """The change that is due next; None when nothing is due."""

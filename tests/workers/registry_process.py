@@ -29,7 +29,12 @@ class RegistryProcess:
         return wait_until(lambda: (state := self.state()) and condition(state) and state, what=what)
 
     def stop(self):
+        """The registry, and with it all that runs in its process."""
         self.tell("stop")
+        return self._process.wait(DEADLINE_SECONDS)
+
+    def terminate(self):
+        self._process.terminate()
         return self._process.wait(DEADLINE_SECONDS)
 
 

@@ -24,6 +24,7 @@ from app.settings import Settings  # noqa: E402
 from app.store.journal_tables import QUARANTINE  # noqa: E402
 from app.store.metadata_tables import METADATA_TABLES  # noqa: E402
 from tests.kalshi.exchange import PLENTY, QUICK  # noqa: E402
+from workers import market_walk  # noqa: E402
 from workers.group import Group  # noqa: E402
 from workers.market_registry import MarketRegistry  # noqa: E402
 
@@ -128,5 +129,6 @@ class Program:
 if __name__ == "__main__":
     # There is no cache in front of a simulator, and its time runs faster.
     rereads.CONFIRMING_US = rereads.SECOND_US
+    market_walk.RETRY_SECONDS = 0.1
     logs.configure("text", "info")
     Program(json.loads(sys.argv[1])).run()

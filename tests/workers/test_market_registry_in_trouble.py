@@ -122,4 +122,12 @@ def test_a_full_queue_does_not_keep_it_from_stopping(exchange):
     exchange.rule = partial(listing, [market(number) for number in range(MANY)])
     with running_registry(exchange.url, is_slow=True) as registry:
         registry.wait_for(lambda _: registry.ask("waiting") == 1_000, "a full queue")
-        assert registry.stop() == 0
+        assert registry.terminate() == 0
+
+
+def test_events_are_followed_though_those_of_combos_cannot_be_listed(exchange):
+    rule = partial(listing, [market(1)])
+    exchange.rule = lambda asked: Reply(400, {}) if asked.path.endswith("/multivariate") else rule(asked)
+    with running_registry(exchange.url, events_seconds=1) as registry:
+        registry.wait_for(lambda _: any("min_updated_ts" in dict(asked.query) for asked in exchange.asked), "a look")
+        assert registry.state()["why_not_ready"] is None

@@ -99,7 +99,7 @@ def main(rest_url):
                 "rows": sink.rows["markets"],
                 "quarantined": sink.rows["quarantine"],
                 "changes": changes,
-                "stall_max_s": stalls[-1],
+                "stall_longest_s": stalls[-1],
                 "stall_p99_s": stalls[len(stalls) * 99 // 100],
                 "page_p99_s": pages[len(pages) * 99 // 100],
             }
