@@ -47,7 +47,9 @@ class Listening:
 
     def drain(self, simulator):
         """Until nothing new comes in from an exchange whose clock stands still."""
-        wait_until(lambda: not any(each["waiting_frames"] for each in simulator.state()["connections"]), what="all sent")
+        wait_until(
+            lambda: not any(each["waiting_frames"] for each in simulator.state()["connections"]), what="all sent"
+        )
         before = None
         while before != (before := self.state()["rows"]):
             continue

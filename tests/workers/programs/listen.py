@@ -122,7 +122,10 @@ class Program:
             case {"open": is_open}:
                 self.is_open = is_open
             case {"rows": table}:
-                return [[value if not isinstance(value, bytes) else value.decode(errors="replace") for value in row] for row in self.sink.rows[table]]
+                return [
+                    [value if not isinstance(value, bytes) else value.decode(errors="replace") for value in row]
+                    for row in self.sink.rows[table]
+                ]
             case {"write": dsn}:
                 self.write(Dsn(dsn))
         return self.state()
