@@ -130,7 +130,8 @@ def judge(simulator, databases):
 def assert_exact(simulator, databases):
     report = judge(simulator, databases)
     different = {what: count for what, count in found(report).items() if what[1] != "unfillable"}
-    assert report["ok"], (different, [table["examples"] for table in report["tables"]], report["books"]["examples"])
+    books = {what: value for what, value in report["books"].items() if value}
+    assert report["ok"], (different, books, [table["examples"] for table in report["tables"]])
     recorded = {table["table"] for table in report["tables"] if table["found"]}
     assert recorded >= {"orderbook_deltas", "trades", "tickers"}
     return report
