@@ -67,7 +67,7 @@ class Listening:
 
         def is_complete():
             state = self.state()["connections"]
-            wanted, heard, in_doubt = self.books()
+            wanted, _heard, in_doubt = self.books()
             is_whole = all(each["state"] == "open" and each["heard"] == each["wanted"] for each in state)
             return is_whole and not in_doubt and wanted in (markets, wanted) and (markets is None or wanted == markets)
 
