@@ -21,15 +21,11 @@ LIFECYCLE = """
     ORDER BY exchange_ts
 """
 
-# Copies from several connections are one event, as often as the connection that heard it most often did.
 UNTIMED = """
-    SELECT (extract(epoch FROM min(exchange_ts)) * 1000)::BIGINT, repetition - 1, ticker, {fields}
-    FROM (
-        SELECT *, row_number() OVER (PARTITION BY conn, ticker, {fields} ORDER BY exchange_ts, {nth}) AS repetition
-        FROM {table}
-        WHERE {ts_missing}
-    ) AS heard
-    GROUP BY ticker, {fields}, repetition
+    SELECT (extract(epoch FROM min(exchange_ts)) * 1000)::BIGINT, {nth}, ticker, {fields}
+    FROM {table}
+    WHERE {ts_missing}
+    GROUP BY ticker, {fields}, {nth}
     ORDER BY min(exchange_ts)
 """
 
