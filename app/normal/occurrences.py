@@ -16,9 +16,9 @@ class Occurrences:
     The number is part of a change's identity. It depends on nothing but the market's own changes in their order, which
     is the same on every connection; so connections that heard the same agree without ever comparing.
 
-    Of each market the latest two moments are remembered, since a frame may come after the one that follows it; and only
-    of the markets that were heard of last: the memory has two halves of `capacity` markets, and when the younger one is full the older one is forgotten. So a market is
-    remembered at least until that many others were heard of.
+    Of each market the latest two moments are remembered, since a frame may come after the one that follows it; and
+    only of the markets that were heard of last: the memory has two halves of `capacity` markets, and when the younger
+    one is full the older one is forgotten. So a market is remembered at least until that many others were heard of.
     """
 
     def __init__(self, capacity: int) -> None:

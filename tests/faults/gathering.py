@@ -15,6 +15,7 @@ from app.simulator.check.check import Check
 from app.simulator.check.delivered import Delivered
 from app.simulator.check.gatherer import Gatherer
 from app.simulator.truth.reader import TruthReader
+from app.store.migrations import migrate, migrations_of
 from tests.processes import running, wait_until
 from tests.servers import new_database
 from tests.simulator.judging import found
@@ -28,17 +29,33 @@ class Databases:
     """A gatherer's two."""
 
     def __init__(self, server, templates):
+        self.server = server
         self.timeseries = new_database(server, templates[Kind.TIMESERIES])
         self.metadata = new_database(server, templates[Kind.METADATA])
+
+    @classmethod
+    def of_its_own(cls, server):
+        return cls(server, {kind: migrated(server, kind) for kind in (Kind.TIMESERIES, Kind.METADATA)})
 
     def value(self, query, *parameters):
         with connected(self.timeseries) as connection:
             return value_of(connection, query, parameters or None)
 
+    def metadata_value(self, query):
+        with connected(self.metadata) as connection:
+            return value_of(connection, query)
+
     def rows(self, query):
         with connected(self.timeseries) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
+
+
+def migrated(server, kind):
+    dsn = server.ensure_database(kind.database)
+    with connected(dsn) as connection:
+        migrate(connection, migrations_of(kind))
+    return dsn
 
 
 def settings_of(simulator, databases, folder, key=0, **others):

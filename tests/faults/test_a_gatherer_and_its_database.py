@@ -6,37 +6,15 @@ import signal
 import psutil
 import pytest
 
-from app.databases import Kind
-from app.postgres.connection import connected, value_of
-from app.store.migrations import migrate, migrations_of
 from tests.faults.gathering import assert_exact, gatherer, let_pass, settings_of, stop_in_order, wait_for_rows
 from tests.processes import wait_until
 from tests.servers import temporary_server
 
 
-class Own:
-    """Databases of a server that a test may kill."""
-
-    def __init__(self, server):
-        self.server = server
-        self.timeseries = self._migrated(Kind.TIMESERIES)
-        self.metadata = self._migrated(Kind.METADATA)
-
-    def _migrated(self, kind):
-        dsn = self.server.ensure_database(kind.database)
-        with connected(dsn) as connection:
-            migrate(connection, migrations_of(kind))
-        return dsn
-
-    def value(self, query, *parameters):
-        with connected(self.timeseries) as connection:
-            return value_of(connection, query, parameters or None)
-
-
 @pytest.fixture
 def own():
     with temporary_server(fsync="off", max_locks_per_transaction="256") as server:
-        yield Own(server)
+        yield Databases.of_its_own(server)
 
 
 def test_a_restart_of_the_database_loses_nothing(simulator, own, tmp_path):
