@@ -16,7 +16,7 @@ from app.simulator.check.delivered import Delivered
 from app.simulator.check.gatherer import Gatherer
 from app.simulator.truth.reader import TruthReader
 from app.store.migrations import migrate, migrations_of
-from tests.processes import running, wait_until
+from tests.processes import DEADLINE_SECONDS, running, wait_until
 from tests.servers import new_database
 from tests.simulator.judging import found
 from tests.simulator.running import fetch, running_simulator
@@ -163,7 +163,8 @@ def delivered_changes(simulator):
 def let_pass(simulator, seconds):
     """Of the exchange's time: what happens in it is told."""
     until_us = simulator.state()["now_us"] + int(seconds * 1_000_000)
-    wait_until(lambda: simulator.state()["told_until_us"] >= until_us, what=f"{seconds} s of the exchange")
+    what = f"{seconds} s of the exchange"
+    wait_until(lambda: simulator.state()["told_until_us"] >= until_us, seconds + DEADLINE_SECONDS, what)
 
 
 def wait_for_rows(databases, count=1, table="orderbook_deltas", where="TRUE"):

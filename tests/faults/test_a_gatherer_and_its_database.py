@@ -6,7 +6,15 @@ import signal
 import psutil
 import pytest
 
-from tests.faults.gathering import assert_exact, gatherer, let_pass, settings_of, stop_in_order, wait_for_rows
+from tests.faults.gathering import (
+    Databases,
+    assert_exact,
+    gatherer,
+    let_pass,
+    settings_of,
+    stop_in_order,
+    wait_for_rows,
+)
 from tests.processes import wait_until
 from tests.servers import temporary_server
 
