@@ -9,6 +9,7 @@ import pytest
 from tests.faults.gathering import (
     Databases,
     assert_exact,
+    exchange,
     gatherer,
     let_pass,
     settings_of,
@@ -92,3 +93,20 @@ def tell(processes, number):
         # Some only live for a moment.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
+
+
+def test_a_full_disk_is_loud_and_drops_nothing(tmp_path, own):
+    with exchange(tmp_path, "--rate", 3_000) as simulator:
+        settings = settings_of(simulator, own, tmp_path / "data", KALSHI_BUFFER_ROWS=1_000)
+        with gatherer({**settings, "KALSHI_SPOOL_MAX_BYTES": 1_000_000}) as recorder:
+            recorder.wait_until_ready()
+            wait_for_rows(own)
+            own.server.kill()
+            wait_until(lambda: recorder.metric("kalshi_spool_refuses") > 0, what="a full disk")
+            assert "wait in memory" in str(recorder.why_not_ready())
+            assert recorder.get("/health").status == 200
+            own.server.start()
+            wait_until(lambda: recorder.metric("kalshi_spool_bytes") == 0, what="an empty spool")
+            recorder.wait_until_ready()
+            stop_in_order(simulator, recorder)
+        assert_exact(simulator, own)
