@@ -69,10 +69,8 @@ class Gatherer:
 
         self._registry = MarketRegistry(reconciling, sink, settings, self._producers)
         previous = PreviousRun(timeseries, run_id, stopping, threads(1))
-        self._repairer = TradeRepairer(repairing, sink, previous.recorded_until_us, stopping, set_halted)
-        self._poller = SnapshotPoller(
-            self._registry, polling, on_demand, sink, settings.poll_seconds, stopping, set_halted
-        )
+        self._repairer = TradeRepairer(repairing, sink, previous.recorded_until_us, stopping)
+        self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
         self._account = Account(reconciling, settings.gatherers, self._poller, self._producers)
         around = self._surroundings(dial, sink)
         changes = self._registry.subscribe_changes()
@@ -98,7 +96,8 @@ class Gatherer:
     def _showing(self, settings: Settings) -> list[Worker]:
         """Who tells systemd and whoever asks how it goes."""
         stopping, notifier, heartbeats = self._producers.stopping, notifier_from(), Heartbeats()
-        parts = (self._recording.recorder, self._registry, self._connections)
+        components = (self._poller.component, self._repairer.component, self._account.component)
+        parts = (self._recording.recorder, self._registry, self._connections, *components)
         readiness = [part.why_not_ready for part in parts]
         live = LiveGatherer(self._registry, self._connections, self._poller)
         return [
@@ -136,7 +135,3 @@ def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:
             "set both; `kalshi-data migrate` brings them up to date.",
         )
     return settings.ts_dsn, settings.meta_dsn
-
-
-def set_halted(component: str) -> None:
-    COMPONENT_HALTED.labels(component).set(1)
