@@ -1,0 +1,52 @@
+from prometheus_client import Counter, Gauge, Histogram
+
+FOLLOWED_ROWS = Counter(
+    "kalshi_followed_rows_total",
+    "Rows of gatherers' metadata and journals copied into production.",
+    ["gatherer", "table"],
+)
+FOLLOW_FAILURES = Counter(
+    "kalshi_follow_failures_total",
+    "Rounds of copying a gatherer's metadata or journal that failed; each is tried again.",
+    ["gatherer", "what"],
+)
+FOLLOWED_TIMESTAMP = Gauge(
+    "kalshi_followed_timestamp_seconds",
+    "When a gatherer's metadata or journal was last read to its end.",
+    ["gatherer", "what"],
+)
+UNKNOWN_MARKETS = Counter(
+    "kalshi_unknown_markets_total",
+    "Markets that were recorded without any gatherer knowing them, by what REST said of them.",
+    ["outcome"],
+)
+KNOWN_UNTIL_TIMESTAMP = Gauge(
+    "kalshi_coverage_known_until_timestamp_seconds",
+    "Up to when it is known what was heard: everything received before is in production, or given up.",
+)
+HOURS_WAITING = Gauge("kalshi_coverage_hours_waiting", "Hours that are over and still to be judged.")
+JUDGE_SECONDS = Histogram("kalshi_coverage_judge_seconds", "How long judging an hour took.")
+HOLE_SECONDS = Gauge(
+    "kalshi_coverage_hole_seconds",
+    "Time of the last 24 hours in which nobody heard a channel of the whole exchange, unrepaired.",
+    ["channel"],
+)
+HOLE_MARKET_HOURS = Gauge(
+    "kalshi_coverage_hole_market_hours", "Market hours of the last 24 with a hole in the order book."
+)
+TRADES_REPAIRED = Counter(
+    "kalshi_trades_repaired_total",
+    "Trades that no gatherer had, fetched by REST, by what told that they were missing.",
+    ["reason"],
+)
+REPAIRS = Counter("kalshi_trade_repairs_total", "Intervals of which trades were fetched by REST.", ["reason"])
+AUDITED_BOOKS = Counter(
+    "kalshi_audited_books_total",
+    "Books rebuilt from a snapshot and changes and compared with the next snapshot, by the outcome.",
+    ["verdict"],
+)
+OPEN_FINDINGS = Gauge(
+    "kalshi_audit_open_findings",
+    "Books of the last 30 days that could not be rebuilt exactly, and no hole explains it.",
+)
+AUDIT_WAITING = Gauge("kalshi_audit_waiting_snapshots", "Snapshots in production that are not audited yet.")
