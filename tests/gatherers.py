@@ -1,13 +1,13 @@
 """Gatherers as their databases show them: journals and metadata, written as a gatherer writes them."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from app.databases import Kind
 from app.postgres.connection import connected
 from tests.servers import new_database
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-NOON_US = int(NOON.timestamp()) * 1_000_000
 MARKET = """
     INSERT INTO markets (ticker, event_ticker, title, status, market_type, open_time, close_time, updated_time, updated_at, details)
     VALUES (%(ticker)s, 'KXTEST', %(title)s, %(status)s, 'binary', %(opens)s, %(closes)s, %(changed)s, %(updated)s, '{}')
@@ -45,9 +45,22 @@ class Gatherer:
 
     def __init__(self, server, templates, name):
         self.name = name
-        self.timeseries = new_database(server, templates[Kind.TIMESERIES])
-        self.metadata = new_database(server, templates[Kind.METADATA])
+        self._server = server
+        self._templates = templates
         self._gaps = 0
+
+    @cached_property
+    def timeseries(self):
+        return new_database(self._server, self._templates[Kind.TIMESERIES])
+
+    @cached_property
+    def metadata(self):
+        return new_database(self._server, self._templates[Kind.METADATA])
+
+    @property
+    def has_recorded(self):
+        """Its database was made for something."""
+        return "timeseries" in vars(self)
 
     def runs(self, started, recorded, ended=None, run_id=1):
         execute(

@@ -15,10 +15,10 @@ RUNS = """
     WHERE started_at < %(end)s AND delivered_until > %(start)s
 """
 GAPS = """
-    SELECT gatherer, run_id, conn, CASE WHEN sid >= 0 THEN channel END, started_at, ended_at FROM gatherer_gaps
-    JOIN gatherer_runs AS r USING (gatherer, run_id)
+    SELECT gatherer, run_id, g.conn, CASE WHEN g.sid >= 0 THEN g.channel END, g.started_at, g.ended_at
+    FROM gatherer_gaps AS g JOIN gatherer_runs AS r USING (gatherer, run_id)
     WHERE r.started_at < %(end)s AND r.delivered_until > %(start)s
-        AND gatherer_gaps.started_at < %(end)s AND coalesce(gatherer_gaps.ended_at, 'infinity') > %(start)s
+        AND g.started_at < %(end)s AND coalesce(g.ended_at, 'infinity') > %(start)s
 """
 SUBSCRIPTIONS = """
     SELECT channel, s.gatherer, s.run_id, s.conn, s.started_at, s.ended_at FROM gatherer_subscriptions AS s

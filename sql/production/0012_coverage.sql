@@ -49,7 +49,7 @@ CREATE TABLE trade_repairs (
 CREATE INDEX trade_repairs_started_at ON trade_repairs (started_at);
 
 -- Whatever is learnt late is judged again. The argument selects from the changed rows since when and until when
--- it concerns what was heard.
+-- it concerns what was heard; of journals, that is at most until what is delivered.
 CREATE FUNCTION judge_again() RETURNS TRIGGER
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -69,22 +69,27 @@ $$;
 
 CREATE TRIGGER judge_again_after_insert AFTER INSERT ON gatherer_subscriptions
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION judge_again(
-    'SELECT started_at, coalesce(ended_at, ''infinity'') FROM added'
+    'SELECT a.started_at, least(a.ended_at, r.delivered_until)
+     FROM added AS a JOIN gatherer_runs AS r USING (gatherer, run_id) WHERE r.delivered_until IS NOT NULL'
 );
 CREATE TRIGGER judge_again_after_update AFTER UPDATE ON gatherer_subscriptions
 REFERENCING OLD TABLE AS earlier NEW TABLE AS later FOR EACH STATEMENT EXECUTE FUNCTION judge_again(
-    'SELECT least(e.ended_at, l.ended_at), ''infinity''::TIMESTAMPTZ
+    'SELECT least(e.ended_at, l.ended_at), r.delivered_until
      FROM earlier AS e JOIN later AS l USING (gatherer, run_id, conn, channel, ticker, started_at)
+     JOIN gatherer_runs AS r USING (gatherer, run_id)
      WHERE e.ended_at IS DISTINCT FROM l.ended_at'
 );
 CREATE TRIGGER judge_again_after_insert AFTER INSERT ON gatherer_gaps
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION judge_again(
-    'SELECT started_at, coalesce(ended_at, ''infinity'') FROM added'
+    'SELECT a.started_at, least(a.ended_at, r.delivered_until)
+     FROM added AS a JOIN gatherer_runs AS r USING (gatherer, run_id) WHERE r.delivered_until IS NOT NULL'
 );
 CREATE TRIGGER judge_again_after_update AFTER UPDATE ON gatherer_gaps
 REFERENCING OLD TABLE AS earlier NEW TABLE AS later FOR EACH STATEMENT EXECUTE FUNCTION judge_again(
-    'SELECT least(e.started_at, l.started_at), ''infinity''::TIMESTAMPTZ
-     FROM earlier AS e JOIN later AS l USING (gatherer, run_id, number)
+    'SELECT
+         CASE WHEN e.started_at = l.started_at THEN least(e.ended_at, l.ended_at) ELSE least(e.started_at, l.started_at) END,
+         r.delivered_until
+     FROM earlier AS e JOIN later AS l USING (gatherer, run_id, number) JOIN gatherer_runs AS r USING (gatherer, run_id)
      WHERE (e.started_at, e.ended_at) IS DISTINCT FROM (l.started_at, l.ended_at)'
 );
 CREATE TRIGGER judge_again_after_update AFTER UPDATE ON gatherer_runs
