@@ -48,12 +48,13 @@ SAVE_MARKS = """
     ON CONFLICT (gatherer, table_name) DO UPDATE
     SET system_identifier = excluded.system_identifier, ingest_id = excluded.ingest_id
 """
+# A table that is read in shards is here as far as the least of them; a cursor of another database says nothing of it.
 PASSED = """
     SELECT NOT EXISTS (
         SELECT FROM gatherer_marks AS m
         WHERE m.gatherer = %(gatherer)s AND m.ingest_id > (
-            SELECT coalesce(min(c.ingest_id), 0) FROM sync_cursors AS c
-            WHERE c.gatherer = m.gatherer AND c.table_name = m.table_name AND c.system_identifier = m.system_identifier
+            SELECT coalesce(min(CASE WHEN c.system_identifier = m.system_identifier THEN c.ingest_id ELSE 0 END), 0)
+            FROM sync_cursors AS c WHERE c.gatherer = m.gatherer AND c.table_name = m.table_name
         )
     )
 """

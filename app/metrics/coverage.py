@@ -49,4 +49,6 @@ OPEN_FINDINGS = Gauge(
     "kalshi_audit_open_findings",
     "Books of the last 30 days that could not be rebuilt exactly, and no hole explains it.",
 )
-AUDIT_WAITING = Gauge("kalshi_audit_waiting_snapshots", "Snapshots in production that are not audited yet.")
+AUDITED_TIMESTAMP = Gauge(
+    "kalshi_audited_timestamp_seconds", "When the snapshot was received up to which books have been compared."
+)
