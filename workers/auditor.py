@@ -5,7 +5,8 @@ from app.audit.audit import Audited, audit_again, audit_new
 from app.errors import DatabaseError
 from app.metrics import coverage as metrics
 from app.offload import Offload
-from app.postgres.connection import connected
+from app.postgres.asker import Asker
+from app.postgres.connection import Connection
 from app.postgres.dsn import Dsn
 from app.stopping import Stopping
 
@@ -27,8 +28,7 @@ class Auditor:
         patience: timedelta = PATIENCE,
         look_again_seconds: float = LOOK_AGAIN_SECONDS,
     ) -> None:
-        self._production = production
-        self._offload = offload
+        self._ask = Asker(production, "auditor", offload)
         self._stopping = stopping
         self._patience = patience
         self._look_again_seconds = look_again_seconds
@@ -41,7 +41,7 @@ class Auditor:
     def step(self) -> bool:
         """Audits the next snapshots. False: all are audited that can be."""
         try:
-            audited = self._offload(self._audit)
+            audited = self._ask(self._audit)
         except DatabaseError as error:
             # How far it came stands in the database.
             log.error("books cannot be audited", error=str(error))  # noqa: TRY400
@@ -49,12 +49,11 @@ class Auditor:
         _show(audited)
         return audited.has_more
 
-    def _audit(self) -> Audited:
-        with connected(self._production, "auditor") as connection:
-            audited = audit_new(connection, datetime.now(UTC), self._patience)
-            if not audited.has_more:
-                metrics.OPEN_FINDINGS.set(audit_again(connection, self._look_again_seconds))
-            return audited
+    def _audit(self, connection: Connection) -> Audited:
+        audited = audit_new(connection, datetime.now(UTC), self._patience)
+        if not audited.has_more:
+            metrics.OPEN_FINDINGS.set(audit_again(connection, self._look_again_seconds))
+        return audited
 
 
 def _show(audited: Audited) -> None:

@@ -6,7 +6,8 @@ from app.coverage.keeping import Holes, Kept, holes_of_the_last_day, keep
 from app.errors import DatabaseError
 from app.metrics import coverage as metrics
 from app.offload import Offload
-from app.postgres.connection import connected
+from app.postgres.asker import Asker
+from app.postgres.connection import Connection
 from app.postgres.dsn import Dsn
 from app.stopping import Stopping
 
@@ -30,8 +31,7 @@ class CoverageKeeper:
         patience: timedelta = PATIENCE,
         shortest_pause_seconds: float = SHORTEST_PAUSE_SECONDS,
     ) -> None:
-        self._production = production
-        self._offload = offload
+        self._ask = Asker(production, "coverage keeper", offload)
         self._stopping = stopping
         self._patience = patience
         self._shortest_pause_seconds = self._pause_seconds = shortest_pause_seconds
@@ -45,7 +45,7 @@ class CoverageKeeper:
         """Judges one hour. False: none is due."""
         started = time.monotonic()
         try:
-            kept, holes = self._offload(self._keep)
+            kept, holes = self._ask(self._keep)
         except DatabaseError as error:
             # Nothing is lost by that: what is to be judged stands in the database.
             log.error("coverage cannot be judged", error=str(error))  # noqa: TRY400
@@ -59,11 +59,10 @@ class CoverageKeeper:
         log.info("hour judged", **kept.judged._asdict(), seconds=round(seconds, 2))
         return True
 
-    def _keep(self) -> tuple[Kept, list[Holes]]:
-        with connected(self._production, "coverage keeper") as connection:
-            pause = timedelta(seconds=self._pause_seconds)
-            kept = keep(connection, datetime.now(UTC), self._patience, pause)
-            return kept, holes_of_the_last_day(connection)
+    def _keep(self, connection: Connection) -> tuple[Kept, list[Holes]]:
+        pause = timedelta(seconds=self._pause_seconds)
+        kept = keep(connection, datetime.now(UTC), self._patience, pause)
+        return kept, holes_of_the_last_day(connection)
 
 
 def _show(kept: Kept, holes: list[Holes]) -> None:

@@ -1,8 +1,6 @@
 import time
-from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
 
 from msgspec import Raw
 
@@ -18,7 +16,7 @@ from app.normal.lineage import FROM_REST
 from app.normal.trades import rest_trade_row
 from app.normal.unfit import UnfitMessageError
 from app.offload import Offload
-from app.postgres.connection import Connection, connected
+from app.postgres.asker import Asker
 from app.postgres.dsn import Dsn
 from app.stopping import StoppedError, Stopping
 from app.store.journal_tables import QUARANTINE
@@ -27,7 +25,6 @@ from app.store.writer import CopyWriter
 
 log = logs.get(__name__)
 
-Result = TypeVar("Result")
 
 IDLE_SECONDS = 10.0
 
@@ -37,9 +34,8 @@ class ProductionRepairer:
     says that there were more."""
 
     def __init__(self, production: Dsn, client: RestClient, offload: Offload, stopping: Stopping) -> None:
-        self._production = production
+        self._ask = Asker(production, "repairer", offload)
         self._client = client
-        self._offload = offload
         self._stopping = stopping
         self._trades = CopyWriter(PRODUCTION_TRADES, production, offload)
         self._quarantine = CopyWriter(QUARANTINE, production, offload)
@@ -109,13 +105,6 @@ class ProductionRepairer:
             self._quarantine.write(unfit)
         new = self._ask(lambda connection: unknown_trades(connection, rows)) if rows else []
         return self._trades.write(new).inserted if new else 0
-
-    def _ask(self, question: Callable[[Connection], Result]) -> Result:
-        return self._offload(self._asked, question)
-
-    def _asked(self, question: Callable[[Connection], Result]) -> Result:
-        with connected(self._production, "repairer") as connection:
-            return question(connection)
 
 
 def _production_row(row: Row) -> Row:

@@ -75,6 +75,7 @@ class Statements:
             "SELECT 0::BIGINT AS source_ingest_id, {columns} FROM {target} WITH NO DATA"
         )
         self.load = statement("COPY {staging} FROM STDIN (FORMAT binary)")
+        self.load_without_ids = statement("COPY {staging} ({columns}) FROM STDIN (FORMAT binary)")
         self.lock = statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
         self.merge = statement("""
             INSERT INTO {target} AS target ({written})
