@@ -10,6 +10,7 @@ from app.cli.coverage import coverage
 from app.cli.demo import demo
 from app.cli.doctor import doctor
 from app.cli.maintain import maintain
+from app.cli.metrics import metrics_command
 from app.cli.migrate import migrate
 from app.cli.postgres import postgres
 from app.cli.sections import SectionedGroup
@@ -25,8 +26,8 @@ from app.errors import OperatorError
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Records a whole prediction exchange, and proves what it recorded."""
-    if context.invoked_subcommand == settings_command.name:
-        return  # wanted most when the settings cannot be loaded
+    if context.invoked_subcommand in {settings_command.name, metrics_command.name}:
+        return  # the first is wanted most when the settings cannot be loaded; neither needs them
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
     context.obj = settings
@@ -39,6 +40,7 @@ cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
 cli.add(coverage, section="Operate")
 cli.add(settings_command, section="Operate")
+cli.add(metrics_command, section="Operate")
 cli.add(simulator, section="Simulate")
 
 

@@ -1,7 +1,6 @@
 import pytest
 
-from tests.faults.gathering import Databases
-from tests.simulator.running import running_simulator
+from tests.faults.gathering import Databases, exchange
 
 
 @pytest.fixture
@@ -11,5 +10,5 @@ def databases(server, templates):
 
 @pytest.fixture
 def simulator(tmp_path):
-    with running_simulator(tmp_path / "simulator", "--markets", 300, "--rate", 400, "--tier", "unlimited") as simulator:
+    with exchange(tmp_path) as simulator:
         yield simulator

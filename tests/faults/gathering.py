@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -17,9 +18,10 @@ from app.simulator.truth.reader import TruthReader
 from tests.processes import running, wait_until
 from tests.servers import new_database
 from tests.simulator.judging import found
-from tests.simulator.running import fetch
+from tests.simulator.running import fetch, running_simulator
 
 READY_SECONDS = 120
+OPTIONS = ("--markets", 300, "--rate", 400, "--tier", "unlimited")
 
 
 class Databases:
@@ -95,6 +97,14 @@ class Running:
         self.signal(signal.SIGTERM)
         code = self.process.exit_code()
         assert code == 0, "".join(self.process.lines[-30:])
+
+
+@contextlib.contextmanager
+def exchange(folder, *options):
+    """The simulator in our own time: a gatherer's journal speaks of that."""
+    now = datetime.now(UTC).isoformat()
+    with running_simulator(folder / "simulator", "--start", now, *OPTIONS, *options) as simulator:
+        yield simulator
 
 
 @contextlib.contextmanager

@@ -1,16 +1,14 @@
 import signal
 
-from tests.faults.gathering import assert_exact, gatherer, let_pass, settings_of, stop_in_order
+from tests.faults.gathering import assert_exact, exchange, gatherer, let_pass, settings_of, stop_in_order
 from tests.processes import wait_until
-from tests.simulator.running import running_simulator
 
 STOPPED_SECONDS = 60
 
 
 def test_a_process_that_was_stopped_for_a_minute_goes_on(tmp_path, databases):
     """Its sockets overflow, or their other ends give up; what was sent is read all the same."""
-    options = ("--markets", 300, "--rate", 400, "--tier", "unlimited", "--buffer-frames", 500)
-    with running_simulator(tmp_path / "simulator", *options) as simulator:
+    with exchange(tmp_path, "--buffer-frames", 500) as simulator:
         with gatherer(settings_of(simulator, databases, tmp_path / "data")) as recorder:
             recorder.wait_until_ready()
             recorder.signal(signal.SIGSTOP)
@@ -39,16 +37,15 @@ def test_sigint_is_as_good(simulator, databases, tmp_path):
         assert recorder.process.exit_code() == 0
 
 
-def test_an_exchange_that_is_down_at_the_start_is_waited_for(tmp_path, databases):
-    with running_simulator(tmp_path / "simulator", "--markets", 300, "--rate", 400, "--tier", "unlimited") as simulator:
-        simulator.inflict("maintenance", seconds=20)
-        with gatherer(settings_of(simulator, databases, tmp_path / "data")) as recorder:
-            reasons = wait_until(recorder.why_not_ready, what="the reason")
-            assert "exchange" in str(reasons)
-            recorder.wait_until_ready()
-            let_pass(simulator, 2)
-            stop_in_order(simulator, recorder)
-        assert_exact(simulator, databases)
+def test_an_exchange_that_is_down_at_the_start_is_waited_for(simulator, tmp_path, databases):
+    simulator.inflict("maintenance", seconds=20)
+    with gatherer(settings_of(simulator, databases, tmp_path / "data")) as recorder:
+        reasons = wait_until(recorder.why_not_ready, what="the reason")
+        assert "exchange" in str(reasons)
+        recorder.wait_until_ready()
+        let_pass(simulator, 2)
+        stop_in_order(simulator, recorder)
+    assert_exact(simulator, databases)
 
 
 def test_an_exchange_that_nobody_answers_for_is_waited_for(tmp_path, databases, simulator):

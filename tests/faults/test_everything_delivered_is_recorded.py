@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tests.faults.gathering import Databases, assert_exact, gatherer, let_pass, settings_of, stop_in_order
-from tests.simulator.running import running_simulator
+from tests.faults.gathering import Databases, assert_exact, exchange, gatherer, let_pass, settings_of, stop_in_order
 
 CONNECTIONS = 150
 # A fault of frames befalls every connection that has such a channel; the numbers are connections in the order in which
@@ -31,8 +30,7 @@ FAULTS = [
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_with_150_connections_20_000_markets_and_every_fault(seed, server, templates, tmp_path):
     databases = Databases(server, templates)
-    options = ("--seed", seed, "--markets", 20_000, "--rate", 1_500, "--tier", "unlimited", "--heartbeat", 2)
-    with running_simulator(tmp_path / "simulator", *options) as simulator:
+    with exchange(tmp_path, "--seed", seed, "--markets", 20_000, "--rate", 1_500, "--heartbeat", 2) as simulator:
         settings = settings_of(simulator, databases, tmp_path / "data", KALSHI_STALE_SECONDS=8)
         with gatherer({**settings, "KALSHI_WS_CONNECTIONS": CONNECTIONS}) as recorder:
             recorder.wait_until_ready()
