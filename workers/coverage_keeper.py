@@ -2,6 +2,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from app import logs
+from app.coverage.hearing import BOOKS
+from app.coverage.hours import HOUR
 from app.coverage.keeping import Holes, Kept, holes_of_the_last_day, keep
 from app.errors import DatabaseError
 from app.metrics import coverage as metrics
@@ -67,9 +69,11 @@ class CoverageKeeper:
 
 def _show(kept: Kept, holes: list[Holes]) -> None:
     metrics.KNOWN_UNTIL_TIMESTAMP.set(kept.known_until.timestamp())
-    metrics.HOURS_WAITING.set(kept.hours_waiting)
+    metrics.BEHIND_SECONDS.set(kept.hours_waiting * HOUR.total_seconds())
+    metrics.HOLE_MARKETS.set(0)
     metrics.HOLE_SECONDS.clear()
-    metrics.HOLE_MARKET_HOURS.set(sum(each.market_hours for each in holes))
     for each in holes:
-        if not each.market_hours:
+        if each.channel == BOOKS:
+            metrics.HOLE_MARKETS.set(each.markets)
+        else:
             metrics.HOLE_SECONDS.labels(each.channel).set(each.exchange_seconds)

@@ -52,7 +52,7 @@ class GathererFollower:
         except DatabaseError as error:
             self._failures += 1
             self._failure = str(error)
-            metrics.FOLLOW_FAILURES.labels(self._gatherer, self._what).inc()
+            metrics.FOLLOW_ERRORS.labels(self._gatherer, self._what).inc()
             log.warning("cannot be followed", gatherer=self._gatherer, what=self._what, error=str(error))
             return False
         self._failures, self._failure = 0, ""

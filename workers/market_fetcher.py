@@ -14,9 +14,10 @@ from app.normal.unfit import UnfitMessageError
 from app.offload import Offload
 from app.postgres.asker import Asker
 from app.postgres.dsn import Dsn
-from app.stopping import StoppedError, Stopping
+from app.stopping import Stopping
 from app.store.metadata_tables import EVENTS, MARKETS, SERIES
 from app.store.tables import Row, Table
+from workers.component import Component
 
 log = logs.get(__name__)
 
@@ -45,16 +46,14 @@ class MarketFetcher:
         self._after: Ends | None = None
         self._through: Ends | None = None
         self._refused: dict[str, float] = {}
-        self._halted: str | None = None
+        self._has_more = False
+        self._component = Component("market_fetcher")
 
     def why_not_ready(self) -> str | None:
-        return self._halted
+        return self._component.halted_because
 
     def run(self) -> None:
-        self._try_step()
-        while self._halted is None and not self._stopping.wait(INTERVAL_SECONDS):
-            while self._try_step():
-                log.debug("more markets are unknown")
+        self._component.run(self._run)
 
     def step(self) -> bool:
         """Fetches what was recorded before the last step and is unknown. True: there may be more of it."""
@@ -70,18 +69,20 @@ class MarketFetcher:
         self._after, self._through = through, self._ask(table_ends)
         return False
 
-    def _try_step(self) -> bool:
+    def _run(self) -> None:
+        self._try_step()
+        while not self._stopping.wait(0 if self._has_more else INTERVAL_SECONDS):
+            self._try_step()
+
+    def _try_step(self) -> None:
         """What fails is looked at again the next time."""
         try:
-            return self.step()
-        except StoppedError:
-            return False
-        except AccessDeniedError as error:
-            self._halted = f"unknown markets are not fetched: {error}"
-            log.error("unknown markets cannot be fetched any more", error=str(error))  # noqa: TRY400
+            self._has_more = self.step()
+        except AccessDeniedError:
+            raise
         except (DatabaseError, RestError) as error:
+            self._has_more = False
             log.error("unknown markets could not be fetched", error=str(error))  # noqa: TRY400
-        return False
 
     def _fetch(self, ticker: str) -> None:
         market = self._store(MARKETS, self._client.market(ticker), market_row)

@@ -18,10 +18,11 @@ from app.normal.unfit import UnfitMessageError
 from app.offload import Offload
 from app.postgres.asker import Asker
 from app.postgres.dsn import Dsn
-from app.stopping import StoppedError, Stopping
+from app.stopping import Stopping
 from app.store.journal_tables import QUARANTINE
 from app.store.tables import PRODUCTION_TRADES, Row
 from app.store.writer import CopyWriter
+from workers.component import Component
 
 log = logs.get(__name__)
 
@@ -39,15 +40,13 @@ class ProductionRepairer:
         self._stopping = stopping
         self._trades = CopyWriter(PRODUCTION_TRADES, production, offload)
         self._quarantine = CopyWriter(QUARANTINE, production, offload)
-        self._halted: str | None = None
+        self._component = Component("production_repairer")
 
     def why_not_ready(self) -> str | None:
-        return self._halted
+        return self._component.halted_because
 
     def run(self) -> None:
-        while not self._stopping.is_set() and self._halted is None:
-            if not self._try_step():
-                self._stopping.wait(IDLE_SECONDS)
+        self._component.run(self._run)
 
     def step(self) -> bool:
         """Repairs one hole, or all that the volumes of one hour tell. False: nothing is known to be missing."""
@@ -59,18 +58,20 @@ class ProductionRepairer:
             return True
         return False
 
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if not self._try_step():
+                self._stopping.wait(IDLE_SECONDS)
+
     def _try_step(self) -> bool:
         """What fails is repeated as a whole later: what was fetched already does no harm."""
         try:
             return self.step()
-        except StoppedError:
-            return False
-        except AccessDeniedError as error:
-            self._halted = f"trades are not repaired: {error}"
-            log.error("trades cannot be repaired any more", error=str(error))  # noqa: TRY400
+        except AccessDeniedError:
+            raise
         except (DatabaseError, RestError) as error:
             log.error("trades could not be repaired", error=str(error))  # noqa: TRY400
-        return False
+            return False
 
     def _check_volumes(self, hour: datetime) -> None:
         suspects = self._ask(lambda connection: suspects_of(connection, hour))
@@ -88,8 +89,8 @@ class ProductionRepairer:
             trades += len(page)
             added += self._store(page)
         self._ask(lambda connection: note_repair(connection, repair, trades, added))
-        metrics.REPAIRS.labels(repair.reason.value).inc()
-        metrics.TRADES_REPAIRED.labels(repair.reason.value).inc(added)
+        metrics.REPAIRED_INTERVALS.labels(repair.reason.value).inc()
+        metrics.REPAIRED_TRADES.labels(repair.reason.value).inc(added)
         log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), trades=trades, added=added)
 
     def _store(self, page: list[Raw]) -> int:

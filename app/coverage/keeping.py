@@ -31,7 +31,7 @@ WAITING = """
 """
 HOLES = """
     SELECT
-        channel, count(*) FILTER (WHERE ticker <> ''),
+        channel, count(DISTINCT ticker) FILTER (WHERE ticker <> ''),
         coalesce(extract(epoch FROM sum(upper(hole) - lower(hole))), 0)
     FROM coverage LEFT JOIN LATERAL unnest(holes) AS hole ON ticker = ''
     WHERE state = 'hole' AND hour > now() - INTERVAL '24 hours'
@@ -49,7 +49,7 @@ class Holes(NamedTuple):
     """Of the last day."""
 
     channel: str
-    market_hours: int
+    markets: int
     exchange_seconds: float
 
 

@@ -5,8 +5,8 @@ FOLLOWED_ROWS = Counter(
     "Rows of gatherers' metadata and journals copied into production.",
     ["gatherer", "table"],
 )
-FOLLOW_FAILURES = Counter(
-    "kalshi_follow_failures_total",
+FOLLOW_ERRORS = Counter(
+    "kalshi_follow_errors_total",
     "Rounds of copying a gatherer's metadata or journal that failed; each is tried again.",
     ["gatherer", "what"],
 )
@@ -24,22 +24,24 @@ KNOWN_UNTIL_TIMESTAMP = Gauge(
     "kalshi_coverage_known_until_timestamp_seconds",
     "Up to when it is known what was heard: everything received before is in production, or given up.",
 )
-HOURS_WAITING = Gauge("kalshi_coverage_hours_waiting", "Hours that are over and still to be judged.")
+BEHIND_SECONDS = Gauge(
+    "kalshi_coverage_behind_seconds", "Length of the hours that are over and of which more is known than was judged."
+)
 JUDGE_SECONDS = Histogram("kalshi_coverage_judge_seconds", "How long judging an hour took.")
 HOLE_SECONDS = Gauge(
     "kalshi_coverage_hole_seconds",
     "Time of the last 24 hours in which nobody heard a channel of the whole exchange, unrepaired.",
     ["channel"],
 )
-HOLE_MARKET_HOURS = Gauge(
-    "kalshi_coverage_hole_market_hours", "Market hours of the last 24 with a hole in the order book."
-)
-TRADES_REPAIRED = Counter(
-    "kalshi_trades_repaired_total",
+HOLE_MARKETS = Gauge("kalshi_coverage_hole_markets", "Markets with a hole in their book in the last 24 hours.")
+REPAIRED_TRADES = Counter(
+    "kalshi_repaired_trades_total",
     "Trades that no gatherer had, fetched by REST, by what told that they were missing.",
     ["reason"],
 )
-REPAIRS = Counter("kalshi_trade_repairs_total", "Intervals of which trades were fetched by REST.", ["reason"])
+REPAIRED_INTERVALS = Counter(
+    "kalshi_repaired_intervals_total", "Times of which trades were asked for by REST.", ["reason"]
+)
 AUDITED_BOOKS = Counter(
     "kalshi_audited_books_total",
     "Books rebuilt from a snapshot and changes and compared with the next snapshot, by the outcome.",

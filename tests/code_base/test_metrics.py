@@ -10,6 +10,7 @@ README = (ROOT / "README.md").read_text()
 UNITS = {
     *("seconds", "bytes", "ratio", "info", "halted"),
     *("requests", "retries", "waits", "hang_ups", "rows", "records", "batches", "frames", "messages"),
+    *("trades", "intervals", "books", "findings"),
     *("markets", "events", "series", "connections", "subscriptions", "gaps", "errors"),
 }
 
