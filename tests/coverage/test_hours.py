@@ -1,3 +1,5 @@
+from app.postgres.claim import is_claimed
+from app.postgres.connection import connected
 from tests.gatherers import at, execute, put_market
 
 DAY = 24 * 60
@@ -124,3 +126,20 @@ def test_a_day_later_what_was_not_delivered_is_a_hole(coverage):
     coverage.judge(DAY)
     assert books(coverage)[0] == ("hole", [30, 60], [])
     assert books(coverage)[DAY - 120] == ("hole", [DAY - 120, DAY - 60], [])
+
+
+def test_of_combos_their_own_channel_counts(coverage):
+    put_market(coverage.production, "KXMVETEST-1")
+    execute(coverage.production, "UPDATE markets SET mve_collection_ticker = 'KXMVE'")
+    coverage.gatherers[0].runs(0, 60).listens_to_all().listens("multivariate_market_lifecycle", since=15, conn=5)
+    coverage.judge(61)
+    assert market(coverage, "KXMVETEST-1")[0, "multivariate_market_lifecycle"] == ("hole", [0, 15], [])
+
+
+def test_of_several_processes_one_judges_and_another_when_that_one_is_gone(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    coverage.gatherers[0].runs(0, 60)
+    with connected(coverage.production) as other:
+        assert is_claimed(other, "judging coverage")
+        assert coverage.judge(61) == []
+    assert coverage.judge(61) == [at(0)]
