@@ -117,6 +117,9 @@ def test_a_market_that_is_learnt_of_late_is_judged_then(coverage):
     put_market(coverage.production, "KXTEST-1", opens=30, closes=50)
     assert coverage.judge(181) == [at(60), at(0)]
     assert exceptions(coverage) == [(at(0), "orderbook_delta", "KXTEST-1", "hole")]
+    put_market(coverage.production, "KXTEST-1", opens=30, closes=80)
+    coverage.judge(181)
+    assert books(coverage)[60] == ("hole", [60, 80], [])
 
 
 def test_a_day_later_what_was_not_delivered_is_a_hole(coverage):
