@@ -5,7 +5,7 @@ from typing import NamedTuple
 from app import logs
 from app.follow.copies import Copy, Statements
 from app.follow.cursors import last_ingest_id, read_through, save_cursor, system_identifier
-from app.postgres.claim import is_claimed
+from app.postgres.claim import claimed
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 from app.store.arrivals import arrivals, arrivals_session
@@ -35,10 +35,11 @@ class Follower:
 
     def round(self) -> dict[str, int]:
         """Reads on until nothing is left. How many rows came, by table; nothing where another process is at it."""
-        with connected(self._production, f"follower {self.gatherer}") as production:
-            if not is_claimed(production, f"following {self.gatherer}"):
+        name = f"follower {self.gatherer}"
+        with connected(self._production, name) as production, claimed(production, name) as is_ours:
+            if not is_ours:
                 return {}
-            with arrivals_session(self._source, f"follower {self.gatherer}") as session:
+            with arrivals_session(self._source, name) as session:
                 return self.follow(session, production)
 
     def follow(self, session: Connection, production: Connection) -> dict[str, int]:

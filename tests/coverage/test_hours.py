@@ -1,4 +1,4 @@
-from app.postgres.claim import is_claimed
+from app.postgres.claim import claimed
 from app.postgres.connection import connected
 from tests.gatherers import at, execute, put_market
 
@@ -142,7 +142,6 @@ def test_of_combos_their_own_channel_counts(coverage):
 def test_of_several_processes_one_judges_and_another_when_that_one_is_gone(coverage):
     put_market(coverage.production, "KXTEST-1")
     coverage.gatherers[0].runs(0, 60)
-    with connected(coverage.production) as other:
-        assert is_claimed(other, "judging coverage")
+    with connected(coverage.production) as other, claimed(other, "judging coverage"):
         assert coverage.judge(61) == []
     assert coverage.judge(61) == [at(0)]
