@@ -38,15 +38,16 @@ class Membership:
         self._share = fair_share(self._lanes, members)
         MEMBERS.set(members)
 
-    def may_take_one(self) -> bool:
-        return self._held < self._share
+    def take_one(self) -> bool:
+        """False: the others have to have the rest."""
+        if self._held >= self._share:
+            return False
+        self._held += 1
+        HELD_SHARDS.set(self._held)
+        return True
 
     def has_too_many(self) -> bool:
         return self._held > self._share
-
-    def take_one(self) -> None:
-        self._held += 1
-        HELD_SHARDS.set(self._held)
 
     def leave_one(self) -> None:
         self._held -= 1

@@ -35,6 +35,7 @@ class TableMerger:
         self._offload = offload
         self._stopping = stopping
         self._table = merger.rule.table.name
+        self._has_place = False
         self._is_open = False
         self.failure: str | None = None
 
@@ -56,12 +57,15 @@ class TableMerger:
         return goes_on
 
     def _open(self) -> bool:
-        if not self._membership.may_take_one():
+        # Counted before it is opened, or all tables would be opened before the first one is counted.
+        self._has_place = self._has_place or self._membership.take_one()
+        if not self._has_place:
             return False
         positions = self._offload(self._merger.open)
         if positions is None:
+            self._membership.leave_one()
+            self._has_place = False
             return False
-        self._membership.take_one()
         self._is_open = True
         self._inbox.open(positions)
         log.info("merging", table=self._table, shard=self._merger.shard.number, of=self._merger.shard.of)
@@ -105,6 +109,6 @@ class TableMerger:
     def _leave(self) -> None:
         self._inbox.close()
         self._merger.close()
-        if self._is_open:
+        if self._has_place:
             self._membership.leave_one()
-        self._is_open = False
+        self._has_place = self._is_open = False

@@ -7,10 +7,15 @@ import psycopg2.extensions
 from app.errors import DatabaseError
 from app.merge.position import BEGINNING, Position, Pull
 from app.merge.shards import Shard
+from app.postgres.connection import Connection
 
 LEAST = """
     SELECT DISTINCT ON (gatherer) gatherer, system_identifier, ingest_id, probe FROM sync_cursors
     WHERE table_name = %s AND gatherer = ANY (%s) ORDER BY gatherer, ingest_id
+"""
+LEAST_OF_A_GATHERER = """
+    SELECT DISTINCT ON (table_name) table_name, system_identifier, ingest_id, probe FROM sync_cursors
+    WHERE gatherer = %s ORDER BY table_name, ingest_id
 """
 IS_DIVIDED = """
     SELECT count(*) = %(gatherers)s * %(of)s AND coalesce(bool_and(shards = %(of)s), FALSE) FROM sync_cursors
@@ -36,7 +41,8 @@ ADVANCE = """
 """
 BEGIN_ANEW = """
     UPDATE sync_cursors SET
-        system_identifier = %(system_identifier)s, ingest_id = 0, probe = NULL, restarts = restarts + 1, updated_at = now()
+        system_identifier = %(system_identifier)s, ingest_id = 0, probe = NULL, restarts = restarts + 1,
+        updated_at = now()
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s
 """
 NOTE = """
@@ -94,3 +100,10 @@ class Cursors:
 
     def note_failure(self, cursor: psycopg2.extensions.cursor, gatherer: str, failure: str | None) -> None:
         cursor.execute(NOTE, (failure, failure, gatherer, self._table, *self._shard))
+
+
+def merged_through(production: Connection, gatherer: str) -> dict[str, Position]:
+    """Up to where every shard has a gatherer's tables, by table."""
+    with production, production.cursor() as cursor:
+        cursor.execute(LEAST_OF_A_GATHERER, (gatherer,))
+        return {table: Position(*position) for table, *position in cursor.fetchall()}

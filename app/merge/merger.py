@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import psycopg2
-import psycopg2.errors
 import psycopg2.extensions
 
 from app import logs
@@ -97,12 +96,10 @@ class Merger:
     def _merge(self, pulls: Mapping[str, Pull]) -> Merged:
         try:
             return self._attempt(pulls, is_sifting=False)
-        except psycopg2.errors.CheckViolation as error:
-            self._opened.rollback()
-            if error.diag.constraint_name is None:
-                self._make_room(pulls)
         except REFUSED_BY_THE_DATABASE:
+            # A row finds no chunk, or is a bad one, or both.
             self._opened.rollback()
+        self._make_room(pulls)
         return self._attempt(pulls, is_sifting=True)
 
     def _attempt(self, pulls: Mapping[str, Pull], *, is_sifting: bool) -> Merged:
@@ -141,13 +138,17 @@ class Merger:
             cursor.execute("ANALYZE staging")
         if is_seeking and self._statements.take_best_times:
             cursor.execute(self._statements.take_best_times, span)
+        withdrawn = 0
         if are_marked and self._statements.withdraw:
             cursor.execute(self._statements.withdraw, span)
+            withdrawn = cursor.rowcount
         cursor.execute(self._statements.insert)
-        new = cursor.rowcount
+        new = cursor.rowcount - withdrawn
+        if self.rule.is_sample:
+            new += self._move_apart(cursor, span)
         if are_marked and self._statements.improve:
             cursor.execute(self._statements.improve, span)
-        return new + (self._move_apart(cursor, span) if self.rule.is_sample else 0)
+        return new
 
     def _are_marked(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> bool:
         """Whether a row that is here already may give way or improve."""

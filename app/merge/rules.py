@@ -1,14 +1,14 @@
 """When rows of several gatherers are one event, and what production keeps of them: the one place that says so.
 
 Rows with the same primary key are one event. The key is made of what the exchange says and of `nth`, which every
-connection counts alike; so the union of all rows is the union by greatest multiplicity: what one gatherer heard twice
-and another once happened twice. Neither order nor repetition matters, and reading a row again changes nothing.
+connection counts alike; so the union of all rows is the union by greatest multiplicity: what one gatherer heard
+twice and another once happened twice. Neither order nor repetition matters, and reading a row again changes nothing.
 
 Beyond the key:
 - A time can differ between copies, where the exchange says none (`ts_missing`), where a trade's is told finer by REST
   than by the older stream, and of lifecycle messages, which carry only when they were sent. Copies are then found by the
-  rest of their identity within a window, and take the best time among them; a row that is here already with a worse one
-  is withdrawn and comes back with the better.
+  rest of their identity within a window, and take the best time among them; a row that is here already with a worse
+  one is withdrawn and comes back with the better.
     - A change without a time is found by its clock. Without a clock too, nothing tells copies from repetitions: each
       stays.
     - A quote without a time is found by its content within a second.
@@ -18,7 +18,8 @@ Beyond the key:
 - `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
 - `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
 - Books are samples, and each is kept. Two different ones of the same market and microsecond, which two gatherers may
-  take, are kept a microsecond apart; so whichever book a confirmation means by its digest is here in full.
+  take, are kept a microsecond apart, and one in full counts for more than its confirmation; so whichever book a
+  confirmation means by its digest is here in full.
 """
 
 from datetime import timedelta
@@ -35,8 +36,8 @@ from app.store.tables import (
 
 
 class Copies(NamedTuple):
-    """How rows of one event are found whose times differ. In SQL, `seeker` and `staged` are rows just read, `stored` one
-    of production, and `candidate` any."""
+    """How rows of one event are found whose times differ. In SQL, `seeker` and `staged` are rows just read, `stored`
+    is one of production, and `candidate` any."""
 
     identity: tuple[str, ...]
     window: timedelta
@@ -126,7 +127,20 @@ TICKERS = Rule(
     ),
     marked=("ts_missing",),
 )
-SNAPSHOTS = Rule(PRODUCTION_ORDERBOOK_SNAPSHOTS, ("snapshot_ts", "ticker", "source"), is_sample=True)
+SNAPSHOTS = Rule(
+    PRODUCTION_ORDERBOOK_SNAPSHOTS,
+    ("snapshot_ts", "ticker", "source"),
+    preferred=("yes_prices_e6",),
+    improvement=Improvement(
+        """
+        yes_prices_e6 = copy.yes_prices_e6, yes_sizes_e2 = copy.yes_sizes_e2,
+        no_prices_e6 = copy.no_prices_e6, no_sizes_e2 = copy.no_sizes_e2
+        """,
+        "SELECT * FROM staging WHERE yes_prices_e6 IS NOT NULL",
+        "stored.yes_prices_e6 IS NULL AND stored.levels_digest = copy.levels_digest",
+    ),
+    is_sample=True,
+)
 LIFECYCLE_EVENTS = Rule(
     PRODUCTION_LIFECYCLE_EVENTS,
     ("exchange_ts", "ticker", "event_type", "digest", "nth"),

@@ -1,6 +1,6 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import psycopg2
 import psycopg2.extensions
@@ -15,13 +15,21 @@ from app.postgres.dsn import Dsn
 from app.store.arrivals import arrivals
 from app.store.tables import Table
 
+Result = TypeVar("Result")
+
 FIRST_GUESS_ROW_BYTES = 150
 LEAST_ROWS, MOST_ROWS = 100, 100_000
 SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 # The index is the way, whatever statistics say. To plan for a week of hourly chunks takes twenty times as long as to
 # look into them, so that is done once a session.
 ALONG_THE_INDEX = """
-    SET plan_cache_mode = force_generic_plan; SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off
+"""
+CONFIRM = """
+    INSERT INTO confirmations AS confirmed (table_name, ingest_id) VALUES (%s, %s)
+    ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
+    WHERE confirmed.ingest_id <> excluded.ingest_id
 """
 
 
@@ -50,8 +58,20 @@ class Source:
 
     def pull(self, after: Position) -> Pull:
         """The next rows, about as many as fill a batch. They can be asked for again."""
+        return self._guarded(lambda: self._pull(after))
+
+    def confirm(self, position: Position) -> bool:
+        """Tells the gatherer that rows up to there are safe. False: it is not the database that was read."""
+        return self._guarded(lambda: self._confirm(position))
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _guarded(self, work: Callable[[], Result]) -> Result:
         try:
-            return self._pull(after)
+            return work()
         except BaseException as error:
             self.close()
             if isinstance(error, psycopg2.Error):
@@ -59,11 +79,6 @@ class Source:
                 what = f"Reading {self.table.name} of {self.gatherer} failed."
                 raise DatabaseError(what, str(error).strip(), fix) from error
             raise
-
-    def close(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
 
     def _pull(self, after: Position) -> Pull:
         session = self._session = self._session or self._connect()
@@ -79,6 +94,17 @@ class Source:
         self._row_bytes = len(content) // len(rows)
         through = Position(self._system_identifier, ingest_id_of(last), probe_of(last))
         return Pull(after, through, len(rows), content, received_us_of(last), has_more)
+
+    def _confirm(self, position: Position) -> bool:
+        """In the session that has just seen the row: of a database that is replaced meanwhile, no session survives."""
+        session = self._session = self._session or self._connect()
+        rows, _ = self._read(session, position.ingest_id, 1)
+        if not self._is_known(position, rows):
+            return False
+        with session, session.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ WRITE")
+            cursor.execute(CONFIRM, (self.table.name, position.ingest_id))
+        return True
 
     def _is_known(self, after: Position, rows: Sequence[bytes]) -> bool:
         if after.system_identifier != self._system_identifier or not rows:

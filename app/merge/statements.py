@@ -1,5 +1,5 @@
-"""The rule in SQL. Statements work on `staging`, where the rows just read are, and take the first and last time of these
-as literals: so they are planned for the chunks that can matter, out of years of them."""
+"""The rule in SQL. Statements work on `staging`, where the rows just read are, and take the first and last time that
+can matter as literals: so they are planned for the chunks of these times alone, out of years of them."""
 
 from datetime import timedelta
 
@@ -54,7 +54,8 @@ class Statements:
         self.improve = self._improve(rule.improvement) if rule.improvement else None
         self.move_apart = self._statement("""
             UPDATE staging AS copy SET {time} = copy.{time} + INTERVAL '1 microsecond' FROM {table} AS stored
-            WHERE {same_key} AND stored.levels_digest <> copy.levels_digest AND stored.{time} BETWEEN %(first)s AND %(last)s
+            WHERE {same_key} AND stored.levels_digest <> copy.levels_digest
+                AND stored.{time} BETWEEN %(first)s AND %(last)s
         """)
         self.days = self._statement("""
             SELECT DISTINCT date_bin('1 day', {time}, TIMESTAMPTZ '2000-01-01 00:00:00+00') FROM staging

@@ -46,8 +46,8 @@ class DeduplicatorSettings(GathererSettings, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_000,
-            description="Into how many shares tickers are divided for merging. All deduplicator processes have the same "
-            "number; new ones wait until those with another have stopped.",
+            description="Into how many shares tickers are divided for merging. All deduplicators have the same number; "
+            "one with another waits until the others have stopped.",
             examples=["4"],
         ),
     ] = 1
