@@ -25,7 +25,6 @@ class Statements:
             "key": _listed(rule.key),
             "order": _listed((*rule.key, *rule.preferred)),
             "same_key": _equal(rule.key, "stored", "copy"),
-            "any_mark": sql.SQL(" OR ").join(map(sql.Identifier, rule.marked)) if rule.marked else sql.SQL("TRUE"),
         }
         self.create_staging = self._statement("""
             CREATE TEMPORARY TABLE staging ON COMMIT DELETE ROWS AS
@@ -42,9 +41,7 @@ class Statements:
             window=sql.Literal(rule.copies.window if rule.copies else LEAST_WINDOW),
             seeking=sql.SQL(rule.copies.seeking if rule.copies else "FALSE"),
         )
-        self.are_marked = self._statement("""
-            SELECT EXISTS (SELECT FROM {table} WHERE ({any_mark}) AND {time} BETWEEN %(first)s AND %(last)s)
-        """)
+        self.are_marked = sql.SQL("SELECT {}").format(sql.SQL(" OR ").join(map(self._is_marked, rule.marked)))
         self.insert = self._statement("""
             INSERT INTO {table} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM staging ORDER BY {order}
             ON CONFLICT DO NOTHING
@@ -61,6 +58,13 @@ class Statements:
             SELECT DISTINCT date_bin('1 day', {time}, TIMESTAMPTZ '2000-01-01 00:00:00+00') FROM staging
         """)
         self.ensure_chunk = self._statement("SELECT ensure_chunk({literal}, %s)")
+
+    def _is_marked(self, flag: str) -> Composed:
+        """Each flag has an index of its own, of the rows where it is set."""
+        return self._statement(
+            "EXISTS (SELECT FROM {table} WHERE {flag} AND {time} BETWEEN %(first)s AND %(last)s)",
+            flag=sql.Identifier(flag),
+        )
 
     def _take_best_times(self, copies: Copies) -> Composed:
         has_mark = MARK in self._rule.table.column_names
