@@ -4,7 +4,6 @@ from typing import NamedTuple, TypeVar
 import psycopg2
 import psycopg2.extensions
 
-from app import logs
 from app.errors import DatabaseError
 from app.merge.claim import Claim
 from app.merge.cursors import Cursors
@@ -16,8 +15,6 @@ from app.merge.statements import Statements
 from app.postgres.connection import NOT_MIGRATED, Connection, connect
 from app.postgres.dsn import Dsn
 from app.store.writer import REFUSED_BY_THE_DATABASE
-
-log = logs.get(__name__)
 
 Result = TypeVar("Result")
 
@@ -62,6 +59,11 @@ class Merger:
     def note_failures(self, failures: Mapping[str, str | None]) -> None:
         """Which gatherers cannot be read, and why; None: it can again."""
         return self._guarded(lambda: self._note(failures))
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why open() gave nothing, if not because another process merges it."""
+        return self._claim.obstacle
 
     def close(self) -> None:
         """Gives the claim back, too."""
@@ -111,8 +113,6 @@ class Merger:
                 self._cursors.advance(cursor, gatherer, pull)
             merged = Merged(sum(pull.rows for pull in pulls.values()), new, refused)
             cursor.execute(COUNT, (self.rule.table.name, self.shard.number, *merged))
-        if refused:
-            log.error("rows quarantined", table=self.rule.table.name, rows=refused, gatherers=list(pulls))
         return merged
 
     def _stage(self, cursor: psycopg2.extensions.cursor, pulls: Mapping[str, Pull], *, is_sifting: bool) -> int:

@@ -12,7 +12,7 @@ from app.errors import DatabaseError
 from app.postgres.connection import connected, value_of
 from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.merge.recordings import Recordings
-from tests.processes import run, wait_until
+from tests.processes import run
 from tests.store import rows
 from tests.store.reading import rows_of
 
@@ -56,8 +56,7 @@ def end_after(statements, end):
             super().copy_expert(statement, file, size)
 
     def connect(dsn, application):
-        connection = psycopg2.connect(dsn.reveal(), application_name=application, cursor_factory=Crashing)
-        return connection
+        return psycopg2.connect(dsn.reveal(), application_name=application, cursor_factory=Crashing)
 
     merging.connect = connect
 
@@ -128,7 +127,6 @@ def test_a_kill(gatherers, production, statements):
     dsns = [dsn.reveal() for dsn in gatherers.values()]
     done = run("-c", KILLED, production.reveal(), str(statements), *dsns)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    wait_until(lambda: recording.merger.open() is not None)
     recording.round()
     assert merged(production) == expected()
     recording.close()

@@ -80,8 +80,7 @@ def test_a_table_is_not_divided_anew_while_somebody_merges_it(shards, gatherers,
     old.record("a", deltas(1))
     assert old.round().new == len(TICKERS)
     old.forget()
-    assert new.open() is None
-    assert new.open()["a"].ingest_id == len(TICKERS)
+    assert wait_until(new.open)["a"].ingest_id == len(TICKERS)
     new.close()
 
 
