@@ -64,9 +64,7 @@ def maintainer(settings: Settings) -> None:
 @click.pass_obj
 def deduplicator(settings: Settings) -> None:
     """Merge the recordings of all gatherers into production. Several such processes share the work."""
-    group = Group()
-    Deduplicator(settings, group).start()
-    group.run_until_stopped()
+    Deduplicator(settings).run()
 
 
 if __name__ == "__main__":

@@ -1,80 +1,92 @@
-"""The deduplicator's greenlets, put together."""
+from collections.abc import Callable
+
+from prometheus_client import REGISTRY
 
 from app.errors import SettingsError
-from app.merge.members import Members
-from app.merge.merger import Merger
-from app.merge.pace import Pace
-from app.merge.rules import RULES, Rule
-from app.merge.shards import Shard
-from app.merge.source import Source
+from app.follow.copies import METADATA_COPIES
+from app.follow.follower import Follower
+from app.follow.journal import JournalFollower
+from app.kalshi.rest_client import RestClient
+from app.kalshi.rest_transport import transport_of
+from app.kalshi.waiting_line import Priority
+from app.metrics.rest import RestBudgetCollector
 from app.offload import threads
 from app.postgres.dsn import Dsn
 from app.settings import Settings
-from workers.confirmer import Confirmer
+from workers.auditor import Auditor
+from workers.coverage_keeper import CoverageKeeper
+from workers.gatherer_follower import GathererFollower
 from workers.group import Group
-from workers.inbox import Inbox
-from workers.membership import Membership
-from workers.puller import Puller
-from workers.table_merger import TableMerger
-
-CLAIM_SECONDS = 0.1
-STANDBY_SECONDS = 2.0
+from workers.market_fetcher import MarketFetcher
+from workers.merging import Merging
+from workers.production_repairer import ProductionRepairer
+from workers.showing import showing
 
 
 class Deduplicator:
-    """Pulls from all gatherers, merges, and writes to production."""
+    """Makes one recording of those of all gatherers, and judges how complete it is."""
 
-    def __init__(self, settings: Settings, group: Group) -> None:
-        self._settings = settings
-        self._group = group
-        self._gatherers, self._production = _databases(settings)
-        shards = [Shard(number, settings.dedup_shards) for number in range(settings.dedup_shards)]
-        lanes = [(rule, shard) for shard in shards for rule in RULES]
-        # A thread for every call that may wait at the same time: for a gatherer that hangs, no other has to.
-        self._offload = threads(len(lanes) * (len(self._gatherers) + 1) + len(self._gatherers) + 1)
-        members = Members(self._production)
-        self._membership = Membership(members, len(lanes), self._offload, group.stopping)
-        self._pullers: list[Puller] = []
-        self._mergers: list[TableMerger] = []
-        for rule, shard in lanes:
-            self._add_lane(rule, shard)
+    def __init__(self, settings: Settings) -> None:
+        gatherers, metadata, production = databases_of(settings)
+        self._group = Group()
+        stopping = self._group.stopping
+        self._merging = Merging(settings, gatherers, production, self._group)
+        self._followers = [
+            self._follower(name, "journal", JournalFollower(name, dsn, production).round, settings)
+            for name, dsn in gatherers.items()
+        ]
+        self._followers += [
+            self._follower(name, "metadata", Follower(name, dsn, production, METADATA_COPIES).round, settings)
+            for name, dsn in metadata.items()
+        ]
+        transport = transport_of(settings, stopping)
+        REGISTRY.register(RestBudgetCollector(transport))
+        client, offload = RestClient(transport, Priority.REPAIR), threads(4)
+        repairer = ProductionRepairer(production, client, offload, stopping)
+        fetcher = MarketFetcher(production, client, offload, stopping, combos=settings.combos)
+        keeper = CoverageKeeper(production, offload, stopping, shortest_pause_seconds=float(settings.coverage_seconds))
+        readiness = (
+            self._merging.why_not_ready,
+            self._why_nobody_is_followed,
+            repairer.why_not_ready,
+            fetcher.why_not_ready,
+        )
+        shown = showing(settings, readiness, stopping)
+        self._workers = [*shown, *self._followers, keeper, Auditor(production, offload, stopping), repairer, fetcher]
 
-    def start(self) -> None:
-        self._group.spawn(self._membership.run)
-        for merger in self._mergers:
-            self._group.spawn(merger.run)
-        for puller in self._pullers:
-            self._group.spawn(puller.run)
-        for gatherer, dsn in self._gatherers.items():
-            sources = [Source(gatherer, dsn, rule.table, Shard(0, 1), batch_bytes=1) for rule in RULES]
-            confirmer = Confirmer(gatherer, sources, self._production, self._offload, self._group.stopping)
-            self._group.spawn(confirmer.run)
+    def run(self) -> None:
+        """Until it is asked to stop."""
+        self._merging.start()
+        for worker in self._workers:
+            self._group.spawn(worker.run)
+        self._group.run_until_stopped()
 
-    def why_not_ready(self) -> str | None:
-        """None: rows come in, or another process brings them in."""
-        for merger in self._mergers:
-            if reason := merger.failure or merger.obstacle:
-                return reason
-        failures = [puller.failure for puller in self._pullers]
-        return failures[0] if failures and None not in failures else None
+    def _follower(
+        self, gatherer: str, what: str, follow: Callable[[], dict[str, int]], settings: Settings
+    ) -> GathererFollower:
+        # A thread of its own: one that hangs holds up no other.
+        interval_seconds = settings.follow_milliseconds / 1_000
+        return GathererFollower(gatherer, what, follow, interval_seconds, threads(1), self._group.stopping)
 
-    def _add_lane(self, rule: Rule, shard: Shard) -> None:
-        settings, stopping = self._settings, self._group.stopping
-        inbox = Inbox()
-        merger = Merger(rule, shard, self._gatherers, self._production)
-        pace = Pace(CLAIM_SECONDS, STANDBY_SECONDS)
-        self._mergers.append(TableMerger(merger, inbox, self._membership, pace, self._offload, stopping))
-        for gatherer, dsn in self._gatherers.items():
-            source = Source(gatherer, dsn, rule.table, shard, settings.dedup_batch_bytes)
-            pace = Pace(settings.dedup_busy_milliseconds / 1_000, settings.dedup_idle_milliseconds / 1_000)
-            self._pullers.append(Puller(source, inbox, shard.number, pace, self._offload, stopping))
+    def _why_nobody_is_followed(self) -> str | None:
+        """A gatherer that is away is what the others are there for."""
+        reasons = [follower.why_not_ready() for follower in self._followers]
+        return reasons[0] if all(reasons) else None
 
 
-def _databases(settings: Settings) -> tuple[dict[str, Dsn], Dsn]:
+def databases_of(settings: Settings) -> tuple[dict[str, Dsn], dict[str, Dsn], Dsn]:
     if settings.gatherer_dsns is None or settings.production_dsn is None:
         raise SettingsError(
             "The deduplicator does not know its databases.",
             "KALSHI_GATHERER_DSNS and KALSHI_PRODUCTION_DSN are both needed.",
             "set them, or the files that hold them.",
         )
-    return settings.gatherer_dsns.by_gatherer(), settings.production_dsn
+    gatherers = settings.gatherer_dsns.by_gatherer()
+    metadata = settings.gatherer_meta_dsns.by_gatherer() if settings.gatherer_meta_dsns else {}
+    if strangers := metadata.keys() - gatherers.keys():
+        raise SettingsError(
+            "The deduplicator knows only the metadata of some gatherers.",
+            f"KALSHI_GATHERER_META_DSNS names {', '.join(sorted(strangers))}, and KALSHI_GATHERER_DSNS does not.",
+            "give the same names in both.",
+        )
+    return gatherers, metadata, settings.production_dsn

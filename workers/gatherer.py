@@ -1,14 +1,11 @@
 import os
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from prometheus_client import REGISTRY
 
-from admin.application import create_ops_app
 from app import logs
 from app.errors import SettingsError
-from app.heartbeats import Heartbeats, WatchedStopping
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_transport import transport_of
 from app.kalshi.socket import Socket
@@ -17,36 +14,29 @@ from app.metrics.process import COMPONENT_HALTED
 from app.metrics.rest import RestBudgetCollector
 from app.offload import threads
 from app.postgres.dsn import Dsn
+from app.readiness import Readiness
 from app.recording import Sink
 from app.run import Run
 from app.settings import Settings
 from app.store.previous_run import PreviousRun
 from app.subscriptions.dialler import dialler_of
-from app.systemd import notifier_from
 from workers.account import Account
 from workers.admission import Admission
 from workers.connection import Surroundings
 from workers.connection_manager import ConnectionManager
 from workers.group import Group
-from workers.hub_watch import HubWatch
-from workers.life_cycle import LifeCycle
 from workers.lifecycle_frames import LifecycleFrames
 from workers.live_gatherer import LiveGatherer
 from workers.market_registry import MarketRegistry
-from workers.ops_server import OpsServer
 from workers.recording import Recording
 from workers.run_keeper import RunKeeper
+from workers.showing import showing
 from workers.snapshot_poller import SnapshotPoller
 from workers.trade_repairer import TradeRepairer
-from workers.watchdog import Watchdog
 
 log = logs.get(__name__)
 
 ON_DEMAND_SECONDS = 5.0
-
-
-class Worker(Protocol):
-    def run(self) -> None: ...
 
 
 class Gatherer:
@@ -77,7 +67,8 @@ class Gatherer:
         self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)
         run = Run(run_id, settings.gatherer)
         self._keeper = RunKeeper(run, sink, [self._connections.in_hand_since_us], stopping)
-        self._shown = self._showing(settings)
+        live = LiveGatherer(self._registry, self._connections, self._poller)
+        self._shown = showing(settings, self._readiness(), stopping, live)
 
     def _surroundings(self, dial: Callable[[], Socket], sink: Sink) -> Surroundings:
         stopping = self._producers.stopping
@@ -93,19 +84,10 @@ class Gatherer:
             stopping=stopping,
         )
 
-    def _showing(self, settings: Settings) -> list[Worker]:
-        """Who tells systemd and whoever asks how it goes."""
-        stopping, notifier, heartbeats = self._producers.stopping, notifier_from(), Heartbeats()
+    def _readiness(self) -> list[Readiness]:
         components = (self._poller.component, self._repairer.component, self._account.component)
         parts = (self._recording.recorder, self._registry, self._connections, *components)
-        readiness = [part.why_not_ready for part in parts]
-        live = LiveGatherer(self._registry, self._connections, self._poller)
-        return [
-            OpsServer(settings.ops_address, create_ops_app(readiness, heartbeats, live), stopping),
-            LifeCycle(notifier, readiness, heartbeats, stopping),
-            Watchdog(notifier, heartbeats, stopping),
-            HubWatch(WatchedStopping(stopping, heartbeats.of("hub"))),
-        ]
+        return [part.why_not_ready for part in parts]
 
     def run(self) -> None:
         """Until it is asked to stop; then what was received is stored first."""

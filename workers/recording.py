@@ -11,7 +11,7 @@ from app.recorder import Recorder
 from app.row_buffer import RowBuffer
 from app.settings import Settings
 from app.spool.spool_folder import SpoolFolder
-from app.store.journal_tables import JOURNAL_TABLES, QUARANTINE
+from app.store.journal_tables import JOURNAL_TABLES, QUARANTINE, RUNS
 from app.store.metadata_tables import METADATA_TABLES
 from app.store.tables import GATHERER_TABLES, ColumnType, Table
 from app.store.writer import CopyWriter
@@ -51,8 +51,9 @@ class Recording:
     def start(self, group: Group) -> None:
         for writer in self._writers:
             backlog = self.recorder.backlogs[writer.table.name]
-            workers = (TableWriter(backlog, writer, self._pace, self._ended), Spiller(backlog, self._ended))
-            for worker in workers:
+            why_wait = self._why_runs_wait if writer.table is RUNS else _nothing_to_wait_for
+            table_writer = TableWriter(backlog, writer, self._pace, self._ended, why_wait)
+            for worker in (table_writer, Spiller(backlog, self._ended)):
                 # Before it starts: close() must not pass it over.
                 self._running.append(writer.table.name)
                 group.spawn(partial(self._run, worker, writer.table.name))
@@ -75,6 +76,12 @@ class Recording:
             self._folder.close()
         return sorted(set(self._running))
 
+    def _why_runs_wait(self) -> str | None:
+        """A run says up to when all is recorded: whoever reads that in the database finds the rows there as well."""
+        backlogs = (self.recorder.backlogs[table.name] for table in TIMESERIES_TABLES if table is not RUNS)
+        behind = [backlog.table.name for backlog in backlogs if backlog.spool_bytes]
+        return f"rows of {', '.join(behind)} come first" if behind else None
+
     def _run(self, worker: TableWriter | Spiller, table_name: str) -> None:
         try:
             worker.run()
@@ -90,3 +97,7 @@ class Recording:
         metrics.SPOOL_REFUSES.labels(table.name).set_function(lambda: backlog.refusal is not None)
         metrics.DAMAGED_FILES.labels(table.name).set_function(lambda: backlog.damaged_files)
         return backlog
+
+
+def _nothing_to_wait_for() -> str | None:
+    return None

@@ -1,5 +1,6 @@
 import random
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from app import logs
@@ -25,8 +26,16 @@ class Pace(NamedTuple):
 class TableWriter:
     """Brings the rows of one table to its database, oldest first, and tries again for as long as that is away."""
 
-    def __init__(self, backlog: Backlog, writer: CopyWriter, pace: Pace, ended: Stopping) -> None:
+    def __init__(
+        self,
+        backlog: Backlog,
+        writer: CopyWriter,
+        pace: Pace,
+        ended: Stopping,
+        why_wait: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._backlog = backlog
+        self._why_wait = why_wait
         self._writer = writer
         self._pace = pace
         self._ended = ended
@@ -39,6 +48,10 @@ class TableWriter:
         self._writer.close()
 
     def step(self) -> None:
+        if reason := self._why_wait():
+            self._backlog.not_written(reason)
+            self._ended.wait(IDLE_SECONDS)
+            return
         try:
             # Waits when there is nothing to write.
             batch = self._backlog.take(self._pace.batch_rows, self._pace.batch_seconds, IDLE_SECONDS)

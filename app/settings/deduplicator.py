@@ -41,6 +41,13 @@ class DeduplicatorSettings(GathererSettings, frozen=True, kw_only=True):
             ],
         ),
     ] = None
+    gatherer_meta_dsns: Annotated[
+        GathererDsns | None,
+        Meta(
+            description="Databases of series, events and markets of the same gatherers, under the same names.",
+            examples=["gatherer-1a=postgresql://dedup@a.example/kalshi_meta"],
+        ),
+    ] = None
     dedup_shards: Annotated[
         int,
         Meta(
@@ -74,3 +81,18 @@ class DeduplicatorSettings(GathererSettings, frozen=True, kw_only=True):
             examples=["1000"],
         ),
     ] = 1_000
+    follow_milliseconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=600_000,
+            description="Pause before the deduplicator looks again at a gatherer's journal and metadata.",
+            examples=["3000"],
+        ),
+    ] = 3_000
+    coverage_seconds: Annotated[
+        int,
+        Meta(
+            ge=1, description="Pause before the deduplicator judges again how complete each hour is.", examples=["60"]
+        ),
+    ] = 60

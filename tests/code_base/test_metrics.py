@@ -12,7 +12,7 @@ COUNTED = {
     *("rows", "objects", "records", "files", "batches", "quarantined"),
     *("markets", "tickers", "shards", "books", "trades", "findings", "changes", "announcements", "intervals"),
     *("messages", "frames", "commands", "connections", "reconnects", "gaps"),
-    *("requests", "retries", "waits", "polls", "rereads", "rounds", "hang_ups", "errors", "failures"),
+    *("members", "requests", "retries", "waits", "polls", "rereads", "rounds", "hang_ups", "errors", "failures"),
 }
 IS_SO = {"active", "trading", "halted", "refuses"}
 

@@ -83,3 +83,16 @@ def test_a_failure_of_another_kind_is_not_swallowed(backlog):
     backlog.put([rows.delta()])
     with pytest.raises(LookupError):
         TableWriter(backlog, Broken(), Pace(10, 0), Ended()).step()
+
+
+def test_who_has_to_wait_for_others_writes_nothing_and_goes_to_disk(backlog, copy_writer, connection):
+    others = ["rows of trades come first"]
+    writer = TableWriter(backlog, copy_writer, Pace(10, 0), Ended(), lambda: others[0] if others else None)
+    backlog.put([rows.delta()])
+    writer.step()
+    assert rows_of(connection, ORDERBOOK_DELTAS) == []
+    assert backlog.away == "rows of trades come first"
+    others.clear()
+    writer.step()
+    assert rows_of(connection, ORDERBOOK_DELTAS) == [rows.delta()]
+    assert backlog.away is None
