@@ -20,10 +20,10 @@ LAG_SECONDS = Gauge(
     ("gatherer", "table", "shard"),
 )
 IS_READABLE = Gauge(
-    "kalshi_merge_gatherer_readable_state", "1: the gatherer's table is read; 0: it fails.", ("gatherer", "table")
+    "kalshi_merge_gatherer_active", "1: the gatherer's table is read; 0: it fails.", ("gatherer", "table")
 )
 STARTED_ANEW = Counter(
-    "kalshi_merge_started_anew_total",
+    "kalshi_merge_rereads_total",
     "How often a gatherer's database turned out to be another one, or an older state, and was read from its beginning.",
     ("gatherer", "table"),
 )

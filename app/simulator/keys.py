@@ -76,12 +76,13 @@ def load_public_key(path: Path) -> PublicKey:
 
 
 def make_demo_keys(folder: Path) -> tuple[list[DemoKey], dict[str, PublicKey]]:
-    """One key of each kind, written where only this user can read them; kept over restarts."""
+    """Three, as many as a platform has gatherers, of both kinds; written where only this user can read them, and kept
+    over restarts."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     demo_keys, public_keys = [], {}
-    for kind in ("rsa", "ed25519"):
-        key_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kalshi-data-simulator-{kind}"))
-        file = folder / f"{kind}.pem"
+    for name, kind in (("rsa", "rsa"), ("ed25519", "ed25519"), ("ed25519-2", "ed25519")):
+        key_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kalshi-data-simulator-{name}"))
+        file = folder / f"{name}.pem"
         private_key = _existing_key(file) or _written_key(kind, file)
         demo_keys.append(DemoKey(key_id, file))
         public_keys[key_id] = private_key.public_key()
