@@ -8,14 +8,14 @@ import sys  # noqa: E402
 import click  # noqa: E402
 
 from app import logs  # noqa: E402
-from app.cli.check_config import check_config_option  # noqa: E402
-from app.databases import chunk_budgets, given_databases  # noqa: E402
+from app.cli.check_config import check_config, check_config_option  # noqa: E402
+from app.databases import Database, chunk_budgets, given_databases  # noqa: E402
 from app.environment import load_settings  # noqa: E402
 from app.errors import OperatorError, SettingsError  # noqa: E402
 from app.offload import threads  # noqa: E402
 from app.settings import Settings  # noqa: E402
-from workers.deduplicator import Deduplicator  # noqa: E402
-from workers.gatherer import Gatherer  # noqa: E402
+from workers import deduplicator as merging  # noqa: E402
+from workers import gatherer as gathering  # noqa: E402
 from workers.group import Group  # noqa: E402
 from workers.maintainer import Maintainer  # noqa: E402
 
@@ -31,18 +31,14 @@ def workers(context: click.Context) -> None:
 
 
 @workers.command()
-@check_config_option
+@check_config(gathering.check)
 @click.pass_obj
 def gatherer(settings: Settings) -> None:
     """Record everything that the exchange says into the two databases of this host."""
-    Gatherer(settings).run()
+    gathering.Gatherer(settings).run()
 
 
-@workers.command()
-@check_config_option
-@click.pass_obj
-def maintainer(settings: Settings) -> None:
-    """Keep chunks of the given databases: made ahead, compressed, dropped when old or over the disk budget."""
+def databases_in_chunks(settings: Settings) -> list[Database]:
     budgets = chunk_budgets(settings)
     databases = [database for database in given_databases(settings) if database.kind in budgets]
     if not databases:
@@ -51,6 +47,15 @@ def maintainer(settings: Settings) -> None:
             "Neither KALSHI_TS_DSN nor KALSHI_PRODUCTION_DSN is set.",
             "set the one of this host.",
         )
+    return databases
+
+
+@workers.command()
+@check_config(databases_in_chunks)
+@click.pass_obj
+def maintainer(settings: Settings) -> None:
+    """Keep chunks of the given databases: made ahead, compressed, dropped when old or over the disk budget."""
+    databases, budgets = databases_in_chunks(settings), chunk_budgets(settings)
     group = Group()
     offload = threads(len(databases))
     for database in databases:
@@ -60,11 +65,11 @@ def maintainer(settings: Settings) -> None:
 
 
 @workers.command()
-@check_config_option
+@check_config(merging.databases_of)
 @click.pass_obj
 def deduplicator(settings: Settings) -> None:
     """Merge the recordings of all gatherers into production. Several such processes share the work."""
-    Deduplicator(settings).run()
+    merging.Deduplicator(settings).run()
 
 
 if __name__ == "__main__":

@@ -109,6 +109,12 @@ class Gatherer:
         self._writers.join()
 
 
+def check(settings: Settings) -> None:
+    """Raises where it could not start with these."""
+    databases_of(settings)
+    dialler_of(settings)
+
+
 def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:
     if settings.ts_dsn is None or settings.meta_dsn is None:
         raise SettingsError(
