@@ -52,6 +52,10 @@ class Backlog:
         """Rows of one put come in the order in which they were received; those of the journal in any."""
         self._buffer.put(rows, self._since_us(rows))
 
+    def release(self) -> None:
+        """From now on no put waits for room."""
+        self._buffer.release()
+
     @property
     def waiting_rows(self) -> int:
         """Rows that are not durable yet."""

@@ -23,6 +23,7 @@ class RowBuffer:
         self._rows: list[Row] = []
         self._start = 0  # position of the first row
         self._arrivals: deque[tuple[int, int]] = deque()  # bounded by the rows: where a put ends, since when
+        self._is_bounded = True
         self._wanted = NEVER  # rows that the taker waits for
         lock = threading.Lock()
         self._filled = threading.Condition(lock)
@@ -47,8 +48,14 @@ class RowBuffer:
             if len(self._rows) >= self._wanted:
                 self._wanted = NEVER
                 self._filled.notify()
-            while len(self._rows) > self.capacity_rows:
+            while self._is_bounded and len(self._rows) > self.capacity_rows:
                 self._room.wait()
+
+    def release(self) -> None:
+        """Nobody waits for room any more: those who put rows are about to end, and bring no more than they have."""
+        with self._filled:
+            self._is_bounded = False
+            self._room.notify_all()
 
     def wait_for_rows(self, rows: int, batch_seconds: float, idle_seconds: float) -> bool:
         """Until there are so many rows, or the oldest has waited for a batch's time. False: none came at all."""
