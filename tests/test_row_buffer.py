@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -124,3 +125,13 @@ def test_who_waits_for_room_is_let_go_when_it_is_to_end():
     assert not waiting.is_alive()
     buffer.put([(3,)])
     assert len(buffer) == 3
+
+
+def test_asking_for_the_oldest_costs_the_same_however_many_wait():
+    buffer = RowBuffer(100_000)
+    for number in range(50_000):
+        buffer.put([(number,)])
+    started = time.perf_counter()
+    for _ in range(100):
+        assert buffer.oldest_us is not None
+    assert time.perf_counter() - started < 0.1
