@@ -6,11 +6,14 @@ from typing import NamedTuple
 from app.offload import Offload, inline
 from app.row_buffer import RowBuffer, now_us
 from app.spool.spool import Spool, SpoolError
+from app.store.journal_tables import GAPS, SUBSCRIPTIONS
 from app.store.tables import Row, Table
 
 SLOW_WRITE_SECONDS = 0.5
 PATIENCE_SECONDS = 1.0
 RECEIVED_AT = "received_at"
+# From then on nobody may be told that all is recorded, until the row that says otherwise is durable.
+TAKEN_BACK_FROM = {GAPS.name: "started_at", SUBSCRIPTIONS.name: "ended_at"}
 
 
 class Batch(NamedTuple):
@@ -42,12 +45,16 @@ class Backlog:
         self._lock = threading.Lock()
         self._writing_since: float | None = None
         names = self.table.column_names
-        self._received_at = names.index(RECEIVED_AT) if RECEIVED_AT in names else None
+        since = TAKEN_BACK_FROM.get(self.table.name, RECEIVED_AT)
+        self._since = names.index(since) if since in names else None
 
     def put(self, rows: list[Row]) -> None:
-        """Rows of one put come in the order in which they were received."""
-        received_at = self._received_at
-        self._buffer.put(rows, rows[0][received_at] if rows and received_at is not None else None)
+        """Rows of one put come in the order in which they were received; those of the journal in any."""
+        self._buffer.put(rows, self._since_us(rows))
+
+    def release(self) -> None:
+        """From now on no put waits for room."""
+        self._buffer.release()
 
     @property
     def waiting_rows(self) -> int:
@@ -112,6 +119,15 @@ class Backlog:
                 raise
             self.refusal = None
             return self._buffer.drop_through(end)
+
+    def _since_us(self, rows: list[Row]) -> int | None:
+        since = self._since
+        if not rows or since is None:
+            return None
+        if self.table.name in TAKEN_BACK_FROM:
+            return min((row[since] for row in rows if row[since] is not None), default=None)
+        first_us: int | None = rows[0][since]
+        return first_us
 
     def _is_slow(self) -> bool:
         since = self._writing_since

@@ -21,6 +21,11 @@ class Recorder:
         """The rows are the sink's at once, and the list too; then waits while too much is not stored yet."""
         self.backlogs[table.name].put(rows)
 
+    def release(self) -> None:
+        """When all who put rows are asked to end: nobody waits for room any more, or they never would."""
+        for backlog in self.backlogs.values():
+            backlog.release()
+
     def waiting_since_us(self) -> int | None:
         """When the oldest row came that is neither in its database nor on disk."""
         times_us = (backlog.waiting_since_us for backlog in self.backlogs.values())

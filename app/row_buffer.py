@@ -22,7 +22,8 @@ class RowBuffer:
         self.capacity_rows = capacity_rows
         self._rows: list[Row] = []
         self._start = 0  # position of the first row
-        self._arrivals: deque[tuple[int, int]] = deque()  # bounded by the rows: where a put ends, since when
+        self._arrivals: deque[tuple[int, int]] = deque()  # bounded by the rows: up to where, since when
+        self._is_bounded = True
         self._wanted = NEVER  # rows that the taker waits for
         lock = threading.Lock()
         self._filled = threading.Condition(lock)
@@ -35,7 +36,7 @@ class RowBuffer:
     def oldest_us(self) -> int | None:
         """Since when the oldest row waits."""
         with self._filled:
-            return min((since_us for _, since_us in self._arrivals), default=None)
+            return self._arrivals[0][1] if self._arrivals else None
 
     def put(self, rows: list[Row], since_us: int | None = None) -> None:
         """Takes the rows at once; then waits while there are more than fit. They may have waited elsewhere before."""
@@ -43,12 +44,18 @@ class RowBuffer:
             return
         with self._filled:
             self._rows += rows
-            self._arrivals.append((self._start + len(self._rows), min(since_us or NEVER, now_us())))
+            self._arrive(min(since_us or NEVER, now_us()))
             if len(self._rows) >= self._wanted:
                 self._wanted = NEVER
                 self._filled.notify()
-            while len(self._rows) > self.capacity_rows:
+            while self._is_bounded and len(self._rows) > self.capacity_rows:
                 self._room.wait()
+
+    def release(self) -> None:
+        """Nobody waits for room any more: those who put rows are about to end, and bring no more than they have."""
+        with self._filled:
+            self._is_bounded = False
+            self._room.notify_all()
 
     def wait_for_rows(self, rows: int, batch_seconds: float, idle_seconds: float) -> bool:
         """Until there are so many rows, or the oldest has waited for a batch's time. False: none came at all."""
@@ -80,6 +87,12 @@ class RowBuffer:
             if len(self._rows) <= self.capacity_rows:
                 self._room.notify_all()
             return dropped
+
+    def _arrive(self, since_us: int) -> None:
+        """Those that came later and wait for longer stand for those before them: so the first is always the oldest."""
+        while self._arrivals and self._arrivals[-1][1] >= since_us:
+            self._arrivals.pop()
+        self._arrivals.append((self._start + len(self._rows), since_us))
 
     def _wait(self, rows: int, seconds: float) -> None:
         if seconds > 0:

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -111,3 +112,26 @@ def test_rows_that_have_waited_long_enough_wait_for_no_others():
     buffer = RowBuffer(100)
     buffer.put(numbered(1), now_us() - 60_000_000)
     assert buffer.wait_for_rows(3, batch_seconds=60, idle_seconds=60)
+
+
+def test_who_waits_for_room_is_let_go_when_it_is_to_end():
+    buffer = RowBuffer(1)
+    waiting = threading.Thread(target=buffer.put, args=([(1,), (2,)],), daemon=True)
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    buffer.release()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    buffer.put([(3,)])
+    assert len(buffer) == 3
+
+
+def test_asking_for_the_oldest_costs_the_same_however_many_wait():
+    buffer = RowBuffer(100_000)
+    for number in range(50_000):
+        buffer.put([(number,)])
+    started = time.perf_counter()
+    for _ in range(100):
+        assert buffer.oldest_us is not None
+    assert time.perf_counter() - started < 0.1

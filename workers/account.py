@@ -1,4 +1,5 @@
 from app import logs
+from app.kalshi.account_limits import AccountLimits
 from app.kalshi.rest_client import RestClient
 from app.kalshi.token_bucket import BASIC
 from app.polling.fetchers import fetchers_for
@@ -23,7 +24,10 @@ class Account:
         self.component.run(self._adopt)
 
     def _adopt(self) -> None:
-        limits = self._client.adopt_account_limits(self._gatherers)
+        adopted: list[AccountLimits | None] = []
+        # Without an answer that is understood, it is the lowest tier's: recording goes on.
+        self.component.tries(lambda: adopted.append(self._client.adopt_account_limits(self._gatherers)))
+        limits = adopted[0] if adopted else None
         read = limits.read.limits if limits else BASIC
         log.info("request budget", tokens_per_second=read.tokens_per_second, shared_by=self._gatherers)
         self._poller.start(self._group, fetchers_for(read.shared_by(self._gatherers)))

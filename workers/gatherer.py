@@ -92,6 +92,7 @@ class Gatherer:
     def run(self) -> None:
         """Until it is asked to stop; then what was received is stored first."""
         self._recording.start(self._writers)
+        self._producers.spawn(self._release)
         for worker in (*self._shown, self._keeper, self._account, self._repairer):
             self._producers.spawn(worker.run)
         self._registry.start()
@@ -107,6 +108,10 @@ class Gatherer:
             log.warning("leaving without the database", tables=stuck)
             os._exit(0)
         self._writers.join()
+
+    def _release(self) -> None:
+        self._producers.stopping.wait()
+        self._recording.recorder.release()
 
 
 def check(settings: Settings) -> None:

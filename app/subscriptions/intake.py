@@ -63,6 +63,8 @@ class Intake:
         self._messages.inc(len(frames))
         if isinstance(message, OrderbookDelta | Trade | Ticker):
             self._look_at(message)
+        elif isinstance(message, LIFECYCLE_MESSAGES) and message.sending_ts_ms is not None:
+            self.age_us = received_us - message.sending_ts_ms * MILLISECOND_US
         by_table = list(rest.rows.values())
         if rows and record is not None:
             by_table.append((TABLES[record], rows))  # type: ignore[arg-type]  # a record has a row

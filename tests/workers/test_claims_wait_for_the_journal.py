@@ -1,0 +1,47 @@
+import threading
+from itertools import count
+
+import pytest
+
+from app.backlog import Backlog
+from app.recorder import Recorder
+from app.row_buffer import RowBuffer, now_us
+from app.run import Run
+from app.spool.spool import Spool
+from app.store.journal_tables import GAPS, RUNS, SUBSCRIPTIONS
+from app.subscriptions.journal import Journal
+from workers.run_keeper import RunKeeper
+
+LONG_AGO_US = now_us() - 35_000_000
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    tables = (RUNS, GAPS, SUBSCRIPTIONS)
+    return Recorder(
+        {table.name: Backlog(RowBuffer(100), Spool(tmp_path / table.name, table, lambda _: None)) for table in tables}
+    )
+
+
+def lose_the_line(journal):
+    journal.open_gap("orderbook_delta", "disconnected", LONG_AGO_US, sid=-1, markets=10)
+
+
+def give_up_a_market(journal):
+    journal.ended("orderbook_delta", "A", LONG_AGO_US - 1, LONG_AGO_US)
+
+
+@pytest.mark.parametrize("happen", [lose_the_line, give_up_a_market])
+def test_nothing_is_said_to_be_recorded_behind_what_the_journal_still_has_to_take_back(recorder, happen):
+    journal = Journal(1, 7, count(1))
+    happen(journal)
+    for table, rows in journal.take():
+        recorder.put(table, rows)
+    run = Run(1, "gatherer")
+    keeper = RunKeeper(run, recorder, [], threading.Event())
+    keeper.end()
+    assert run.recorded_until_us < LONG_AGO_US
+    for backlog in recorder.backlogs.values():
+        backlog.spill()
+    keeper.end()
+    assert run.recorded_until_us > LONG_AGO_US
