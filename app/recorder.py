@@ -31,8 +31,9 @@ class Recorder:
         times_us = (backlog.waiting_since_us for backlog in self.backlogs.values())
         return min((time_us for time_us in times_us if time_us is not None), default=None)
 
-    def spooled_bytes(self) -> int:
-        return sum(backlog.spool_bytes for backlog in self.backlogs.values())
+    def waiting_rows(self) -> dict[str, int]:
+        """Rows that are neither in their database nor on disk, by table."""
+        return {name: backlog.waiting_rows for name, backlog in self.backlogs.items() if backlog.waiting_rows}
 
     def why_not_ready(self) -> str | None:
         """The disk's reason if it refuses rows, else a database's if one is away."""
@@ -54,6 +55,6 @@ class Recorder:
             try:
                 backlog.spill()
             except SpoolError as error:
-                log.error(  # noqa: TRY400 - the reason says it all
-                    "rows are lost", table=backlog.table.name, rows=backlog.waiting_rows, reason=str(error)
+                log.warning(
+                    "rows wait in memory", table=backlog.table.name, rows=backlog.waiting_rows, reason=str(error)
                 )

@@ -56,7 +56,7 @@ class Commander:
         if self._stopping.is_set():
             return "we are stopping"
         quiet_seconds = time.monotonic() - max(socket.last_message_seconds, socket.last_ping_seconds)
-        if quiet_seconds >= self._stale_seconds:
+        if quiet_seconds >= self._stale_seconds and not self._connection.is_handing_over:
             return f"neither a message nor a ping for {quiet_seconds:.0f} s"
         return self._connection.subscriber.must_reconnect
 

@@ -84,6 +84,11 @@ class Connection:
         moments_us = (self._in_hand_us, socket.waiting_since_us, socket.last_sign_us)
         return min(moment_us for moment_us in moments_us if moment_us is not None) - self._journal.lag_us
 
+    @property
+    def is_handing_over(self) -> bool:
+        """It waits for who takes rows: nothing is read meanwhile."""
+        return self._in_hand_us is not None
+
     def write_journal(self) -> None:
         # One after the other: the row that closes a gap must not overtake the one that opens it.
         with self._journaling:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from prometheus_client import REGISTRY
 
 from app import logs
-from app.errors import SettingsError
+from app.errors import OperatorError, SettingsError
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_transport import transport_of
 from app.kalshi.socket import Socket
@@ -59,7 +59,7 @@ class Gatherer:
 
         self._registry = MarketRegistry(reconciling, sink, settings, self._producers)
         previous = PreviousRun(timeseries, run_id, stopping, threads(1))
-        self._repairer = TradeRepairer(repairing, sink, previous.recorded_until_us, stopping)
+        self._repairer = TradeRepairer(repairing, sink, previous.trades_heard_until_us, stopping)
         self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
         self._account = Account(reconciling, settings.gatherers, self._poller, self._producers)
         around = self._surroundings(dial, sink)
@@ -103,11 +103,18 @@ class Gatherer:
             self._recording.drain()
             self._keeper.end()
             stuck = self._recording.close()
+        lost = self._recording.recorder.waiting_rows()
         if stuck:
-            # What their threads hold is on disk too; no ordinary end of the process would get past them.
-            log.warning("leaving without the database", tables=stuck)
-            os._exit(0)
+            # No ordinary end of the process would get past their threads.
+            log.warning("leaving without the database", tables=stuck, lost_rows=lost)
+            os._exit(1 if lost else 0)
         self._writers.join()
+        if lost:
+            raise OperatorError(
+                "Rows are lost.",
+                f"Neither the database nor the disk took them: {lost}.",
+                "make room on the disk; gaps and the run's recorded_until say what is missing.",
+            )
 
     def _release(self) -> None:
         self._producers.stopping.wait()

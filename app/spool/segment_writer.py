@@ -32,7 +32,7 @@ class SegmentWriter:
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError:
-            os.ftruncate(self._file, self.size_bytes)
+            self._cut()
             raise
         self._sync()
         self.size_bytes += len(content)
@@ -43,8 +43,14 @@ class SegmentWriter:
         except OSError:
             # What is on the disk after that nobody knows: nothing is appended to it.
             self.is_intact = False
-            os.ftruncate(self._file, self.size_bytes)
+            self._cut()
             raise
+
+    def _cut(self) -> None:
+        """Takes off what was written in part. Where that fails too, nothing may come to lie behind it."""
+        was_intact, self.is_intact = self.is_intact, False
+        os.ftruncate(self._file, self.size_bytes)
+        self.is_intact = was_intact
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,16 +5,29 @@ from app.errors import DatabaseError
 from app.offload import Offload, inline
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
+from app.recording import TRADE_CONNECTIONS
 from app.stopping import Stopping, pause
 
 log = logs.get(__name__)
 
 LONGEST_PAUSE_SECONDS = 30
-QUERY = "SELECT (extract(epoch FROM max(recorded_until)) * 1000000)::BIGINT FROM runs WHERE run_id < %s"
+# A gap that was still open when its run ended lasts to this day.
+QUERY = """
+    SELECT (extract(epoch FROM max(least(runs.recorded_until, lost.since))) * 1000000)::BIGINT
+    FROM runs
+    JOIN subscriptions USING (run_id)
+    LEFT JOIN LATERAL (
+        SELECT min(gaps.started_at) AS since
+        FROM gaps
+        WHERE gaps.run_id = runs.run_id AND gaps.conn = subscriptions.conn AND gaps.channel = 'trade'
+            AND gaps.ended_at IS NULL
+    ) AS lost ON TRUE
+    WHERE runs.run_id < %s AND subscriptions.conn = ANY(%s) AND subscriptions.channel = 'trade'
+"""
 
 
 class PreviousRun:
-    """Up to when an earlier run is known to have recorded everything.
+    """Up to when an earlier run is known to have heard every trade.
 
     Its last rows may still be on disk, waiting for the database: then it was sure for longer than it is said here.
     """
@@ -25,7 +38,7 @@ class PreviousRun:
         self._stopping = stopping
         self._offload = offload
 
-    def recorded_until_us(self) -> int | None:
+    def trades_heard_until_us(self) -> int | None:
         """None: there was no run before. Waits while the database is away; StoppedError when we are stopping."""
         limit_seconds = 1.0
         while True:
@@ -38,5 +51,5 @@ class PreviousRun:
 
     def _ask(self) -> int | None:
         with connected(self._dsn, "previous run") as connection:
-            recorded_until_us: int | None = value_of(connection, QUERY, (self._run_id,))
-            return recorded_until_us
+            heard_until_us: int | None = value_of(connection, QUERY, (self._run_id, list(TRADE_CONNECTIONS)))
+            return heard_until_us

@@ -110,3 +110,15 @@ def test_a_full_disk_is_loud_and_drops_nothing(tmp_path, own):
             recorder.wait_until_ready()
             stop_in_order(simulator, recorder)
         assert_exact(simulator, own)
+
+
+def test_with_nowhere_to_put_rows_it_ends_all_the_same_and_says_what_is_lost(tmp_path, own):
+    with exchange(tmp_path, "--rate", 3_000) as simulator:
+        settings = settings_of(simulator, own, tmp_path / "data", KALSHI_BUFFER_ROWS=1_000)
+        with gatherer({**settings, "KALSHI_SPOOL_MAX_BYTES": 1_000_000}) as recorder:
+            recorder.wait_until_ready()
+            own.server.kill()
+            wait_until(lambda: recorder.metric("kalshi_spool_refuses") > 0, what="a full disk")
+            recorder.signal(signal.SIGTERM)
+            assert recorder.process.exit_code() == 1
+            assert "Rows are lost." in "".join(recorder.process.lines[-10:])

@@ -3,10 +3,11 @@ import threading
 import pytest
 
 from app.recorder import Recorder
+from app.recording import TRADE_CONNECTIONS
 from app.row_buffer import now_us
 from app.run import MARGIN_US, Run
 from app.stopping import StoppedError
-from app.store.journal_tables import RUNS
+from app.store.journal_tables import GAPS, RUNS, SUBSCRIPTIONS
 from app.store.previous_run import PreviousRun
 from app.store.writer import CopyWriter
 from tests.processes import wait_until
@@ -16,7 +17,13 @@ from tests.store.reading import rows_of
 from workers.run_keeper import INTERVAL_SECONDS, RunKeeper
 
 START_US = 1_700_000_000_000_000
+HOUR_US = 3_600_000_000
 UNTIL, ENDED = 3, 4
+
+
+def until_us(hours):
+    """Half an hour after the start of the run that began so many hours ago."""
+    return START_US - hours * HOUR_US + HOUR_US // 2
 
 
 class Kept(Recorder):
@@ -117,14 +124,23 @@ def runs(timeseries):
     writer.close()
 
 
-def test_a_run_knows_up_to_when_earlier_ones_were_sure(runs, timeseries, connection):
+def test_a_run_knows_up_to_when_earlier_ones_heard_every_trade(runs, timeseries, connection):
     asking = PreviousRun(timeseries, START_US, threading.Event())
-    assert asking.recorded_until_us() is None
-    ran = [(START_US - number, "gatherer", START_US - number, START_US - 10 * number, None) for number in (3, 1, 2)]
-    itself = (START_US, "gatherer", START_US, START_US + 5, None)
-    runs.write([*ran, itself])
-    assert asking.recorded_until_us() == START_US - 10
-    assert len(rows_of(connection, RUNS)) == 4
+    assert asking.trades_heard_until_us() is None
+    write = {table: CopyWriter(table, timeseries).write for table in (SUBSCRIPTIONS, GAPS)}
+    for number in (3, 2):
+        runs.write([(START_US - number * HOUR_US, "gatherer", START_US - number * HOUR_US, until_us(number), None)])
+    assert asking.trades_heard_until_us() is None
+    write[SUBSCRIPTIONS](
+        [(START_US - 3 * HOUR_US, START_US - 3 * HOUR_US, None, conn, "trade", "") for conn in TRADE_CONNECTIONS]
+    )
+    assert asking.trades_heard_until_us() == until_us(3)
+    lost_us = [until_us(3) - 1_000, until_us(3) - 2_000]
+    for number, (conn, at_us) in enumerate(zip(TRADE_CONNECTIONS, lost_us, strict=True)):
+        gap = (START_US - 3 * HOUR_US, number, conn, at_us, None, -1, -1, None, "trade", "disconnected")
+        write[GAPS]([gap])
+    assert asking.trades_heard_until_us() == lost_us[0]
+    assert len(rows_of(connection, RUNS)) == 2
 
 
 def test_it_asks_again_when_the_database_is_back_and_gives_up_when_it_stops():
@@ -133,7 +149,7 @@ def test_it_asks_again_when_the_database_is_back_and_gives_up_when_it_stops():
         asking = PreviousRun(migrated_database(server), START_US, stopping)
         server.kill()
         answers = []
-        asker = threading.Thread(target=lambda: answers.append(asking.recorded_until_us()))
+        asker = threading.Thread(target=lambda: answers.append(asking.trades_heard_until_us()))
         asker.start()
         server.start()
         asker.join(30)
@@ -141,4 +157,4 @@ def test_it_asks_again_when_the_database_is_back_and_gives_up_when_it_stops():
         server.kill()
         stopping.set()
         with pytest.raises(StoppedError):
-            asking.recorded_until_us()
+            asking.trades_heard_until_us()

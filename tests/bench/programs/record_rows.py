@@ -56,7 +56,7 @@ def record(settings, rows):
     put_seconds = time.perf_counter() - start
     recording.drain()
     seconds = time.perf_counter() - start
-    spooled = recorder.spooled_bytes()
+    spooled = sum(backlog.spool_bytes for backlog in recorder.backlogs.values())
     stall.is_over = True
     recording.close()
     group.run_until_stopped()

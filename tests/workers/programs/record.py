@@ -64,7 +64,10 @@ class Program:
             self.durable = self.puts.popleft()[1]
         backlog = self.recorder.backlogs[ORDERBOOK_DELTAS.name]
         said = {"put": self.count, "durable": self.durable, "waiting": backlog.waiting_rows}
-        said |= {"spool": self.recorder.spooled_bytes(), "reason": self.recorder.why_not_ready()}
+        said |= {
+            "spool": sum(backlog.spool_bytes for backlog in self.recorder.backlogs.values()),
+            "reason": self.recorder.why_not_ready(),
+        }
         print(json.dumps(said | more), flush=True)  # noqa: T201
 
     def finish(self):
