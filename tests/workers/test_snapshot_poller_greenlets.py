@@ -32,7 +32,7 @@ def books(asked):
 group, sink = Group(), KeptRows()
 with FakeExchange().running() as exchange, clients_of(exchange, group.stopping) as (client, urgent_client):
     exchange.rule = books
-    poller = SnapshotPoller(Markets(tickers), client, urgent_client, sink, 3_600, group.stopping, print)
+    poller = SnapshotPoller(Markets(tickers), client, urgent_client, sink, 3_600, group.stopping)
     poller.start(group, fetchers)
 
     def watch():

@@ -34,7 +34,7 @@ def test_every_confirmation_has_its_book_in_the_database(tmp_path, monkeypatch, 
     sink = Written(timeseries)
     with simulated(tmp_path, "--markets", 300, "--rate", 200) as (simulator, exchange), clients_of(exchange) as clients:
         tickers = simulator.tickers(status="open")
-        poller = SnapshotPoller(Markets(tickers), *clients, sink, 0, threading.Event(), print)
+        poller = SnapshotPoller(Markets(tickers), *clients, sink, 0, threading.Event())
         for _ in range(3):
             changes = simulator.state()["now_us"]
             wait_until(lambda: simulator.state()["now_us"] > changes + 300_000)

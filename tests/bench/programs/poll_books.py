@@ -34,7 +34,7 @@ def main(url, seconds, fetchers):
     transport = RestTransport(HttpSession(url, None), RequestBudget(PLENTY), group.stopping)
     client = RestClient(transport, Priority.POLLING)
     tickers = [json.loads(bytes(market))["ticker"] for market in client.markets(status="open")]
-    poller = SnapshotPoller(Markets(tickers), client, client, sink, 0, group.stopping, print)
+    poller = SnapshotPoller(Markets(tickers), client, client, sink, 0, group.stopping)
     started, cpu_started = time.perf_counter(), time.process_time()
     poller.start(group, fetchers)
     group.spawn(lambda: (group.stopping.wait(seconds), group.stopping.set()))
