@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import NamedTuple
 
+from app.errors import SettingsError
 from app.postgres.dsn import Dsn
 from app.postgres.server import EmbeddedServer
 from app.settings import Settings
@@ -44,3 +45,18 @@ def open_databases(settings: Settings) -> Iterator[list[Database]]:
         return
     with EmbeddedServer(settings.data_dir / "postgres", settings.postgres_bin) as server:
         yield [Database(kind, server.ensure_database(kind.database)) for kind in Kind]
+
+
+@contextmanager
+def open_database(settings: Settings, kind: Kind) -> Iterator[Dsn]:
+    """One of them, by the same rule."""
+    with open_databases(settings) as databases:
+        for database in databases:
+            if database.kind is kind:
+                yield database.dsn
+                return
+    raise SettingsError(
+        f"There is no {kind.database}.",
+        "Other databases are given, this one is not.",
+        f"set KALSHI_{kind.setting.upper()}.",
+    )

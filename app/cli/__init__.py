@@ -7,6 +7,7 @@ import click
 from app import __version__, logs
 from app.cli.backfill import backfill
 from app.cli.check_config import check_config_option
+from app.cli.coverage import coverage
 from app.cli.demo import demo
 from app.cli.doctor import doctor
 from app.cli.maintain import maintain
@@ -39,6 +40,7 @@ cli.add(maintain, section="Databases")
 cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
 cli.add(backfill, section="Operate")
+cli.add(coverage, section="Operate")
 cli.add(settings_command, section="Operate")
 cli.add(metrics_command, section="Operate")
 cli.add(simulator, section="Simulate")

@@ -1,0 +1,118 @@
+"""One look of the auditor at production: which books are proven, and which are not."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+import psycopg2.extensions
+
+from app.audit.comparison import Verdict
+from app.audit.pairs import Pair, Snapshot, clock_began_anew, new_snapshots, pairs_found_earlier
+from app.coverage.hearing import BOOKS
+from app.coverage.journals import Period, read_gatherers, read_hearing, read_subscriptions
+from app.coverage.judgement import judge_books
+from app.coverage.knowledge import known_until_us
+from app.coverage.moments import moment_of, us_of
+from app.normal.times import MICROSECOND
+from app.postgres.connection import Connection
+from app.store.arrivals import TOUCH_LOCK
+
+BATCH = 500
+SHOWN_LEVELS = 50
+
+PROGRESS = "SELECT ingest_id FROM audit_progress"
+ADVANCE = "UPDATE audit_progress SET ingest_id = %s, compared = compared + %s, equal = equal + %s"
+FIND = """
+    INSERT INTO audit_findings
+        (ticker, from_ts, to_ts, from_clock, to_clock, is_explained, differing_levels, levels)
+    VALUES (
+        %(ticker)s, %(from_ts)s, %(to_ts)s, %(from_clock)s, %(to_clock)s, %(is_explained)s, %(count)s, %(levels)s
+    )
+    ON CONFLICT (ticker, to_ts, from_ts) DO UPDATE SET
+        is_explained = excluded.is_explained, differing_levels = excluded.differing_levels, levels = excluded.levels,
+        checked_at = now(), resolved_at = NULL
+"""
+RESOLVE = """
+    UPDATE audit_findings SET resolved_at = now(), checked_at = now()
+    WHERE ticker = %(ticker)s AND from_ts = %(from_ts)s AND to_ts = %(to_ts)s
+"""
+OPEN = """
+    SELECT count(*) FROM audit_findings
+    WHERE resolved_at IS NULL AND NOT is_explained AND found_at > now() - INTERVAL '30 days'
+"""
+
+
+class Audited(NamedTuple):
+    verdicts: Mapping[Verdict, int]
+    findings: list[Pair]
+    through: datetime | None  # when the last snapshot was received; None: there was no new one
+    has_more: bool
+
+
+def audit_new(connection: Connection, now: datetime, patience: timedelta, most: int = BATCH) -> Audited:
+    """Compares the snapshots that have come since the last time, as far as all changes before them must be here."""
+    with connection, connection.cursor() as cursor:
+        known = moment_of(known_until_us(read_gatherers(connection), us_of(now), patience // MICROSECOND))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute(TOUCH_LOCK, ("orderbook_snapshots", "orderbook_snapshots"))
+        cursor.execute(PROGRESS)
+        (after,) = cursor.fetchone() or (0,)
+        snapshots = new_snapshots(connection, after, most)
+        ripe = _while_known(snapshots, known)
+        judged = [(pair, _judge(cursor, connection, pair)) for snapshot in ripe if (pair := snapshot.pair)]
+        _note(cursor, judged)
+        verdicts = Counter(verdict for _, verdict in judged)
+        if ripe:
+            cursor.execute(ADVANCE, (ripe[-1].ingest_id, len(judged), verdicts[Verdict.EQUAL]))
+    findings = [pair for pair, verdict in judged if verdict is Verdict.FINDING]
+    return Audited(verdicts, findings, ripe[-1].received_at if ripe else None, len(ripe) == most)
+
+
+def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH) -> int:
+    """Looks at open findings once more, since rows and journals come late. How many are open none the less."""
+    with connection, connection.cursor() as cursor:
+        pairs = pairs_found_earlier(connection, pause_seconds, most)
+        judged = [(pair, _judge(cursor, connection, pair)) for pair in pairs]
+        _note(cursor, judged)
+        for pair, verdict in judged:
+            if verdict in {Verdict.EQUAL, Verdict.INCOMPARABLE}:
+                cursor.execute(RESOLVE, pair._asdict())
+        cursor.execute(OPEN)
+        (still_open,) = cursor.fetchone() or (0,)
+    return int(still_open)
+
+
+def _while_known(snapshots: list[Snapshot], known: datetime) -> list[Snapshot]:
+    """Not one beyond the first that is too new: the place to read on from is one number."""
+    for position, snapshot in enumerate(snapshots):
+        if snapshot.received_at >= known:
+            return snapshots[:position]
+    return snapshots
+
+
+def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Pair) -> Verdict:
+    if pair.to_clock < pair.from_clock:
+        return Verdict.INCOMPARABLE
+    if not pair.differences:
+        return Verdict.EQUAL
+    # What is left of an ended market's book goes without a word.
+    if (pair.is_over and pair.is_emptied) or clock_began_anew(cursor, pair):
+        return Verdict.INCOMPARABLE
+    return Verdict.EXPLAINED if _has_hole(connection, pair) else Verdict.FINDING
+
+
+def _has_hole(connection: Connection, pair: Pair) -> bool:
+    period = Period(pair.from_received_at, pair.to_received_at)
+    subscriptions = read_subscriptions(connection, period, pair.ticker).get(BOOKS, [])
+    return bool(judge_books(period.interval, subscriptions, read_hearing(connection, period)).holes)
+
+
+def _note(cursor: psycopg2.extensions.cursor, judged: Iterable[tuple[Pair, Verdict]]) -> None:
+    for pair, verdict in judged:
+        if verdict in {Verdict.EXPLAINED, Verdict.FINDING}:
+            levels = [difference._asdict() for difference in pair.differences[:SHOWN_LEVELS]]
+            shown = {"count": len(pair.differences), "levels": msgspec.json.encode(levels).decode()}
+            cursor.execute(FIND, {**pair._asdict(), **shown, "is_explained": verdict is Verdict.EXPLAINED})

@@ -1,0 +1,126 @@
+"""Two snapshots of a market, one after the other, and what was recorded in between."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import psycopg2.extensions
+from psycopg2 import sql
+
+from app.audit.comparison import Difference, differences, levels_of
+from app.postgres.connection import Connection
+
+# Of the stream, since those carry a clock; the one before it is the last of any gatherer.
+NEW = sql.SQL("""
+    SELECT s.ingest_id, s.ticker, s.snapshot_ts AS to_ts, earlier.snapshot_ts AS from_ts
+    FROM (
+        SELECT * FROM orderbook_snapshots
+        WHERE ingest_id > %(after)s AND source = 'ws' ORDER BY ingest_id LIMIT %(most)s
+    ) AS s
+    LEFT JOIN LATERAL (
+        SELECT e.snapshot_ts FROM orderbook_snapshots AS e
+        WHERE e.ticker = s.ticker AND e.snapshot_ts < s.snapshot_ts AND e.source = 'ws' AND e.clock >= 0
+        ORDER BY e.snapshot_ts DESC LIMIT 1
+    ) AS earlier ON s.clock >= 0
+""")
+FOUND = sql.SQL("""
+    SELECT 0 AS ingest_id, ticker, to_ts, from_ts FROM audit_findings
+    WHERE resolved_at IS NULL AND NOT is_explained
+        AND checked_at < now() - %(pause)s AND found_at > now() - INTERVAL '7 days'
+    ORDER BY checked_at LIMIT %(most)s
+""")
+# A snapshot holds exactly the changes up to its clock. Stamps of changes and of snapshots may differ a bit.
+READ = sql.SQL("""
+    WITH pairs AS MATERIALIZED ({pairs})
+    SELECT
+        p.ingest_id, p.ticker, p.from_ts, p.to_ts, b.clock, s.clock, b.received_at, s.received_at,
+        coalesce(
+            m.close_time <= s.snapshot_ts OR m.status IN ('determined', 'disputed', 'amended', 'finalized'), FALSE
+        ),
+        b.yes_prices_e6, b.yes_sizes_e2, b.no_prices_e6, b.no_sizes_e2,
+        s.yes_prices_e6, s.yes_sizes_e2, s.no_prices_e6, s.no_sizes_e2, c.sides, c.prices_e6, c.changes_e2
+    FROM pairs AS p
+    JOIN orderbook_snapshots AS s ON s.snapshot_ts = p.to_ts AND s.ticker = p.ticker AND s.source = 'ws'
+    LEFT JOIN orderbook_snapshots AS b ON b.snapshot_ts = p.from_ts AND b.ticker = p.ticker AND b.source = 'ws'
+    LEFT JOIN markets AS m ON m.ticker = p.ticker
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(array_agg(yes_side), '{{}}') AS sides, coalesce(array_agg(price_e6), '{{}}') AS prices_e6,
+            coalesce(array_agg(change_e2), '{{}}') AS changes_e2
+        FROM (
+            SELECT d.yes_side, d.price_e6, sum(d.delta_e2)::BIGINT AS change_e2 FROM orderbook_deltas AS d
+            WHERE d.ticker = p.ticker AND d.clock > b.clock AND d.clock <= s.clock
+                AND d.exchange_ts BETWEEN p.from_ts - INTERVAL '1 minute' AND p.to_ts + INTERVAL '1 minute'
+            GROUP BY d.yes_side, d.price_e6
+        ) AS changed
+    ) AS c
+    ORDER BY p.ingest_id
+""")
+# For a few pairs the indexes are the way, whatever statistics say of a table that grows by the day.
+ALONG_THE_INDEXES = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+# Within one run of its clock a market's changes are in the order of their clocks, and none after a snapshot is in it.
+BEGAN_ANEW = """
+    SELECT EXISTS (
+        SELECT FROM (
+            SELECT exchange_ts, clock, max(clock) OVER (ORDER BY exchange_ts, clock) AS highest FROM orderbook_deltas
+            WHERE ticker = %(ticker)s AND exchange_ts > %(from_ts)s AND exchange_ts <= %(to_ts)s
+                AND clock >= 0 AND NOT ts_missing
+        ) AS changes
+        WHERE clock < highest OR (clock <= %(from_clock)s AND exchange_ts > %(from_ts)s + INTERVAL '1 minute')
+    )
+"""
+
+
+class Pair(NamedTuple):
+    ingest_id: int  # of the later snapshot
+    ticker: str
+    from_ts: datetime
+    to_ts: datetime
+    from_clock: int
+    to_clock: int
+    from_received_at: datetime
+    to_received_at: datetime
+    is_over: bool  # the market, when the later one was taken
+    differences: list[Difference]
+    is_emptied: bool
+
+
+class Snapshot(NamedTuple):
+    """One that there may be nothing to compare with: it is the market's first, or carries no clock."""
+
+    ingest_id: int
+    received_at: datetime
+    pair: Pair | None
+
+
+def new_snapshots(connection: Connection, after: int, most: int) -> list[Snapshot]:
+    """In the order of their arrival."""
+    return _read(connection, NEW, {"after": after, "most": most})
+
+
+def pairs_found_earlier(connection: Connection, pause_seconds: float, most: int) -> list[Pair]:
+    """That differed, without a hole that explains it, and were not looked at again for a while."""
+    found = _read(connection, FOUND, {"pause": timedelta(seconds=pause_seconds), "most": most})
+    return [snapshot.pair for snapshot in found if snapshot.pair]
+
+
+def clock_began_anew(cursor: psycopg2.extensions.cursor, pair: Pair) -> bool:
+    cursor.execute(BEGAN_ANEW, pair._asdict())
+    return cursor.fetchone() == (True,)
+
+
+def _read(connection: Connection, pairs: sql.SQL, parameters: dict[str, Any]) -> list[Snapshot]:
+    with connection.cursor() as cursor:
+        cursor.execute(ALONG_THE_INDEXES)
+        cursor.execute(READ.format(pairs=pairs), parameters)
+        return [_snapshot(row) for row in cursor]
+
+
+def _snapshot(row: Sequence[Any]) -> Snapshot:
+    facts, base, seen, changes = row[:9], row[9:13], row[13:17], row[17:]
+    ingest_id, received_at = facts[0], facts[7]
+    if base[0] is None or seen[0] is None:
+        return Snapshot(ingest_id, received_at, None)
+    book = levels_of(*seen)
+    found = differences(levels_of(*base), zip(*changes, strict=True), book)
+    return Snapshot(ingest_id, received_at, Pair._make((*facts, found, not book)))

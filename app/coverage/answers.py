@@ -1,0 +1,73 @@
+"""How complete the record is, for those who ask."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from app.coverage.journals import Period
+from app.postgres.connection import Connection
+
+Bounds = list[list[str]]  # from and to of each interval
+
+OF_MARKET = """
+    SELECT
+        hour, channel, state,
+        (SELECT coalesce(jsonb_agg(jsonb_build_array(lower(r), upper(r))), '[]') FROM unnest(holes) AS r),
+        (SELECT coalesce(jsonb_agg(jsonb_build_array(lower(r), upper(r))), '[]') FROM unnest(repaired) AS r),
+        repaired_by, known_until
+    FROM readable.coverage
+    WHERE ticker = %(ticker)s AND hour > %(start)s - INTERVAL '1 hour' AND hour < %(end)s
+    ORDER BY hour, channel
+"""
+OF_EXCHANGE = """
+    SELECT
+        h.hour, h.known_until, h.known_until = h.hour + INTERVAL '1 hour' AND c.changes = h.judged_changes,
+        (SELECT count(*) FROM coverage AS e WHERE e.hour = h.hour AND e.ticker <> '' AND e.state = 'hole'),
+        coalesce(
+            (
+                SELECT jsonb_object_agg(e.channel, e.bounds)
+                FROM (
+                    SELECT channel, jsonb_agg(jsonb_build_array(lower(r), upper(r))) AS bounds
+                    FROM coverage, unnest(holes) AS r
+                    WHERE coverage.hour = h.hour AND ticker = ''
+                    GROUP BY channel
+                ) AS e
+            ),
+            '{}'
+        )
+    FROM coverage_hours AS h JOIN coverage_changes AS c USING (hour)
+    WHERE h.hour > %(start)s - INTERVAL '1 hour' AND h.hour < %(end)s
+    ORDER BY h.hour
+"""
+
+
+class MarketHour(NamedTuple):
+    hour: datetime
+    channel: str
+    state: str
+    holes: Bounds
+    repaired: Bounds
+    repaired_by: list[str]
+    known_until: datetime
+
+
+class ExchangeHour(NamedTuple):
+    hour: datetime
+    known_until: datetime
+    is_settled: bool
+    markets_with_holes: int  # in their books
+    holes: dict[str, Bounds]  # of the whole exchange, by channel
+
+
+def market_hours(connection: Connection, ticker: str, period: Period) -> list[MarketHour]:
+    """Of the hours in which the market was open."""
+    return [MarketHour(*row) for row in _rows(connection, OF_MARKET, {**period._asdict(), "ticker": ticker})]
+
+
+def exchange_hours(connection: Connection, period: Period) -> list[ExchangeHour]:
+    return [ExchangeHour(*row) for row in _rows(connection, OF_EXCHANGE, period._asdict())]
+
+
+def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return cursor.fetchall()

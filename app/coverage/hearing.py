@@ -1,0 +1,79 @@
+"""What gatherers heard, by their own journals."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from app.coverage.intervals import END_US, Interval, Intervals, difference, intersection, union
+
+BOOKS = "orderbook_delta"
+TRADES = "trade"
+TICKERS = "ticker"
+LIFECYCLE = "market_lifecycle_v2"
+# The numbers of these channels' subscriptions cover the whole exchange, whoever else is subscribed to.
+EXCHANGE_CHANNELS = (TRADES, TICKERS, LIFECYCLE)
+WHOLE_EXCHANGE = ""
+
+
+class Run(NamedTuple):
+    gatherer: str
+    run_id: int
+
+
+class Socket(NamedTuple):
+    run: Run
+    conn: int
+
+
+class Subscription(NamedTuple):
+    socket: Socket
+    started_us: int
+    ended_us: int | None  # None: it lasts as long as its run
+
+
+class Gap(NamedTuple):
+    socket: Socket
+    channel: str | None  # None: of all of the socket's
+    started_us: int
+    ended_us: int | None  # None: until further notice
+
+
+class Hearing:
+    """When which socket heard all that it was subscribed to."""
+
+    def __init__(self, runs: Mapping[Run, Interval], gaps: Iterable[Gap]) -> None:
+        self._runs = runs
+        self._gaps: dict[Socket, list[Gap]] = defaultdict(list)
+        for gap in gaps:
+            self._gaps[gap.socket].append(gap)
+        self._heard: dict[tuple[Socket, str], Intervals] = {}
+
+    def of_socket(self, socket: Socket, channel: str) -> Intervals:
+        known = self._heard.get((socket, channel))
+        if known is None:
+            known = self._heard[socket, channel] = self._work_out(socket, channel)
+        return known
+
+    def of_subscription(self, subscription: Subscription, channel: str) -> Intervals:
+        lasts = union([(subscription.started_us, _end(subscription.ended_us))])
+        return intersection(self.of_socket(subscription.socket, channel), lasts)
+
+    def of(self, subscriptions: Iterable[Subscription], channel: str) -> Intervals:
+        """When at least one of them was heard."""
+        return union(
+            interval for subscription in subscriptions for interval in self.of_subscription(subscription, channel)
+        )
+
+    def _work_out(self, socket: Socket, channel: str) -> Intervals:
+        if socket.run not in self._runs:
+            return ()
+        unheard = union(
+            (gap.started_us, _end(gap.ended_us))
+            for gap in self._gaps.get(socket, ())
+            if gap.channel is None or gap.channel == channel
+        )
+        return difference(union([self._runs[socket.run]]), unheard)
+
+
+def _end(ended_us: int | None) -> int:
+    return END_US if ended_us is None else ended_us

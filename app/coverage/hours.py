@@ -1,0 +1,142 @@
+"""Judging an hour: what of it nobody heard, as rows of `coverage`."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from psycopg2.extras import execute_values
+
+from app.coverage.hearing import BOOKS, EXCHANGE_CHANNELS, TRADES, WHOLE_EXCHANGE, Hearing, Run, Socket
+from app.coverage.intervals import NEVER, Intervals, union
+from app.coverage.journals import Period, read_hearing, read_subscriptions, subscription_of
+from app.coverage.judgement import Judgement, State, judge_books, judge_channel
+from app.coverage.moments import multirange, us_of
+from app.postgres.connection import Connection
+
+HOUR = timedelta(hours=1)
+ROWS_AT_ONCE = 1_000
+
+SOCKETS = """
+    SELECT DISTINCT s.gatherer, s.run_id, s.conn FROM gatherer_subscriptions AS s
+    JOIN gatherer_runs AS r USING (gatherer, run_id)
+    WHERE s.channel = %(books)s AND r.started_at <= %(start)s AND r.delivered_until >= %(end)s
+"""
+# Of most markets one look tells that they are complete: a socket that heard all the time had them all the time.
+SUSPECTS = """
+    WITH steady (gatherer, run_id, conn) AS (
+        SELECT * FROM unnest(%(gatherers)s::TEXT[], %(runs)s::BIGINT[], %(conns)s::INTEGER[])
+    ),
+    alive AS (
+        SELECT ticker, greatest(open_time, %(start)s) AS opens, least(close_time, %(end)s) AS closes FROM markets
+        WHERE coalesce(open_time, '-infinity') < %(end)s AND coalesce(close_time, 'infinity') > %(start)s
+    )
+    SELECT m.ticker, m.opens, m.closes, s.gatherer, s.run_id, s.conn, s.started_at, s.ended_at
+    FROM alive AS m
+    LEFT JOIN (gatherer_subscriptions AS s JOIN gatherer_runs AS r USING (gatherer, run_id))
+        ON s.ticker = m.ticker AND s.channel = %(books)s
+        AND s.started_at < m.closes AND coalesce(s.ended_at, 'infinity') > m.opens
+        AND r.started_at < m.closes AND r.delivered_until > m.opens
+    WHERE m.opens < m.closes AND NOT EXISTS (
+        SELECT FROM gatherer_subscriptions AS whole JOIN steady USING (gatherer, run_id, conn)
+        WHERE whole.ticker = m.ticker AND whole.channel = %(books)s
+            AND whole.started_at <= m.opens AND coalesce(whole.ended_at, 'infinity') >= m.closes
+    )
+    ORDER BY m.ticker
+"""
+FETCHED = """
+    SELECT started_at, ended_at FROM trade_repairs
+    WHERE ticker = '' AND started_at < %(end)s AND ended_at > %(start)s
+"""
+CHANGES = "SELECT changes, known_until FROM coverage_hours JOIN coverage_changes USING (hour) WHERE hour = %s"
+INSERT = "INSERT INTO coverage (hour, channel, ticker, state, holes, repaired, repaired_by) VALUES %s"
+COUNT = "SELECT count(*) FILTER (WHERE ticker <> ''), count(*) FILTER (WHERE ticker = '') FROM coverage WHERE hour = %s"
+JUDGED = """
+    UPDATE coverage_hours SET known_until = %s, judged_changes = %s, judged_at = now() WHERE hour = %s
+"""
+
+
+class Shortfall(NamedTuple):
+    """What is not complete."""
+
+    channel: str
+    ticker: str
+    judgement: Judgement
+
+
+class Judged(NamedTuple):
+    hour: datetime
+    is_final: bool
+    books: int
+    channels: int
+
+
+def judge_hour(connection: Connection, hour: datetime, known_until: datetime) -> Judged:
+    """In one transaction, which has read the number of late changes before it reads any of them."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute(CHANGES, (hour,))
+        changes, known_before = cursor.fetchone() or (0, hour)
+        end = min(hour + HOUR, max(known_until, known_before))
+        cursor.execute("DELETE FROM coverage WHERE hour = %s", (hour,))
+        if end > hour:
+            found = shortfalls(connection, Period(hour, end))
+            execute_values(cursor, INSERT, (_row(hour, each) for each in found), page_size=ROWS_AT_ONCE)
+        cursor.execute(JUDGED, (end, changes, hour))
+        cursor.execute(COUNT, (hour,))
+        books, channels = cursor.fetchone() or (0, 0)
+    return Judged(hour, end == hour + HOUR, books, channels)
+
+
+def shortfalls(connection: Connection, period: Period) -> Iterator[Shortfall]:
+    hearing = read_hearing(connection, period)
+    yield from _channels(connection, period, hearing)
+    yield from _books(connection, period, hearing)
+
+
+def _channels(connection: Connection, period: Period, hearing: Hearing) -> Iterator[Shortfall]:
+    subscriptions = read_subscriptions(connection, period)
+    for channel in sorted({*EXCHANGE_CHANNELS, *subscriptions}):
+        fetched = _fetched(connection, period) if channel == TRADES else NEVER
+        judgement = judge_channel(period.interval, channel, subscriptions.get(channel, ()), hearing, fetched)
+        if judgement.state is not State.COMPLETE:
+            yield Shortfall(channel, WHOLE_EXCHANGE, judgement)
+
+
+def _books(connection: Connection, period: Period, hearing: Hearing) -> Iterator[Shortfall]:
+    steady = _steady(connection, period, hearing)
+    # After an outage these are all markets: not all at once.
+    with connection.cursor(name="suspects") as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        cursor.execute(SUSPECTS, {**period._asdict(), "books": BOOKS, **steady})
+        for (ticker, opens, closes), rows in groupby(cursor, itemgetter(0, 1, 2)):
+            subscriptions = [subscription_of(*row[3:]) for row in rows if row[3] is not None]
+            judgement = judge_books((us_of(opens), us_of(closes)), subscriptions, hearing)
+            if judgement.state is not State.COMPLETE:
+                yield Shortfall(BOOKS, ticker, judgement)
+
+
+def _steady(connection: Connection, period: Period, hearing: Hearing) -> dict[str, list[object]]:
+    """The sockets that heard everything of the whole period, column by column."""
+    with connection.cursor() as cursor:
+        cursor.execute(SOCKETS, {**period._asdict(), "books": BOOKS})
+        whole = [row for row in cursor if _hears_all(hearing, Socket(Run(*row[:2]), row[2]), period)]
+    return {name: [row[at] for row in whole] for at, name in enumerate(("gatherers", "runs", "conns"))}
+
+
+def _hears_all(hearing: Hearing, socket: Socket, period: Period) -> bool:
+    start_us, end_us = period.interval
+    return any(start <= start_us and end >= end_us for start, end in hearing.of_socket(socket, BOOKS))
+
+
+def _fetched(connection: Connection, period: Period) -> Intervals:
+    with connection.cursor() as cursor:
+        cursor.execute(FETCHED, period._asdict())
+        return union((us_of(start), us_of(end)) for start, end in cursor)
+
+
+def _row(hour: datetime, found: Shortfall) -> tuple[object, ...]:
+    judgement = found.judgement
+    ranges = multirange(judgement.holes), multirange(judgement.repaired)
+    return (hour, found.channel, found.ticker, judgement.state.value, *ranges, list(judgement.repaired_by))

@@ -1,0 +1,87 @@
+"""The gatherers' journals, read from production."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from app.coverage.hearing import WHOLE_EXCHANGE, Gap, Hearing, Run, Socket, Subscription
+from app.coverage.intervals import Interval
+from app.coverage.knowledge import GathererState, RunState
+from app.coverage.moments import moment_of, us_of
+from app.postgres.connection import Connection
+
+RUNS = """
+    SELECT gatherer, run_id, started_at, delivered_until FROM gatherer_runs
+    WHERE started_at < %(end)s AND delivered_until > %(start)s
+"""
+GAPS = """
+    SELECT gatherer, run_id, g.conn, CASE WHEN g.sid >= 0 THEN g.channel END, g.started_at, g.ended_at
+    FROM gatherer_gaps AS g JOIN gatherer_runs AS r USING (gatherer, run_id)
+    WHERE r.started_at < %(end)s AND r.delivered_until > %(start)s
+        AND g.started_at < %(end)s AND coalesce(g.ended_at, 'infinity') > %(start)s
+"""
+SUBSCRIPTIONS = """
+    SELECT channel, s.gatherer, s.run_id, s.conn, s.started_at, s.ended_at FROM gatherer_subscriptions AS s
+    JOIN gatherer_runs AS r USING (gatherer, run_id)
+    WHERE s.ticker = %(ticker)s AND r.started_at < %(end)s AND r.delivered_until > %(start)s
+        AND s.started_at < %(end)s AND coalesce(s.ended_at, 'infinity') > %(start)s
+"""
+STATES = """
+    SELECT gatherer, c.contacted_at, r.started_at, r.recorded_until, r.delivered_until, r.ended_at IS NOT NULL
+    FROM gatherer_contacts AS c JOIN gatherer_runs AS r USING (gatherer)
+    ORDER BY gatherer
+"""
+
+
+class Period(NamedTuple):
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def of(cls, interval: Interval) -> "Period":
+        return cls(*map(moment_of, interval))
+
+    @property
+    def interval(self) -> Interval:
+        return us_of(self.start), us_of(self.end)
+
+
+def read_hearing(connection: Connection, period: Period) -> Hearing:
+    with connection.cursor() as cursor:
+        cursor.execute(RUNS, period._asdict())
+        runs = {Run(gatherer, run_id): (us_of(start), us_of(end)) for gatherer, run_id, start, end in cursor}
+        cursor.execute(GAPS, period._asdict())
+        gaps = [
+            Gap(Socket(Run(gatherer, run_id), conn), channel, us_of(start), end and us_of(end))
+            for gatherer, run_id, conn, channel, start, end in cursor
+        ]
+    return Hearing(runs, gaps)
+
+
+def read_subscriptions(
+    connection: Connection, period: Period, ticker: str = WHOLE_EXCHANGE
+) -> dict[str, list[Subscription]]:
+    """To one market, or to the whole exchange, by channel."""
+    found: dict[str, list[Subscription]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(SUBSCRIPTIONS, {**period._asdict(), "ticker": ticker})
+        for channel, *row in cursor:
+            found.setdefault(channel, []).append(subscription_of(*row))
+    return found
+
+
+def subscription_of(
+    gatherer: str, run_id: int, conn: int, started_at: datetime, ended_at: datetime | None
+) -> Subscription:
+    return Subscription(Socket(Run(gatherer, run_id), conn), us_of(started_at), us_of(ended_at) if ended_at else None)
+
+
+def read_gatherers(connection: Connection) -> Iterator[GathererState]:
+    states: dict[str, GathererState] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(STATES)
+        for gatherer, contacted_at, started_at, recorded_until, delivered_until, has_ended in cursor:
+            state = states.setdefault(gatherer, GathererState(us_of(contacted_at), []))
+            delivered_us = delivered_until and us_of(delivered_until)
+            state.runs.append(RunState(us_of(started_at), us_of(recorded_until), delivered_us, has_ended))
+    yield from states.values()

@@ -1,0 +1,74 @@
+"""Trades that no gatherer has: where they are missing, and that they were asked for."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import Enum
+from typing import NamedTuple
+
+from app.coverage.journals import Period
+from app.postgres.connection import Connection
+from app.store.tables import PRODUCTION_TRADES, Row
+
+# REST shows a trade a moment after it happened, and no trades of very long ago.
+NEXT_HOLE = """
+    WITH known AS (SELECT max(known_until) AS until FROM coverage_hours)
+    SELECT lower(hole), upper(hole)
+    FROM known, coverage AS c
+    CROSS JOIN LATERAL unnest(
+        c.holes - coalesce(
+            (
+                SELECT range_agg(tstzrange(r.started_at, r.ended_at)) FROM trade_repairs AS r
+                WHERE r.ticker = '' AND r.started_at < c.hour + INTERVAL '1 hour' AND r.ended_at > c.hour
+            ),
+            '{}'
+        )
+    ) AS hole
+    WHERE c.channel = 'trade' AND c.ticker = '' AND c.hour > known.until - INTERVAL '7 days'
+        AND upper(hole) <= known.until - INTERVAL '30 seconds'
+    ORDER BY lower(hole) DESC LIMIT 1
+"""
+# A trade of the stream may stand under another time, where its message carried none.
+KNOWN = """
+    SELECT trade_id FROM trades
+    WHERE trade_id = ANY(%s) AND exchange_ts BETWEEN to_timestamp(%s) AND to_timestamp(%s)
+"""
+NOTE = """
+    INSERT INTO trade_repairs (ticker, started_at, ended_at, reason, trades, added) VALUES (%s, %s, %s, %s, %s, %s)
+"""
+TIME, TRADE_ID = (PRODUCTION_TRADES.column_names.index(name) for name in ("exchange_ts", "trade_id"))
+TOLERANCE = timedelta(minutes=1)
+SECOND_US = 1_000_000
+
+
+class Reason(Enum):
+    HOLE = "hole"
+    VOLUME = "volume"
+
+
+class Repair(NamedTuple):
+    ticker: str  # '': of the whole exchange
+    period: Period
+    reason: Reason
+
+
+def next_hole(connection: Connection) -> Repair | None:
+    """The latest time in which nobody heard trades, and that was not asked for yet."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(NEXT_HOLE)
+        row = cursor.fetchone()
+    return Repair("", Period(*row), Reason.HOLE) if row else None
+
+
+def unknown_trades(connection: Connection, rows: Sequence[Row]) -> list[Row]:
+    """Those of the rows that are not here yet."""
+    times = [row[TIME] // SECOND_US for row in rows]
+    margin = TOLERANCE.seconds
+    with connection, connection.cursor() as cursor:
+        cursor.execute(KNOWN, ([row[TRADE_ID] for row in rows], min(times) - margin, max(times) + margin))
+        known = {trade_id for (trade_id,) in cursor}
+    return [row for row in rows if row[TRADE_ID] not in known]
+
+
+def note_repair(connection: Connection, repair: Repair, trades: int, added: int) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(NOTE, (repair.ticker, *repair.period, repair.reason.value, trades, added))

@@ -1,0 +1,78 @@
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app import logs
+from app.follow.copies import Copy, Statements
+from app.follow.cursors import last_ingest_id, read_through, save_cursor, system_identifier
+from app.postgres.connection import Connection, connected
+from app.postgres.dsn import Dsn
+from app.store.arrivals import arrivals, arrivals_session
+
+log = logs.get(__name__)
+
+BATCH_ROWS = 5_000
+
+
+class _Batch(NamedTuple):
+    identifier: int
+    after: int
+    content: bytes
+
+
+class Follower:
+    """Copies some tables of one gatherer's database into production, from where it stopped last."""
+
+    def __init__(
+        self, gatherer: str, source: Dsn, production: Dsn, copies: Sequence[Copy], batch_rows: int = BATCH_ROWS
+    ) -> None:
+        self.gatherer = gatherer
+        self._source = source
+        self._production = production
+        self._copies = {copy: Statements(copy) for copy in copies}
+        self._batch_rows = batch_rows
+
+    def round(self) -> dict[str, int]:
+        """Reads on until nothing is left. How many rows came, by table."""
+        with arrivals_session(self._source, f"follower {self.gatherer}") as session:
+            return self.follow(session)
+
+    def follow(self, session: Connection) -> dict[str, int]:
+        with connected(self._production, f"follower {self.gatherer}") as production:
+            return {copy.source.name: self._follow(copy, session, production) for copy in self._copies}
+
+    def _follow(self, copy: Copy, session: Connection, production: Connection) -> int:
+        rows = 0
+        while True:
+            batch = self._read(copy, session, production)
+            stored = self._store(copy, batch, production)
+            rows += stored
+            if stored < self._batch_rows:
+                return rows
+
+    def _read(self, copy: Copy, session: Connection, production: Connection) -> _Batch:
+        with arrivals(session, copy.source.name) as cursor:
+            identifier = system_identifier(cursor)
+            after = read_through(production, self.gatherer, copy.source.name, identifier)
+            if after > last_ingest_id(cursor, copy.source.name):
+                log.warning(
+                    "read anew: older than when it was read last", gatherer=self.gatherer, table=copy.source.name
+                )
+                after = 0
+            content = io.BytesIO()
+            cursor.copy_expert(self._copies[copy].read(after, self._batch_rows), content)
+        return _Batch(identifier, after, content.getvalue())
+
+    def _store(self, copy: Copy, batch: _Batch, production: Connection) -> int:
+        statements = self._copies[copy]
+        with production, production.cursor() as cursor:
+            cursor.execute(statements.create_staging)
+            cursor.copy_expert(statements.load, io.BytesIO(batch.content))
+            cursor.execute(statements.progress)
+            rows, last_ingest_id = cursor.fetchone() or (0, 0)
+            if rows:
+                cursor.execute(statements.lock)
+                cursor.execute(statements.merge, {"gatherer": self.gatherer})
+            through = max(batch.after, last_ingest_id)
+            save_cursor(cursor, self.gatherer, copy.source.name, batch.identifier, through)
+        return int(rows)

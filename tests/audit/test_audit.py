@@ -1,0 +1,203 @@
+from datetime import timedelta
+
+import pytest
+
+from app.audit.audit import audit_again, audit_new
+from app.audit.comparison import Verdict
+from app.postgres.connection import connected
+from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
+from app.store.writer import CopyWriter
+from tests.gatherers import NOON, at, execute, put_market
+from tests.store import rows
+from tests.store.rows import NOON_US
+
+MINUTE_US = 60_000_000
+PATIENCE = timedelta(minutes=10)
+
+
+def snapshot(minutes, clock, yes=(), ticker="KXTEST-1", **options):
+    return rows.snapshot(NOON_US + minutes * MINUTE_US, ticker, clock, yes, lineage=(), **options)
+
+
+def delta(minutes, clock, delta_e2, price_e6=500_000, ticker="KXTEST-1", **options):
+    return rows.delta(NOON_US + minutes * MINUTE_US, ticker, clock, delta_e2, price_e6, lineage=(), **options)
+
+
+@pytest.fixture
+def audit(production):
+    assert int(NOON.timestamp()) * 1_000_000 == NOON_US
+
+    class Audit:
+        """Of what was written so far; the verdicts."""
+
+        def write(self, snapshots=(), deltas=()):
+            for table, written in ((PRODUCTION_ORDERBOOK_SNAPSHOTS, snapshots), (PRODUCTION_ORDERBOOK_DELTAS, deltas)):
+                writer = CopyWriter(table, production)
+                writer.write(list(written))
+                writer.close()
+            return self
+
+        def look(self, now_minutes=600, most=500):
+            with connected(production) as connection:
+                audited = audit_new(connection, at(now_minutes), PATIENCE, most)
+            return {verdict.value: count for verdict, count in audited.verdicts.items()}
+
+        def look_again(self):
+            with connected(production) as connection:
+                return audit_again(connection, 0)
+
+    return Audit()
+
+
+RUN = ("a", 1)
+
+
+@pytest.fixture
+def heard(production):
+    """A gatherer claims to have heard two markets all the time."""
+    execute(
+        production,
+        "INSERT INTO gatherer_runs (gatherer, run_id, started_at, recorded_until, delivered_until) "
+        "VALUES (%s, %s, %s, %s, %s)",
+        (*RUN, at(-60), at(600), at(600)),
+    )
+    for ticker in ("KXTEST-1", "KXTEST-2"):
+        execute(
+            production,
+            "INSERT INTO gatherer_subscriptions (gatherer, run_id, started_at, conn, channel, ticker) "
+            "VALUES (%s, %s, %s, 7, 'orderbook_delta', %s)",
+            (*RUN, at(-60), ticker),
+        )
+
+
+def admit_gap(production, since, until):
+    execute(
+        production,
+        "INSERT INTO gatherer_gaps (gatherer, run_id, number, conn, started_at, ended_at, sid, markets, channel, cause) "
+        "VALUES (%s, %s, 1, 7, %s, %s, 2, 1, 'orderbook_delta', 'sequence')",
+        (*RUN, at(since), at(until)),
+    )
+
+
+def findings(production):
+    return execute(
+        production,
+        "SELECT ticker, from_clock, to_clock, is_explained, differing_levels, levels, resolved_at FROM audit_findings",
+    )
+
+
+def test_a_book_that_comes_out_even_is_proven(audit, production):
+    audit.write(
+        [snapshot(0, 5, [(400_000, 100)]), snapshot(10, 8, [(400_000, 40), (500_000, 30)])],
+        [
+            delta(1, 6, 30),
+            delta(2, 8, -60, 400_000),
+            delta(11, 9, 500),
+            delta(-1, 5, 100, 400_000),
+            delta(1, 7, 9, ticker="B"),
+        ],
+    )
+    assert audit.look() == {Verdict.EQUAL.value: 1}
+    assert findings(production) == []
+    assert execute(production, "SELECT compared, equal FROM audit_progress") == [(1, 1)]
+
+
+def test_a_lost_change_is_a_finding_with_its_level(audit, production, heard):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    assert audit.look() == {"finding": 1}
+    ((ticker, from_clock, to_clock, is_explained, count, levels, _),) = findings(production)
+    assert (ticker, from_clock, to_clock, is_explained, count) == ("KXTEST-1", 5, 8, False, 1)
+    assert levels == [{"yes_side": True, "price_e6": 500_000, "rebuilt_e2": 30, "seen_e2": 70}]
+
+
+def test_a_loss_within_a_declared_hole_is_explained_by_it(audit, production, heard):
+    admit_gap(production, 2, 3)
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    assert audit.look() == {"explained": 1}
+    assert findings(production)[0][3] is True
+
+
+def test_where_nobody_claims_to_have_heard_it_a_loss_is_explained(audit, production):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    assert audit.look() == {"explained": 1}
+
+
+def test_a_hole_elsewhere_explains_nothing(audit, production, heard):
+    admit_gap(production, -5, 0)
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    assert audit.look() == {"finding": 1}
+
+
+def test_a_finding_is_resolved_when_the_change_comes_late(audit, production, heard):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    audit.look()
+    assert audit.look_again() == 1
+    audit.write(deltas=[delta(2, 7, 40)])
+    assert audit.look_again() == 0
+    assert findings(production)[0][-1] is not None
+
+
+def test_a_finding_is_explained_when_the_gap_is_told_late(audit, production, heard):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    assert audit.look() == {"finding": 1}
+    admit_gap(production, 2, 3)
+    assert audit.look_again() == 0
+    assert findings(production)[0][3] is True
+
+
+def test_each_snapshot_is_compared_with_the_one_before_it_whichever_order_they_came_in(audit, production):
+    first, second, third = snapshot(0, 5), snapshot(10, 8, [(500_000, 30)]), snapshot(20, 9, [(500_000, 35)])
+    deltas = [delta(1, 6, 30), delta(15, 9, 5)]
+    audit.write([first, third], deltas)
+    assert audit.look() == {"equal": 1}
+    audit.write([second])
+    assert audit.look() == {"equal": 1}
+    assert audit.look() == {}
+
+
+def test_it_goes_on_where_it_stopped(audit, production):
+    audit.write([snapshot(minute, minute, [(500_000, 100)]) for minute in range(10)])
+    assert [audit.look(most=4) for _ in range(3)] == [{"equal": 3}, {"equal": 4}, {"equal": 2}]
+
+
+def test_what_is_not_known_yet_waits(audit, production):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 30)])], [delta(1, 6, 30)])
+    assert audit.look(now_minutes=19) == {}
+    assert audit.look(now_minutes=21) == {"equal": 1}
+
+
+def test_polled_snapshots_are_not_compared(audit, production):
+    audit.write([snapshot(0, -1, source="rest"), snapshot(5, -1, [(1, 1)], source="rest"), snapshot(10, 5, [(2, 2)])])
+    assert audit.look() == {}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "to_clock"),
+    [
+        ([(1, 600), (70, 2)], 3),  # the clock is lower than before
+        ([(1, 600), (70, 2), (80, 700)], 701),  # it has passed where it was
+        ([(70, 2), (80, 700)], 701),
+        ([(1, 900), (70, 600)], 601),
+    ],
+)
+def test_over_a_restart_of_the_clock_nothing_can_be_said(audit, production, deltas, to_clock):
+    audit.write(
+        [snapshot(0, 500), snapshot(90, to_clock, [(500_000, 1)])],
+        [delta(minutes, clock, 100) for minutes, clock in deltas],
+    )
+    assert audit.look() == {"incomparable": 1}
+    assert findings(production) == []
+
+
+def test_after_the_restart_books_are_proven_again(audit, production):
+    audit.write([snapshot(0, 500), snapshot(70, 1), snapshot(90, 3, [(500_000, 100)])], [delta(80, 3, 100)])
+    assert audit.look() == {"incomparable": 1, "equal": 1}
+
+
+def test_what_is_left_when_a_market_ends_goes_without_a_change(audit, production, heard):
+    put_market(production, "KXTEST-1", closes=30)
+    books = [snapshot(0, 5, [(500_000, 100)]), snapshot(40, 5)]
+    audit.write(books)
+    assert audit.look() == {"incomparable": 1}
+    audit.write([snapshot(0, 5, [(500_000, 100)], "KXTEST-2"), snapshot(40, 5, ticker="KXTEST-2")])
+    assert audit.look() == {"finding": 1}

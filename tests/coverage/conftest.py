@@ -1,0 +1,35 @@
+from datetime import timedelta
+
+import pytest
+
+from app.coverage.keeping import keep
+from app.follow.journal import JournalFollower
+from app.postgres.connection import connected
+from tests.gatherers import Gatherer, at
+
+PATIENCE = timedelta(minutes=10)
+AT_ONCE = timedelta(0)
+
+
+class Coverage:
+    """Of three gatherers in production."""
+
+    def __init__(self, server, templates, production):
+        self.production = production
+        self.gatherers = [Gatherer(server, templates, name) for name in "abc"]
+
+    def judge(self, now_minutes):
+        """Everything that there is to be judged; the hours that were."""
+        for gatherer in self.gatherers:
+            if gatherer.has_recorded:
+                JournalFollower(gatherer.name, gatherer.timeseries, self.production).round()
+        hours = []
+        with connected(self.production) as connection:
+            while (kept := keep(connection, at(now_minutes), PATIENCE, AT_ONCE)).judged:
+                hours.append(kept.judged.hour)
+        return hours
+
+
+@pytest.fixture
+def coverage(server, templates, production):
+    return Coverage(server, templates, production)

@@ -1,0 +1,126 @@
+from tests.gatherers import at, execute, put_market
+
+DAY = 24 * 60
+
+
+def market(coverage, ticker="KXTEST-1"):
+    """States and holes of every hour and channel of a market, in minutes after noon."""
+    query = """
+        SELECT hour, channel, state,
+            (SELECT array_agg(extract(epoch FROM bound - %(noon)s)::INTEGER / 60 ORDER BY bound)
+             FROM unnest(holes) AS r, LATERAL (VALUES (lower(r)), (upper(r))) AS b (bound)),
+            repaired_by
+        FROM readable.coverage WHERE ticker = %(ticker)s
+    """
+    rows = execute(coverage.production, query, {"noon": at(0), "ticker": ticker})
+    return {(int((hour - at(0)).total_seconds()) // 60, channel): tuple(rest) for hour, channel, *rest in rows}
+
+
+def books(coverage, ticker="KXTEST-1"):
+    return {hour: row for (hour, channel), row in market(coverage, ticker).items() if channel == "orderbook_delta"}
+
+
+def exceptions(coverage):
+    return execute(coverage.production, "SELECT hour, channel, ticker, state FROM coverage")
+
+
+def test_of_three_gatherers_the_hole_is_exactly_what_none_of_them_heard(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    put_market(coverage.production, "KXTEST-2")
+    a, b, c = coverage.gatherers
+    for gatherer in coverage.gatherers:
+        gatherer.runs(0, 70).listens_to_all(tickers=["KXTEST-1", "KXTEST-2"])
+    a.misses(10, 40)
+    b.misses(20, 62)
+    c.misses(5, 25).misses(30, 65)
+    coverage.judge(71)
+    assert books(coverage) == {0: ("hole", [20, 25, 30, 40], ["a", "c"]), 60: ("pending", None, [])}
+    assert books(coverage) == books(coverage, "KXTEST-2")
+    assert market(coverage)[0, "trade"] == ("complete", None, [])
+
+
+def test_what_is_complete_takes_no_rows(coverage):
+    for number in range(20):
+        put_market(coverage.production, f"KXTEST-{number}")
+    for gatherer in coverage.gatherers:
+        gatherer.runs(0, 120).listens_to_all(tickers=[f"KXTEST-{number}" for number in range(20)])
+    coverage.gatherers[0].misses_all(10, 70)
+    coverage.gatherers[1].misses_all(15, 40)
+    coverage.judge(121)
+    assert exceptions(coverage) == []
+    assert books(coverage)[0] == ("complete", None, [])
+
+
+def test_a_market_s_life_alone_counts(coverage):
+    put_market(coverage.production, "KXTEST-1", opens=10, closes=100)
+    put_market(coverage.production, "KXTEST-2", opens=90)
+    gatherer = coverage.gatherers[0]
+    gatherer.runs(0, 180).listens_to_all()
+    gatherer.listens("orderbook_delta", "KXTEST-1", since=12, until=110)
+    coverage.judge(181)
+    assert books(coverage) == {0: ("hole", [10, 12], ["a"]), 60: ("complete", None, [])}
+    assert books(coverage, "KXTEST-2") == {60: ("hole", [90, 120], []), 120: ("hole", [120, 180], [])}
+
+
+def test_what_nobody_heard_of_the_whole_exchange_is_one_row(coverage):
+    put_market(coverage.production, "KXTEST-1", opens=20)
+    gatherer = coverage.gatherers[0]
+    gatherer.runs(0, 60).listens_to_all(tickers=["KXTEST-1"])
+    gatherer.misses(10, 30, conn=3, sid=4, channel="trade").misses(30, 40, conn=1, sid=4, channel="trade")
+    coverage.judge(61)
+    assert exceptions(coverage) == [(at(0), "trade", "", "hole")]
+    assert market(coverage)[0, "trade"] == ("hole", [20, 30], [])
+    assert market(coverage)[0, "ticker"] == ("complete", None, [])
+
+
+def test_an_open_gap_lasts_until_further_notice(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    gatherer = coverage.gatherers[0]
+    gatherer.runs(0, 50).listens_to_all(tickers=["KXTEST-1"]).misses(20, None, number=1)
+    coverage.judge(51)
+    assert books(coverage) == {0: ("hole", [20, 50], [])}
+    gatherer.runs(0, 59).misses(20, 30, number=1)
+    coverage.judge(60)
+    assert books(coverage) == {0: ("hole", [20, 30], ["a"])}
+
+
+def test_after_the_end_of_a_run_nobody_hears_until_the_next(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    gatherer = coverage.gatherers[0]
+    gatherer.runs(0, 20).listens("orderbook_delta", "KXTEST-1")
+    gatherer.runs(25, 60, run_id=2).listens("orderbook_delta", "KXTEST-1", since=26, run_id=2)
+    coverage.judge(61)
+    assert books(coverage) == {0: ("hole", [20, 26], ["a"])}
+
+
+def test_what_comes_late_is_judged_again_and_nothing_else(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    a, b, _ = coverage.gatherers
+    a.runs(0, 240).listens_to_all(tickers=["KXTEST-1"]).misses(70, 80).misses(130, 140)
+    assert coverage.judge(241) == [at(180), at(120), at(60), at(0)]
+    assert coverage.judge(241) == []
+    assert books(coverage)[60] == ("hole", [70, 80], ["a"])
+    b.runs(65, 100, ended=100).listens("orderbook_delta", "KXTEST-1", since=66)
+    assert coverage.judge(241) == [at(60)]
+    assert books(coverage)[60] == ("complete", None, [])
+    assert books(coverage)[120] == ("hole", [130, 140], ["a"])
+
+
+def test_a_market_that_is_learnt_of_late_is_judged_then(coverage):
+    coverage.gatherers[0].runs(0, 180).listens_to_all()
+    coverage.judge(181)
+    put_market(coverage.production, "KXTEST-1", opens=30, closes=70)
+    assert coverage.judge(181) == [at(60), at(0)]
+    assert books(coverage) == {0: ("hole", [30, 60], []), 60: ("hole", [60, 70], [])}
+    put_market(coverage.production, "KXTEST-1", opens=30, closes=50)
+    assert coverage.judge(181) == [at(60), at(0)]
+    assert exceptions(coverage) == [(at(0), "orderbook_delta", "KXTEST-1", "hole")]
+
+
+def test_a_day_later_what_was_not_delivered_is_a_hole(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    gatherer = coverage.gatherers[0]
+    gatherer.runs(0, 30).listens_to_all(tickers=["KXTEST-1"])
+    coverage.judge(DAY)
+    assert books(coverage)[0] == ("hole", [30, 60], [])
+    assert books(coverage)[DAY - 120] == ("hole", [DAY - 120, DAY - 60], [])

@@ -1,0 +1,80 @@
+"""The workers that say how complete production is, as greenlets of one process."""
+
+import signal
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.gatherers import NOON, Gatherer, execute, put_market
+from tests.processes import running, wait_until
+from tests.servers import temporary_server
+from tests.store.migrated import migrated_database
+
+PROGRAM = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from datetime import timedelta
+from functools import partial
+from app import logs
+from app.follow.copies import METADATA_COPIES
+from app.follow.follower import Follower
+from app.follow.journal import JournalFollower
+from app.offload import threads
+from app.postgres.dsn import Dsn
+from workers.auditor import Auditor
+from workers.coverage_keeper import CoverageKeeper
+from workers.gatherer_follower import GathererFollower
+from workers.group import Group
+
+logs.configure("json", "info")
+timeseries, metadata, production = map(Dsn, sys.argv[1:])
+group, offload = Group(), threads(4)
+journal = JournalFollower("a", timeseries, production).round
+catalogue = Follower("a", metadata, production, METADATA_COPIES).round
+followers = [GathererFollower("a", what, follow, 0.1, offload, group.stopping)
+             for what, follow in (("journal", journal), ("metadata", catalogue))]
+for worker in (*followers, CoverageKeeper(production, offload, group.stopping), Auditor(production, offload, group.stopping)):
+    group.spawn(worker.run)
+print([follower.why_not_ready() for follower in followers], flush=True)
+group.run_until_stopped()
+print([follower.why_not_ready() for follower in followers])
+"""
+
+
+@pytest.fixture
+def gatherer(server, templates):
+    return Gatherer(server, templates, "a")
+
+
+def program(*dsns):
+    return running("-c", PROGRAM, *(dsn.reveal() for dsn in dsns))
+
+
+def ago(minutes):
+    """In minutes after the noon that gatherers of tests count from."""
+    return (datetime.now(UTC) - timedelta(minutes=minutes) - NOON).total_seconds() / 60
+
+
+def test_what_a_gatherer_writes_becomes_coverage(gatherer, production):
+    put_market(gatherer.metadata, "KXTEST-1")
+    gatherer.runs(ago(30), ago(0)).listens_to_all(ago(30), ["KXTEST-1"]).misses(ago(25), ago(24))
+    with program(gatherer.timeseries, gatherer.metadata, production) as process:
+        query = "SELECT count(*) FROM coverage WHERE ticker = 'KXTEST-1' AND repaired_by = '{a}'"
+        wait_until(lambda: execute(production, query) != [(0,)], what="the hole")
+        process.signal(signal.SIGTERM)
+        assert process.exit_code() == 0
+    assert process.lines[-1] == "[None, None]\n"
+
+
+def test_a_gatherer_that_is_away_is_waited_for_and_said(server, templates, gatherer, production):
+    with temporary_server() as away:
+        timeseries = migrated_database(away)
+        away.kill()
+        with program(timeseries, gatherer.metadata, production) as process:
+            process.wait_for("cannot be followed")
+            away.start()
+            query = "SELECT count(*) FROM gatherer_contacts"
+            wait_until(lambda: execute(production, query) == [(1,)], what="its journal")
+            process.signal(signal.SIGTERM)
+            assert process.exit_code() == 0

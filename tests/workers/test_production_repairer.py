@@ -1,0 +1,164 @@
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.coverage.keeping import keep
+from app.kalshi.http_session import HttpSession
+from app.kalshi.request_budget import RequestBudget
+from app.kalshi.rest_client import RestClient
+from app.kalshi.rest_transport import RestTransport
+from app.kalshi.waiting_line import Priority
+from app.offload import inline
+from app.postgres.connection import connected
+from app.store.tables import PRODUCTION_TICKERS, PRODUCTION_TRADES
+from app.store.writer import CopyWriter
+from tests.coverage.conftest import AT_ONCE, PATIENCE
+from tests.gatherers import execute
+from tests.kalshi.exchange import PLENTY, QUICK, FakeExchange, Reply
+from tests.processes import wait_until
+from tests.simulator.running import START, running_simulator
+from workers.production_repairer import ProductionRepairer
+
+BEGIN = datetime.fromisoformat(START)
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory):
+    """With a history of trades that goes on no more."""
+    options = ("--markets", 50, "--rate", 2_000, "--speed", 20, "--tier", "unlimited")
+    with running_simulator(tmp_path_factory.mktemp("simulator"), *options) as running:
+        wait_until(lambda: len(all_trades(running)) > 300, what="trades")
+        running.stop_the_clock()
+        yield running
+
+
+def all_trades(simulator):
+    found, cursor = [], ""
+    while True:
+        page = simulator.rest("/markets/trades", limit=1_000, cursor=cursor).body
+        found += page["trades"]
+        if not (cursor := page["cursor"]):
+            return found
+
+
+@pytest.fixture
+def repairer(simulator, production, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    transport = RestTransport(
+        HttpSession(simulator.where["rest"], None), RequestBudget(PLENTY), threading.Event(), QUICK
+    )
+    yield ProductionRepairer(production, RestClient(transport, Priority.REPAIR, 20), inline, threading.Event())
+    transport.close()
+
+
+def happened(trade):
+    return datetime.fromisoformat(trade["created_time"])
+
+
+def recorded(production):
+    return {trade_id for (trade_id,) in execute(production, "SELECT trade_id FROM trades")}
+
+
+def judged_hour(production, hour, holes="{}"):
+    execute(
+        production, "INSERT INTO coverage_hours (hour, known_until) VALUES (%s, %s)", (hour, hour + timedelta(hours=1))
+    )
+    if holes != "{}":
+        execute(
+            production,
+            "INSERT INTO coverage (hour, channel, ticker, state, holes, repaired, repaired_by) "
+            "VALUES (%s, 'trade', '', 'hole', %s, '{}', '{}')",
+            (hour, holes),
+        )
+
+
+def hole_over(trades):
+    times = sorted(map(happened, trades))
+    return f"{{[{times[0].isoformat()},{(times[-1] + timedelta(milliseconds=1)).isoformat()})}}"
+
+
+def test_trades_that_nobody_heard_are_fetched_and_the_hole_is_noted(simulator, production, repairer):
+    trades = sorted(all_trades(simulator), key=happened)
+    missed = trades[50:200]
+    judged_hour(production, BEGIN, hole_over(missed))
+    assert repairer.step()
+    assert {trade["trade_id"] for trade in missed} <= recorded(production)
+    ((started_at, reason, added),) = execute(production, "SELECT started_at, reason, added FROM trade_repairs")
+    assert (started_at, reason) == (happened(missed[0]), "hole")
+    assert added == len(recorded(production))
+    assert execute(production, "SELECT DISTINCT from_rest FROM trades") == [(True,)]
+    assert repairer.step(), "the volumes of the hour"
+    assert not repairer.step()
+
+
+def test_what_is_here_already_is_not_added_even_under_another_time(simulator, production, repairer):
+    trades = sorted(all_trades(simulator), key=happened)[:20]
+    at_us = int(happened(trades[0]).timestamp() * 1_000) * 1_000 + 5_000_000
+    writer = CopyWriter(PRODUCTION_TRADES, production)
+    ticker, trade_id = trades[0]["ticker"], trades[0]["trade_id"]
+    writer.write([(at_us, at_us, 100, 500_000, True, False, False, ticker, trade_id)])
+    writer.close()
+    judged_hour(production, BEGIN, hole_over(trades))
+    repairer.step()
+    assert execute(production, "SELECT count(*) FROM trades WHERE trade_id = %s", (trade_id,)) == [(1,)]
+    ((trades_there, added),) = execute(production, "SELECT trades, added FROM trade_repairs")
+    assert added == trades_there - 1
+
+
+def test_a_hole_that_was_repaired_is_none_any_more(simulator, production, repairer):
+    execute(
+        production,
+        "INSERT INTO gatherer_runs (gatherer, run_id, started_at, recorded_until, delivered_until) "
+        "VALUES ('a', 1, %s, %s, %s)",
+        (BEGIN, BEGIN, BEGIN),
+    )
+    now = BEGIN + timedelta(hours=1, minutes=1) + PATIENCE
+    states = []
+    for _ in range(2):
+        with connected(production) as connection:
+            while keep(connection, now, PATIENCE, AT_ONCE).judged:
+                pass
+        query = "SELECT state, holes::TEXT, repaired_by FROM coverage WHERE channel = 'trade' AND hour = %s"
+        states += execute(production, query, (BEGIN,))
+        repairer.step()
+    assert [state for state, _, _ in states] == ["hole", "repaired"]
+    assert states[1][1:] == ("{}", ["rest"])
+    assert recorded(production) == {trade["trade_id"] for trade in all_trades(simulator)}
+
+
+def test_a_market_with_more_volume_than_trades_is_asked_for(simulator, production, repairer):
+    trades = sorted(all_trades(simulator), key=happened)
+    ticker = max({trade["ticker"] for trade in trades}, key=lambda name: sum(name == t["ticker"] for t in trades))
+    own = [trade for trade in trades if trade["ticker"] == ticker]
+    size_e2 = sum(int(trade["count_fp"].replace(".", "")) for trade in own)
+    first_us, last_us = (
+        int(happened(own[at]).timestamp() * 1_000) * 1_000 + shift for at, shift in ((0, -1_000), (-1, 0))
+    )
+    tickers = [
+        (at_us, at_us, volume, None, None, None, volume, None, None, None, None, None, None, 0, False, ticker)
+        for at_us, volume in ((first_us, 5_000), (last_us, 5_000 + size_e2))
+    ]
+    writer = CopyWriter(PRODUCTION_TICKERS, production)
+    writer.write(tickers)
+    writer.close()
+    judged_hour(production, BEGIN)
+    assert repairer.step()
+    assert {trade["trade_id"] for trade in own} <= recorded(production)
+    assert execute(production, "SELECT ticker, reason FROM trade_repairs") == [(ticker, "volume")]
+    execute(production, "UPDATE coverage_hours SET volumes_checked_at = NULL")
+    repairer.step()
+    assert execute(production, "SELECT count(*) FROM trade_repairs") == [(1,)], "it lacks none any more"
+
+
+def test_a_key_that_is_refused_stops_it_and_is_said(production, simulator, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    judged_hour(production, now, f"{{[{now.isoformat()},{(now + timedelta(minutes=1)).isoformat()})}}")
+    with FakeExchange().running() as exchange:
+        exchange.answers(Reply(401, {}))
+        transport = RestTransport(HttpSession(exchange.url, None), RequestBudget(PLENTY), threading.Event(), QUICK)
+        halted = ProductionRepairer(production, RestClient(transport, Priority.REPAIR, 20), inline, threading.Event())
+        halted.run()
+        transport.close()
+    assert "KALSHI_API_KEY_ID" in halted.why_not_ready()

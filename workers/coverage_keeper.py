@@ -1,0 +1,79 @@
+import time
+from datetime import UTC, datetime, timedelta
+
+from app import logs
+from app.coverage.hearing import BOOKS
+from app.coverage.hours import HOUR
+from app.coverage.keeping import Holes, Kept, holes_of_the_last_day, keep
+from app.errors import DatabaseError
+from app.metrics import coverage as metrics
+from app.offload import Offload
+from app.postgres.asker import Asker
+from app.postgres.connection import Connection
+from app.postgres.dsn import Dsn
+from app.stopping import Stopping
+
+log = logs.get(__name__)
+
+IDLE_SECONDS = 5.0
+SHORTEST_PAUSE_SECONDS = 60.0
+# Judging the same hour again and again takes no more than one part in twenty of the time.
+PAUSE_PER_WORK = 20
+PATIENCE = timedelta(minutes=10)
+
+
+class CoverageKeeper:
+    """Says of every hour what nobody heard, and says it again when more is known."""
+
+    def __init__(
+        self,
+        production: Dsn,
+        offload: Offload,
+        stopping: Stopping,
+        patience: timedelta = PATIENCE,
+        shortest_pause_seconds: float = SHORTEST_PAUSE_SECONDS,
+    ) -> None:
+        self._ask = Asker(production, "coverage keeper", offload)
+        self._stopping = stopping
+        self._patience = patience
+        self._shortest_pause_seconds = self._pause_seconds = shortest_pause_seconds
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if not self.step():
+                self._stopping.wait(IDLE_SECONDS)
+
+    def step(self) -> bool:
+        """Judges one hour. False: none is due."""
+        started = time.monotonic()
+        try:
+            kept, holes = self._ask(self._keep)
+        except DatabaseError as error:
+            # Nothing is lost by that: what is to be judged stands in the database.
+            log.error("coverage cannot be judged", error=str(error))  # noqa: TRY400
+            return False
+        seconds = time.monotonic() - started
+        _show(kept, holes)
+        if kept.judged is None:
+            return False
+        metrics.JUDGE_SECONDS.observe(seconds)
+        self._pause_seconds = max(self._shortest_pause_seconds, PAUSE_PER_WORK * seconds)
+        log.info("hour judged", **kept.judged._asdict(), seconds=round(seconds, 2))
+        return True
+
+    def _keep(self, connection: Connection) -> tuple[Kept, list[Holes]]:
+        pause = timedelta(seconds=self._pause_seconds)
+        kept = keep(connection, datetime.now(UTC), self._patience, pause)
+        return kept, holes_of_the_last_day(connection)
+
+
+def _show(kept: Kept, holes: list[Holes]) -> None:
+    metrics.KNOWN_UNTIL_TIMESTAMP.set(kept.known_until.timestamp())
+    metrics.BEHIND_SECONDS.set(kept.hours_waiting * HOUR.total_seconds())
+    metrics.HOLE_MARKETS.set(0)
+    metrics.HOLE_SECONDS.clear()
+    for each in holes:
+        if each.channel == BOOKS:
+            metrics.HOLE_MARKETS.set(each.markets)
+        else:
+            metrics.HOLE_SECONDS.labels(each.channel).set(each.exchange_seconds)
