@@ -14,6 +14,7 @@ from app.environment import load_settings  # noqa: E402
 from app.errors import OperatorError, SettingsError  # noqa: E402
 from app.offload import threads  # noqa: E402
 from app.settings import Settings  # noqa: E402
+from workers.deduplicator import Deduplicator  # noqa: E402
 from workers.gatherer import Gatherer  # noqa: E402
 from workers.group import Group  # noqa: E402
 from workers.maintainer import Maintainer  # noqa: E402
@@ -55,6 +56,16 @@ def maintainer(settings: Settings) -> None:
     for database in databases:
         worker = Maintainer(database, budgets[database.kind], settings.maintenance_seconds, offload, group.stopping)
         group.spawn(worker.run)
+    group.run_until_stopped()
+
+
+@workers.command()
+@check_config_option
+@click.pass_obj
+def deduplicator(settings: Settings) -> None:
+    """Merge the recordings of all gatherers into production. Several such processes share the work."""
+    group = Group()
+    Deduplicator(settings, group).start()
     group.run_until_stopped()
 
 

@@ -1,0 +1,58 @@
+"""Which process merges which table and shard: PostgreSQL's advisory locks say, so a process that died holds nothing.
+
+A lock belongs to the connection that also writes: who lost the one cannot do the other. (A pooler that gives every
+transaction another connection must not stand between.)
+"""
+
+import psycopg2.extensions
+
+from app import logs
+from app.merge.cursors import Cursors
+from app.merge.shards import Shard
+
+log = logs.get(__name__)
+
+TRY_LANE = "SELECT pg_try_advisory_lock(hashtextextended('merging ' || %s, 0))"
+LEAVE_LANE = "SELECT pg_advisory_unlock(hashtextextended('merging ' || %s, 0))"
+TRY_SHARED_DIVISION = "SELECT pg_try_advisory_lock_shared(hashtextextended('shards of ' || %s, 0))"
+LEAVE_SHARED_DIVISION = "SELECT pg_advisory_unlock_shared(hashtextextended('shards of ' || %s, 0))"
+TRY_WHOLE_DIVISION = "SELECT pg_try_advisory_xact_lock(hashtextextended('shards of ' || %s, 0))"
+
+
+class Claim:
+    """On one table's shard, held by a connection."""
+
+    def __init__(self, table_name: str, shard: Shard, cursors: Cursors) -> None:
+        self._table = table_name
+        self._lane = f"{table_name} {shard.number} of {shard.of}"
+        self._shard = shard
+        self._cursors = cursors
+
+    def take(self, cursor: psycopg2.extensions.cursor) -> bool:
+        """False: another process has it; or others still divide the table into another number of shards."""
+        if not _is_true(cursor, TRY_LANE, self._lane):
+            return False
+        if self._join_division(cursor):
+            return True
+        cursor.execute(LEAVE_LANE, (self._lane,))
+        return False
+
+    def _join_division(self, cursor: psycopg2.extensions.cursor) -> bool:
+        if not _is_true(cursor, TRY_SHARED_DIVISION, self._table):
+            return False
+        if self._cursors.are_divided(cursor):
+            return True
+        # A table is divided anew only while nobody merges it: all its cursors always belong to one division.
+        cursor.execute(LEAVE_SHARED_DIVISION, (self._table,))
+        if _is_true(cursor, TRY_WHOLE_DIVISION, self._table):
+            self._cursors.divide(cursor)
+            log.info("cursors begun", table=self._table, shards=self._shard.of)
+        else:
+            log.warning("others divide it otherwise, or know other gatherers", table=self._table, shards=self._shard.of)
+        return False
+
+
+def _is_true(cursor: psycopg2.extensions.cursor, question: str, name: str) -> bool:
+    cursor.execute(question, (name,))
+    (answer,) = cursor.fetchone() or (False,)
+    return bool(answer)

@@ -1,0 +1,109 @@
+"""How far production has each gatherer's table: sync_cursors, changed only together with the rows."""
+
+from collections.abc import Iterable
+
+import psycopg2.extensions
+
+from app.errors import DatabaseError
+from app.merge.position import BEGINNING, Position, Pull
+from app.merge.shards import Shard
+from app.postgres.connection import Connection
+
+LEAST = """
+    SELECT DISTINCT ON (gatherer) gatherer, system_identifier, ingest_id, probe FROM sync_cursors
+    WHERE table_name = %s AND gatherer = ANY (%s) ORDER BY gatherer, ingest_id
+"""
+LEAST_OF_A_GATHERER = """
+    SELECT DISTINCT ON (table_name) table_name, system_identifier, ingest_id, probe FROM sync_cursors
+    WHERE gatherer = %s ORDER BY table_name, ingest_id
+"""
+IS_DIVIDED = """
+    SELECT count(*) = %(gatherers)s * %(of)s AND coalesce(bool_and(shards = %(of)s), FALSE) FROM sync_cursors
+    WHERE table_name = %(table)s AND gatherer = ANY (%(names)s)
+"""
+FORGET = "DELETE FROM sync_cursors WHERE table_name = %s AND gatherer = ANY (%s)"
+BEGIN = """
+    INSERT INTO sync_cursors (gatherer, table_name, shard, shards, system_identifier, ingest_id, probe)
+    SELECT %(gatherer)s, %(table)s, shard, %(of)s, %(system_identifier)s, %(ingest_id)s, %(probe)s
+    FROM generate_series(0, %(of)s - 1) AS shard
+"""
+READ = """
+    SELECT gatherer, system_identifier, ingest_id, probe FROM sync_cursors
+    WHERE table_name = %s AND gatherer = ANY (%s) AND shard = %s AND shards = %s
+"""
+ADVANCE = """
+    UPDATE sync_cursors SET
+        system_identifier = %(system_identifier)s, ingest_id = %(ingest_id)s, probe = %(probe)s,
+        received_through = TIMESTAMPTZ 'epoch' + %(received_us)s * INTERVAL '1 microsecond',
+        rows_read = rows_read + %(rows)s, updated_at = now()
+    WHERE gatherer = %(gatherer)s AND table_name = %(table)s AND shard = %(shard)s AND shards = %(of)s
+        AND ingest_id = %(after)s AND probe IS NOT DISTINCT FROM %(after_probe)s
+"""
+BEGIN_ANEW = """
+    UPDATE sync_cursors SET
+        system_identifier = %(system_identifier)s, ingest_id = 0, probe = NULL, restarts = restarts + 1,
+        updated_at = now()
+    WHERE gatherer = %(gatherer)s AND table_name = %(table)s
+"""
+NOTE = """
+    UPDATE sync_cursors SET
+        failure = %s, failing_since = CASE WHEN %s IS NOT NULL THEN coalesce(failing_since, now()) END
+    WHERE gatherer = %s AND table_name = %s AND shard = %s AND shards = %s
+"""
+
+
+class CursorMovedError(DatabaseError):
+    """Another process has read on from, or begun anew at, what was read here: what it wrote stands."""
+
+
+class Cursors:
+    """Those of one table and shard, of all gatherers."""
+
+    def __init__(self, table_name: str, shard: Shard, gatherers: Iterable[str]) -> None:
+        self._table = table_name
+        self._shard = shard
+        self._gatherers = sorted(gatherers)
+
+    def are_divided(self, cursor: psycopg2.extensions.cursor) -> bool:
+        """Whether all shards of this number of them are there."""
+        cursor.execute(
+            IS_DIVIDED,
+            {"gatherers": len(self._gatherers), "of": self._shard.of, "table": self._table, "names": self._gatherers},
+        )
+        (are_divided,) = cursor.fetchone() or (False,)
+        return bool(are_divided)
+
+    def divide(self, cursor: psycopg2.extensions.cursor) -> None:
+        """Every new shard begins where the last of the old ones was: before that, no ticker's rows are missing."""
+        cursor.execute(LEAST, (self._table, self._gatherers))
+        least = {gatherer: Position(*position) for gatherer, *position in cursor.fetchall()}
+        cursor.execute(FORGET, (self._table, self._gatherers))
+        for gatherer in self._gatherers:
+            position = least.get(gatherer, BEGINNING)
+            where = {"gatherer": gatherer, "table": self._table, "of": self._shard.of}
+            cursor.execute(BEGIN, where | position._asdict())
+
+    def read(self, cursor: psycopg2.extensions.cursor) -> dict[str, Position]:
+        cursor.execute(READ, (self._table, self._gatherers, *self._shard))
+        return {gatherer: Position(*position) for gatherer, *position in cursor.fetchall()}
+
+    def advance(self, cursor: psycopg2.extensions.cursor, gatherer: str, pull: Pull) -> None:
+        where = {"gatherer": gatherer, "table": self._table, "shard": self._shard.number, "of": self._shard.of}
+        read = {"received_us": pull.received_us, "rows": pull.rows, **pull.through._asdict()}
+        after = {"after": pull.after.ingest_id, "after_probe": pull.after.probe}
+        cursor.execute(ADVANCE, where | read | after)
+        if cursor.rowcount != 1:
+            raise CursorMovedError(f"The cursor of {self._table} of {gatherer} was moved meanwhile.")
+        if pull.starts_anew:
+            # Of all shards: the least of their cursors must be true of one and the same database.
+            cursor.execute(BEGIN_ANEW, where | read)
+
+    def note_failure(self, cursor: psycopg2.extensions.cursor, gatherer: str, failure: str | None) -> None:
+        cursor.execute(NOTE, (failure, failure, gatherer, self._table, *self._shard))
+
+
+def merged_through(production: Connection, gatherer: str) -> dict[str, Position]:
+    """Up to where every shard has a gatherer's tables, by table."""
+    with production, production.cursor() as cursor:
+        cursor.execute(LEAST_OF_A_GATHERER, (gatherer,))
+        return {table: Position(*position) for table, *position in cursor.fetchall()}

@@ -1,0 +1,190 @@
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+import psycopg2
+import psycopg2.extensions
+
+from app import logs
+from app.errors import DatabaseError
+from app.merge.claim import Claim
+from app.merge.cursors import Cursors
+from app.merge.position import Position, Pull
+from app.merge.rules import Rule
+from app.merge.shards import Shard
+from app.merge.sift import load, sift_staged, stage_what_fits
+from app.merge.statements import Statements
+from app.postgres.connection import NOT_MIGRATED, Connection, connect
+from app.postgres.dsn import Dsn
+from app.store.writer import REFUSED_BY_THE_DATABASE
+
+log = logs.get(__name__)
+
+Result = TypeVar("Result")
+
+SESSION = "SET temp_buffers = '64MB'; SET work_mem = '64MB'; SET jit = off"
+COUNT = """
+    INSERT INTO merge_statistics AS total (table_name, shard, rounds, rows_read, rows_new, rows_quarantined)
+    VALUES (%s, %s, 1, %s, %s, %s)
+    ON CONFLICT (table_name, shard) DO UPDATE SET
+        rounds = total.rounds + 1, rows_read = total.rows_read + excluded.rows_read,
+        rows_new = total.rows_new + excluded.rows_new,
+        rows_quarantined = total.rows_quarantined + excluded.rows_quarantined, updated_at = now()
+"""
+
+
+class Merged(NamedTuple):
+    read: int
+    new: int
+    quarantined: int
+
+
+class Merger:
+    """Brings what was pulled from all gatherers into one of production's tables, a transaction a round: the rows, the
+    cursors and the statistics. Whatever fails, the positions that open() gives next are those of the last commit."""
+
+    def __init__(self, rule: Rule, shard: Shard, gatherers: Iterable[str], production: Dsn) -> None:
+        self.rule = rule
+        self.shard = shard
+        self._production = production
+        self._cursors = Cursors(rule.table.name, shard, gatherers)
+        self._claim = Claim(rule.table.name, shard, self._cursors)
+        self._statements = Statements(rule)
+        self._connection: Connection | None = None
+
+    def open(self) -> dict[str, Position] | None:
+        """Where to read on, by gatherer. None: it is not ours to merge now."""
+        return self._guarded(self._open)
+
+    def merge(self, pulls: Mapping[str, Pull]) -> Merged:
+        """Returns after the commit."""
+        return self._guarded(lambda: self._merge(pulls))
+
+    def note_failures(self, failures: Mapping[str, str | None]) -> None:
+        """Which gatherers cannot be read, and why; None: it can again."""
+        return self._guarded(lambda: self._note(failures))
+
+    def close(self) -> None:
+        """Gives the claim back, too."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _guarded(self, work: Callable[[], Result]) -> Result:
+        try:
+            return work()
+        except BaseException as error:
+            # Whatever it was, the connection's state is not known any more.
+            self.close()
+            if isinstance(error, psycopg2.Error):
+                fix = "run kalshi-data migrate." if isinstance(error, NOT_MIGRATED) else ""
+                raise DatabaseError(f"Merging {self.rule.table.name} failed.", str(error).strip(), fix) from error
+            raise
+
+    def _open(self) -> dict[str, Position] | None:
+        if self._connection is None:
+            self._connection = self._connect()
+        with self._connection, self._connection.cursor() as cursor:
+            return self._cursors.read(cursor) if self._claim.take(cursor) else None
+
+    def _connect(self) -> Connection:
+        connection = connect(self._production, f"merger {self.rule.table.name}")
+        with connection, connection.cursor() as cursor:
+            cursor.execute(SESSION)
+            cursor.execute(self._statements.create_staging)
+        return connection
+
+    def _merge(self, pulls: Mapping[str, Pull]) -> Merged:
+        try:
+            return self._attempt(pulls, is_sifting=False)
+        except REFUSED_BY_THE_DATABASE:
+            # A row finds no chunk, or is a bad one, or both.
+            self._opened.rollback()
+        self._make_room(pulls)
+        return self._attempt(pulls, is_sifting=True)
+
+    def _attempt(self, pulls: Mapping[str, Pull], *, is_sifting: bool) -> Merged:
+        with self._opened as connection, connection.cursor() as cursor:
+            refused = self._stage(cursor, pulls, is_sifting=is_sifting)
+            cursor.execute(self._statements.lock_table)
+            new = self._apply_rule(cursor)
+            for gatherer, pull in pulls.items():
+                self._cursors.advance(cursor, gatherer, pull)
+            merged = Merged(sum(pull.rows for pull in pulls.values()), new, refused)
+            cursor.execute(COUNT, (self.rule.table.name, self.shard.number, *merged))
+        if refused:
+            log.error("rows quarantined", table=self.rule.table.name, rows=refused, gatherers=list(pulls))
+        return merged
+
+    def _stage(self, cursor: psycopg2.extensions.cursor, pulls: Mapping[str, Pull], *, is_sifting: bool) -> int:
+        refused = 0
+        for gatherer, pull in pulls.items():
+            if not pull.rows:
+                continue
+            if is_sifting:
+                refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
+            else:
+                load(cursor, pull.content)
+        return refused + (sift_staged(cursor, self.rule.table) if is_sifting else 0)
+
+    def _apply_rule(self, cursor: psycopg2.extensions.cursor) -> int:
+        """How many of the staged rows were new. app/merge/rules.py says what happens here."""
+        cursor.execute(self._statements.survey)
+        first, last, is_seeking = cursor.fetchone() or (None, None, False)
+        if first is None:
+            return 0
+        span = {"first": first, "last": last}
+        are_marked = self._are_marked(cursor, span)
+        if is_seeking or are_marked:
+            cursor.execute("ANALYZE staging")
+        if is_seeking and self._statements.take_best_times:
+            cursor.execute(self._statements.take_best_times, span)
+        withdrawn = 0
+        if are_marked and self._statements.withdraw:
+            cursor.execute(self._statements.withdraw, span)
+            withdrawn = cursor.rowcount
+        cursor.execute(self._statements.insert)
+        new = cursor.rowcount - withdrawn
+        if self.rule.is_sample:
+            new += self._move_apart(cursor, span)
+        if are_marked and self._statements.improve:
+            cursor.execute(self._statements.improve, span)
+        return new
+
+    def _are_marked(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> bool:
+        """Whether a row that is here already may give way or improve."""
+        if not self.rule.marked:
+            return True
+        cursor.execute(self._statements.are_marked, span)
+        (are_marked,) = cursor.fetchone() or (True,)
+        return bool(are_marked)
+
+    def _move_apart(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> int:
+        new = 0
+        cursor.execute(self._statements.move_apart, span)
+        while cursor.rowcount:
+            cursor.execute(self._statements.insert)
+            new += cursor.rowcount
+            cursor.execute(self._statements.move_apart, span)
+        return new
+
+    def _make_room(self, pulls: Mapping[str, Pull]) -> None:
+        """Each chunk in a transaction of its own, since it locks its table until the end."""
+        with self._opened as connection, connection.cursor() as cursor:
+            self._stage(cursor, pulls, is_sifting=True)
+            cursor.execute(self._statements.days)
+            days = [day for (day,) in cursor.fetchall()]
+            connection.rollback()
+        for day in days:
+            with self._opened as connection, connection.cursor() as cursor:
+                cursor.execute(self._statements.ensure_chunk, (day,))
+
+    def _note(self, failures: Mapping[str, str | None]) -> None:
+        with self._opened as connection, connection.cursor() as cursor:
+            for gatherer, failure in failures.items():
+                self._cursors.note_failure(cursor, gatherer, failure)
+
+    @property
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            raise DatabaseError(f"{self.rule.table.name} is merged without having been opened.")
+        return self._connection

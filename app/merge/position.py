@@ -1,0 +1,37 @@
+from typing import NamedTuple
+
+
+class Position(NamedTuple):
+    """Up to where a gatherer's table was read. The row read last is looked at again with the next ones: where it is not
+    found as it was, this is another database, or an older state of it whose ids were given to other rows since."""
+
+    system_identifier: int
+    ingest_id: int  # 0: at the beginning
+    probe: int | None = None  # digest of that row
+
+    @property
+    def is_beginning(self) -> bool:
+        return self.ingest_id == 0
+
+
+BEGINNING = Position(0, 0)
+
+
+class Pull(NamedTuple):
+    """What was read in one go: rows in COPY's binary form, from one position to another."""
+
+    after: Position
+    through: Position
+    rows: int = 0
+    content: bytes = b""
+    received_us: int | None = None  # when the gatherer received the last of the rows
+    has_more: bool = False
+
+    @property
+    def starts_anew(self) -> bool:
+        """Nothing was read but that the source is not the one that it was."""
+        return self.through.is_beginning and self.after != self.through
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.rows and not self.starts_anew

@@ -1,0 +1,155 @@
+"""When rows of several gatherers are one event, and what production keeps of them: the one place that says so.
+
+Rows with the same primary key are one event. The key is made of what the exchange says and of `nth`, which every
+connection counts alike; so the union of all rows is the union by greatest multiplicity: what one gatherer heard
+twice and another once happened twice. Neither order nor repetition matters, and reading a row again changes nothing.
+
+Beyond the key:
+- A time can differ between copies, where the exchange says none (`ts_missing`), where a trade's is told finer by REST
+  than by the older stream, and of lifecycle messages, which carry only when they were sent. Copies are then found by the
+  rest of their identity within a window, and take the best time among them; a row that is here already with a worse
+  one is withdrawn and comes back with the better.
+    - A change without a time is found by its clock. Without a clock too, nothing tells copies from repetitions: each
+      stays.
+    - A quote without a time is found by its content within a second.
+    - A trade is found by its id. A time that is no whole second is the finer one, and of two the earlier is nearer.
+    - A lifecycle message is found by its content and its `nth`, which starts anew after a quiet minute: within less than
+      that. The time of the copy that came first stays.
+- `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
+- `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
+- Books are samples, and each is kept. Two different ones of the same market and microsecond, which two gatherers may
+  take, are kept a microsecond apart, and one in full counts for more than its confirmation; so whichever book a
+  confirmation means by its digest is here in full.
+"""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from app.store.tables import (
+    PRODUCTION_LIFECYCLE_EVENTS,
+    PRODUCTION_ORDERBOOK_DELTAS,
+    PRODUCTION_ORDERBOOK_SNAPSHOTS,
+    PRODUCTION_TICKERS,
+    PRODUCTION_TRADES,
+    Table,
+)
+
+
+class Copies(NamedTuple):
+    """How rows of one event are found whose times differ. In SQL, `seeker` and `staged` are rows just read, `stored`
+    is one of production, and `candidate` any."""
+
+    identity: tuple[str, ...]
+    window: timedelta
+    seeking: str  # which rows look for a copy with a better time
+    best: str  # the order of copies, the one with the best time first
+    withdrawn: str | None  # which rows of production give way; None: none ever does
+
+
+class Improvement(NamedTuple):
+    """What a row of production learns from another copy."""
+
+    columns: str
+    copy: str  # of the rows just read, one for each key
+    applies: str
+
+
+class Rule(NamedTuple):
+    table: Table
+    key: tuple[str, ...]
+    preferred: tuple[str, ...] = ()  # of rows just read with the same key, the one that is least in these
+    copies: Copies | None = None
+    improvement: Improvement | None = None
+    marked: tuple[str, ...] = ()  # only where one of these flags is set, a row of production gives way or improves
+    is_sample: bool = False
+
+
+DISTANCE = "greatest(candidate.exchange_ts - seeker.exchange_ts, seeker.exchange_ts - candidate.exchange_ts)"
+TIMED_AND_NEAREST = f"""
+    candidate.ts_missing, CASE WHEN NOT candidate.ts_missing THEN {DISTANCE} END,
+    candidate.is_staged, candidate.exchange_ts
+"""
+
+DELTAS = Rule(
+    PRODUCTION_ORDERBOOK_DELTAS,
+    ("exchange_ts", "ticker", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
+    preferred=("ts_missing", "after_gap"),
+    copies=Copies(
+        ("ticker", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
+        window=timedelta(minutes=2),
+        seeking="seeker.ts_missing AND seeker.clock >= 0",
+        best=TIMED_AND_NEAREST,
+        withdrawn="stored.ts_missing AND NOT staged.ts_missing AND stored.clock >= 0",
+    ),
+    improvement=Improvement(
+        "after_gap = FALSE",
+        "SELECT * FROM staging WHERE NOT after_gap",
+        "stored.after_gap",
+    ),
+    marked=("ts_missing", "after_gap"),
+)
+TRADES = Rule(
+    PRODUCTION_TRADES,
+    ("exchange_ts", "trade_id"),
+    preferred=("from_rest", "is_block_trade"),
+    copies=Copies(
+        ("trade_id",),
+        window=timedelta(hours=1),
+        seeking="TRUE",
+        best="candidate.exchange_ts = date_trunc('second', candidate.exchange_ts), candidate.exchange_ts",
+        withdrawn="stored.exchange_ts <> staged.exchange_ts",
+    ),
+    improvement=Improvement(
+        """
+        from_rest = stored.from_rest AND copy.from_rest,
+        is_block_trade = coalesce(stored.is_block_trade, copy.is_block_trade)
+        """,
+        """
+        SELECT exchange_ts, trade_id, bool_and(from_rest) AS from_rest, bool_or(is_block_trade) AS is_block_trade
+        FROM staging GROUP BY exchange_ts, trade_id
+        """,
+        """
+        (stored.from_rest AND NOT copy.from_rest)
+        OR (stored.is_block_trade IS NULL AND copy.is_block_trade IS NOT NULL)
+        """,
+    ),
+)
+TICKERS = Rule(
+    PRODUCTION_TICKERS,
+    ("exchange_ts", "ticker", "digest", "nth"),
+    preferred=("ts_missing",),
+    copies=Copies(
+        ("ticker", "digest", "nth"),
+        window=timedelta(seconds=1),
+        seeking="seeker.ts_missing",
+        best=TIMED_AND_NEAREST,
+        withdrawn="stored.ts_missing AND NOT staged.ts_missing",
+    ),
+    marked=("ts_missing",),
+)
+SNAPSHOTS = Rule(
+    PRODUCTION_ORDERBOOK_SNAPSHOTS,
+    ("snapshot_ts", "ticker", "source"),
+    preferred=("yes_prices_e6",),
+    improvement=Improvement(
+        """
+        yes_prices_e6 = copy.yes_prices_e6, yes_sizes_e2 = copy.yes_sizes_e2,
+        no_prices_e6 = copy.no_prices_e6, no_sizes_e2 = copy.no_sizes_e2
+        """,
+        "SELECT * FROM staging WHERE yes_prices_e6 IS NOT NULL",
+        "stored.yes_prices_e6 IS NULL AND stored.levels_digest = copy.levels_digest",
+    ),
+    is_sample=True,
+)
+LIFECYCLE_EVENTS = Rule(
+    PRODUCTION_LIFECYCLE_EVENTS,
+    ("exchange_ts", "ticker", "event_type", "digest", "nth"),
+    copies=Copies(
+        ("ticker", "event_type", "digest", "nth"),
+        window=timedelta(seconds=50),
+        seeking="TRUE",
+        best="candidate.is_staged, candidate.exchange_ts",
+        withdrawn=None,
+    ),
+)
+RULES = (DELTAS, TRADES, TICKERS, SNAPSHOTS, LIFECYCLE_EVENTS)

@@ -1,0 +1,68 @@
+"""Rows that production refuses are put aside, by the very constraints that refuse them."""
+
+import io
+from collections.abc import Sequence
+
+import psycopg2.extensions
+from psycopg2 import sql
+
+from app.merge.binary_rows import content_of, split_rows
+from app.store.bisect import store_what_fits
+from app.store.quarantine import STATEMENT as QUARANTINE
+from app.store.tables import Table
+
+LOAD = "COPY staging FROM STDIN (FORMAT binary)"
+READ_SIZE = 1 << 20
+CHECKS = """
+    SELECT conname, pg_get_expr(conbin, conrelid) FROM pg_constraint
+    WHERE conrelid = %s::REGCLASS AND contype = 'c' ORDER BY conname
+"""
+SIFT = sql.SQL("""
+    WITH refused AS (DELETE FROM staging WHERE {is_refused} RETURNING *)
+    INSERT INTO quarantine (table_name, reason, payload)
+    SELECT %s, %s, convert_to(row_to_json(refused)::TEXT, 'UTF8') FROM refused
+""")
+
+
+def load(cursor: psycopg2.extensions.cursor, content: bytes) -> None:
+    cursor.copy_expert(LOAD, io.BytesIO(content), READ_SIZE)
+
+
+def sift_staged(cursor: psycopg2.extensions.cursor, table: Table) -> int:
+    """How many of the rows in staging went to quarantine."""
+    cursor.execute(CHECKS, (table.name,))
+    checks = [(name, sql.SQL("({}) IS FALSE").format(sql.SQL(expression))) for name, expression in cursor.fetchall()]
+    nulls = [
+        (f"{column.name} is missing", sql.SQL("{} IS NULL").format(sql.Identifier(column.name)))
+        for column in table.columns
+        if not column.nullable
+    ]
+    refused = 0
+    for reason, is_refused in (*nulls, *checks):
+        cursor.execute(SIFT.format(is_refused=is_refused), (table.name, reason))
+        refused += cursor.rowcount
+    return refused
+
+
+def stage_what_fits(
+    cursor: psycopg2.extensions.cursor, table: Table, content: bytes, unfit: tuple[type[Exception], ...], source: str
+) -> int:
+    """Loads rows of which some cannot even be read as their columns' types; how many went to quarantine."""
+    refused: list[str] = []
+
+    def stage(rows: Sequence[bytes]) -> int:
+        cursor.execute("SAVEPOINT staging_part")
+        try:
+            load(cursor, content_of(rows))
+        except unfit:
+            cursor.execute("ROLLBACK TO SAVEPOINT staging_part")
+            raise
+        cursor.execute("RELEASE SAVEPOINT staging_part")
+        return len(rows)
+
+    def reject(row: bytes, error: Exception) -> None:
+        refused.append(str(error).strip())
+        cursor.execute(QUARANTINE, (table.name, f"{refused[-1]} (of {source}, as COPY's binary form)", row))
+
+    store_what_fits(list(split_rows(content)), stage, reject, unfit)
+    return len(refused)

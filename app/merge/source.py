@@ -1,0 +1,168 @@
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+import psycopg2
+import psycopg2.extensions
+from psycopg2 import sql
+
+from app.errors import DatabaseError
+from app.merge.binary_rows import Chunks, content_of, ingest_id_of, probe_of, received_us_of
+from app.merge.position import Position, Pull
+from app.merge.shards import Shard
+from app.postgres.connection import NOT_MIGRATED, Connection, connect, value_of
+from app.postgres.dsn import Dsn
+from app.store.arrivals import arrivals
+from app.store.tables import Table
+
+Result = TypeVar("Result")
+
+FIRST_GUESS_ROW_BYTES = 150
+LEAST_ROWS, MOST_ROWS = 100, 100_000
+SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
+# The index is the way, whatever statistics say. To plan for a week of hourly chunks takes twenty times as long as to
+# look into them, so that is done once a session.
+ALONG_THE_INDEX = """
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off
+"""
+CONFIRM = """
+    INSERT INTO confirmations AS confirmed (table_name, ingest_id) VALUES (%s, %s)
+    ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
+    WHERE confirmed.ingest_id <> excluded.ingest_id
+"""
+
+
+class _Window(NamedTuple):
+    """The next rows from an id on, with the times that they span: these spare planning for all other chunks."""
+
+    rows: int
+    last_ingest_id: int
+    first_time: datetime
+    last_time: datetime
+
+
+class Source:
+    """A table of one gatherer, read on in the order in which its rows were committed: app/store/arrivals.py."""
+
+    def __init__(self, gatherer: str, dsn: Dsn, table: Table, shard: Shard, batch_bytes: int) -> None:
+        self.gatherer = gatherer
+        self.table = table
+        self._dsn = dsn
+        self._shard = shard
+        self._batch_bytes = batch_bytes
+        self._row_bytes = FIRST_GUESS_ROW_BYTES
+        self._statements = _Statements(table, shard)
+        self._session: Connection | None = None
+        self._system_identifier = 0
+
+    def pull(self, after: Position) -> Pull:
+        """The next rows, about as many as fill a batch. They can be asked for again."""
+        return self._guarded(lambda: self._pull(after))
+
+    def confirm(self, position: Position) -> bool:
+        """Tells the gatherer that rows up to there are safe. False: it is not the database that was read."""
+        return self._guarded(lambda: self._confirm(position))
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _guarded(self, work: Callable[[], Result]) -> Result:
+        try:
+            return work()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, psycopg2.Error):
+                fix = "run kalshi-data migrate there." if isinstance(error, NOT_MIGRATED) else ""
+                what = f"Reading {self.table.name} of {self.gatherer} failed."
+                raise DatabaseError(what, str(error).strip(), fix) from error
+            raise
+
+    def _pull(self, after: Position) -> Pull:
+        session = self._session = self._session or self._connect()
+        wanted = self._rows_at_once()
+        rows, has_more = self._read(session, after.ingest_id, wanted)
+        if not after.is_beginning:
+            if not self._is_known(after, rows):
+                return Pull(after, Position(self._system_identifier, 0))
+            rows = rows[1:]
+        if not rows:
+            return Pull(after, after)
+        content, last = content_of(rows), rows[-1]
+        self._row_bytes = len(content) // len(rows)
+        through = Position(self._system_identifier, ingest_id_of(last), probe_of(last))
+        return Pull(after, through, len(rows), content, received_us_of(last), has_more)
+
+    def _confirm(self, position: Position) -> bool:
+        """In the session that has just seen the row: of a database that is replaced meanwhile, no session survives."""
+        session = self._session = self._session or self._connect()
+        rows, _ = self._read(session, position.ingest_id, 1)
+        if not self._is_known(position, rows):
+            return False
+        with session, session.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ WRITE")
+            cursor.execute(CONFIRM, (self.table.name, position.ingest_id))
+        return True
+
+    def _is_known(self, after: Position, rows: Sequence[bytes]) -> bool:
+        if after.system_identifier != self._system_identifier or not rows:
+            return False
+        return (ingest_id_of(rows[0]), probe_of(rows[0])) == (after.ingest_id, after.probe)
+
+    def _read(self, session: Connection, from_ingest_id: int, most_rows: int) -> tuple[list[bytes], bool]:
+        """The rows from this one on, and whether there are more."""
+        with arrivals(session, self.table.name) as cursor:
+            cursor.execute(self._statements.look, (from_ingest_id, most_rows))
+            window = _Window(*(cursor.fetchone() or (0, 0, None, None)))
+            if not window.rows:
+                return [], False
+            chunks = Chunks()
+            read = cursor.mogrify(self._statements.read, {"from_ingest_id": from_ingest_id, **window._asdict()})
+            cursor.copy_expert(read, chunks)
+        return chunks.rows(), window.rows == most_rows
+
+    def _rows_at_once(self) -> int:
+        """One more than wanted: the row read last comes again. Of a shard's window, other shards' rows do not come."""
+        rows = self._batch_bytes * self._shard.of // self._row_bytes
+        return min(max(rows, LEAST_ROWS), MOST_ROWS) + 1
+
+    def _connect(self) -> Connection:
+        session = connect(self._dsn, f"deduplicator {self.table.name}")
+        session.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with session, session.cursor() as cursor:
+            cursor.execute(ALONG_THE_INDEX)
+            cursor.execute(self._statements.prepare)
+        self._system_identifier = int(value_of(session, SYSTEM_IDENTIFIER))
+        session.commit()
+        return session
+
+
+class _Statements:
+    def __init__(self, table: Table, shard: Shard) -> None:
+        production_columns = table.column_names
+        names = {
+            "table": sql.Identifier(table.name),
+            "time": sql.Identifier(table.time_column),
+            "columns": sql.SQL(", ").join(map(sql.Identifier, production_columns)),
+        }
+        self.prepare = sql.SQL("""
+            PREPARE look (BIGINT, BIGINT) AS
+            SELECT count(*), max(ingest_id), min({time}), max({time})
+            FROM (SELECT ingest_id, {time} FROM {table} WHERE ingest_id >= $1 ORDER BY ingest_id LIMIT $2) AS ahead
+        """).format(**names)
+        self.look = sql.SQL("EXECUTE look (%s, %s)")
+        rows = sql.SQL("""
+            SELECT ingest_id, {columns} FROM {table}
+            WHERE ingest_id BETWEEN %(from_ingest_id)s AND %(last_ingest_id)s
+                AND {time} BETWEEN %(first_time)s AND %(last_time)s
+            ORDER BY ingest_id
+        """).format(**names)
+        if shard.of > 1:
+            # The first and the last come along for what they say of the position; merging them once more does no harm.
+            rows = sql.SQL("""
+                SELECT ingest_id, {columns} FROM ({rows}) AS ahead
+                WHERE {mine} OR ingest_id IN (%(from_ingest_id)s, %(last_ingest_id)s)
+            """).format(rows=rows, mine=shard.holds("ticker"), **names)
+        self.read = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(rows)

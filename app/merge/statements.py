@@ -1,0 +1,141 @@
+"""The rule in SQL. Statements work on `staging`, where the rows just read are, and take the first and last time that
+can matter as literals: so they are planned for the chunks of these times alone, out of years of them."""
+
+from datetime import timedelta
+
+from psycopg2 import sql
+from psycopg2.sql import Composed
+
+from app.merge.rules import Copies, Improvement, Rule
+from app.store.arrivals import TABLE_LOCK
+
+MARK = "ts_missing"
+LEAST_WINDOW = timedelta(seconds=1)
+
+
+class Statements:
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        columns = rule.table.column_names
+        self._names = {
+            "table": sql.Identifier(rule.table.name),
+            "literal": sql.Literal(rule.table.name),
+            "time": sql.Identifier(rule.table.time_column),
+            "columns": _listed(columns),
+            "key": _listed(rule.key),
+            "order": _listed((*rule.key, *rule.preferred)),
+            "same_key": _equal(rule.key, "stored", "copy"),
+            "any_mark": sql.SQL(" OR ").join(map(sql.Identifier, rule.marked)) if rule.marked else sql.SQL("TRUE"),
+        }
+        self.create_staging = self._statement("""
+            CREATE TEMPORARY TABLE staging ON COMMIT DELETE ROWS AS
+            SELECT 0::BIGINT AS source_ingest_id, {columns} FROM {table} WITH NO DATA
+        """)
+        # Without it a transaction that began earlier could commit later, behind the back of a reader by ingest_id.
+        self.lock_table = self._statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
+        # Times as text: of a row that is yet to be refused, they may be none that Python has.
+        self.survey = self._statement(
+            """
+            SELECT (min({time}) - {window})::TEXT, (max({time}) + {window})::TEXT, coalesce(bool_or({seeking}), FALSE)
+            FROM staging AS seeker
+            """,
+            window=sql.Literal(rule.copies.window if rule.copies else LEAST_WINDOW),
+            seeking=sql.SQL(rule.copies.seeking if rule.copies else "FALSE"),
+        )
+        self.are_marked = self._statement("""
+            SELECT EXISTS (SELECT FROM {table} WHERE ({any_mark}) AND {time} BETWEEN %(first)s AND %(last)s)
+        """)
+        self.insert = self._statement("""
+            INSERT INTO {table} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM staging ORDER BY {order}
+            ON CONFLICT DO NOTHING
+        """)
+        self.take_best_times = self._take_best_times(rule.copies) if rule.copies else None
+        self.withdraw = self._withdraw(rule.copies) if rule.copies and rule.copies.withdrawn else None
+        self.improve = self._improve(rule.improvement) if rule.improvement else None
+        self.move_apart = self._statement("""
+            UPDATE staging AS copy SET {time} = copy.{time} + INTERVAL '1 microsecond' FROM {table} AS stored
+            WHERE {same_key} AND stored.levels_digest <> copy.levels_digest
+                AND stored.{time} BETWEEN %(first)s AND %(last)s
+        """)
+        self.days = self._statement("""
+            SELECT DISTINCT date_bin('1 day', {time}, TIMESTAMPTZ '2000-01-01 00:00:00+00') FROM staging
+        """)
+        self.ensure_chunk = self._statement("SELECT ensure_chunk({literal}, %s)")
+
+    def _take_best_times(self, copies: Copies) -> Composed:
+        has_mark = MARK in self._rule.table.column_names
+        mark = sql.Identifier(MARK) if has_mark else sql.SQL("FALSE AS ts_missing")
+        return self._statement(
+            """
+            UPDATE staging SET {time} = best.{time}{set_mark}
+            FROM (
+                SELECT DISTINCT ON (seeker.ctid) seeker.ctid AS place, candidate.{time}, candidate.ts_missing
+                FROM staging AS seeker
+                JOIN (
+                    SELECT {identity}, {time}, {mark}, TRUE AS is_staged FROM staging
+                    UNION ALL
+                    SELECT {identity}, {time}, {mark}, FALSE FROM {table}
+                    WHERE {time} BETWEEN %(first)s AND %(last)s
+                ) AS candidate
+                    ON {same} AND candidate.{time} BETWEEN seeker.{time} - {window} AND seeker.{time} + {window}
+                WHERE {seeking}
+                ORDER BY seeker.ctid, {best}
+            ) AS best
+            WHERE staging.ctid = best.place AND staging.{time} <> best.{time}
+            """,
+            identity=_listed(copies.identity),
+            mark=mark,
+            set_mark=sql.SQL(", ts_missing = best.ts_missing" if has_mark else ""),
+            same=_equal(copies.identity, "candidate", "seeker"),
+            window=sql.Literal(copies.window),
+            seeking=sql.SQL(copies.seeking),
+            best=sql.SQL(copies.best),
+        )
+
+    def _withdraw(self, copies: Copies) -> Composed:
+        """Hours of the lake that had such a row are to be written anew."""
+        happened = {self._rule.table.time_column: sql.SQL("happened_at"), MARK: sql.SQL("FALSE")}
+        return self._statement(
+            """
+            WITH withdrawn AS (
+                DELETE FROM {table} AS stored USING staging AS staged
+                WHERE {same} AND stored.{time} BETWEEN %(first)s AND %(last)s AND {withdrawn}
+                    AND stored.{time} BETWEEN staged.{time} - {window} AND staged.{time} + {window}
+                RETURNING stored.*, staged.{time} AS happened_at
+            ), reopened AS (
+                UPDATE exports SET through_ingest_id = 0, verified_at = NULL FROM withdrawn
+                WHERE exports.table_name = {literal} AND exports.hour = date_bin('1 hour', withdrawn.{time}, 'epoch')
+            )
+            INSERT INTO staging ({columns}) SELECT {values} FROM withdrawn
+            """,
+            same=_equal(copies.identity, "stored", "staged"),
+            window=sql.Literal(copies.window),
+            withdrawn=sql.SQL(copies.withdrawn or "FALSE"),
+            values=sql.SQL(", ").join(
+                happened.get(name, sql.Identifier(name)) for name in self._rule.table.column_names
+            ),
+        )
+
+    def _improve(self, improvement: Improvement) -> Composed:
+        """A row that changes gets a new ingest_id, so that whoever reads on sees it."""
+        return self._statement(
+            """
+            UPDATE {table} AS stored SET {changes}, ingest_id = DEFAULT FROM ({copy}) AS copy
+            WHERE {same_key} AND stored.{time} BETWEEN %(first)s AND %(last)s AND ({applies})
+            """,
+            changes=sql.SQL(improvement.columns),
+            copy=sql.SQL(improvement.copy),
+            applies=sql.SQL(improvement.applies),
+        )
+
+    def _statement(self, text: str, **more: sql.Composable) -> Composed:
+        return sql.SQL(text).format(**self._names, **more)
+
+
+def _listed(names: tuple[str, ...]) -> Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _equal(names: tuple[str, ...], left: str, right: str) -> Composed:
+    pairs = (sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in names)
+    return sql.SQL(" AND ").join(pairs)

@@ -1,0 +1,32 @@
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS_READ = Counter(
+    "kalshi_merge_rows_read_total", "Rows of a gatherer that are merged into production.", ("gatherer", "table")
+)
+ROWS_NEW = Counter("kalshi_merge_rows_new_total", "Rows that production did not have yet.", ("table",))
+ROWS_KNOWN = Counter(
+    "kalshi_merge_rows_known_total", "Rows that production had already, from another gatherer or the same.", ("table",)
+)
+ROWS_QUARANTINED = Counter("kalshi_merge_rows_quarantined_total", "Rows that production refuses.", ("table",))
+ROUND_SECONDS = Histogram(
+    "kalshi_merge_round_seconds",
+    "How long a round took from staging to commit.",
+    ("table",),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+LAG_SECONDS = Gauge(
+    "kalshi_merge_lag_seconds",
+    "Age of the row merged last, since its gatherer received it; 0 when there is nothing more to merge.",
+    ("gatherer", "table", "shard"),
+)
+IS_READABLE = Gauge(
+    "kalshi_merge_gatherer_readable_state", "1: the gatherer's table is read; 0: it fails.", ("gatherer", "table")
+)
+STARTED_ANEW = Counter(
+    "kalshi_merge_started_anew_total",
+    "How often a gatherer's database turned out to be another one, or an older state, and was read from its beginning.",
+    ("gatherer", "table"),
+)
+FAILED_ROUNDS = Counter("kalshi_merge_failed_rounds_total", "Rounds that failed and are repeated.", ("table",))
+HELD_SHARDS = Gauge("kalshi_merge_held_shards", "Shards of tables that this process merges.")
+MEMBERS = Gauge("kalshi_merge_members", "Deduplicator processes that share the work.")
