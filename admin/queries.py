@@ -1,10 +1,14 @@
 """What requests may ask for."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from marshmallow import Schema, fields
-from marshmallow.validate import Length, Range
+from marshmallow.validate import Length, Range, Regexp
 
 TICKER_LENGTH = Length(min=1, max=200)
 MOST_MARKETS = 1_000
+PRINTABLE = Regexp(r"[^\x00-\x1f\x7f]*\Z", error="It has characters that nothing here has.")
 
 
 class MarketsQuery(Schema):
@@ -18,3 +22,14 @@ class SubscriptionsQuery(Schema):
 
 class MarketPath(Schema):
     ticker = fields.String(required=True, validate=TICKER_LENGTH)
+
+
+class NoQuery(Schema):
+    pass
+
+
+def checked_path(path: Mapping[str, str]) -> dict[str, Any]:
+    """Parts of an address are names of things."""
+    known = {name: fields.String(validate=[TICKER_LENGTH, PRINTABLE]) for name in path}
+    loaded: dict[str, Any] = Schema.from_dict(dict(known))().load(path)
+    return loaded
