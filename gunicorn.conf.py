@@ -3,4 +3,4 @@ worker_class = "admin.server.AdminWorker"
 workers = 1
 timeout = 60  # a worker that hangs for longer is replaced
 graceful_timeout = 30
-limit_request_line = 8190
+control_socket_disable = True  # signals do

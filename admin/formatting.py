@@ -1,7 +1,10 @@
 """How values look on pages."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 CENT_E6 = 10_000
@@ -30,7 +33,7 @@ def clock(value: datetime | str | None) -> str:
 
 
 def day_and_time(value: datetime | str | None) -> str:
-    return NOTHING if value is None else f"{_moment(value):%Y-%m-%d %H:%M:%S}"
+    return NOTHING if value is None else f"{_moment(value):%d %b %H:%M:%S}"
 
 
 def size(count: int | None) -> str:
@@ -52,10 +55,15 @@ def cents(price_e6: int) -> str:
     return f"{whole}.{rest:04}".rstrip("0") + "¢" if rest else f"{whole}¢"
 
 
+def coded(text: str) -> Markup:
+    """What stands between backticks is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
 def _moment(value: datetime | str) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    function.__name__: function for function in (age, duration, clock, day_and_time, size, number, cents)
+    function.__name__: function for function in (age, duration, clock, day_and_time, size, number, cents, coded)
 }

@@ -37,15 +37,15 @@ class _Range(Schema):
             raise ValidationError("It is not before `to`.", "from")
 
 
-def _range(**more: fields.Field[Any]) -> type[Schema]:
-    times = {name: asked_time() for name in ("from", "to")}
+def _range(name: str, **more: fields.Field[Any]) -> type[Schema]:
+    times = {each: asked_time() for each in ("from", "to")}
     for each in times.values():
         each.required = True
-    return type("Range", (_Range,), {**times, **more})
+    return type(name, (_Range,), {**times, **more})
 
 
-BackfillBody = _range(ticker=asked_text())
-ExportBody = _range(table=fields.String(required=True, validate=OneOf(TABLES)))
+BackfillBody = _range("Backfill", ticker=asked_text())
+ExportBody = _range("Export", table=fields.String(required=True, validate=OneOf(TABLES)))
 
 
 def operations_blueprint(database: Database) -> Blueprint:

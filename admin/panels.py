@@ -69,7 +69,7 @@ def panels_of(database: Database, gatherers: Gatherers) -> dict[str, Panel]:
     panels = (
         of("gatherers", "Gatherers", 5, lambda: _gatherers(database, gatherers, rates)),
         of("coverage", "Coverage of the last 24 hours", 30, lambda: _coverage(database)),
-        of("production", "Merged into production", 5, lambda: {"cursors": database.dicts(CURSORS)}),
+        of("production", "Merged into production", 5, lambda: _production(database)),
         of("holes", "Holes of the last 7 days", 30, lambda: {"holes": database.dicts(HOLES)}),
         of("audit", "Proof of the books", 30, lambda: _audit(database)),
         of("storage", "Storage", 60, lambda: _storage(database)),
@@ -97,6 +97,13 @@ def _gatherers(database: Database, gatherers: Gatherers, rates: MessageRates) ->
             }
         )
     return {"gatherers": shown}
+
+
+def _production(database: Database) -> Values:
+    tables: dict[str, dict[str, Any]] = {}
+    for cursor in database.dicts(CURSORS):
+        tables.setdefault(cursor["table_name"], {})[cursor["gatherer"]] = cursor
+    return {"tables": tables, "gatherers": sorted({name for cursors in tables.values() for name in cursors})}
 
 
 def _coverage(database: Database) -> Values:

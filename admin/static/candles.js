@@ -12,6 +12,11 @@
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
 
+  function inWords(seconds) {
+    const text = new Date(seconds * 1000).toISOString();
+    return interval === "1m" ? text.slice(11, 16) : interval === "1h" ? `${text.slice(5, 10)} ${text.slice(11, 13)}h` : text.slice(0, 10);
+  }
+
   function drawCandles(u) {
     const [times, opens, highs, lows, closes] = u.data;
     const step = times.length > 1 ? u.valToPos(times[1], "x", true) - u.valToPos(times[0], "x", true) : 8;
@@ -38,8 +43,8 @@
       height: 260,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true }, y: { range: (_, low, high) => [Math.max(0, low - 1), Math.min(100, high + 1)] } },
-      axes: [axis, { ...axis, values: (_, ticks) => ticks.map((tick) => tick + "¢") }],
-      series: [{ label: "Time" }, hidden("Open"), hidden("High"), hidden("Low"), hidden("Close"), { label: "Contracts", scale: "contracts", paths: () => null, points: { show: false } }],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(inWords) }, { ...axis, values: (_, ticks) => ticks.map((tick) => tick + "¢") }],
+      series: [{ label: "Time", value: (_, seconds) => (seconds == null ? "–" : inWords(seconds)) }, hidden("Open"), hidden("High"), hidden("Low"), hidden("Close"), { label: "Contracts", scale: "contracts", paths: () => null, points: { show: false } }],
       hooks: { draw: [drawCandles] },
     };
   }
