@@ -10,12 +10,12 @@ from admin.described import described
 from admin.openapi import openapi
 
 
-def documentation_blueprint(app: Flask) -> Blueprint:
+def documentation_blueprint(app: Flask, needs_token: bool) -> Blueprint:
     blueprint = Blueprint("documentation", __name__)
 
     @cache
     def document() -> dict[str, Any]:
-        return openapi(app)
+        return openapi(app, needs_token)
 
     @blueprint.get("/openapi.json")
     @described("The documentation that programs read.")

@@ -45,7 +45,7 @@ def fleet_blueprint(database: Database, gatherers: Gatherers) -> Blueprint:
     def poll(ticker: str) -> Response:
         said = gatherers.poll(checked_path({"ticker": ticker})["ticker"])
         if not said:
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "KALSHI_GATHERER_OPS names no gatherer.")
+            raise ProblemError(HTTPStatus.CONFLICT, "KALSHI_GATHERER_OPS names no gatherer.")
         outcome = {"gatherer": said[-1].gatherer, "status": said[-1].status, "error": said[-1].error}
         note(database, "poll", {"ticker": ticker}, outcome)
         if said[-1].status != HTTPStatus.OK:

@@ -21,9 +21,11 @@ PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 REFUSALS = ("400", "401", "403", "404", "405", "409", "413", "415", "429", "500", "503")
 
 
-def openapi(app: Flask) -> dict[str, Any]:
+def openapi(app: Flask, needs_token: bool) -> dict[str, Any]:
     spec = APISpec("kalshi-data", __version__, "3.0.3", info={"description": ABOUT}, plugins=[MarshmallowPlugin()])
-    spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
+    if needs_token:
+        spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
+        spec.options["security"] = [{"token": []}]
     spec.components.response(
         "Problem", {"description": "It was refused.", "content": {"application/problem+json": {"schema": Problem}}}
     )
@@ -49,7 +51,6 @@ def _operation(rule: Rule, description: Description) -> dict[str, Any]:
         "summary": description.summary,
         "operationId": rule.endpoint,
         "tags": [_group(rule)],
-        "security": [{"token": []}],
         "x-role": description.role.name.lower(),
         "responses": {str(int(description.status)): answer, **dict.fromkeys(REFUSALS, "Problem")},
     }

@@ -1,6 +1,6 @@
 """The admin service in this process, and how it is asked."""
 
-from admin.application import service
+from admin.service import service
 from app.offload import inline
 from app.settings import Settings
 
