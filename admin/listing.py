@@ -1,6 +1,8 @@
 """A list that people page through: what it shows, what it can be narrowed to, and in which order it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,14 +40,15 @@ class Filter(NamedTuple):
     field: fields.Field[Any]
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Listing:
     path: str
     name: str
     summary: str
     columns: tuple[Column, ...]
     source: str
     keys: tuple[keyset.Key, ...]
-    filters: Mapping[str, Filter] = {}
+    filters: Mapping[str, Filter] = field(default_factory=dict)
     newest_first: bool = False
     role: Role = Role.READ
     envelope: str | None = None  # what the rows are called in JSON, where that is not the name
@@ -115,27 +118,31 @@ def pages(database: Database, listing: Listing, asked: Mapping[str, Any], rows: 
             return
 
 
-def _statement(listing: Listing, asked: Mapping[str, Any]) -> tuple[sql.Composed, dict[str, Any]]:
-    narrowed = [name for name in listing.filters if asked.get(name) is not None]
-    backwards = asked["order"] == "desc"
-    keys = [sql.Identifier(key.column) for key in listing.keys]
+def _statement(listing: Listing, asked: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    narrowed = tuple(name for name in listing.filters if asked.get(name) is not None)
     parameters = {name: asked[name] for name in narrowed}
-    beyond: sql.Composable = sql.SQL("TRUE")
     if asked["after"] is not None:
         for number, value in enumerate(keyset.read(listing.keys, asked["after"])):
             parameters[f"key_{number}"] = value
-        places = sql.SQL(", ").join(sql.Placeholder(f"key_{number}") for number in range(len(keys)))
-        beyond = sql.SQL("({}) {} ({})").format(sql.SQL(", ").join(keys), sql.SQL("<" if backwards else ">"), places)
-    statement = PAGE.format(
-        columns=sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(sql.SQL(column.expression), sql.Identifier(column.name))
-            for column in listing.columns
-        ),
+    return _text(listing, narrowed, asked["order"] == "desc", asked["after"] is not None), parameters
+
+
+@lru_cache(maxsize=1_000)
+def _text(listing: Listing, narrowed: tuple[str, ...], backwards: bool, goes_on: bool) -> str:
+    """All of it is made of what stands in our own lists; what was asked for comes as parameters."""
+    keys = [sql.SQL(key.column) for key in listing.keys]
+    places = [sql.Placeholder(f"key_{number}") for number in range(len(keys))]
+    beyond = sql.SQL("({}) {} ({})").format(_listed(keys), sql.SQL("<" if backwards else ">"), _listed(places))
+    columns = [sql.SQL(f"{column.expression} AS {column.name}") for column in listing.columns]
+    conditions = [sql.SQL(listing.filters[name].condition) for name in narrowed]
+    return PAGE.format(
+        columns=_listed(columns),
         source=sql.SQL(listing.source),
-        conditions=sql.SQL(" AND ").join(
-            [sql.SQL("TRUE"), *(sql.SQL(listing.filters[name].condition) for name in narrowed)]
-        ),
-        beyond=beyond,
-        order=sql.SQL(", ").join(sql.SQL("{} DESC" if backwards else "{}").format(key) for key in keys),
-    )
-    return statement, parameters
+        conditions=sql.SQL(" AND ").join(conditions or [sql.SQL("TRUE")]),
+        beyond=beyond if goes_on else sql.SQL("TRUE"),
+        order=_listed([sql.SQL("{} DESC" if backwards else "{}").format(key) for key in keys]),
+    ).as_string(None)  # type: ignore[arg-type]  # nothing in it depends on a connection
+
+
+def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)

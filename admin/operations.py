@@ -4,6 +4,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from flask import Blueprint, Response, g, request
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import OneOf
@@ -127,6 +128,11 @@ def _accepted(database: Database, kind: str, asked: dict[str, Any]) -> Response:
 
 def body(schema: type[Schema]) -> dict[str, Any]:
     """Of a request, as JSON."""
-    content = request.get_json()
+    if not request.is_json:
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Its body is to be JSON, and said to be.")
+    try:
+        content = msgspec.json.decode(request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"Its body is no JSON: {error}.") from error
     loaded: dict[str, Any] = schema().load(content)
     return loaded

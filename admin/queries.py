@@ -1,14 +1,13 @@
 """What requests may ask for."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, Range, Regexp
 
 TICKER_LENGTH = Length(min=1, max=200)
 MOST_MARKETS = 1_000
-PRINTABLE = Regexp(r"[^\x00-\x1f\x7f]*\Z", error="It has characters that nothing here has.")
+PRINTABLE = Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]*\Z", error="It has characters that nothing here has.")
 
 
 class MarketsQuery(Schema):
@@ -28,8 +27,12 @@ class NoQuery(Schema):
     pass
 
 
-def checked_path(path: Mapping[str, str]) -> dict[str, Any]:
+def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:
     """Parts of an address are names of things."""
-    known = {name: fields.String(validate=[TICKER_LENGTH, PRINTABLE]) for name in path}
-    loaded: dict[str, Any] = Schema.from_dict(dict(known))().load(path)
-    return loaded
+    for name, value in path.items():
+        try:
+            TICKER_LENGTH(value)
+            PRINTABLE(value)
+        except ValidationError as error:
+            raise ValidationError({name: error.messages}) from error
+    return path

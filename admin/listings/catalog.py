@@ -1,5 +1,7 @@
 """What is traded: markets, events, series."""
 
+from dataclasses import replace
+
 from admin.keyset import Key, word
 from admin.listing import Filter, Listing
 from admin.listings.values import asked_choice, asked_text, asked_time, shown, shown_flag, shown_number, shown_time
@@ -32,7 +34,8 @@ MARKETS = Listing(
     keys=(Key("ticker", word),),
     filters={"status": Filter("status = %(status)s", asked_choice(*STATUSES)), **MARKET_FILTERS},
 )
-ACTIVE_MARKETS = MARKETS._replace(
+ACTIVE_MARKETS = replace(
+    MARKETS,
     path="/markets/active",
     name="active_markets",
     envelope="markets",

@@ -12,12 +12,15 @@ def service_of(dsn, tokens=None, gatherer_ops=None):
 
 
 class Asked:
-    def __init__(self, app, token=None):
+    def __init__(self, app, token=None, dsn=None):
+        self.dsn = dsn
         self._client = app.test_client()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(self, method, path, headers=None, **options):
-        return self._client.open(path, method=method, headers={**self._headers, **(headers or {})}, **options)
+        return self._client.open(
+            path, method=method, headers={**self._headers, **(headers or {})}, buffered=True, **options
+        )
 
     def get(self, path, **options):
         return self.ask("GET", path, **options)

@@ -35,4 +35,4 @@ def changing(server, templates):
     """The same over a database of its own, to be changed."""
     dsn = new_database(server, templates[Kind.PRODUCTION])
     seed(dsn)
-    return Asked(service_of(dsn))
+    return Asked(service_of(dsn), dsn=dsn)
