@@ -27,7 +27,7 @@ from app.metrics.admin import REQUEST_SECONDS, REQUESTS
 from app.offload import Offload, threads
 from app.settings import Settings
 
-DATABASE_THREADS = 8
+DATABASE_THREADS = 4
 MOST_BODY_BYTES = 64_000
 
 

@@ -1,12 +1,17 @@
 """The admin service as it is run: by gunicorn, asked over HTTP."""
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+from admin.server import MOST_CONNECTIONS
+from app.postgres.connection import connected
+from app.tokens import Role, new_token
 from tests.processes import run, running
 
 GUNICORN = ("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0")
@@ -62,3 +67,47 @@ def test_wrong_settings_end_it_at_its_start():
     done = run(*GUNICORN, "--check-config", KALSHI_LOG_LEVEL="loud")
     assert done.returncode != 0
     assert "KALSHI_LOG_LEVEL is 'loud'" in done.stderr
+
+
+def test_slow_clients_do_not_keep_others_from_an_answer(production):
+    """Each sends one letter of its request and then nothing more."""
+    with admin(KALSHI_PRODUCTION_DSN=production.reveal()) as (address, _), contextlib.ExitStack() as open_sockets:
+        host, port = address.removeprefix("http://").split(":")
+        for _ in range(MOST_CONNECTIONS + 50):
+            slow = open_sockets.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            slow.sendall(b"G")
+        assert get(f"{address}/health") == (200, {"status": "ok"})
+        assert get(f"{address}/ready") == (200, {"status": "ready"})
+
+
+def test_without_tokens_it_refuses_to_answer_other_machines():
+    done = run("-m", "gunicorn", "admin:app", "--bind", "0.0.0.0:0")
+    assert done.returncode != 0
+    assert "KALSHI_ADMIN_TOKENS is not set" in done.stderr
+
+
+def test_with_tokens_it_answers_on_every_address(tmp_path):
+    presented, token = new_token("ada", Role.READ)
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"# who may\n{token.entry}\n")
+    arguments = ("-m", "gunicorn", "admin:app", "--bind", "0.0.0.0:0")
+    with running(*arguments, KALSHI_ADMIN_TOKENS_FILE=tokens) as process:
+        port = re.search(r":(\d+)", process.wait_for("Listening at").split("http")[1])[1]
+        address = f"http://127.0.0.1:{port}"
+        assert get(f"{address}/admin/series")[0] == 401
+        asked = urllib.request.Request(f"{address}/admin/connections", headers={"Authorization": f"Bearer {presented}"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert json.load(answer) == {"gatherers": []}
+        assert not any(presented in line for line in process.lines)
+
+
+def test_connections_that_broke_while_they_were_idle_are_made_anew(production):
+    with admin(KALSHI_PRODUCTION_DSN=production.reveal()) as (address, _):
+        assert get(f"{address}/admin/series")[0] == 200
+        with connected(production) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE application_name = 'admin' AND datname = current_database()"
+            )
+            assert cursor.fetchone()[0] >= 1
+        assert get(f"{address}/admin/series")[0] == 200
