@@ -1,5 +1,6 @@
 """The production database, for requests: few connections, each used by one request at a time."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -62,8 +63,7 @@ class Database:
             raise DatabaseError("The database has another schema.", str(error).strip()) from error
 
     def _asked(self, query: Query, parameters: Mapping[str, Any] | None, kind: type[Cursor]) -> list[Any]:
-        while self._idle:
-            connection = self._idle.pop()
+        while (connection := self._take()) is not None:
             try:
                 return self._ask(connection, query, parameters, kind)
             except BROKEN:
@@ -82,6 +82,12 @@ class Database:
         finally:
             if not connection.closed:
                 self._idle.append(connection)
+
+    def _take(self) -> Connection | None:
+        # Not asked first whether there is one: another thread may take it in between.
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        return None
 
     def _open(self) -> Connection:
         connection = connect(self._known_dsn(), "admin")

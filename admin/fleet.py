@@ -23,12 +23,12 @@ def fleet_blueprint(database: Database, gatherers: Gatherers) -> Blueprint:
     @blueprint.get("/gatherers")
     @described("Whether each gatherer is ready, and why not.", query=NoQuery, answer=OfGatherers)
     def ready() -> Response:
-        return _told(gatherers.ask("/ready"))
+        return _told(gatherers.ready())
 
     @blueprint.get("/connections")
     @described("The gatherers' sockets to the exchange.", query=NoQuery, answer=OfGatherers)
     def connections() -> Response:
-        return _told(gatherers.ask("/admin/connections"))
+        return _told(gatherers.connections())
 
     @blueprint.get("/subscriptions")
     @described(
@@ -37,8 +37,8 @@ def fleet_blueprint(database: Database, gatherers: Gatherers) -> Blueprint:
     def subscriptions() -> Response:
         asked = subscriptions_query.load(request.args)
         if asked["ticker"] is None:
-            return _told(gatherers.ask("/admin/subscriptions"))
-        return _told(gatherers.ask_anew("/admin/subscriptions", asked))
+            return _told(gatherers.subscriptions())
+        return _told(gatherers.subscriptions_of(asked["ticker"]))
 
     @blueprint.post("/markets/<ticker>/poll")
     @described("Ask the exchange for a market's book now; a gatherer records it.", Role.OPERATE, answer=OfGatherers)

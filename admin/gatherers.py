@@ -1,12 +1,13 @@
 """What gatherers say of themselves on their ops ports."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import requests
+
+from admin.remembered import Remembered
 
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 5.0
 POLL_SECONDS = 30.0
@@ -25,25 +26,14 @@ class Said(NamedTuple):
 class Gatherers:
     """All are asked at once. What they said is remembered for a moment: a page that many look at costs them little."""
 
-    def __init__(self, urls: Mapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = dict(sorted(urls.items()))
-        self._clock = clock
-        self._remembered: dict[str, tuple[float, list[Said]]] = {}  # by path; few paths are asked for often
+        self.ready = self._remembered("/ready")
+        self.connections = self._remembered("/admin/connections")
+        self.subscriptions = self._remembered("/admin/subscriptions")
 
-    @property
-    def names(self) -> list[str]:
-        return list(self._urls)
-
-    def ask(self, path: str) -> list[Said]:
-        now = self._clock()
-        when, said = self._remembered.get(path, (0.0, []))
-        if not said or now - when > REMEMBERED_SECONDS:
-            said = self._ask_all(path)
-            self._remembered[path] = (now, said)
-        return said
-
-    def ask_anew(self, path: str, parameters: Mapping[str, str]) -> list[Said]:
-        return self._ask_all(path, parameters)
+    def subscriptions_of(self, ticker: str) -> list[Said]:
+        return self._ask_all("/admin/subscriptions", {"ticker": ticker})
 
     def poll(self, ticker: str) -> list[Said]:
         """One after the other, until one has asked the exchange for the book."""
@@ -53,6 +43,9 @@ class Gatherers:
             if told[-1].status == requests.codes.ok:
                 break
         return told
+
+    def _remembered(self, path: str) -> Remembered[list[Said]]:
+        return Remembered(lambda: self._ask_all(path), REMEMBERED_SECONDS)
 
     def _ask_all(self, path: str, parameters: Mapping[str, str] | None = None) -> list[Said]:
         if not self._urls:

@@ -79,8 +79,8 @@ def panels_of(database: Database, gatherers: Gatherers) -> dict[str, Panel]:
 
 def _gatherers(database: Database, gatherers: Gatherers, rates: MessageRates) -> Values:
     runs = {run["gatherer"]: run for run in database.dicts(RUNS)}
-    ready = {said.gatherer: said for said in gatherers.ask("/ready")}
-    sockets = {said.gatherer: said for said in gatherers.ask("/admin/connections")}
+    ready = {said.gatherer: said for said in gatherers.ready()}
+    sockets = {said.gatherer: said for said in gatherers.connections()}
     shown = []
     for name in sorted({*runs, *ready}):
         connections = sockets[name].body.get("connections", []) if name in sockets else []

@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+import pytest
+
 from admin.server import MOST_CONNECTIONS
 from app.postgres.connection import connected
 from app.tokens import Role, new_token
@@ -22,6 +24,12 @@ def admin(**settings):
     with running(*GUNICORN, **settings) as process:
         address = re.search(r"http://\S+:\d+", process.wait_for("Listening at"))[0]
         yield address, process
+
+
+@pytest.fixture(scope="module")
+def service():
+    with admin() as (address, _):
+        yield address
 
 
 def get(url):
@@ -111,3 +119,35 @@ def test_connections_that_broke_while_they_were_idle_are_made_anew(production):
             )
             assert cursor.fetchone()[0] >= 1
         assert get(f"{address}/admin/series")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: a\r\n" * 2_000 + b"\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /static/../server.py HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /static/%2e%2e/server.py HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["path", "header", "headers", "tls", "length", "chunks", "dots", "hidden dots"],
+)
+def test_what_is_no_request_is_refused_and_harms_nobody(service, sent):
+    host, port = service.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: received(client), b""))
+    assert not answer or answer.split()[1].startswith(b"4"), answer[:200]
+    assert get(f"{service}/health") == (200, {"status": "ok"})
+
+
+def received(client):
+    """Whoever has sent more than is read finds the connection reset."""
+    try:
+        return client.recv(65_536)
+    except ConnectionResetError:
+        return b""

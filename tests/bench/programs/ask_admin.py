@@ -15,6 +15,8 @@ import gevent  # noqa: E402
 
 
 def path_of(what, chance, markets):
+    if what == "health":
+        return "/health"
     number = chance.randrange(markets)
     ticker = f"KXS{number % 1000}-E{number % 100000}-M{number:07}"
     return f"/admin/markets/{ticker}" if what == "market" else f"/admin/markets/active?after={ticker}&limit=100"
