@@ -96,7 +96,7 @@ def test_a_change_is_its_token_s(seeded, tokens):
     assert changes(operator)[0][:2] == ("backfill", "operate")
 
 
-def test_a_job_is_asked_for_claimed_and_ended(changing, server):
+def test_a_job_is_asked_for_claimed_and_ended(changing):
     first = changing.post("/admin/jobs/backfill", {**TIMES, "ticker": TICKER})
     assert first.status_code == 202
     second = changing.post("/admin/jobs/export", {**TIMES, "table": "trades"}).json["job_id"]
@@ -111,6 +111,16 @@ def test_a_job_is_asked_for_claimed_and_ended(changing, server):
     assert changing.ask("DELETE", f"/admin/jobs/{job.job_id}").status_code == 404
     told = {row["job_id"]: (row["state"], row["outcome"]) for row in changing.json("/admin/jobs")["jobs"]}
     assert told == {job.job_id: ("done", "12 trades added"), second: ("cancelled", None)}
+
+
+def test_a_job_whose_worker_fell_silent_is_claimed_again(changing):
+    changing.post("/admin/jobs/backfill", TIMES)
+    with connected(changing.dsn) as connection, connection, connection.cursor() as cursor:
+        job = jobs.claim(cursor, ["backfill"], "worker-1")
+        cursor.execute("UPDATE jobs SET claimed_at = claimed_at - INTERVAL '6 minutes'")
+        assert jobs.claim(cursor, ["backfill"], "worker-2") == job
+        assert not jobs.goes_on(cursor, job, "worker-1")
+        assert not jobs.end(cursor, job, "worker-1", True, "too late")
 
 
 class Gatherer(BaseHTTPRequestHandler):
