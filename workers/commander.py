@@ -9,7 +9,7 @@ from workers.connection import Connection
 log = logs.get(__name__)
 
 TICK_SECONDS = 1.0
-GOODBYE_SECONDS = 2.0
+GOODBYE_SECONDS = 5.0
 
 
 class Commander:

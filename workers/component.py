@@ -18,15 +18,16 @@ class Component:
         self.halted_because: str | None = None
         COMPONENT_HALTED.labels(name).set(0)
 
+    def why_not_ready(self) -> str | None:
+        return self.halted_because and f"{self.name} halted: {self.halted_because}"
+
     def run(self, work: Callable[[], None]) -> None:
         try:
             work()
         except StoppedError:
             log.info("stopped", component=self.name)
         except AccessDeniedError as error:
-            self.halted_because = str(error)
-            COMPONENT_HALTED.labels(self.name).set(1)
-            log.error("halted", component=self.name, error=str(error))  # noqa: TRY400
+            self._halt(error)
 
     def tries(self, action: Callable[[], None]) -> bool:
         """Whether it was done. What the exchange does not answer as it should is for the next round."""
@@ -39,3 +40,10 @@ class Component:
             log.error("round failed", component=self.name, error=str(error))  # noqa: TRY400
             return False
         return True
+
+    def _halt(self, error: AccessDeniedError) -> None:
+        # Several greenlets of one part may be refused at once.
+        if self.halted_because is None:
+            self.halted_because = str(error)
+            COMPONENT_HALTED.labels(self.name).set(1)
+            log.error("halted", component=self.name, error=str(error))

@@ -27,8 +27,6 @@ BATCH_MESSAGES = 50
 DENIED = (401, 403)
 # An exchange that is said to be closed is tried all the same now and then: the word may be wrong.
 CLOSED_SECONDS = 60
-# Pings come every 10 s: whoever is quiet for longer may have been cut off.
-QUIET_US = 12_000_000
 
 
 class Surroundings(NamedTuple):
@@ -78,14 +76,13 @@ class Connection:
             self.is_over = True
 
     def in_hand_since_us(self) -> int | None:
-        """Whatever this socket was sent before is in the sink. None: all that it was sent, as far as we know."""
+        """Whatever happened before was sent to this socket and is in the sink. None: its journal says the rest."""
         socket = self.socket
         if socket is None:
             return self._in_hand_us
-        quiet_us = socket.last_sign_us
-        is_quiet = time.time_ns() // 1000 - quiet_us > QUIET_US
-        moments_us = (self._in_hand_us, socket.waiting_since_us, quiet_us if is_quiet else None)
-        return min((moment_us for moment_us in moments_us if moment_us is not None), default=None)
+        # What came last proves what was sent before, and nothing after: the line may be cut, or the exchange hang.
+        moments_us = (self._in_hand_us, socket.waiting_since_us, socket.last_sign_us)
+        return min(moment_us for moment_us in moments_us if moment_us is not None) - self._journal.lag_us
 
     def write_journal(self) -> None:
         # One after the other: the row that closes a gap must not overtake the one that opens it.
@@ -165,6 +162,7 @@ class Connection:
         self._in_hand_us = batch.received_us
         rows, lifecycle, has_news = intake.take(batch)
         self._messages += len(batch.messages)
+        self._journal.lag_us = max(intake.age_us or 0, 0)
         for table, table_rows in rows:
             self._around.sink.put(table, table_rows)
         if has_news:

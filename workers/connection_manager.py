@@ -106,8 +106,9 @@ class ConnectionManager:
             return f"only {sum(is_open)} of {len(is_open)} sockets are open"
         wanted, heard = len(self._placement), self._heard()
         # Some may be unknown to the exchange, and some have always just come.
-        self._was_ready = self._was_ready or 100 * heard >= 99 * wanted
-        return None if self._was_ready else f"{heard} of {wanted} order books are listened to"
+        is_ready = self._was_ready or 100 * heard >= 99 * wanted
+        self._was_ready = is_ready and wanted > 0
+        return None if is_ready else f"{heard} of {wanted} order books are listened to"
 
     def _connection(self, conn: int) -> Connection:
         is_of_trades = conn in TRADE_CONNECTIONS

@@ -1,3 +1,4 @@
+import gevent
 import gevent.event
 
 from app import logs
@@ -13,6 +14,9 @@ SECOND_US = 1_000_000
 # Our clock and the exchange's may differ.
 OVERLAP_SECONDS = 300
 RETRY_SECONDS = 10
+SLOTS_AT_ONCE = 5_000
+# Of combos' events there is a list without any conditions.
+COMBO_PREFIX = "KXMVE"
 
 
 class EventUpdates:
@@ -42,9 +46,10 @@ class EventUpdates:
         started_us = self._intake.now_us()
         self._intake.meets_events = True
         self._reading.read_series()
-        count = self._reading.read_unsettled()
+        listed = self._reading.read_unsettled()
+        self._want_unlisted(listed)
         self._done(started_us)
-        log.info("events read", events=count)
+        log.info("events read", events=len(listed))
 
     def step(self) -> None:
         started_us = self._intake.now_us()
@@ -55,6 +60,13 @@ class EventUpdates:
         """Nobody waits for these: there are as many as combos."""
         count = self._reading.read_combos()
         log.info("events of combos read", events=count)
+
+    def _want_unlisted(self, listed: set[str]) -> None:
+        markets = self._intake.markets
+        for first in range(0, markets.slots, SLOTS_AT_ONCE):
+            known = markets.events(range(first, min(first + SLOTS_AT_ONCE, markets.slots)))
+            self._intake.want_events(ticker for ticker in known - listed if not ticker.startswith(COMBO_PREFIX))
+            gevent.sleep(0)
 
     def _done(self, started_us: int) -> None:
         self._complete_until_us = started_us

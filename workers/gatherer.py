@@ -1,5 +1,7 @@
 import os
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 from prometheus_client import REGISTRY
 
@@ -9,11 +11,13 @@ from app.errors import SettingsError
 from app.heartbeats import Heartbeats, WatchedStopping
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_transport import transport_of
+from app.kalshi.socket import Socket
 from app.kalshi.waiting_line import Priority
 from app.metrics.process import COMPONENT_HALTED
 from app.metrics.rest import RestBudgetCollector
 from app.offload import threads
 from app.postgres.dsn import Dsn
+from app.recording import Sink
 from app.run import Run
 from app.settings import Settings
 from app.store.previous_run import PreviousRun
@@ -38,6 +42,12 @@ from workers.watchdog import Watchdog
 
 log = logs.get(__name__)
 
+ON_DEMAND_SECONDS = 5.0
+
+
+class Worker(Protocol):
+    def run(self) -> None: ...
+
 
 class Gatherer:
     """Records the whole exchange into this host's databases. All parts are made here, and know of each other by what
@@ -54,18 +64,26 @@ class Gatherer:
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
         reconciling, repairing, polling = (RestClient(transport, priority) for priority in Priority)
+        on_demand = RestClient(transport, Priority.REPAIR, ON_DEMAND_SECONDS)
+        run_id = time.time_ns() // 1_000
 
         self._registry = MarketRegistry(reconciling, sink, settings, self._producers)
-        run_id = time.time_ns() // 1_000
         previous = PreviousRun(timeseries, run_id, stopping, threads(1))
-        self._repairer = TradeRepairer(repairing, sink, previous.recorded_until_us, stopping, set_halted)
-        self._poller = SnapshotPoller(
-            self._registry, polling, repairing, sink, settings.poll_seconds, stopping, set_halted
-        )
+        self._repairer = TradeRepairer(repairing, sink, previous.recorded_until_us, stopping)
+        self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
         self._account = Account(reconciling, settings.gatherers, self._poller, self._producers)
+        around = self._surroundings(dial, sink)
+        changes = self._registry.subscribe_changes()
+        self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)
+        run = Run(run_id, settings.gatherer)
+        self._keeper = RunKeeper(run, sink, [self._connections.in_hand_since_us], stopping)
+        self._shown = self._showing(settings)
+
+    def _surroundings(self, dial: Callable[[], Socket], sink: Sink) -> Surroundings:
+        stopping = self._producers.stopping
         lifecycle = LifecycleFrames(stopping)
         self._registry.set_lifecycle_source(lifecycle.queue)
-        around = Surroundings(
+        return Surroundings(
             dial=dial,
             admission=Admission(stopping),
             sink=sink,
@@ -74,30 +92,32 @@ class Gatherer:
             set_halted=lambda halted: COMPONENT_HALTED.labels("connections").set(halted),
             stopping=stopping,
         )
-        changes = self._registry.subscribe_changes()
-        self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)
-        self._keeper = RunKeeper(Run(run_id, settings.gatherer), sink, [self._connections.in_hand_since_us], stopping)
-        readiness = (sink.why_not_ready, self._registry.why_not_ready, self._connections.why_not_ready)
-        self._heartbeats = Heartbeats()
+
+    def _showing(self, settings: Settings) -> list[Worker]:
+        """Who tells systemd and whoever asks how it goes."""
+        stopping, notifier, heartbeats = self._producers.stopping, notifier_from(), Heartbeats()
+        components = (self._poller.component, self._repairer.component, self._account.component)
+        parts = (self._recording.recorder, self._registry, self._connections, *components)
+        readiness = [part.why_not_ready for part in parts]
         live = LiveGatherer(self._registry, self._connections, self._poller)
-        self._ops = OpsServer(settings.ops_address, create_ops_app(readiness, self._heartbeats, live), stopping)
-        notifier = notifier_from()
-        self._life_cycle = LifeCycle(notifier, readiness, self._heartbeats, stopping)
-        self._watchdog = Watchdog(notifier, self._heartbeats, stopping)
+        return [
+            OpsServer(settings.ops_address, create_ops_app(readiness, heartbeats, live), stopping),
+            LifeCycle(notifier, readiness, heartbeats, stopping),
+            Watchdog(notifier, heartbeats, stopping),
+            HubWatch(WatchedStopping(stopping, heartbeats.of("hub"))),
+        ]
 
     def run(self) -> None:
         """Until it is asked to stop; then what was received is stored first."""
         self._recording.start(self._writers)
-        stopping = self._producers.stopping
-        hub_watch = HubWatch(WatchedStopping(stopping, self._heartbeats.of("hub")))
-        for worker in (self._ops, self._life_cycle, self._watchdog, hub_watch, self._keeper, self._account):
+        for worker in (*self._shown, self._keeper, self._account, self._repairer):
             self._producers.spawn(worker.run)
         self._registry.start()
-        self._producers.spawn(self._repairer.run)
         self._connections.start(self._producers.spawn)
         try:
             self._producers.run_until_stopped()
         finally:
+            self._recording.drain()
             self._keeper.end()
             stuck = self._recording.close()
         if stuck:
@@ -115,7 +135,3 @@ def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:
             "set both; `kalshi-data migrate` brings them up to date.",
         )
     return settings.ts_dsn, settings.meta_dsn
-
-
-def set_halted(component: str) -> None:
-    COMPONENT_HALTED.labels(component).set(1)

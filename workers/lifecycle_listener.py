@@ -30,16 +30,14 @@ class LifecycleListener:
     def run(self) -> None:
         self.component.run(self._loop)
 
-    def step(self) -> bool:
+    def step(self, source: gevent.queue.Queue) -> bool:
         """Whether there may be more."""
-        for number in range(FRAMES_AT_ONCE):
-            try:
-                frame = self.source.get(block=number == 0, timeout=LOOK_UP_SECONDS) if self.source else None
-            except gevent.queue.Empty:
-                return False
-            if frame is None:
-                return False
-            self.hear(frame)
+        try:
+            self.hear(source.get(timeout=LOOK_UP_SECONDS))
+            for _ in range(FRAMES_AT_ONCE - 1):
+                self.hear(source.get(block=False))
+        except gevent.queue.Empty:
+            return False
         return True
 
     def hear(self, frame: bytes) -> None:
@@ -63,5 +61,5 @@ class LifecycleListener:
         while not self._stopping.is_set():
             if self.source is None:
                 self._stopping.wait(LOOK_UP_SECONDS)
-            elif self.step():
+            elif self.step(self.source):
                 gevent.sleep(0)

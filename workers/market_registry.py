@@ -115,8 +115,8 @@ class MarketRegistry:
 
     def why_not_ready(self) -> str | None:
         for worker in self._workers:
-            if worker.component.halted_because is not None:
-                return f"{worker.component.name} halted: {worker.component.halted_because}"
+            if reason := worker.component.why_not_ready():
+                return reason
         if self._watch.status is None:
             return "the exchange has not told its status yet"
         if not self._walk.walked.is_set():

@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import gevent
 from msgspec import Raw
@@ -13,12 +13,12 @@ from app.metrics import polling as metrics
 from app.polling.active_markets import ActiveMarkets
 from app.polling.books import PolledBooks, polled_books, rows_to_store
 from app.polling.cycle import Cycle
-from app.polling.halt import Halt
 from app.polling.seen_books import TICKER, SeenBooks
 from app.recording import Sink
-from app.stopping import StoppedError, Stopping
+from app.stopping import Stopping
 from app.store.journal_tables import QUARANTINE
 from app.store.tables import ORDERBOOK_SNAPSHOTS, Row
+from workers.component import Component
 from workers.group import Group
 
 log = logs.get(__name__)
@@ -48,7 +48,6 @@ class SnapshotPoller:
         sink: Sink,
         interval_seconds: float,
         stopping: Stopping,
-        on_halted: Callable[[str], None],
     ) -> None:
         self._markets = markets
         self._client = client
@@ -56,7 +55,7 @@ class SnapshotPoller:
         self._sink = sink
         self._interval_seconds = interval_seconds
         self._stopping = stopping
-        self.halt = Halt("snapshot_poller", on_halted)
+        self.component = Component("snapshot_poller")
         self.seen = SeenBooks()
         self._cycle: Cycle | None = None
         self._choosing = threading.Lock()
@@ -70,13 +69,11 @@ class SnapshotPoller:
             group.spawn(self.run)
 
     def run(self) -> None:
-        try:
-            while not (self.halt.reason or self._stopping.wait(self._idle_seconds())):
-                self.step()
-        except AccessDeniedError as error:
-            self.halt(error)
-        except StoppedError:
-            log.debug("polling ends")
+        self.component.run(self._loop)
+
+    def _loop(self) -> None:
+        while not (self.component.halted_because or self._stopping.wait(self._idle_seconds())):
+            self.step()
 
     def step(self) -> bool:
         """Poll the next batch. True while there are more to give out."""

@@ -6,10 +6,10 @@ from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import AccessDeniedError, RestError
 from app.metrics import polling as metrics
 from app.polling.backfill import backfill
-from app.polling.halt import Halt
 from app.polling.intervals import Interval, Intervals
 from app.recording import Sink
-from app.stopping import StoppedError, Stopping, pause
+from app.stopping import Stopping, pause
+from workers.component import Component
 
 log = logs.get(__name__)
 
@@ -34,7 +34,6 @@ class TradeRepairer:
         sink: Sink,
         last_recorded_us: Callable[[], int | None],
         stopping: Stopping,
-        on_halted: Callable[[str], None],
         settle_seconds: float = SETTLE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
         clock_us: Callable[[], int] = now_us,
@@ -47,7 +46,7 @@ class TradeRepairer:
         self._retry_seconds = retry_seconds
         self._clock_us = clock_us
         self._unheard = Intervals()
-        self.halt = Halt("trade_repairer", on_halted)
+        self.component = Component("trade_repairer")
 
     def repair(self, started_us: int, ended_us: int) -> None:
         """Remembers that no socket heard trades then. Never waits."""
@@ -55,14 +54,12 @@ class TradeRepairer:
         self._count()
 
     def run(self) -> None:
-        try:
-            self._repair_since_last_run()
-            while not self._stopping.wait(0 if self.step() else IDLE_SECONDS):
-                continue
-        except AccessDeniedError as error:
-            self.halt(error)
-        except StoppedError:
-            log.debug("repairing ends")
+        self.component.run(self._loop)
+
+    def _loop(self) -> None:
+        self._repair_since_last_run()
+        while not self._stopping.wait(0 if self.step() else IDLE_SECONDS):
+            continue
 
     def step(self) -> bool:
         """Fetch one interval, or an hour of it. True while there may be more."""

@@ -11,6 +11,9 @@ MESSAGE_AGE = Histogram(
 GAPS = Counter("kalshi_gaps_total", "Times in which a socket did not hear all, by cause.", ["role", "cause"])
 RECONNECTS = Counter("kalshi_reconnects_total", "Sockets that were opened again after they had ended.", ["role"])
 CONNECT_FAILURES = Counter("kalshi_connect_failures_total", "Attempts to open a socket that failed.", ["role"])
+REPEATED = Counter(
+    "kalshi_repeated_messages_total", "Messages that came twice in a row, byte by byte, and count once.", ["role"]
+)
 UNREADABLE = Counter("kalshi_unreadable_frames_total", "Frames that nobody understood: in quarantine.", ["role"])
 COMMANDS = Counter("kalshi_commands_total", "Commands given to the exchange.", ["command"])
 UNANSWERED_COMMANDS = Counter(

@@ -5,7 +5,9 @@ from app.normal.unfit import UnfitMessageError
 # An action of the exchange changes each level of a market once or a few times.
 MOST_CHANGES_OF_A_MOMENT = 100_000
 
-Seen = tuple[int, Hashable, dict[Hashable, int] | None]
+Counts = dict[Hashable, int]
+# A moment, its first change, how often each came if there were several; and the moment before, likewise.
+Seen = tuple[int, Hashable, Counts | None, tuple[int, Hashable, Counts | None] | None]
 
 
 class Occurrences:
@@ -14,14 +16,13 @@ class Occurrences:
     The number is part of a change's identity. It depends on nothing but the market's own changes in their order, which
     is the same on every connection; so connections that heard the same agree without ever comparing.
 
-    Of each market only the latest moment is remembered, and only of the markets that were heard of last: the memory
-    has two halves of `capacity` markets, and when the younger one is full the older one is forgotten. So a market is
-    remembered at least until that many others were heard of.
+    Of each market the latest two moments are remembered, since a frame may come after the one that follows it; and
+    only of the markets that were heard of last: the memory has two halves of `capacity` markets, and when the younger
+    one is full the older one is forgotten. So a market is remembered at least until that many others were heard of.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        # Most moments hold one change. A dictionary to count in is made when a second one comes.
         self._younger: dict[str, Seen] = {}
         self._older: dict[str, Seen] = {}
 
@@ -29,10 +30,20 @@ class Occurrences:
         seen = self._younger.get(ticker)
         if seen is None:
             seen = self._take_over(ticker)
-        if seen is None or seen[0] != moment:
-            self._younger[ticker] = (moment, change, None)
+        if seen is None:
+            self._younger[ticker] = (moment, change, None, None)
             return 0
-        return self._count(ticker, seen, change)
+        latest, first, counts, before = seen
+        if latest == moment:
+            counts = _counts(first, counts)
+            self._younger[ticker] = (moment, first, counts, before)
+            return _count(ticker, counts, change)
+        if before is not None and before[0] == moment:
+            late_counts = _counts(before[1], before[2])
+            self._younger[ticker] = (latest, first, counts, (moment, before[1], late_counts))
+            return _count(ticker, late_counts, change)
+        self._younger[ticker] = (moment, change, None, (latest, first, counts))
+        return 0
 
     def __len__(self) -> int:
         return len(self._younger) + len(self._older)
@@ -46,13 +57,15 @@ class Occurrences:
             self._younger[ticker] = seen
         return seen
 
-    def _count(self, ticker: str, seen: Seen, change: Hashable) -> int:
-        moment, first, counts = seen
-        if counts is None:
-            counts = {first: 1}
-            self._younger[ticker] = (moment, first, counts)
-        if len(counts) >= MOST_CHANGES_OF_A_MOMENT and change not in counts:
-            raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one moment: its clock stands still")
-        before = counts.get(change, 0)
-        counts[change] = before + 1
-        return before
+
+def _counts(first: Hashable, counts: Counts | None) -> Counts:
+    """Most moments hold one change. A dictionary to count in is made when a second one comes."""
+    return {first: 1} if counts is None else counts
+
+
+def _count(ticker: str, counts: Counts, change: Hashable) -> int:
+    if len(counts) >= MOST_CHANGES_OF_A_MOMENT and change not in counts:
+        raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one moment: its clock stands still")
+    before = counts.get(change, 0)
+    counts[change] = before + 1
+    return before

@@ -30,9 +30,10 @@ class EventReading:
         for batch in unhurried(self._client.series_list()):
             self._intake.take_series(batch)
 
-    def read_unsettled(self) -> int:
-        """How many. Of those that are settled there are years."""
-        return sum(count_of(self._take(self._client.events(status))) for status in UNSETTLED)
+    def read_unsettled(self) -> set[str]:
+        """Which there are, without combos' and without those whose markets are all paused, of which there is no list.
+        Of those that are settled there are years."""
+        return {ticker for status in UNSETTLED for ticker in self._take(self._client.events(status))}
 
     def read_combos(self) -> int:
         return count_of(self._take(self._client.multivariate_events())) if self._combos else 0

@@ -93,6 +93,10 @@ class Intake:
     def vanish(self, ticker: str) -> MarketChange | None:
         return self._change(lambda now_us: self.markets.vanish(ticker, now_us))
 
+    def want_events(self, tickers: Iterable[str]) -> None:
+        for ticker in tickers:
+            self._events.want(ticker)
+
     def _change(self, make: Callable[[int], MarketChange | None]) -> MarketChange | None:
         with self._turn:
             change = make(self.now_us())
@@ -101,9 +105,8 @@ class Intake:
         return change
 
     def _meet(self, change: MarketChange, market: Market) -> None:
-        """A market that comes after the lists of events were begun may have one that is in none of them; and there is
-        no list of the events whose markets are paused."""
-        if change.event_type == "created" and (self.meets_events or market.status == "inactive"):
+        """A market that comes after the lists of events were begun may have one that is in none of them."""
+        if change.event_type == "created" and self.meets_events:
             self._events.want(market.event_ticker)
 
     def _read(self, table: Table, objects: Iterable[Raw], read: Callable[[Raw], Content]) -> list[Content]:

@@ -79,6 +79,10 @@ class Markets:
         self._evict(slot)
         return departure(market)
 
+    def events(self, slots: range) -> set[str]:
+        """Those of the markets in these slots."""
+        return {self._cache.market(slot).event_ticker for slot in slots if self._cache.ticker(slot) is not None}
+
     def begin_walk(self) -> None:
         """From here on the markets are counted that a walk through all of REST's does not show."""
         self._walks += 1

@@ -18,8 +18,7 @@ log = logs.get(__name__)
 
 
 class BookSubscription:
-    """The order books of one connection: one subscription on each of its sockets, grown and shrunk to what is
-    wanted."""
+    """The order books of one connection: one subscription a socket, grown and shrunk to what is wanted."""
 
     def __init__(self, journal: Journal, refresh_seconds: int) -> None:
         self.must_reconnect: str | None = None
@@ -48,9 +47,6 @@ class BookSubscription:
     @property
     def in_doubt(self) -> int:
         return len(self._repair.lacking)
-
-    def holds(self, ticker: str) -> bool:
-        return self._markets.holds(ticker)
 
     def hears(self, ticker: str) -> bool:
         return ticker in self._markets.since and ticker not in self._repair.lacking
@@ -172,10 +168,9 @@ class BookSubscription:
 
     def _fill_up(self, now_us: int) -> None:
         self._requests.is_full = True
-        gone = self._markets.turn_away(self._repair.started_us if self._repair.is_open else now_us)
-        for ticker in gone:
+        for ticker in self._markets.turn_away(self._repair.started_us if self._repair.is_open else now_us):
             self._repair.heard(ticker)
-        self._turned_away += gone
+            self._turned_away.append(ticker)
 
     def _unreadable(self, sid: int, now_us: int) -> None:
         if sid == self.sid and self._stream is not None:

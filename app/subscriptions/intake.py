@@ -34,6 +34,8 @@ class Intake:
         self._subscriber = subscriber
         self._received_us = 0
         self._has_news = False
+        self._latest_frame = b""
+        self._repeated = metrics.REPEATED.labels(role.name)
         self._messages = metrics.MESSAGES.labels(role.name)
         self._age = metrics.MESSAGE_AGE.labels(role.name)
         self._unreadable = metrics.UNREADABLE.labels(role.name)
@@ -45,12 +47,19 @@ class Intake:
         rows: list[Row | None] = []
         rest = _Rest()
         message: Message | None = None
+        latest_frame = self._latest_frame
         for frame in frames:
+            # The same bytes, number and all, are no second event.
+            if frame == latest_frame:
+                self._repeated.inc()
+                continue
+            latest_frame = frame
             message, row = read(frame, received_us)
             if type(message) is record:
                 rows.append(row)
             else:
                 self._take_other(frame, message, row, rest)
+        self._latest_frame = latest_frame
         self._messages.inc(len(frames))
         if isinstance(message, OrderbookDelta | Trade | Ticker):
             self._look_at(message)

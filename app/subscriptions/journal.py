@@ -55,13 +55,15 @@ class Journal:
         self._role = role_of(conn)
         self._numbers = numbers
         self._on_gap = on_gap
+        # What we were sent by a moment is what happened until so long before: the rest was still under way.
+        self.lag_us = 0
         self._rows: dict[str, list[Row]] = {GAPS.name: [], SUBSCRIPTIONS.name: []}
 
     def open_gap(
         self, channel: str, cause: str, started_us: int, *, sid: int, markets: int, missing: int | None = None
     ) -> Gap:
-        number = next(self._numbers)
-        gap = Gap(self._run_id, number, self.conn, started_us, None, sid, markets, missing, channel, cause)
+        number, happened_us = next(self._numbers), started_us - self.lag_us
+        gap = Gap(self._run_id, number, self.conn, happened_us, None, sid, markets, missing, channel, cause)
         metrics.GAPS.labels(self._role.name, cause).inc()
         self._write(gap)
         return gap
@@ -76,7 +78,7 @@ class Journal:
             self._on_gap(before_the_first(self._run_id, self.conn, started_us))
 
     def ended(self, channel: str, ticker: str, started_us: int, ended_us: int) -> None:
-        self._listen(channel, ticker, started_us, max(started_us, ended_us))
+        self._listen(channel, ticker, started_us, max(started_us, ended_us - self.lag_us))
 
     def take(self) -> list[tuple[Table, list[Row]]]:
         taken = [(table, self._rows[table.name]) for table in (SUBSCRIPTIONS, GAPS) if self._rows[table.name]]

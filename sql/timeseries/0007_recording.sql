@@ -10,7 +10,7 @@ CREATE TABLE runs (
     ingest_id BIGINT GENERATED ALWAYS AS IDENTITY,
     gatherer TEXT NOT NULL,
     started_at TIMESTAMPTZ NOT NULL,
-    recorded_until TIMESTAMPTZ NOT NULL, -- whatever it received before is on disk
+    recorded_until TIMESTAMPTZ NOT NULL, -- of what happened before, all that it was sent is on disk
     ended_at TIMESTAMPTZ -- NULL: it runs, or it died
 );
 
@@ -31,7 +31,7 @@ CREATE TABLE gaps (
     run_id BIGINT NOT NULL,
     number INTEGER NOT NULL,
     conn SMALLINT NOT NULL,
-    started_at TIMESTAMPTZ NOT NULL, -- up to here all was heard
+    started_at TIMESTAMPTZ NOT NULL, -- whatever happened up to here was heard
     ended_at TIMESTAMPTZ, -- from here all is heard again, of books from a snapshot of each; NULL: not yet
     ingest_id BIGINT GENERATED ALWAYS AS IDENTITY,
     sid INTEGER NOT NULL, -- -1: all of the socket's

@@ -35,7 +35,7 @@ def test_migrate_works_on_the_users_databases_and_starts_no_server(user_database
 
 def test_with_one_database_given_no_other_is_asked_for(user_databases, folder):
     done = run("-m", "app", "migrate", KALSHI_DATA_DIR=folder, KALSHI_META_DSN=user_databases["KALSHI_META_DSN"])
-    assert done.stdout == "kalshi_meta: applied 0004_metadata\n"
+    assert done.stdout == "kalshi_meta: applied 0004_metadata, 0008_metadata_order\n"
     assert list(folder.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ README = (ROOT / "README.md").read_text()
 MEASURED_IN = {"seconds", "bytes", "ratio", "info"}
 COUNTED = {
     *("rows", "objects", "records", "files", "batches", "quarantined"),
-    *("markets", "books", "trades", "changes", "announcements", "intervals", "findings"),
+    *("markets", "tickers", "shards", "books", "trades", "changes", "announcements", "intervals", "findings"),
     *("messages", "frames", "commands", "connections", "reconnects", "gaps"),
     *("requests", "retries", "waits", "polls", "rereads", "rounds", "hang_ups", "errors", "failures"),
 }

@@ -15,7 +15,8 @@ from app.simulator.check.check import Check
 from app.simulator.check.delivered import Delivered
 from app.simulator.check.gatherer import Gatherer
 from app.simulator.truth.reader import TruthReader
-from tests.processes import running, wait_until
+from app.store.migrations import migrate, migrations_of
+from tests.processes import DEADLINE_SECONDS, running, wait_until
 from tests.servers import new_database
 from tests.simulator.judging import found
 from tests.simulator.running import fetch, running_simulator
@@ -28,17 +29,33 @@ class Databases:
     """A gatherer's two."""
 
     def __init__(self, server, templates):
+        self.server = server
         self.timeseries = new_database(server, templates[Kind.TIMESERIES])
         self.metadata = new_database(server, templates[Kind.METADATA])
+
+    @classmethod
+    def of_its_own(cls, server):
+        return cls(server, {kind: migrated(server, kind) for kind in (Kind.TIMESERIES, Kind.METADATA)})
 
     def value(self, query, *parameters):
         with connected(self.timeseries) as connection:
             return value_of(connection, query, parameters or None)
 
+    def metadata_value(self, query):
+        with connected(self.metadata) as connection:
+            return value_of(connection, query)
+
     def rows(self, query):
         with connected(self.timeseries) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
+
+
+def migrated(server, kind):
+    dsn = server.ensure_database(kind.database)
+    with connected(dsn) as connection:
+        migrate(connection, migrations_of(kind))
+    return dsn
 
 
 def settings_of(simulator, databases, folder, key=0, **others):
@@ -130,7 +147,8 @@ def judge(simulator, databases):
 def assert_exact(simulator, databases):
     report = judge(simulator, databases)
     different = {what: count for what, count in found(report).items() if what[1] != "unfillable"}
-    assert report["ok"], (different, [table["examples"] for table in report["tables"]], report["books"]["examples"])
+    books = {what: value for what, value in report["books"].items() if value}
+    assert report["ok"], (different, books, [table["examples"] for table in report["tables"]])
     recorded = {table["table"] for table in report["tables"] if table["found"]}
     assert recorded >= {"orderbook_deltas", "trades", "tickers"}
     return report
@@ -145,7 +163,8 @@ def delivered_changes(simulator):
 def let_pass(simulator, seconds):
     """Of the exchange's time: what happens in it is told."""
     until_us = simulator.state()["now_us"] + int(seconds * 1_000_000)
-    wait_until(lambda: simulator.state()["told_until_us"] >= until_us, what=f"{seconds} s of the exchange")
+    what = f"{seconds} s of the exchange"
+    wait_until(lambda: simulator.state()["told_until_us"] >= until_us, seconds + DEADLINE_SECONDS, what)
 
 
 def wait_for_rows(databases, count=1, table="orderbook_deltas", where="TRUE"):

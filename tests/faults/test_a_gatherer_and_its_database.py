@@ -6,37 +6,24 @@ import signal
 import psutil
 import pytest
 
-from app.databases import Kind
-from app.postgres.connection import connected, value_of
-from app.store.migrations import migrate, migrations_of
-from tests.faults.gathering import assert_exact, gatherer, let_pass, settings_of, stop_in_order, wait_for_rows
+from tests.faults.gathering import (
+    Databases,
+    assert_exact,
+    exchange,
+    gatherer,
+    let_pass,
+    settings_of,
+    stop_in_order,
+    wait_for_rows,
+)
 from tests.processes import wait_until
 from tests.servers import temporary_server
-
-
-class Own:
-    """Databases of a server that a test may kill."""
-
-    def __init__(self, server):
-        self.server = server
-        self.timeseries = self._migrated(Kind.TIMESERIES)
-        self.metadata = self._migrated(Kind.METADATA)
-
-    def _migrated(self, kind):
-        dsn = self.server.ensure_database(kind.database)
-        with connected(dsn) as connection:
-            migrate(connection, migrations_of(kind))
-        return dsn
-
-    def value(self, query, *parameters):
-        with connected(self.timeseries) as connection:
-            return value_of(connection, query, parameters or None)
 
 
 @pytest.fixture
 def own():
     with temporary_server(fsync="off", max_locks_per_transaction="256") as server:
-        yield Own(server)
+        yield Databases.of_its_own(server)
 
 
 def test_a_restart_of_the_database_loses_nothing(simulator, own, tmp_path):
@@ -106,3 +93,20 @@ def tell(processes, number):
         # Some only live for a moment.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
+
+
+def test_a_full_disk_is_loud_and_drops_nothing(tmp_path, own):
+    with exchange(tmp_path, "--rate", 3_000) as simulator:
+        settings = settings_of(simulator, own, tmp_path / "data", KALSHI_BUFFER_ROWS=1_000)
+        with gatherer({**settings, "KALSHI_SPOOL_MAX_BYTES": 1_000_000}) as recorder:
+            recorder.wait_until_ready()
+            wait_for_rows(own)
+            own.server.kill()
+            wait_until(lambda: recorder.metric("kalshi_spool_refuses") > 0, what="a full disk")
+            assert "wait in memory" in str(recorder.why_not_ready())
+            assert recorder.get("/health").status == 200
+            own.server.start()
+            wait_until(lambda: recorder.metric("kalshi_spool_bytes") == 0, what="an empty spool")
+            recorder.wait_until_ready()
+            stop_in_order(simulator, recorder)
+        assert_exact(simulator, own)

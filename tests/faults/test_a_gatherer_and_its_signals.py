@@ -38,7 +38,8 @@ def test_sigint_is_as_good(simulator, databases, tmp_path):
 
 
 def test_an_exchange_that_is_down_at_the_start_is_waited_for(simulator, tmp_path, databases):
-    simulator.inflict("maintenance", seconds=20)
+    simulator.inflict("refuse", seconds=20)
+    simulator.inflict("rest_error", status=503, count=0, seconds=20)
     with gatherer(settings_of(simulator, databases, tmp_path / "data")) as recorder:
         reasons = wait_until(recorder.why_not_ready, what="the reason")
         assert "exchange" in str(reasons)

@@ -51,11 +51,14 @@ def test_a_kill_loses_only_what_its_run_does_not_claim(simulator, databases, tmp
         if isinstance(change, Delta)
         and not claimed_until_us <= change.at_us <= heard_from_us.get(names.ticker(change.market), change.at_us)
     ]
-    assert undeclared == []
+    assert [
+        (change, change.at_us - claimed_until_us, heard_from_us.get(names.ticker(change.market), 0) - change.at_us)
+        for change in undeclared
+    ] == []
 
 
 def no_trade_is_missing_yet(recorder):
-    return recorder.metric("kalshi_trade_repair_intervals") == 0
+    return recorder.metric("kalshi_trade_repair_gaps") == 0
 
 
 def missing(simulator, databases):

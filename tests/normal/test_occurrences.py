@@ -97,3 +97,8 @@ def test_a_clock_that_stands_still_does_not_fill_the_memory(monkeypatch):
     with pytest.raises(UnfitMessageError, match="stands still"):
         counted.nth("A", 1, "another")
     assert counted.nth("A", 2, "another") == 0
+
+
+def test_a_frame_that_comes_after_the_one_that_follows_it_is_counted_where_it_belongs():
+    counted = Occurrences(10)
+    assert [counted.nth("A", moment, "x") for moment in (1, 2, 1, 2, 3)] == [0, 0, 1, 1, 0]

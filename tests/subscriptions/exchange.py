@@ -53,7 +53,13 @@ class Socket:
 
     def change(self, ticker):
         if ticker in self.markets:
-            body = {"market_ticker": ticker, "price_dollars": "0.5000", "delta_fp": "1.00", "side": "yes", "ts_ms": 1_795_246_814_804}
+            body = {
+                "market_ticker": ticker,
+                "price_dollars": "0.5000",
+                "delta_fp": "1.00",
+                "side": "yes",
+                "ts_ms": 1_795_246_814_804,
+            }
             self._say_in_sequence({"type": "orderbook_delta", "msg": body})
 
     def _forget(self):

@@ -56,7 +56,10 @@ class Books(RuleBasedStateMachine):
             elif fate != "lose":
                 self.socket.refuse(command, fate)
 
-    @rule(fate=strategies.sampled_from(["deliver", "deliver", "deliver", "drop", "twice"]), frames=strategies.integers(1, 8))
+    @rule(
+        fate=strategies.sampled_from(["deliver", "deliver", "deliver", "drop", "twice"]),
+        frames=strategies.integers(1, 8),
+    )
     def message(self, fate, frames):
         for _ in range(min(frames, len(self.socket.said))):
             frame = self.socket.said.popleft()

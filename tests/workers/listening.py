@@ -47,7 +47,9 @@ class Listening:
 
     def drain(self, simulator):
         """Until nothing new comes in from an exchange whose clock stands still."""
-        wait_until(lambda: not any(each["waiting_frames"] for each in simulator.state()["connections"]), what="all sent")
+        wait_until(
+            lambda: not any(each["waiting_frames"] for each in simulator.state()["connections"]), what="all sent"
+        )
         before = None
         while before != (before := self.state()["rows"]):
             continue
@@ -65,7 +67,7 @@ class Listening:
 
         def is_complete():
             state = self.state()["connections"]
-            wanted, heard, in_doubt = self.books()
+            wanted, _heard, in_doubt = self.books()
             is_whole = all(each["state"] == "open" and each["heard"] == each["wanted"] for each in state)
             return is_whole and not in_doubt and wanted in (markets, wanted) and (markets is None or wanted == markets)
 

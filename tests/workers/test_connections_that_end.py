@@ -47,7 +47,7 @@ def test_each_end_is_a_gap_that_closes_and_harms_no_other_connection(simulator, 
         ):
             # The older of the two sockets: they take turns.
             simulator.inflict(fault, connections=ordinals(simulator, BOOKS)[:1], **details)
-            wait_until(lambda: len(caused(recorder, "book")) == number, what=f"a gap after {fault}")  # noqa: B023
+            wait_until(lambda: len(caused(recorder, "book")) == number, what=f"a gap after {fault}")
             recorder.wait_for_all(len(tickers))
         state = recorder.state()
         simulator.inflict("stall", seconds=1)

@@ -30,7 +30,7 @@ def inflict_all(simulator, ordinal):
     for fault, details in FAULTS:
         fault_id = simulator.inflict(fault, connections=[ordinal], types=["orderbook_delta"], **details)["fault_id"]
         wanted = details.get("count", 1)
-        wait_until(lambda: tampered(simulator, ordinal, fault_id) >= wanted, what=fault)  # noqa: B023
+        wait_until(lambda: tampered(simulator, ordinal, fault_id) >= wanted, what=fault)
 
 
 def test_everything_that_was_delivered_is_recorded_and_what_was_not_is_a_gap(simulator, timeseries):
@@ -43,7 +43,7 @@ def test_everything_that_was_delivered_is_recorded_and_what_was_not_is_a_gap(sim
         for channel in ("trade", "ticker"):
             ordinal = ordinals(simulator, channel)[0]
             fault_id = simulator.inflict("drop", connections=[ordinal], types=[channel])["fault_id"]
-            wait_until(lambda: tampered(simulator, ordinal, fault_id), what="a frame dropped")  # noqa: B023
+            wait_until(lambda: tampered(simulator, ordinal, fault_id), what="a frame dropped")
         wait_until(lambda: recorder.gaps_of("trade"), what="a gap of trades")
         recorder.wait_for_all(len(tickers))
         simulator.stop_the_clock()

@@ -19,11 +19,11 @@ TICKER, LEVELS = 4, slice(6, 10)
 
 @contextmanager
 def polling(exchange, tickers, interval_seconds=0):
-    stopping, halted = threading.Event(), []
+    stopping = threading.Event()
     with clients_of(exchange, stopping) as (client, urgent_client):
         markets, sink = Markets(tickers), KeptRows()
-        poller = SnapshotPoller(markets, client, urgent_client, sink, interval_seconds, stopping, halted.append)
-        yield SimpleNamespace(poller=poller, markets=markets, sink=sink, stopping=stopping, halted=halted)
+        poller = SnapshotPoller(markets, client, urgent_client, sink, interval_seconds, stopping)
+        yield SimpleNamespace(poller=poller, markets=markets, sink=sink, stopping=stopping)
 
 
 def poll_all(poller):
@@ -177,7 +177,8 @@ def test_a_refused_key_halts_the_component_and_alarms_once(exchange):
     with polling(exchange, TICKERS) as run:
         run.poller.run()
         run.poller.run()
-        assert (run.halted, "403" in run.poller.halt.reason, run.sink.snapshots) == (["snapshot_poller"], True, [])
+        assert "snapshot_poller halted" in run.poller.component.why_not_ready()
+        assert ("403" in run.poller.component.halted_because, run.sink.snapshots) == (True, [])
         with pytest.raises(AccessDeniedError):
             run.poller.poll_now(TICKERS[0])
 
@@ -190,7 +191,7 @@ def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
         wait_until(lambda: exchange.asked)
         run.stopping.set()
         thread.join(20)
-        assert (thread.is_alive(), run.halted) == (False, [])
+        assert (thread.is_alive(), run.poller.component.halted_because) == (False, None)
 
 
 def counted(outcome):

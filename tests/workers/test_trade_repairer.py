@@ -31,7 +31,7 @@ def page(*trades, cursor=""):
 
 @contextmanager
 def repairing(exchange, sink=None, last_recorded_us=None, now_us=NOON_US + 60 * SECOND_US):
-    stopping, halted = threading.Event(), []
+    stopping = threading.Event()
     clock = SimpleNamespace(now_us=now_us)
     with clients_of(exchange, stopping) as (client, _):
         sink = sink or KeptRows()
@@ -40,12 +40,11 @@ def repairing(exchange, sink=None, last_recorded_us=None, now_us=NOON_US + 60 * 
             sink,
             lambda: last_recorded_us,
             stopping,
-            halted.append,
             settle_seconds=5,
             retry_seconds=0,
             clock_us=lambda: clock.now_us,
         )
-        run = SimpleNamespace(repairer=repairer, sink=sink, clock=clock, stopping=stopping, halted=halted)
+        run = SimpleNamespace(repairer=repairer, sink=sink, clock=clock, stopping=stopping)
         run.thread = threading.Thread(target=repairer.run)
         yield run
         stopping.set()
@@ -194,7 +193,8 @@ def test_a_refused_key_halts_the_component_and_alarms(exchange):
     with repairing(exchange) as run:
         run.repairer.repair(NOON_US, NOON_US)
         run.repairer.run()
-        assert (run.halted, "401" in run.repairer.halt.reason) == (["trade_repairer"], True)
+        assert "trade_repairer halted" in run.repairer.component.why_not_ready()
+        assert "401" in run.repairer.component.halted_because
 
 
 def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
@@ -203,4 +203,4 @@ def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
         run.repairer.repair(NOON_US, NOON_US)
         run.thread.start()
         wait_until(lambda: exchange.asked)
-    assert run.halted == []
+    assert run.repairer.component.halted_because is None

@@ -20,7 +20,7 @@ class Columns(NamedTuple):
 
 COLUMNS = {
     DELTAS: Columns("clock, yes_side, price_e6, delta_e2"),
-    TRADES: Columns("trade_id, yes_price_e6, size_e2, taker_yes, is_block_trade", nth="0", ts_missing="FALSE"),
+    TRADES: Columns("trade_id, yes_price_e6, size_e2, taker_yes, is_block_trade", nth="0::INTEGER", ts_missing="FALSE"),
     TICKERS: Columns(
         "price_e6, yes_bid_e6, yes_ask_e6, yes_bid_size_e2, yes_ask_size_e2, last_trade_size_e2, volume_e2, "
         "open_interest_e2, dollar_volume, dollar_open_interest"

@@ -7,28 +7,25 @@ from app.simulator.check.production import Production
 from app.simulator.check.source import Row
 from app.simulator.check.tables import Table
 
-# What carries no time of its own has one that differs by connection. Copies from several connections are one event, as
-# often as the connection that heard it most often did.
+# What carries no time of its own has one that differs by connection. Copies of an announcement come within seconds, and
+# agree on how many equal ones came before within a minute.
 LIFECYCLE = """
-    SELECT ticker, event_type, min(payload::TEXT)::JSONB
+    SELECT ticker, event_type, payload
     FROM (
-        SELECT *, row_number() OVER (
-            PARTITION BY conn, ticker, event_type, digest ORDER BY exchange_ts, nth
-        ) AS repetition
+        SELECT *, lag(exchange_ts) OVER (
+            PARTITION BY ticker, event_type, digest, nth ORDER BY exchange_ts
+        ) AS copied_at
         FROM lifecycle_events
     ) AS heard
-    GROUP BY ticker, event_type, digest, repetition
-    ORDER BY min(exchange_ts)
+    WHERE copied_at IS NULL OR exchange_ts > copied_at + INTERVAL '10 seconds'
+    ORDER BY exchange_ts
 """
 
 UNTIMED = """
-    SELECT (extract(epoch FROM min(exchange_ts)) * 1000)::BIGINT, repetition - 1, ticker, {fields}
-    FROM (
-        SELECT *, row_number() OVER (PARTITION BY conn, ticker, {fields} ORDER BY exchange_ts, {nth}) AS repetition
-        FROM {table}
-        WHERE {ts_missing}
-    ) AS heard
-    GROUP BY ticker, {fields}, repetition
+    SELECT (extract(epoch FROM min(exchange_ts)) * 1000)::BIGINT, {nth}, ticker, {fields}
+    FROM {table}
+    WHERE {ts_missing}
+    GROUP BY ticker, {fields}, {nth}
     ORDER BY min(exchange_ts)
 """
 

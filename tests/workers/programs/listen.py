@@ -8,6 +8,7 @@ import json  # noqa: E402
 import resource  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import NamedTuple  # noqa: E402
 
 import gevent  # noqa: E402
@@ -44,7 +45,7 @@ class Rows:
 
     def put(self, table, rows):
         self.counts[table.name] += len(rows)
-        if self.keeps or table in JOURNAL_TABLES:
+        if self.keeps:
             self.rows[table.name].extend(rows)
 
 
@@ -75,7 +76,7 @@ class Program:
         self.worst_stall_seconds = 0.0
         self.group.spawn(self.watch)
 
-    def take_lifecycle(self, frame):
+    def take_lifecycle(self, _frame):
         self.lifecycle += 1
 
     def set_halted(self, is_halted):
@@ -106,7 +107,7 @@ class Program:
             "waiting_changes": self.changes.qsize(),
             "now_us": time.time_ns() // 1000,
             "processor_seconds": usage.ru_utime + usage.ru_stime,
-            "resident_bytes": int(open("/proc/self/statm").read().split()[1]) * 4096,
+            "resident_bytes": int(Path("/proc/self/statm").read_text().split()[1]) * 4096,
             "stall_seconds": stall_seconds,
         }
 
@@ -115,14 +116,16 @@ class Program:
             case {"want": tickers}:
                 self.want(tickers, True)
             case {"want_file": path}:
-                with open(path) as file:
-                    self.want(map(sys.intern, map(str.strip, file)), True)
+                self.want(Path(path).read_text().splitlines(), True)
             case {"unwant": tickers}:
                 self.want(tickers, False)
             case {"open": is_open}:
                 self.is_open = is_open
             case {"rows": table}:
-                return [[value if not isinstance(value, bytes) else value.decode(errors="replace") for value in row] for row in self.sink.rows[table]]
+                return [
+                    [value if not isinstance(value, bytes) else value.decode(errors="replace") for value in row]
+                    for row in self.sink.rows[table]
+                ]
             case {"write": dsn}:
                 self.write(Dsn(dsn))
         return self.state()
