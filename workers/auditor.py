@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 from app import logs
 from app.audit.audit import Audited, audit_again, audit_new
+from app.coverage.knowledge import PATIENCE
 from app.errors import DatabaseError
 from app.metrics import coverage as metrics
 from app.offload import Offload
@@ -13,7 +14,6 @@ from app.stopping import Stopping
 log = logs.get(__name__)
 
 IDLE_SECONDS = 10.0
-PATIENCE = timedelta(minutes=10)
 LOOK_AGAIN_SECONDS = 600.0
 
 

@@ -5,6 +5,7 @@ from app import logs
 from app.coverage.hearing import BOOKS
 from app.coverage.hours import HOUR
 from app.coverage.keeping import Holes, Kept, holes_of_the_last_day, keep
+from app.coverage.knowledge import PATIENCE
 from app.errors import DatabaseError
 from app.metrics import coverage as metrics
 from app.offload import Offload
@@ -19,7 +20,6 @@ IDLE_SECONDS = 5.0
 SHORTEST_PAUSE_SECONDS = 60.0
 # Judging the same hour again and again takes no more than one part in twenty of the time.
 PAUSE_PER_WORK = 20
-PATIENCE = timedelta(minutes=10)
 
 
 class CoverageKeeper:

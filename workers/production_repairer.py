@@ -26,7 +26,6 @@ from workers.component import Component
 
 log = logs.get(__name__)
 
-
 IDLE_SECONDS = 10.0
 
 

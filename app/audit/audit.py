@@ -16,6 +16,7 @@ from app.coverage.judgement import judge_books
 from app.coverage.knowledge import known_until_us
 from app.coverage.moments import moment_of, us_of
 from app.normal.times import MICROSECOND
+from app.postgres.claim import claimed
 from app.postgres.connection import Connection
 from app.store.arrivals import TOUCH_LOCK
 
@@ -51,9 +52,18 @@ class Audited(NamedTuple):
     has_more: bool
 
 
+NOTHING = Audited({}, [], None, has_more=False)
+
+
 def audit_new(connection: Connection, now: datetime, patience: timedelta, most: int = BATCH) -> Audited:
-    """Compares the snapshots that have come since the last time, as far as all changes before them must be here."""
-    with connection, connection.cursor() as cursor:
+    """Compares the snapshots that have come since the last time, as far as all changes before them must be here;
+    nothing while another process does."""
+    with claimed(connection, "auditing") as is_ours:
+        return _audit_new(connection, now, patience, most) if is_ours else NOTHING
+
+
+def _audit_new(connection: Connection, now: datetime, patience: timedelta, most: int) -> Audited:
+    with connection:
         known = moment_of(known_until_us(read_gatherers(connection), us_of(now), patience // MICROSECOND))
     with connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -10,7 +10,8 @@ BOOKS = "orderbook_delta"
 TRADES = "trade"
 TICKERS = "ticker"
 LIFECYCLE = "market_lifecycle_v2"
-# The numbers of these channels' subscriptions cover the whole exchange, whoever else is subscribed to.
+COMBO_LIFECYCLE = "multivariate_market_lifecycle"
+# One subscription to these hears all markets.
 EXCHANGE_CHANNELS = (TRADES, TICKERS, LIFECYCLE)
 WHOLE_EXCHANGE = ""
 

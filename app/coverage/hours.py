@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from psycopg2.extras import execute_values
 
-from app.coverage.hearing import BOOKS, EXCHANGE_CHANNELS, TRADES, WHOLE_EXCHANGE, Hearing, Run, Socket
+from app.coverage.hearing import BOOKS, COMBO_LIFECYCLE, EXCHANGE_CHANNELS, TRADES, WHOLE_EXCHANGE, Hearing, Run, Socket
 from app.coverage.intervals import NEVER, Intervals, union
 from app.coverage.journals import Period, read_hearing, read_subscriptions, subscription_of
 from app.coverage.judgement import Judgement, State, judge_books, judge_channel
 from app.coverage.moments import multirange, us_of
-from app.postgres.connection import Connection
+from app.postgres.connection import Connection, value_of
 
 HOUR = timedelta(hours=1)
 ROWS_AT_ONCE = 1_000
@@ -45,6 +45,12 @@ SUSPECTS = """
     )
     ORDER BY m.ticker
 """
+COMBOS = """
+    SELECT EXISTS (
+        SELECT FROM markets WHERE mve_collection_ticker IS NOT NULL
+            AND coalesce(open_time, '-infinity') < %(end)s AND coalesce(close_time, 'infinity') > %(start)s
+    )
+"""
 FETCHED = """
     SELECT started_at, ended_at FROM trade_repairs
     WHERE ticker = '' AND started_at < %(end)s AND ended_at > %(start)s
@@ -68,8 +74,8 @@ class Shortfall(NamedTuple):
 class Judged(NamedTuple):
     hour: datetime
     is_final: bool
-    books: int
-    channels: int
+    incomplete_books: int
+    incomplete_channels: int
 
 
 def judge_hour(connection: Connection, hour: datetime, known_until: datetime) -> Judged:
@@ -97,11 +103,16 @@ def shortfalls(connection: Connection, period: Period) -> Iterator[Shortfall]:
 
 def _channels(connection: Connection, period: Period, hearing: Hearing) -> Iterator[Shortfall]:
     subscriptions = read_subscriptions(connection, period)
-    for channel in sorted({*EXCHANGE_CHANNELS, *subscriptions}):
+    expected = (*EXCHANGE_CHANNELS, COMBO_LIFECYCLE) if _has_combos(connection, period) else EXCHANGE_CHANNELS
+    for channel in sorted({*expected, *subscriptions}):
         fetched = _fetched(connection, period) if channel == TRADES else NEVER
         judgement = judge_channel(period.interval, channel, subscriptions.get(channel, ()), hearing, fetched)
         if judgement.state is not State.COMPLETE:
             yield Shortfall(channel, WHOLE_EXCHANGE, judgement)
+
+
+def _has_combos(connection: Connection, period: Period) -> bool:
+    return bool(value_of(connection, COMBOS, period._asdict()))
 
 
 def _books(connection: Connection, period: Period, hearing: Hearing) -> Iterator[Shortfall]:

@@ -8,6 +8,7 @@ from app.coverage.journals import read_gatherers
 from app.coverage.knowledge import known_until_us
 from app.coverage.moments import moment_of, us_of
 from app.normal.times import MICROSECOND
+from app.postgres.claim import claimed
 from app.postgres.connection import Connection
 
 MAKE_HOURS = """
@@ -60,7 +61,8 @@ def keep(connection: Connection, now: datetime, patience: timedelta, pause: time
         cursor.execute(MAKE_HOURS, {"known": known})
         cursor.execute(WAITING, {"known": known, "pause": pause})
         hour, waiting = cursor.fetchone() or (None, 0)
-    judged = judge_hour(connection, hour, known) if hour else None
+    with claimed(connection, "judging coverage") as is_ours:
+        judged = judge_hour(connection, hour, known) if is_ours and hour else None
     return Kept(known, judged, waiting)
 
 

@@ -1,7 +1,10 @@
 """Up to when it is known what was heard: before, a gatherer may still bring what looks like a hole."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import NamedTuple
+
+PATIENCE = timedelta(minutes=10)
 
 
 class RunState(NamedTuple):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from app import logs
 from app.follow.copies import Copy, Statements
 from app.follow.cursors import last_ingest_id, read_through, save_cursor, system_identifier
+from app.postgres.claim import claimed
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 from app.store.arrivals import arrivals, arrivals_session
@@ -33,13 +34,16 @@ class Follower:
         self._batch_rows = batch_rows
 
     def round(self) -> dict[str, int]:
-        """Reads on until nothing is left. How many rows came, by table."""
-        with arrivals_session(self._source, f"follower {self.gatherer}") as session:
-            return self.follow(session)
+        """Reads on until nothing is left. How many rows came, by table; nothing where another process is at it."""
+        name = f"follower {self.gatherer}"
+        with connected(self._production, name) as production, claimed(production, name) as is_ours:
+            if not is_ours:
+                return {}
+            with arrivals_session(self._source, name) as session:
+                return self.follow(session, production)
 
-    def follow(self, session: Connection) -> dict[str, int]:
-        with connected(self._production, f"follower {self.gatherer}") as production:
-            return {copy.source.name: self._follow(copy, session, production) for copy in self._copies}
+    def follow(self, session: Connection, production: Connection) -> dict[str, int]:
+        return {copy.source.name: self._follow(copy, session, production) for copy in self._copies}
 
     def _follow(self, copy: Copy, session: Connection, production: Connection) -> int:
         rows = 0

@@ -14,6 +14,7 @@ from app import logs
 from app.follow.copies import JOURNAL_COPIES
 from app.follow.cursors import last_ingest_id, system_identifier
 from app.follow.follower import Follower
+from app.postgres.claim import claimed
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 from app.store.arrivals import TOUCH_LOCK, arrivals, arrivals_session
@@ -93,12 +94,17 @@ class JournalFollower:
         self._follower = Follower(gatherer, source, production, JOURNAL_COPIES)
 
     def round(self) -> dict[str, int]:
+        """How many rows came, by table; nothing where another process is at it."""
+        name = f"journal {self.gatherer}"
+        with connected(self._production, name) as production, claimed(production, name) as is_ours:
+            return self._round(production) if is_ours else {}
+
+    def _round(self, production: Connection) -> dict[str, int]:
         with arrivals_session(self._source, f"journal {self.gatherer}") as session:
             look = _look_at(session)
-            with connected(self._production, f"journal {self.gatherer}") as production:
-                self._save(look, production)
-                copied = self._follower.follow(session)
-                self._acknowledge(production)
+            self._save(look, production)
+            copied = self._follower.follow(session, production)
+        self._acknowledge(production)
         return {**copied, "runs": len(look.runs)}
 
     def _save(self, look: _Look, production: Connection) -> None:

@@ -130,11 +130,11 @@ SELECT
     found.holes, found.repaired, found.repaired_by, life.period, h.known_until
 FROM coverage_hours AS h
 JOIN markets AS m
-    ON coalesce(m.open_time, '-infinity') < h.hour + INTERVAL '1 hour' AND coalesce(m.close_time, 'infinity') > h.hour
+    ON greatest(m.open_time, h.hour) < least(m.close_time, h.hour + INTERVAL '1 hour')
 CROSS JOIN LATERAL (
     SELECT
         tstzrange(
-            greatest(m.open_time, h.hour), least(m.close_time, h.hour + INTERVAL '1 hour')
+            greatest(m.open_time, h.hour), greatest(m.open_time, h.hour, least(m.close_time, h.hour + INTERVAL '1 hour'))
         ) AS period
 ) AS life
 CROSS JOIN LATERAL (

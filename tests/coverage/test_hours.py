@@ -1,3 +1,5 @@
+from app.postgres.claim import claimed
+from app.postgres.connection import connected
 from tests.gatherers import at, execute, put_market
 
 DAY = 24 * 60
@@ -115,6 +117,9 @@ def test_a_market_that_is_learnt_of_late_is_judged_then(coverage):
     put_market(coverage.production, "KXTEST-1", opens=30, closes=50)
     assert coverage.judge(181) == [at(60), at(0)]
     assert exceptions(coverage) == [(at(0), "orderbook_delta", "KXTEST-1", "hole")]
+    put_market(coverage.production, "KXTEST-1", opens=30, closes=80)
+    coverage.judge(181)
+    assert books(coverage)[60] == ("hole", [60, 80], [])
 
 
 def test_a_day_later_what_was_not_delivered_is_a_hole(coverage):
@@ -124,3 +129,19 @@ def test_a_day_later_what_was_not_delivered_is_a_hole(coverage):
     coverage.judge(DAY)
     assert books(coverage)[0] == ("hole", [30, 60], [])
     assert books(coverage)[DAY - 120] == ("hole", [DAY - 120, DAY - 60], [])
+
+
+def test_of_combos_their_own_channel_counts(coverage):
+    put_market(coverage.production, "KXMVETEST-1")
+    execute(coverage.production, "UPDATE markets SET mve_collection_ticker = 'KXMVE'")
+    coverage.gatherers[0].runs(0, 60).listens_to_all().listens("multivariate_market_lifecycle", since=15, conn=5)
+    coverage.judge(61)
+    assert market(coverage, "KXMVETEST-1")[0, "multivariate_market_lifecycle"] == ("hole", [0, 15], [])
+
+
+def test_of_several_processes_one_judges_and_another_when_that_one_is_gone(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    coverage.gatherers[0].runs(0, 60)
+    with connected(coverage.production) as other, claimed(other, "judging coverage"):
+        assert coverage.judge(61) == []
+    assert coverage.judge(61) == [at(0)]
