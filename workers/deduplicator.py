@@ -53,8 +53,8 @@ class Deduplicator:
     def why_not_ready(self) -> str | None:
         """None: rows come in, or another process brings them in."""
         for merger in self._mergers:
-            if merger.failure is not None:
-                return merger.failure
+            if reason := merger.failure or merger.obstacle:
+                return reason
         failures = [puller.failure for puller in self._pullers]
         return failures[0] if failures and None not in failures else None
 

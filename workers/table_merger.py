@@ -38,6 +38,7 @@ class TableMerger:
         self._has_place = False
         self._is_open = False
         self.failure: str | None = None
+        self.obstacle: str | None = None
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -62,6 +63,7 @@ class TableMerger:
         if not self._has_place:
             return False
         positions = self._offload(self._merger.open)
+        self._note_obstacle()
         if positions is None:
             self._membership.leave_one()
             self._has_place = False
@@ -89,6 +91,8 @@ class TableMerger:
         metrics.ROWS_NEW.labels(self._table).inc(merged.new)
         metrics.ROWS_KNOWN.labels(self._table).inc(max(merged.read - merged.new - merged.quarantined, 0))
         metrics.ROWS_QUARANTINED.labels(self._table).inc(merged.quarantined)
+        if merged.quarantined:
+            log.error("rows quarantined", table=self._table, rows=merged.quarantined, gatherers=list(post.pulls))
         shard = str(self._merger.shard.number)
         for gatherer, pull in post.pulls.items():
             metrics.ROWS_READ.labels(gatherer, self._table).inc(pull.rows)
@@ -98,6 +102,11 @@ class TableMerger:
             if pull.starts_anew:
                 metrics.STARTED_ANEW.labels(gatherer, self._table).inc()
                 log.warning("another database, or an older state: read anew", gatherer=gatherer, table=self._table)
+
+    def _note_obstacle(self) -> None:
+        if self._merger.obstacle not in (None, self.obstacle):
+            log.warning("cannot be merged yet", table=self._table, reason=self._merger.obstacle)
+        self.obstacle = self._merger.obstacle
 
     def _fail(self, error: DatabaseError) -> None:
         metrics.FAILED_ROUNDS.labels(self._table).inc()

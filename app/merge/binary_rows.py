@@ -8,6 +8,7 @@ from app.store.pgcopy import HEADER, POSTGRES_EPOCH_US, TRAILER
 
 # The number of fields, then of each its length and itself; all start with ingest_id, the event's time and received_at.
 HEAD = struct.Struct("!hiqiqiq")
+END_US = 7_258_118_400_000_000  # 2200
 FIELDS = struct.Struct("!h")
 LENGTH = struct.Struct("!i")
 
@@ -30,8 +31,11 @@ def ingest_id_of(row: bytes) -> int:
     return int(HEAD.unpack_from(row)[2])
 
 
-def received_us_of(row: bytes) -> int:
-    return int(HEAD.unpack_from(row)[6]) + POSTGRES_EPOCH_US
+def received_us_of(row: bytes) -> int | None:
+    """None: it says none, or none that can be meant."""
+    *_, time_bytes, _, received_bytes, postgres_us = HEAD.unpack_from(row)
+    received_us = int(postgres_us) + POSTGRES_EPOCH_US
+    return received_us if time_bytes == received_bytes == 8 and 0 < received_us < END_US else None
 
 
 def probe_of(row: bytes) -> int:

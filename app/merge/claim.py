@@ -6,11 +6,8 @@ transaction another connection must not stand between.)
 
 import psycopg2.extensions
 
-from app import logs
 from app.merge.cursors import Cursors
 from app.merge.shards import Shard
-
-log = logs.get(__name__)
 
 TRY_LANE = "SELECT pg_try_advisory_lock(hashtextextended('merging ' || %s, 0))"
 LEAVE_LANE = "SELECT pg_advisory_unlock(hashtextextended('merging ' || %s, 0))"
@@ -25,11 +22,12 @@ class Claim:
     def __init__(self, table_name: str, shard: Shard, cursors: Cursors) -> None:
         self._table = table_name
         self._lane = f"{table_name} {shard.number} of {shard.of}"
-        self._shard = shard
         self._cursors = cursors
+        self.obstacle: str | None = None  # what stands in the way but that another process has it
 
     def take(self, cursor: psycopg2.extensions.cursor) -> bool:
-        """False: another process has it; or others still divide the table into another number of shards."""
+        """False: not now; another process has it, or there is an obstacle."""
+        self.obstacle = None
         if not _is_true(cursor, TRY_LANE, self._lane):
             return False
         if self._join_division(cursor):
@@ -46,9 +44,8 @@ class Claim:
         cursor.execute(LEAVE_SHARED_DIVISION, (self._table,))
         if _is_true(cursor, TRY_WHOLE_DIVISION, self._table):
             self._cursors.divide(cursor)
-            log.info("cursors begun", table=self._table, shards=self._shard.of)
         else:
-            log.warning("others divide it otherwise, or know other gatherers", table=self._table, shards=self._shard.of)
+            self.obstacle = "others divide its tickers into another number of shards, or know other gatherers"
         return False
 
 

@@ -4,7 +4,6 @@ from typing import NamedTuple, TypeVar
 import psycopg2
 import psycopg2.extensions
 
-from app import logs
 from app.errors import DatabaseError
 from app.merge.claim import Claim
 from app.merge.cursors import Cursors
@@ -17,11 +16,10 @@ from app.postgres.connection import NOT_MIGRATED, Connection, connect
 from app.postgres.dsn import Dsn
 from app.store.writer import REFUSED_BY_THE_DATABASE
 
-log = logs.get(__name__)
-
 Result = TypeVar("Result")
 
 SESSION = "SET temp_buffers = '64MB'; SET work_mem = '64MB'; SET jit = off"
+EVERYTHING = {"frontier": "infinity"}
 COUNT = """
     INSERT INTO merge_statistics AS total (table_name, shard, rounds, rows_read, rows_new, rows_quarantined)
     VALUES (%s, %s, 1, %s, %s, %s)
@@ -62,6 +60,11 @@ class Merger:
     def note_failures(self, failures: Mapping[str, str | None]) -> None:
         """Which gatherers cannot be read, and why; None: it can again."""
         return self._guarded(lambda: self._note(failures))
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why open() gave nothing, if not because another process merges it."""
+        return self._claim.obstacle
 
     def close(self) -> None:
         """Gives the claim back, too."""
@@ -106,13 +109,11 @@ class Merger:
         with self._opened as connection, connection.cursor() as cursor:
             refused = self._stage(cursor, pulls, is_sifting=is_sifting)
             cursor.execute(self._statements.lock_table)
-            new = self._apply_rule(cursor)
+            new = self._apply_rule(cursor, is_sifted=is_sifting)
             for gatherer, pull in pulls.items():
                 self._cursors.advance(cursor, gatherer, pull)
             merged = Merged(sum(pull.rows for pull in pulls.values()), new, refused)
             cursor.execute(COUNT, (self.rule.table.name, self.shard.number, *merged))
-        if refused:
-            log.error("rows quarantined", table=self.rule.table.name, rows=refused, gatherers=list(pulls))
         return merged
 
     def _stage(self, cursor: psycopg2.extensions.cursor, pulls: Mapping[str, Pull], *, is_sifting: bool) -> int:
@@ -126,7 +127,7 @@ class Merger:
                 load(cursor, pull.content)
         return refused + (sift_staged(cursor, self.rule.table) if is_sifting else 0)
 
-    def _apply_rule(self, cursor: psycopg2.extensions.cursor) -> int:
+    def _apply_rule(self, cursor: psycopg2.extensions.cursor, *, is_sifted: bool) -> int:
         """How many of the staged rows were new. app/merge/rules.py says what happens here."""
         cursor.execute(self._statements.survey)
         first, last, is_seeking = cursor.fetchone() or (None, None, False)
@@ -142,13 +143,23 @@ class Merger:
         if are_marked and self._statements.withdraw:
             cursor.execute(self._statements.withdraw, span)
             withdrawn = cursor.rowcount
-        cursor.execute(self._statements.insert)
-        new = cursor.rowcount - withdrawn
+        new = self._insert(cursor, span, is_sifted=is_sifted) - withdrawn
         if self.rule.is_sample:
             new += self._move_apart(cursor, span)
         if are_marked and self._statements.improve:
             cursor.execute(self._statements.improve, span)
         return new
+
+    def _insert(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str], *, is_sifted: bool) -> int:
+        if is_sifted:
+            cursor.execute(self._statements.insert, EVERYTHING)
+            return cursor.rowcount
+        cursor.execute(self._statements.frontier, span)
+        frontier = {"frontier": (cursor.fetchone() or ("infinity",))[0]}
+        cursor.execute(self._statements.insert, frontier)
+        known = cursor.rowcount
+        cursor.execute(self._statements.insert_later, frontier)
+        return known + cursor.rowcount
 
     def _are_marked(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> bool:
         """Whether a row that is here already may give way or improve."""
@@ -162,7 +173,7 @@ class Merger:
         new = 0
         cursor.execute(self._statements.move_apart, span)
         while cursor.rowcount:
-            cursor.execute(self._statements.insert)
+            cursor.execute(self._statements.insert, EVERYTHING)
             new += cursor.rowcount
             cursor.execute(self._statements.move_apart, span)
         return new

@@ -6,15 +6,15 @@ twice and another once happened twice. Neither order nor repetition matters, and
 
 Beyond the key:
 - A time can differ between copies, where the exchange says none (`ts_missing`), where a trade's is told finer by REST
-  than by the older stream, and of lifecycle messages, which carry only when they were sent. Copies are then found by the
-  rest of their identity within a window, and take the best time among them; a row that is here already with a worse
+  than by the older stream, and of lifecycle messages, which carry only when they were sent. Copies are then found by
+  the rest of their identity within a window, and take the best time among them; a row that is here already with a worse
   one is withdrawn and comes back with the better.
     - A change without a time is found by its clock. Without a clock too, nothing tells copies from repetitions: each
       stays.
     - A quote without a time is found by its content within a second.
     - A trade is found by its id. A time that is no whole second is the finer one, and of two the earlier is nearer.
-    - A lifecycle message is found by its content and its `nth`, which starts anew after a quiet minute: within less than
-      that. The time of the copy that came first stays.
+    - A lifecycle message is found by its content and its `nth`, which starts anew after a quiet minute: within less
+      than that. The time of the copy that came first stays.
 - `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
 - `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
 - Books are samples, and each is kept. Two different ones of the same market and microsecond, which two gatherers may

@@ -141,11 +141,10 @@ class Source:
 
 class _Statements:
     def __init__(self, table: Table, shard: Shard) -> None:
-        production_columns = table.column_names
         names = {
             "table": sql.Identifier(table.name),
             "time": sql.Identifier(table.time_column),
-            "columns": sql.SQL(", ").join(map(sql.Identifier, production_columns)),
+            "columns": sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
         }
         self.prepare = sql.SQL("""
             PREPARE look (BIGINT, BIGINT) AS

@@ -25,8 +25,24 @@ class Statements:
             "key": _listed(rule.key),
             "order": _listed((*rule.key, *rule.preferred)),
             "same_key": _equal(rule.key, "stored", "copy"),
-            "any_mark": sql.SQL(" OR ").join(map(sql.Identifier, rule.marked)) if rule.marked else sql.SQL("TRUE"),
         }
+        self._stage(rule)
+        self._insert()
+        self.are_marked = sql.SQL("SELECT {}").format(sql.SQL(" OR ").join(map(self._is_marked, rule.marked)))
+        self.take_best_times = self._take_best_times(rule.copies) if rule.copies else None
+        self.withdraw = self._withdraw(rule.copies) if rule.copies and rule.copies.withdrawn else None
+        self.improve = self._improve(rule.improvement) if rule.improvement else None
+        self.move_apart = self._statement("""
+            UPDATE staging AS copy SET {time} = copy.{time} + INTERVAL '1 microsecond' FROM {table} AS stored
+            WHERE {same_key} AND stored.levels_digest <> copy.levels_digest
+                AND stored.{time} BETWEEN %(first)s AND %(last)s
+        """)
+        self.days = self._statement("""
+            SELECT DISTINCT date_bin('1 day', {time}, TIMESTAMPTZ '2000-01-01 00:00:00+00') FROM staging
+        """)
+        self.ensure_chunk = self._statement("SELECT ensure_chunk({literal}, %s)")
+
+    def _stage(self, rule: Rule) -> None:
         self.create_staging = self._statement("""
             CREATE TEMPORARY TABLE staging ON COMMIT DELETE ROWS AS
             SELECT 0::BIGINT AS source_ingest_id, {columns} FROM {table} WITH NO DATA
@@ -42,25 +58,29 @@ class Statements:
             window=sql.Literal(rule.copies.window if rule.copies else LEAST_WINDOW),
             seeking=sql.SQL(rule.copies.seeking if rule.copies else "FALSE"),
         )
-        self.are_marked = self._statement("""
-            SELECT EXISTS (SELECT FROM {table} WHERE ({any_mark}) AND {time} BETWEEN %(first)s AND %(last)s)
+
+    def _insert(self) -> None:
+        self.frontier = self._statement("""
+            SELECT coalesce(max({time}), '-infinity')::TEXT FROM {table} WHERE {time} BETWEEN %(first)s AND %(last)s
+        """)
+        # What is later than all that is there meets nothing, and not to look for it spares an eighth of a merge. Nobody
+        # else writes meanwhile.
+        self.insert_later = self._statement("""
+            INSERT INTO {table} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM staging
+            WHERE {time} > %(frontier)s ORDER BY {order}
         """)
         self.insert = self._statement("""
-            INSERT INTO {table} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM staging ORDER BY {order}
+            INSERT INTO {table} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM staging
+            WHERE {time} <= %(frontier)s ORDER BY {order}
             ON CONFLICT DO NOTHING
         """)
-        self.take_best_times = self._take_best_times(rule.copies) if rule.copies else None
-        self.withdraw = self._withdraw(rule.copies) if rule.copies and rule.copies.withdrawn else None
-        self.improve = self._improve(rule.improvement) if rule.improvement else None
-        self.move_apart = self._statement("""
-            UPDATE staging AS copy SET {time} = copy.{time} + INTERVAL '1 microsecond' FROM {table} AS stored
-            WHERE {same_key} AND stored.levels_digest <> copy.levels_digest
-                AND stored.{time} BETWEEN %(first)s AND %(last)s
-        """)
-        self.days = self._statement("""
-            SELECT DISTINCT date_bin('1 day', {time}, TIMESTAMPTZ '2000-01-01 00:00:00+00') FROM staging
-        """)
-        self.ensure_chunk = self._statement("SELECT ensure_chunk({literal}, %s)")
+
+    def _is_marked(self, flag: str) -> Composed:
+        """Each flag has an index of its own, of the rows where it is set."""
+        return self._statement(
+            "EXISTS (SELECT FROM {table} WHERE {flag} AND {time} BETWEEN %(first)s AND %(last)s)",
+            flag=sql.Identifier(flag),
+        )
 
     def _take_best_times(self, copies: Copies) -> Composed:
         has_mark = MARK in self._rule.table.column_names

@@ -6,6 +6,7 @@ from app.merge.shards import Shard
 from app.merge.source import Source
 from app.store.tables import GATHERER_TABLES
 from app.store.writer import CopyWriter
+from tests.processes import wait_until
 
 ALL = Shard(0, 1)
 TABLES = {table.name: table for table in GATHERER_TABLES}
@@ -17,9 +18,8 @@ def rule_of(table_name):
 
 
 def opened(merger):
-    """The positions; a table's very first opening only divides it."""
-    positions = merger.open()
-    return merger.open() if positions is None else positions
+    """The positions. A table's very first opening only divides it, and who had it before may just be letting go."""
+    return wait_until(merger.open, what="a claim")
 
 
 class Recordings:

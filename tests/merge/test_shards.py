@@ -1,0 +1,157 @@
+"""How processes divide the work among themselves, and that no division loses anything."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.merge.cursors import CursorMovedError, merged_through
+from app.merge.members import Members
+from app.merge.merger import Merger
+from app.merge.shards import Shard, fair_share
+from app.postgres.connection import connected, value_of
+from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from tests.merge.recordings import rule_of
+from tests.processes import wait_until
+from tests.store import rows
+from tests.store.reading import rows_of
+
+TICKERS = [f"KXSHARD-{number}" for number in range(30)]
+
+
+def deltas(*clocks):
+    return [rows.delta(clock=clock, ticker=ticker) for clock in clocks for ticker in TICKERS]
+
+
+def merged(production):
+    with connected(production) as connection:
+        return sorted((row[2], row[9]) for row in rows_of(connection, PRODUCTION_ORDERBOOK_DELTAS))
+
+
+def expected(*clocks):
+    return sorted((clock, ticker) for clock in clocks for ticker in TICKERS)
+
+
+@pytest.fixture
+def shards(recordings):
+    return lambda of: [recordings("orderbook_deltas", shard=Shard(number, of)) for number in range(of)]
+
+
+def test_shards_together_merge_everything_and_each_its_own(shards, production):
+    three = shards(3)
+    three[0].record("a", deltas(1))
+    three[0].record("b", deltas(1, 2))
+    read = [sum(recording.round()[1] for _ in range(2)) for recording in three]
+    assert merged(production) == expected(1, 2)
+    assert all(0 < new < 60 for new in read)
+
+
+def test_what_is_confirmed_is_what_every_shard_has(shards, production):
+    first, second = shards(2)
+    first.record("a", deltas(1))
+    first.round()
+    with connected(production) as connection:
+        assert merged_through(connection, "a")["orderbook_deltas"].ingest_id == 0
+        second.round()
+        assert merged_through(connection, "a")["orderbook_deltas"].ingest_id == len(TICKERS)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 3)])
+def test_another_number_of_shards_begins_where_the_last_one_was(shards, production, before, after):
+    old = shards(before)
+    old[0].record("a", deltas(1))
+    for recording in old:
+        recording.round()
+    old[0].record("a", deltas(2))
+    old[0].round()
+    for recording in old:
+        recording.forget()
+    for recording in shards(after):
+        recording.round()
+    assert merged(production) == expected(1, 2)
+    with connected(production) as connection:
+        assert value_of(connection, "SELECT array_agg(DISTINCT shards) FROM sync_cursors") == [after]
+
+
+def test_a_table_is_not_divided_anew_while_somebody_merges_it(shards, gatherers, production):
+    (old,) = shards(1)
+    old.round()
+    new = Merger(rule_of("orderbook_deltas"), Shard(0, 2), gatherers, production)
+    assert [new.open(), new.open()] == [None, None]
+    old.record("a", deltas(1))
+    assert old.round().new == len(TICKERS)
+    old.forget()
+    assert wait_until(new.open)["a"].ingest_id == len(TICKERS)
+    new.close()
+
+
+def test_a_shard_is_merged_by_one_process_until_that_is_gone(shards, gatherers, production, server):
+    (owner,) = shards(1)
+    owner.round()
+    standby = Merger(rule_of("orderbook_deltas"), Shard(0, 1), gatherers, production)
+    assert standby.open() is None
+    owner.record("a", deltas(1))
+    owner.round()
+    with connected(server.dsn("postgres")) as other:
+        other.autocommit = True
+        owner_pid = owner.merger._opened.info.backend_pid
+        value_of(other, "SELECT pg_terminate_backend(%s)", (owner_pid,))
+    positions = wait_until(standby.open)
+    assert positions["a"].ingest_id == len(TICKERS)
+    standby.close()
+
+
+def test_a_round_from_a_cursor_that_somebody_moved_leaves_nothing(shards, production):
+    (recording,) = shards(1)
+    recording.round()
+    with connected(production) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE sync_cursors SET ingest_id = 7, probe = 1 WHERE gatherer = 'b'")
+        connection.commit()
+    recording.record("a", deltas(1))
+    with pytest.raises(CursorMovedError):
+        recording.round()
+    assert merged(production) == []
+
+
+def test_one_shard_s_discovery_of_an_older_state_holds_for_all(shards, gatherers, production):
+    first, second = shards(2)
+    first.record("a", deltas(1))
+    first.round()
+    second.round()
+    with connected(gatherers["a"]) as connection, connection.cursor() as cursor:
+        cursor.execute("TRUNCATE orderbook_deltas RESTART IDENTITY")
+        connection.commit()
+    first.record("a", deltas(2, 3))
+    first.round()
+    with connected(production) as connection:
+        assert merged_through(connection, "a")["orderbook_deltas"].ingest_id == 0
+    with pytest.raises(CursorMovedError):
+        second.round()
+    second.forget()
+    for recording in (first, second):
+        recording.round()
+    assert merged(production) == expected(1, 2, 3)
+
+
+def test_a_gatherer_that_is_new_is_read_from_its_beginning(shards, gatherers, production):
+    only_a = Merger(rule_of("orderbook_deltas"), Shard(0, 1), {"a": gatherers["a"]}, production)
+    wait_until(only_a.open)
+    only_a.close()
+    (recording,) = shards(1)
+    recording.record("b", deltas(1))
+    assert recording.round().new == len(TICKERS)
+
+
+def test_processes_count_each_other(production):
+    processes = [Members(production) for _ in range(3)]
+    assert [process.count() for process in processes] == [1, 2, 3]
+    processes[0].close()
+    wait_until(lambda: processes[1].count() == 2)
+    for process in processes[1:]:
+        process.close()
+
+
+@given(lanes=st.integers(0, 100), members=st.integers(0, 20))
+def test_fair_shares_are_enough_for_all_lanes_and_no_larger_than_they_have_to_be(lanes, members):
+    share = fair_share(lanes, members)
+    assert share * max(members, 1) >= lanes
+    assert (share - 1) * max(members, 1) < lanes
