@@ -14,7 +14,7 @@ from tests.processes import DEADLINE_SECONDS, environment
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 # A page's `next` is no other text, and the end of a time is not before its beginning: a schema cannot say so.
 NOT_CHECKED = "positive_data_acceptance"
-EXAMPLES = "6"
+EXAMPLES = "3"
 
 
 def test_its_answers_are_what_its_documentation_says_and_none_is_an_error_of_ours(production, tokens, tmp_path):
