@@ -32,7 +32,13 @@ def page_of(started, **look):
     page, complaints = context.new_page(), []
     page.on("console", lambda message: message.type in {"error", "warning"} and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+    # Whoever goes on to another page leaves what this one was still asking for.
+    page.on(
+        "requestfailed",
+        lambda request: (
+            request.failure != "net::ERR_ABORTED" and complaints.append(f"{request.url}: {request.failure}")
+        ),
+    )
     try:
         yield page, complaints
     finally:
