@@ -2,8 +2,10 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, jsonify
 
+from admin.described import described
 from app.heartbeats import Heartbeats
 from app.readiness import Readiness, why_not_ready
+from app.tokens import Role
 
 
 def health_blueprint(readiness: Sequence[Readiness], heartbeats: Heartbeats) -> Blueprint:
@@ -11,11 +13,13 @@ def health_blueprint(readiness: Sequence[Readiness], heartbeats: Heartbeats) -> 
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/health")
+    @described("Whether this process is alive.", Role.NOBODY)
     def health() -> tuple[Response, int]:
         late = heartbeats.late()
         return (jsonify(status="hangs", loops=late), 503) if late else (jsonify(status="ok"), 200)
 
     @blueprint.get("/ready")
+    @described("Whether it can do its work, or why not.", Role.NOBODY)
     def ready() -> tuple[Response, int]:
         reasons = why_not_ready(readiness)
         return (jsonify(status="not ready", reasons=reasons), 503) if reasons else (jsonify(status="ready"), 200)

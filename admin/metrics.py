@@ -3,8 +3,10 @@ import platform
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
+from admin.described import described
 from app import __version__
 from app.metrics.process import BUILD
+from app.tokens import Role
 
 
 def metrics_blueprint(registry: CollectorRegistry = REGISTRY) -> Blueprint:
@@ -12,6 +14,7 @@ def metrics_blueprint(registry: CollectorRegistry = REGISTRY) -> Blueprint:
     blueprint = Blueprint("metrics", __name__)
 
     @blueprint.get("/metrics")
+    @described("For Prometheus.", Role.NOBODY, types=("text/plain",))
     def metrics() -> Response:
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 

@@ -22,7 +22,7 @@ FINISH_SECONDS = 1
 requests_log = logging.getLogger("app.http_server")
 
 
-class _Handler(WSGIHandler):
+class Handler(WSGIHandler):
     """One connection, and one request after the other."""
 
     server: "BoundedServer"
@@ -60,7 +60,7 @@ class BoundedServer(WSGIServer):
             address,
             app,
             spawn=self._connections,
-            handler_class=_Handler,
+            handler_class=Handler,
             log=LoggingLogAdapter(requests_log, logging.DEBUG),
             error_log=LoggingLogAdapter(requests_log, logging.WARNING),
         )

@@ -17,6 +17,7 @@ from app.cli.postgres import postgres
 from app.cli.sections import SectionedGroup
 from app.cli.settings import settings_command
 from app.cli.simulator import simulator
+from app.cli.token import token
 from app.environment import load_settings
 from app.errors import OperatorError
 
@@ -41,6 +42,7 @@ cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
 cli.add(backfill, section="Operate")
 cli.add(coverage, section="Operate")
+cli.add(token, section="Operate")
 cli.add(settings_command, section="Operate")
 cli.add(metrics_command, section="Operate")
 cli.add(simulator, section="Simulate")

@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from app.logs import LogFormat, LogLevel
-from app.settings.deduplicator import DeduplicatorSettings
+from app.settings.admin import AdminSettings
 
 
 # A chain of structs, each a group of settings: a struct has one base.
-class Settings(DeduplicatorSettings, frozen=True, kw_only=True):
+class Settings(AdminSettings, frozen=True, kw_only=True):
     log_format: Annotated[
         LogFormat,
         Meta(

@@ -1,12 +1,19 @@
 """The admin service as it is run: by gunicorn, asked over HTTP."""
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+import pytest
+
+from admin.server import MOST_CONNECTIONS
+from app.postgres.connection import connected
+from app.tokens import Role, new_token
 from tests.processes import run, running
 
 GUNICORN = ("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0")
@@ -17,6 +24,12 @@ def admin(**settings):
     with running(*GUNICORN, **settings) as process:
         address = re.search(r"http://\S+:\d+", process.wait_for("Listening at"))[0]
         yield address, process
+
+
+@pytest.fixture(scope="module")
+def service():
+    with admin() as (address, _):
+        yield address
 
 
 def get(url):
@@ -62,3 +75,79 @@ def test_wrong_settings_end_it_at_its_start():
     done = run(*GUNICORN, "--check-config", KALSHI_LOG_LEVEL="loud")
     assert done.returncode != 0
     assert "KALSHI_LOG_LEVEL is 'loud'" in done.stderr
+
+
+def test_slow_clients_do_not_keep_others_from_an_answer(production):
+    """Each sends one letter of its request and then nothing more."""
+    with admin(KALSHI_PRODUCTION_DSN=production.reveal()) as (address, _), contextlib.ExitStack() as open_sockets:
+        host, port = address.removeprefix("http://").split(":")
+        for _ in range(MOST_CONNECTIONS + 50):
+            slow = open_sockets.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            slow.sendall(b"G")
+        assert get(f"{address}/health") == (200, {"status": "ok"})
+        assert get(f"{address}/ready") == (200, {"status": "ready"})
+
+
+def test_without_tokens_it_refuses_to_answer_other_machines():
+    done = run("-m", "gunicorn", "admin:app", "--bind", "0.0.0.0:0")
+    assert done.returncode != 0
+    assert "KALSHI_ADMIN_TOKENS is not set" in done.stderr
+
+
+def test_with_tokens_it_answers_on_every_address(tmp_path):
+    presented, token = new_token("ada", Role.READ)
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"# who may\n{token.entry}\n")
+    arguments = ("-m", "gunicorn", "admin:app", "--bind", "0.0.0.0:0")
+    with running(*arguments, KALSHI_ADMIN_TOKENS_FILE=tokens) as process:
+        port = re.search(r":(\d+)", process.wait_for("Listening at").split("http")[1])[1]
+        address = f"http://127.0.0.1:{port}"
+        assert get(f"{address}/admin/series")[0] == 401
+        asked = urllib.request.Request(f"{address}/admin/connections", headers={"Authorization": f"Bearer {presented}"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert json.load(answer) == {"gatherers": []}
+        assert not any(presented in line for line in process.lines)
+
+
+def test_connections_that_broke_while_they_were_idle_are_made_anew(production):
+    with admin(KALSHI_PRODUCTION_DSN=production.reveal()) as (address, _):
+        assert get(f"{address}/admin/series")[0] == 200
+        with connected(production) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE application_name = 'admin' AND datname = current_database()"
+            )
+            assert cursor.fetchone()[0] >= 1
+        assert get(f"{address}/admin/series")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: a\r\n" * 2_000 + b"\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /static/../server.py HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /static/%2e%2e/server.py HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["path", "header", "headers", "tls", "length", "chunks", "dots", "hidden dots"],
+)
+def test_what_is_no_request_is_refused_and_harms_nobody(service, sent):
+    host, port = service.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: received(client), b""))
+    assert not answer or answer.split()[1].startswith(b"4"), answer[:200]
+    assert get(f"{service}/health") == (200, {"status": "ok"})
+
+
+def received(client):
+    """Whoever has sent more than is read finds the connection reset."""
+    try:
+        return client.recv(65_536)
+    except ConnectionResetError:
+        return b""

@@ -1,0 +1,104 @@
+"""What the platform does, and what people told it to do."""
+
+from marshmallow import fields
+
+from admin.keyset import Key, moment, number, word
+from admin.listing import Column, Filter, Listing
+from admin.listings.values import (
+    asked_choice,
+    asked_text,
+    asked_time,
+    shown,
+    shown_number,
+    shown_object,
+    shown_time,
+)
+from app.tokens import Role
+
+JOB_KINDS = ("backfill", "export")
+JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
+
+CURSORS = Listing(
+    path="/cursors",
+    name="cursors",
+    summary="How far production has each gatherer's tables.",
+    columns=(
+        *(shown("gatherer"), shown("table_name"), shown_number("shard"), shown_number("shards")),
+        *(shown("system_identifier", "system_identifier::TEXT"), shown("ingest_id", "ingest_id::TEXT")),
+        *(shown_time("received_through"), shown_number("rows_read"), shown_number("restarts")),
+        *(shown_time("updated_at"), shown_time("failing_since"), shown("failure")),
+        Column("idle_seconds", "extract(epoch FROM now() - updated_at)", fields.Float()),
+    ),
+    source="sync_cursors",
+    keys=(Key("gatherer", word), Key("table_name", word), Key("shard", number)),
+    filters={
+        "gatherer": Filter("gatherer = %(gatherer)s", asked_text()),
+        "table": Filter("table_name = %(table)s", asked_text()),
+        "failing": Filter("(failing_since IS NOT NULL) = %(failing)s", fields.Boolean()),
+    },
+)
+EXPORTS = Listing(
+    path="/exports",
+    name="exports",
+    summary="Which hours are in the lake, and whether they were read back and compared.",
+    columns=(
+        *(shown_time("hour"), shown("table_name"), shown_number("row_count"), shown("manifest")),
+        *(shown_time("exported_at"), shown_time("verified_at")),
+    ),
+    source="exports",
+    keys=(Key("hour", moment), Key("table_name", word)),
+    filters={
+        "table": Filter("table_name = %(table)s", asked_text()),
+        "verified": Filter("(verified_at IS NOT NULL) = %(verified)s", fields.Boolean()),
+        "from": Filter("hour >= %(from)s", asked_time()),
+        "to": Filter("hour < %(to)s", asked_time()),
+    },
+    newest_first=True,
+)
+QUARANTINE = Listing(
+    path="/quarantine",
+    name="quarantine",
+    summary="What arrived in production and does not fit, until somebody has looked at it.",
+    columns=(
+        *(shown_number("quarantine_id"), shown_time("quarantined_at"), shown("table_name"), shown("reason")),
+        shown_number("payload_bytes", "octet_length(payload)"),
+    ),
+    source="quarantine",
+    keys=(Key("quarantine_id", number),),
+    filters={"table": Filter("table_name = %(table)s", asked_text())},
+    newest_first=True,
+)
+JOBS = Listing(
+    path="/jobs",
+    name="jobs",
+    summary="Work that was asked for.",
+    columns=(
+        *(shown_number("job_id"), shown("kind"), shown("state"), shown_object("parameters"), shown("asked_by")),
+        *(shown_time("asked_at"), shown("claimed_by"), shown_time("claimed_at"), shown_time("ended_at")),
+        shown("outcome"),
+    ),
+    source="jobs",
+    keys=(Key("job_id", number),),
+    filters={
+        "kind": Filter("kind = %(kind)s", asked_choice(*JOB_KINDS)),
+        "state": Filter("state = %(state)s", asked_choice(*JOB_STATES)),
+    },
+    newest_first=True,
+)
+CHANGES = Listing(
+    path="/changes",
+    name="changes",
+    summary="Who changed what through this service.",
+    columns=(
+        *(shown_number("change_id"), shown_time("changed_at"), shown("who"), shown("address"), shown("action")),
+        *(shown_object("parameters"), Column("outcome", "outcome", fields.Raw())),
+    ),
+    source="admin_changes",
+    keys=(Key("change_id", number),),
+    filters={
+        "who": Filter("who = %(who)s", asked_text()),
+        "action": Filter("action = %(action)s", asked_text()),
+    },
+    newest_first=True,
+    role=Role.OPERATE,
+)

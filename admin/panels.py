@@ -1,0 +1,123 @@
+"""The parts of the status page: what each shows, and how often it looks again."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from admin.database import Database
+from admin.gatherers import Gatherers
+from admin.heat_map import CHANNELS, heat_map
+from admin.message_rates import MessageRates
+from admin.remembered import Remembered
+
+RUNS = """
+    SELECT DISTINCT ON (gatherer) gatherer, started_at, recorded_until, delivered_until, ended_at
+    FROM gatherer_runs ORDER BY gatherer, started_at DESC
+"""
+CURSORS = """
+    SELECT gatherer, table_name, min(received_through) AS received_through, sum(rows_read) AS rows_read,
+        sum(restarts) AS restarts, min(failing_since) AS failing_since, max(failure) AS failure,
+        extract(epoch FROM now() - max(updated_at)) AS idle_seconds
+    FROM sync_cursors GROUP BY gatherer, table_name ORDER BY table_name, gatherer
+"""
+HOURS = "SELECT hour, known_until FROM coverage_hours WHERE hour > now() - INTERVAL '24 hours' ORDER BY hour"
+EXCEPTIONS = """
+    SELECT hour, channel, state, count(*) FROM coverage
+    WHERE hour > now() - INTERVAL '24 hours' GROUP BY hour, channel, state
+"""
+HOLES = """
+    SELECT hour, channel, ticker, lower(hole) AS since, upper(hole) AS until
+    FROM coverage CROSS JOIN LATERAL unnest(holes) AS hole
+    WHERE hour > now() - INTERVAL '7 days' AND state = 'hole'
+    ORDER BY hour DESC, ticker, lower(hole) DESC LIMIT 10
+"""
+FINDINGS = """
+    SELECT found_at, ticker, from_ts, to_ts, is_explained, differing_levels FROM audit_findings
+    WHERE resolved_at IS NULL ORDER BY found_at DESC LIMIT 10
+"""
+AUDIT = """
+    SELECT compared, equal, (
+        SELECT count(*) FROM audit_findings WHERE resolved_at IS NULL AND NOT is_explained
+    ) AS unexplained FROM audit_progress
+"""
+STORAGE = """
+    SELECT table_name, count(*) AS chunks, sum(bytes)::BIGINT AS bytes, min(range_start) AS since
+    FROM chunked_tables CROSS JOIN LATERAL chunks(table_name) GROUP BY table_name ORDER BY table_name
+"""
+DATABASE = "SELECT pg_database_size(current_database()) AS bytes, (SELECT count(*) FROM quarantine) AS quarantined"
+EXPORTS = """
+    SELECT table_name, max(hour) AS hour, count(*) FILTER (WHERE verified_at IS NULL) AS unverified,
+        sum(row_count)::BIGINT AS row_count
+    FROM exports GROUP BY table_name ORDER BY table_name
+"""
+
+Values = dict[str, Any]
+
+
+class Panel(NamedTuple):
+    name: str
+    title: str
+    every_seconds: int
+    values: Callable[[], Values]
+
+
+def panels_of(database: Database, gatherers: Gatherers) -> dict[str, Panel]:
+    rates = MessageRates()
+
+    def of(name: str, title: str, every_seconds: int, values: Callable[[], Values]) -> Panel:
+        return Panel(name, title, every_seconds, Remembered(values, min(every_seconds, 30) / 2))
+
+    panels = (
+        of("gatherers", "Gatherers", 5, lambda: _gatherers(database, gatherers, rates)),
+        of("coverage", "Coverage of the last 24 hours", 30, lambda: _coverage(database)),
+        of("production", "Merged into production", 5, lambda: _production(database)),
+        of("holes", "Holes of the last 7 days", 30, lambda: {"holes": database.dicts(HOLES)}),
+        of("audit", "Proof of the books", 30, lambda: _audit(database)),
+        of("storage", "Storage", 60, lambda: _storage(database)),
+    )
+    return {panel.name: panel for panel in panels}
+
+
+def _gatherers(database: Database, gatherers: Gatherers, rates: MessageRates) -> Values:
+    runs = {run["gatherer"]: run for run in database.dicts(RUNS)}
+    ready = {said.gatherer: said for said in gatherers.ready()}
+    sockets = {said.gatherer: said for said in gatherers.connections()}
+    shown = []
+    for name in sorted({*runs, *ready}):
+        connections = sockets[name].body.get("connections", []) if name in sockets else []
+        shown.append(
+            {
+                "name": name,
+                "run": runs.get(name),
+                "ready": ready.get(name),
+                "connected": sum(each["state"] == "connected" for each in connections),
+                "connections": len(connections),
+                "in_doubt": sum(each["in_doubt"] for each in connections),
+                "oldest_seconds": max((each["age_seconds"] or 0 for each in connections), default=None),
+                "rate": rates.of(name, sum(each["messages"] for each in connections)) if connections else None,
+            }
+        )
+    return {"gatherers": shown}
+
+
+def _production(database: Database) -> Values:
+    tables: dict[str, dict[str, Any]] = {}
+    for cursor in database.dicts(CURSORS):
+        tables.setdefault(cursor["table_name"], {})[cursor["gatherer"]] = cursor
+    return {"tables": tables, "gatherers": sorted({name for cursors in tables.values() for name in cursors})}
+
+
+def _coverage(database: Database) -> Values:
+    rows = heat_map(database.rows(HOURS), database.rows(EXCEPTIONS))
+    return {"rows": rows, "channels": CHANNELS}
+
+
+def _audit(database: Database) -> Values:
+    return {"findings": database.dicts(FINDINGS), **next(iter(database.dicts(AUDIT)), {})}
+
+
+def _storage(database: Database) -> Values:
+    return {
+        "tables": database.dicts(STORAGE),
+        "exports": {row["table_name"]: row for row in database.dicts(EXPORTS)},
+        **database.dicts(DATABASE)[0],
+    }

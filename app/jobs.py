@@ -1,0 +1,67 @@
+"""Work that people ask for and worker processes do: a table, of which each process claims what it can do.
+
+A job runs while its claimer says so from time to time. One that has said nothing for long has died: its job is claimed
+again, so what a job does may happen twice, and must bear it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import psycopg2.extensions
+from psycopg2.extras import Json
+
+SILENCE = timedelta(minutes=5)
+
+ASK = "INSERT INTO jobs (kind, parameters, asked_by) VALUES (%s, %s, %s) RETURNING job_id"
+CLAIM = """
+    UPDATE jobs SET state = 'running', claimed_by = %(claimer)s, claimed_at = now()
+    WHERE job_id = (
+        SELECT job_id FROM jobs
+        WHERE kind = ANY (%(kinds)s)
+            AND (state = 'queued' OR (state = 'running' AND claimed_at < now() - %(silence)s))
+        ORDER BY job_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING job_id, kind, parameters
+"""
+GO_ON = "UPDATE jobs SET claimed_at = now() WHERE job_id = %s AND claimed_by = %s AND state = 'running'"
+END = """
+    UPDATE jobs SET state = %s, outcome = %s, ended_at = now()
+    WHERE job_id = %s AND claimed_by = %s AND state = 'running'
+"""
+CANCEL = "UPDATE jobs SET state = 'cancelled', ended_at = now() WHERE job_id = %s AND state IN ('queued', 'running')"
+
+
+class Job(NamedTuple):
+    job_id: int
+    kind: str
+    parameters: dict[str, Any]
+
+
+def ask_for(cursor: psycopg2.extensions.cursor, kind: str, parameters: Mapping[str, Any], asked_by: str) -> int:
+    cursor.execute(ASK, (kind, Json(dict(parameters)), asked_by))
+    (job_id,) = cursor.fetchone() or (0,)
+    return int(job_id)
+
+
+def claim(cursor: psycopg2.extensions.cursor, kinds: Sequence[str], claimer: str) -> Job | None:
+    """The one that waits longest. `claimer` is a name that no other process has."""
+    cursor.execute(CLAIM, {"kinds": list(kinds), "claimer": claimer, "silence": SILENCE})
+    found = cursor.fetchone()
+    return Job(*found) if found else None
+
+
+def goes_on(cursor: psycopg2.extensions.cursor, job: Job, claimer: str) -> bool:
+    """To be said at least every minute. False: it was cancelled, or is another's now."""
+    cursor.execute(GO_ON, (job.job_id, claimer))
+    return cursor.rowcount == 1
+
+
+def end(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, succeeded: bool, outcome: str) -> bool:
+    cursor.execute(END, ("done" if succeeded else "failed", outcome, job.job_id, claimer))
+    return cursor.rowcount == 1
+
+
+def cancel(cursor: psycopg2.extensions.cursor, job_id: int) -> bool:
+    cursor.execute(CANCEL, (job_id,))
+    return cursor.rowcount == 1

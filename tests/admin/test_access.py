@@ -1,0 +1,187 @@
+"""Who may do what: every endpoint with every role, and what people try who may not."""
+
+import pytest
+
+from admin.described import description_of
+from admin.failure_limit import FailureLimit
+from app.tokens import Role, Tokens, new_token
+from tests.admin.asked import Asked, service_of
+
+ROLES = (Role.NOBODY, Role.READ, Role.OPERATE)
+FILLED = {
+    "ticker": "KX-GONE",
+    "event_ticker": "KX-GONE",
+    "quarantine_id": 999,
+    "job_id": 999,
+    "name": "audit",
+    "filename": "admin.css",
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(seeded, tokens):
+    """The service with tokens, as holders of each role meet it."""
+    presented, known = tokens
+    app = service_of(seeded, known)
+    return app, {role: Asked(app, presented.get(role)) for role in ROLES}
+
+
+@pytest.fixture
+def fresh(seeded, tokens):
+    """The same, without a memory of failures."""
+    return Asked(service_of(seeded, tokens[1]))
+
+
+def endpoints(app):
+    for rule in app.url_map.iter_rules():
+        with app.test_request_context():
+            address = app.url_for(rule.endpoint, **{name: FILLED[name] for name in rule.arguments})
+        for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
+            yield method, address, rule.endpoint
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_endpoint_is_for_its_role_and_those_above(guarded, role):
+    app, clients = guarded
+    seen = set()
+    for method, address, endpoint in endpoints(app):
+        description = description_of(app.view_functions[endpoint])
+        needed = Role.NOBODY if endpoint == "static" else description.role
+        status = clients[role].ask(method, address).status_code
+        refusals = {401, 403} if address.startswith(("/admin", "/openapi")) else {401, 403, 303}
+        is_refused = status in refusals and endpoint not in {"login.log_in", "login.log_out"}
+        assert is_refused == (role < needed), (method, address, status)
+        seen.add((needed, method))
+    assert {(Role.READ, "GET"), (Role.OPERATE, "POST"), (Role.OPERATE, "DELETE"), (Role.OPERATE, "GET")} <= seen
+
+
+def test_what_is_not_marked_needs_the_highest_role(guarded):
+    app, _ = guarded
+    unmarked = [name for name, view in app.view_functions.items() if description_of(view) is None]
+    assert unmarked == ["static"]
+
+
+def test_all_that_changes_something_needs_the_highest_role(guarded):
+    app, _ = guarded
+    for method, address, endpoint in endpoints(app):
+        if method != "GET" and not address.startswith(("/login", "/logout")):
+            assert description_of(app.view_functions[endpoint]).role is Role.OPERATE, endpoint
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "Basic dXNlcjpwYXNz",
+        "bearer\twrong",
+        "Bearer \x7f",
+        "B" * 5_000,
+        "Bearer ü",
+    ],
+)
+def test_a_wrong_token_is_refused(fresh, header):
+    answer = fresh.get("/admin/series", headers={"Authorization": header.encode().decode("latin-1")})
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_a_token_alone_is_enough_and_shows_nowhere(fresh, tokens):
+    presented = tokens[0][Role.READ]
+    answer = fresh.get("/admin/series", headers={"Authorization": f"bearer {presented}"})
+    assert answer.status_code == 200
+    assert presented not in answer.text + str(answer.headers)
+    assert presented not in repr(tokens[1])
+
+
+def test_after_too_many_failures_an_address_has_to_wait(fresh, tokens):
+    statuses = [fresh.get("/admin/series", headers={"Authorization": "Bearer wrong"}).status_code for _ in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    right = {"Authorization": f"Bearer {tokens[0][Role.READ]}"}
+    answer = fresh.get("/admin/series", headers=right)
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    elsewhere = fresh.get("/admin/series", headers=right, environ_base={"REMOTE_ADDR": "10.0.0.9"})
+    assert elsewhere.status_code == 200
+
+
+def test_failures_are_forgotten_and_only_so_many_addresses_are_remembered():
+    now = [0.0]
+    limit = FailureLimit(most=2, period_seconds=10, most_addresses=3, clock=lambda: now[0])
+    for address in ("a", "a", "b", "c", "d"):
+        limit.failed(address)
+    assert limit.wait_seconds("a") == 0  # forgotten for the sake of the later ones
+    limit.failed("d")
+    now[0] = 4
+    assert limit.wait_seconds("d") == 6
+    now[0] = 10
+    assert limit.wait_seconds("d") == 0
+
+
+def test_without_tokens_only_this_machine_is_answered(api):
+    assert api.get("/admin/series").status_code == 200
+    assert api.get("/admin/series", environ_base={"REMOTE_ADDR": "10.0.0.9"}).status_code == 403
+    assert api.get("/health", environ_base={"REMOTE_ADDR": "10.0.0.9"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8000"])
+def test_a_name_that_points_here_is_not_this_machine(api, host):
+    assert api.get("/admin/series", headers={"Host": host}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_another_site_s_page_cannot_change_anything(api, headers):
+    answer = api.post("/admin/cursors/rewind", {"gatherer": "gatherer-1a", "table": "trades"}, headers=headers)
+    assert answer.status_code == 403
+    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    answer = api.post("/admin/cursors/rewind", {"gatherer": "gatherer-1a", "table": "trades"}, headers=own)
+    assert answer.status_code == 200
+
+
+def test_a_browser_logs_in_with_a_cookie_that_scripts_cannot_read(seeded, tokens):
+    browser = Asked(service_of(seeded, tokens[1]))
+    assert browser.get("/").headers["Location"] == "/login"
+    assert "not known" in browser.ask("POST", "/login", data={"token": "wrong"}).text
+    answer = browser.ask("POST", "/login", data={"token": tokens[0][Role.READ]})
+    assert answer.status_code == 303
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert browser.get("/").status_code == 200
+    assert browser.post("/admin/cursors/rewind", {}).status_code == 403
+    browser.ask("POST", "/logout")
+    assert browser.get("/").status_code == 303
+
+
+def test_every_answer_tells_browsers_to_be_careful(guarded):
+    _, clients = guarded
+    for path in ("/", "/admin/series", "/nowhere", "/login", "/health", "/static/admin.css"):
+        headers = clients[Role.READ].get(path).headers
+        assert "default-src 'self'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# nothing", "ada read", "ada admin " + "0" * 64, "ada read " + "g" * 64, "a b read " + "0" * 64],
+)
+def test_a_file_of_tokens_that_is_wrong_is_refused_without_showing_it(text):
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - what the settings turn into their own
+        Tokens(text)
+    assert "0000" not in str(refusal.value)
+
+
+def test_a_name_stands_for_one_token():
+    entries = [new_token("ada", Role.READ)[1].entry for _ in range(2)]
+    with pytest.raises(ValueError, match="one name"):
+        Tokens("\n".join(entries))

@@ -1,0 +1,60 @@
+"""The service against its own documentation: what that says may be asked is asked, and much that it does not say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.tokens import Role
+from tests.admin.seeded import TICKER, seed
+from tests.admin.test_service import admin
+from tests.processes import DEADLINE_SECONDS, environment
+
+SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
+# A page's `next` is no other text, and the end of a time is not before its beginning: a schema cannot say so.
+NOT_CHECKED = "positive_data_acceptance"
+EXAMPLES = "3"
+
+
+def test_its_answers_are_what_its_documentation_says_and_none_is_an_error_of_ours(production, tokens, tmp_path):
+    if not SCHEMATHESIS.exists():
+        pytest.skip("schemathesis is not installed")
+    seed(production)
+    presented, known = tokens
+    with admin(KALSHI_PRODUCTION_DSN=production.reveal(), KALSHI_ADMIN_TOKENS=known.reveal().replace("\n", ";")) as (
+        address,
+        _,
+    ):
+        command = [
+            *(
+                SCHEMATHESIS,
+                "run",
+                f"{address}/openapi.json",
+                "--header",
+                f"Authorization: Bearer {presented[Role.OPERATE]}",
+            ),
+            *(
+                "--max-examples",
+                EXAMPLES,
+                "--seed",
+                "1",
+                "--exclude-checks",
+                NOT_CHECKED,
+                "--phases",
+                "coverage,fuzzing",
+            ),
+        ]
+        done = subprocess.run(
+            command, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=2 * DEADLINE_SECONDS
+        )
+    assert done.returncode == 0, done.stdout[-6_000:]
+
+
+def test_every_endpoint_of_the_api_is_in_it(api):
+    document = api.json("/openapi.json")
+    assert f"/admin/markets/{TICKER}/book".replace(TICKER, "{ticker}") in document["paths"]
+    for path, operations in document["paths"].items():
+        for method in {"get", "post", "delete"} & operations.keys():
+            assert operations[method]["summary"].endswith("."), path
+            assert operations[method]["x-role"] in {"read", "operate"}

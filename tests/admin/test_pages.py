@@ -1,0 +1,80 @@
+"""The pages as people see them: in a browser, over the service as it is run."""
+
+import re
+
+import pytest
+
+from tests.admin.browser import browser, page_of
+from tests.admin.seeded import TICKER
+from tests.admin.test_service import admin
+from tests.processes import wait_until
+
+
+@pytest.fixture(scope="module")
+def running_service(seeded):
+    with admin(KALSHI_PRODUCTION_DSN=seeded.reveal()) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def started():
+    with browser() as launched:
+        yield launched
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_walk_through_the_pages_meets_no_error(running_service, started, scheme, width):
+    with page_of(started, color_scheme=scheme, viewport={"width": width, "height": 844}) as (page, complaints):
+        page.goto(running_service)
+        page.wait_for_selector(".coverage td.hole")
+        assert page.locator(".coverage tbody tr").count() == 4
+        # Of 24 hours some are complete in each row, whatever the time of day.
+        assert page.locator(".coverage tbody tr:has(td.complete)").count() == 4
+        page.wait_for_selector(".production .badge.bad")
+        assert "unexplained" not in page.locator(".audit").inner_text()
+        assert_fits(page)
+        page.locator(".holes a", has_text=TICKER).click()
+        page.wait_for_selector(".ladder .bid")
+        assert page.locator(".ladder .middle").inner_text() == "0.430000 bid, 0.450000 asked"
+        page.wait_for_selector("#candles canvas")
+        page.get_by_role("button", name="Hours").click()
+        wait_until(lambda: page.locator("button[aria-pressed=true]").inner_text() == "Hours")
+        assert page.locator(".trades tbody tr").count() == 25
+        assert_fits(page)
+        page.get_by_role("link", name="API").click()
+        page.locator("summary", has_text="/admin/cursors/rewind").click()
+        assert page.get_by_text("dry_run").first.is_visible()
+        assert_fits(page)
+        assert complaints == []
+
+
+def test_a_market_is_found_by_the_keyboard_alone(running_service, started):
+    with page_of(started) as (page, complaints):
+        page.goto(running_service)
+        page.keyboard.press("/")
+        page.keyboard.type("rain 249")
+        page.keyboard.press("Enter")
+        page.wait_for_url(re.compile("/markets"))
+        page.keyboard.press("Control+A")
+        page.keyboard.type("m248")
+        page.locator("#found tbody tr:only-child a", has_text="M248").wait_for()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url(re.compile("M248$"))
+        assert complaints == []
+
+
+def test_parts_ask_again_by_themselves_and_say_when_nobody_answers(running_service, started):
+    with page_of(started) as (page, _):
+        page.goto(f"{running_service}/markets/{TICKER}")
+        page.wait_for_selector(".ladder .bid")
+        first = page.locator(".book p").inner_text()
+        wait_until(lambda: page.locator(".book p").inner_text() != first)
+        page.context.set_offline(True)
+        page.wait_for_selector("#trouble:not([hidden])")
+
+
+def assert_fits(page):
+    assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
