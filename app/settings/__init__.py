@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from app.logs import LogFormat, LogLevel
-from app.settings.gatherer import GathererSettings
+from app.settings.lake import LakeSettings
 
 
 # A chain of structs, each a group of settings: a struct has one base.
-class Settings(GathererSettings, frozen=True, kw_only=True):
+class Settings(LakeSettings, frozen=True, kw_only=True):
     log_format: Annotated[
         LogFormat,
         Meta(
