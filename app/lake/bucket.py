@@ -19,7 +19,7 @@ else:
 Result = TypeVar("Result")
 
 PART_BYTES = 16 << 20
-MISSING = {"404", "NoSuchKey"}
+MISSING = {"404", "NoSuchKey", "NoSuchLifecycleConfiguration"}
 # 409: another write of the same object is under way.
 REPLACED = {"PreconditionFailed", "ConditionalRequestConflict"}
 RETRYING = Config(
@@ -51,7 +51,7 @@ class BucketStorage:
     ) -> None:
         self.bucket = bucket
         self.client = client
-        self._prefix = prefix
+        self.prefix = prefix
         self._encryption = _encryption(*encryption)
         self._endpoint = endpoint
         self._part_bytes = part_bytes
@@ -101,7 +101,22 @@ class BucketStorage:
 
     def filesystem(self) -> tuple[FileSystem, str]:
         where = {} if self._endpoint is None else {"endpoint_override": self._endpoint}
-        return S3FileSystem(**where), f"{self.bucket}/{self._prefix}".rstrip("/")
+        return S3FileSystem(**where), f"{self.bucket}/{self.prefix}".rstrip("/")
+
+    def lifecycle_rules(self) -> list[dict[str, Any]]:
+        try:
+            found: Any = self._asked("", lambda: self.client.get_bucket_lifecycle_configuration(Bucket=self.bucket))
+        except KeyError:
+            return []
+        return list(found["Rules"])
+
+    def set_lifecycle_rules(self, rules: list[Any]) -> None:
+        self._asked(
+            "",
+            lambda: self.client.put_bucket_lifecycle_configuration(
+                Bucket=self.bucket, LifecycleConfiguration={"Rules": rules}
+            ),
+        )
 
     def _put_parts(self, key: str, path: Path, replaces: str | None) -> None:
         upload = self.client.create_multipart_upload(**self._at(key), **self._encryption, ChecksumAlgorithm="SHA256")
@@ -124,7 +139,7 @@ class BucketStorage:
                 yield {"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
 
     def _at(self, key: str) -> dict[str, Any]:
-        return {"Bucket": self.bucket, "Key": f"{self._prefix}/{key}" if self._prefix else key}
+        return {"Bucket": self.bucket, "Key": f"{self.prefix}/{key}" if self.prefix else key}
 
     def _asked(self, key: str, request: Callable[[], Result]) -> Result:
         """KeyError: there is no such object."""
