@@ -30,7 +30,11 @@ class Written(NamedTuple):
 @contextmanager
 def duckdb_session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """In UTC, and with the folder for what is too much for memory."""
-    session = duckdb.connect(config={"memory_limit": SORTING_MEMORY, "temp_directory": str(folder / "spill")})
+    # One thread: closing a session has been seen to wait for ever for the other threads of it, which waited for Python.
+    # The database that rows come from is slower than one thread sorts.
+    session = duckdb.connect(
+        config={"memory_limit": SORTING_MEMORY, "temp_directory": str(folder / "spill"), "threads": 1}
+    )
     try:
         session.execute("SET TimeZone = 'UTC'")
         yield session

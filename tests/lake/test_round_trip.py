@@ -45,7 +45,8 @@ def plain(value):
 def through_duckdb(files, names):
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
-        return database.read_parquet(files).select(", ".join(names)).fetchall()
+        rows = database.read_parquet(files).select(", ".join(names)).to_arrow_table().to_pylist()
+    return [tuple(row[name] for name in names) for row in rows]
 
 
 def through_polars(files, names):
@@ -73,7 +74,7 @@ def test_every_value_comes_back(table, production):
     @given(rows_of(table))
     def comes_back(rows):
         with connected(production) as connection, connection.cursor() as cursor:
-            cursor.execute(f"TRUNCATE {table.name}, exports, export_cursors")
+            cursor.execute(f"SET lock_timeout = 5000; TRUNCATE {table.name}, exports, export_cursors")
             connection.commit()
         write(production, table, rows)
         with connected(production) as connection:
