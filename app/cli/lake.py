@@ -19,7 +19,7 @@ def lake() -> None:
 @click.pass_obj
 def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: str) -> None:
     """Merge raw/ into processed/ and aggregates/ of another lake, by SQL that shares nothing with the deduplicator."""
-    from app.lake.rebuild import engine_of
+    from app.lake.engines import engine_of
     from app.lake.rebuild import rebuild as run
     from app.lake.storage import storage_at, storage_of
 

@@ -19,7 +19,7 @@ SPECIAL = {
     "ticker": st.sampled_from(["KXA", "KXB-1", "kxb", "ÄÖ"]) | TEXTS,
 }
 BY_TYPE = {
-    ColumnType.TIMESTAMP: st.integers(NOON_US - 3 * 3_600_000_000, NOON_US + 3 * 3_600_000_000),
+    ColumnType.TIMESTAMP: st.integers(NOON_US - 1_000_000, NOON_US + 1_000_000),
     ColumnType.BIGINT: BITS_64,
     ColumnType.INTEGER: st.integers(-(2**31), 2**31 - 1),
     ColumnType.BOOLEAN: st.booleans(),

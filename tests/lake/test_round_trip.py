@@ -26,7 +26,7 @@ from tests.store.reading import rows_of as stored_rows
 
 PATIENT = settings(
     deadline=None,
-    max_examples=12,
+    max_examples=4,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
