@@ -2,7 +2,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -11,11 +11,7 @@ from pyarrow.fs import FileSystem, S3FileSystem
 
 from app.lake.storage import ReplacedError, StorageError
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-else:
-    S3Client = Any
-
+S3Client = Any  # boto3 makes its clients' methods as it runs
 Result = TypeVar("Result")
 
 PART_BYTES = 16 << 20

@@ -9,18 +9,24 @@ from app.store.tables import ColumnType
 INTERVALS = {"1m": "minute", "1h": "hour", "1d": "day"}
 ORDER = ("ticker", "start_ts")
 
-# A time has whole milliseconds: within one, what was received first came first.
+# A time has whole milliseconds: within one, what was received first came first; and of what was received at once, an order
+# that takes several levels takes the best first: YES at rising prices, NO at falling prices of YES.
 CANDLES = """
 WITH traded AS (
     SELECT
-        ticker, yes_price_e6, size_e2, date_trunc('{unit}', exchange_ts) AS start_ts,
+        ticker, yes_price_e6, size_e2, start_ts,
         row_number() OVER (
-            PARTITION BY ticker, date_trunc('{unit}', exchange_ts) ORDER BY exchange_ts, received_at, trade_id
+            PARTITION BY ticker, start_ts ORDER BY exchange_ts, received_at, badness, trade_id
         ) AS place,
         row_number() OVER (
-            PARTITION BY ticker, date_trunc('{unit}', exchange_ts) ORDER BY exchange_ts DESC, received_at DESC, trade_id DESC
+            PARTITION BY ticker, start_ts ORDER BY exchange_ts DESC, received_at DESC, badness DESC, trade_id DESC
         ) AS place_from_end
-    FROM trades
+    FROM (
+        SELECT
+            *, date_trunc('{unit}', exchange_ts) AS start_ts,
+            CASE WHEN taker_yes THEN yes_price_e6 ELSE -yes_price_e6 END AS badness
+        FROM trades
+    ) AS placed
 ),
 candles AS (
     SELECT
@@ -56,7 +62,7 @@ valid AS (
         ) AS number
     FROM (
         SELECT ticker, start_ts, 1 AS is_quote FROM quotes UNION ALL SELECT ticker, start_ts, 0 AS is_quote FROM candles
-    ) AS both
+    ) AS marks
 )
 SELECT
     c.ticker, c.start_ts, c.open_e6, c.high_e6, c.low_e6, c.close_e6, c.volume_e2, c.trades, c.notional_e8,
