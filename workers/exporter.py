@@ -41,7 +41,9 @@ class Exporter:
         try:
             datasets = self._offload(self._archive.datasets)
             # A list: every table has its turn, whatever the others have to do.
-            has_more = [self._offload(self._archive.step, dataset, self._settle_seconds) for dataset in datasets.values()]
+            has_more = [
+                self._offload(self._archive.step, dataset, self._settle_seconds) for dataset in datasets.values()
+            ]
             if not self._archive.is_raw:
                 has_more.append(self._offload(self._archive.make_candles))
         except OperatorError as error:

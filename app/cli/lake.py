@@ -40,7 +40,9 @@ def lifecycle(settings: Settings, check: bool) -> None:
 
     storage = storage_of(settings)
     if not isinstance(storage, BucketStorage):
-        raise SettingsError("A folder has no lifecycle.", "KALSHI_LAKE names no bucket.", "set it to s3://bucket/prefix.")
+        raise SettingsError(
+            "A folder has no lifecycle.", "KALSHI_LAKE names no bucket.", "set it to s3://bucket/prefix."
+        )
     if not check:
         apply_lifecycle(storage)
     if different := lifecycle_differences(storage):

@@ -16,8 +16,8 @@ SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 
 
 class Archive:
-    """One database's tables in the lake: noticing which hours are new, writing them, reading them back. The ledger is in
-    production, whether the rows are production's or a gatherer's."""
+    """One database's tables in the lake: noticing which hours are new, writing them, reading them back. The ledger is
+    in production, whether the rows are production's or a gatherer's."""
 
     def __init__(self, production: Dsn, storage: Storage, gatherer: tuple[str, Dsn] | None = None) -> None:
         self._production = production
@@ -78,7 +78,7 @@ class OpenArchive:
         if exported is None:
             return False
         metrics.EXPORTED_ROWS.labels(dataset.table.name).inc(exported.rows)
-        metrics.EXPORTED_BYTES.labels(dataset.table.name).inc(exported.bytes)
+        metrics.EXPORTED_BYTES.labels(dataset.table.name).inc(exported.size_bytes)
         return True
 
     def verify(self, dataset: Dataset, hour: datetime) -> Finding:

@@ -1,4 +1,4 @@
-"""An hour of a table as Arrow, without a Python object for any row: COPY's binary form, decoded by Arrow's own driver."""
+"""An hour of a table as Arrow, without a Python object for any row: COPY's binary form, decoded by Arrow's driver."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -54,9 +54,10 @@ class BucketStorage:
 
     def version(self, key: str) -> str | None:
         try:
-            return self._asked(key, lambda: self.client.head_object(**self._at(key)))["ETag"]
+            found = self._asked(key, lambda: self.client.head_object(**self._at(key)))
         except KeyError:
             return None
+        return str(found["ETag"])
 
     def put_file(self, key: str, path: Path, replaces: str | None) -> None:
         if path.stat().st_size <= self._part_bytes:
@@ -70,7 +71,7 @@ class BucketStorage:
 
     def read(self, key: str) -> bytes | None:
         try:
-            return self._asked(key, lambda: self.client.get_object(**self._at(key))["Body"].read())
+            return self._asked(key, lambda: bytes(self.client.get_object(**self._at(key))["Body"].read()))
         except KeyError:
             return None
 

@@ -1,5 +1,5 @@
-"""Candles in SQL that DuckDB and Spark both run as it stands, over the views `trades` and `tickers`. Integers throughout;
-`floor_div` is made by each engine."""
+"""Candles in SQL that DuckDB and Spark both run as it stands, over the views `trades` and `tickers`. Integers
+throughout; `floor_div` is made by each engine."""
 
 import pyarrow as pa
 
@@ -9,8 +9,8 @@ from app.store.tables import ColumnType
 INTERVALS = {"1m": "minute", "1h": "hour", "1d": "day"}
 ORDER = ("ticker", "start_ts")
 
-# A time has whole milliseconds: within one, what was received first came first; and of what was received at once, an order
-# that takes several levels takes the best first: YES at rising prices, NO at falling prices of YES.
+# A time has whole milliseconds: within one, what was received first came first; and of what was received at once, an
+# order that takes several levels takes the best first: YES at rising prices, NO at falling prices of YES.
 CANDLES = """
 WITH traded AS (
     SELECT

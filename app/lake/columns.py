@@ -13,12 +13,15 @@ class Meaning(NamedTuple):
 
 
 MEANINGS = {
-    "exchange_ts": Meaning("when it happened, by the exchange's clock; of lifecycle events, when it was sent", UTC_TIME),
+    "exchange_ts": Meaning(
+        "when it happened, by the exchange; of lifecycle events, when it was sent", UTC_TIME
+    ),
     "snapshot_ts": Meaning("when the book was sent, or polled", UTC_TIME),
     "received_at": Meaning("when the first gatherer received it, by that gatherer's clock", UTC_TIME),
     "ticker": Meaning("the market; of some lifecycle events, the event"),
     "clock": Meaning(
-        "the exchange's counter of this market's changes; a snapshot holds every change up to and including it; -1: none"
+        "the exchange's counter of this market's changes; a snapshot holds every change up to and including its own; "
+        "-1: none"
     ),
     "delta_e2": Meaning("by how much the level changed; negative: fewer", CONTRACTS_E2),
     "price_e6": Meaning("price of the level, of a NO bid its NO price; in tickers: of the last trade", DOLLARS_E6),

@@ -1,5 +1,5 @@
 """What rows say, whatever their order: how many there are, and the sum of their hashes. PostgreSQL and DuckDB each
-compute it of what they have themselves, so that nothing of how rows are carried from one to the other is taken on trust."""
+compute it of what they have themselves: nothing of how rows are carried from one to the other is taken on trust."""
 
 from datetime import datetime
 from pathlib import Path

@@ -29,7 +29,9 @@ class DuckDbEngine:
 
     def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
         for name, files in views.items():
-            found = self._session.read_parquet(files) if files else self._session.from_arrow(schemas[name].empty_table())
+            found = (
+                self._session.read_parquet(files) if files else self._session.from_arrow(schemas[name].empty_table())
+            )
             found.create_view(name, replace=True)
         return self._session.sql(query).to_arrow_reader()
 

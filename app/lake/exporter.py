@@ -10,7 +10,6 @@ import duckdb
 from app import logs
 from app.lake.arrow_source import hour_of_rows
 from app.lake.dataset import Dataset
-from app.lake.hours import HOUR
 from app.lake.ledger import Ledger
 from app.lake.manifest import Manifest
 from app.lake.parquet_file import Written, duckdb_session, write_sorted
@@ -32,13 +31,13 @@ TOGETHER = """
 
 class Exported(NamedTuple):
     rows: int
-    bytes: int
+    size_bytes: int
     is_final: bool  # else a row was withdrawn meanwhile, and the hour is to be exported again
 
 
 class Exporter:
-    """Writes hours of one database's tables: the object first, its manifest after it, the ledger last. Whatever fails in
-    between, the hour is written again; until then the lake has the old object or the new one, each as a whole."""
+    """Writes hours of one database's tables: the object first, its manifest after it, the ledger last. Whatever fails
+    in between, the hour is written again; until then the lake has the old object or the new one, each as a whole."""
 
     def __init__(self, source: Dsn, ledger: Ledger, storage: Storage) -> None:
         self._source = source
@@ -67,8 +66,9 @@ class Exporter:
                 self._storage.put_file(keys[0], path, versions[0])
             self._storage.put(keys[1], Manifest.of(keys[0], written).encode(), versions[1])
             is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows)
-        log.info("exported", dataset=dataset.name, hour=hour.isoformat(), rows=written.rows, bytes=written.bytes)
-        return Exported(written.rows, written.bytes, is_final)
+        figures = {"rows": written.rows, "size_bytes": written.size_bytes}
+        log.info("exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
+        return Exported(written.rows, written.size_bytes, is_final)
 
     def _write(self, dataset: Dataset, hour: datetime, path: Path) -> Written:
         schema = schema_of(dataset.table)
@@ -94,7 +94,3 @@ class Exporter:
     def _is_partly_dropped(self, dataset: Dataset, hour: datetime) -> bool:
         with connected(self._source, "exporter") as connection:
             return bool(value_of(connection, DROPPED_THROUGH, (hour, dataset.table.name)))
-
-
-def has_ended(hour: datetime, now: datetime) -> bool:
-    return hour + HOUR <= now

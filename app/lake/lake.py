@@ -1,5 +1,6 @@
 """For whoever wants the data and not the platform: `app.lake.open()` gives pyarrow datasets, lazily."""
 
+import pyarrow as pa
 from pyarrow import dataset as arrow_dataset
 from pyarrow.dataset import Dataset
 
@@ -9,15 +10,13 @@ from app.lake.dataset import PROCESSED
 from app.lake.schema import schema_of
 from app.lake.storage import Storage, storage_at
 
-import pyarrow as pa
-
 DATE = pa.field("date", pa.string())
 HOUR = pa.field("hour", pa.string())
 INTERVAL = pa.field("interval", pa.string())
 
 
 class Lake:
-    """Datasets of a lake. `date` and `hour` are columns of theirs too: filter on them, and only these files are read."""
+    """Datasets of a lake. `date` and `hour` are columns too: filter on them, and only these files are read."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

@@ -9,7 +9,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     object: str
     rows: int
-    bytes: int
+    size_bytes: int
     sha256: str
     first_time: str | None
     last_time: str | None

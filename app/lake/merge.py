@@ -10,8 +10,9 @@ SAME_EVENT = {
     "orderbook_deltas": """
 WITH timed AS (
     SELECT
-        CASE WHEN ts_missing AND clock >= 0 THEN coalesce(max(CASE WHEN NOT ts_missing THEN exchange_ts END) OVER copies,
-            min(exchange_ts) OVER copies) ELSE exchange_ts END AS exchange_ts,
+        CASE WHEN ts_missing AND clock >= 0 THEN coalesce(
+            max(CASE WHEN NOT ts_missing THEN exchange_ts END) OVER copies, min(exchange_ts) OVER copies
+        ) ELSE exchange_ts END AS exchange_ts,
         received_at, clock, delta_e2, price_e6, nth, yes_side, after_gap,
         CASE WHEN ts_missing AND clock >= 0 THEN min(CASE WHEN ts_missing THEN 1 ELSE 0 END) OVER copies = 1
             ELSE ts_missing END AS ts_missing, ticker
@@ -30,7 +31,8 @@ WITH placed AS (
     SELECT
         *, row_number() OVER (
             PARTITION BY trade_id
-            ORDER BY CASE WHEN exchange_ts = date_trunc('second', exchange_ts) THEN 1 ELSE 0 END, exchange_ts, received_at
+            ORDER BY
+                CASE WHEN exchange_ts = date_trunc('second', exchange_ts) THEN 1 ELSE 0 END, exchange_ts, received_at
         ) AS place,
         min(received_at) OVER (PARTITION BY trade_id) AS first_received_at,
         min(CASE WHEN from_rest THEN 1 ELSE 0 END) OVER (PARTITION BY trade_id) AS rest_alone,

@@ -19,7 +19,7 @@ READ_BYTES = 1 << 20
 
 class Written(NamedTuple):
     rows: int
-    bytes: int
+    size_bytes: int
     sha256: str
     first_time: str | None
     last_time: str | None

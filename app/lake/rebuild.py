@@ -22,7 +22,7 @@ def rebuild(engine: Engine, source: Storage, into: Storage, start: datetime, end
     done = dict.fromkeys((*PROCESSED, "ohlcv"), 0)
     with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder:
         for day in sorted({day_of(hour) for hour in hours_between(start, end)}):
-            hours = [hour for hour in hours_between(max(start, day), min(end, day + DAY))]
+            hours = list(hours_between(max(start, day), min(end, day + DAY)))
             for name, dataset in PROCESSED.items():
                 done[name] += _rebuild_hours(engine, source, into, dataset, hours, Path(folder))
             done["ohlcv"] += _rebuild_candles(engine, into, day, Path(folder))
@@ -38,7 +38,15 @@ def _rebuild_hours(
     merged = engine.rows(SAME_EVENT[dataset.table.name], {dataset.table.name: files}, schemas).read_all()
     rows = 0
     for hour in hours:
-        rows += _write(merged, _in_hour(dataset, hour), schemas[dataset.table.name], dataset.identity, into, dataset.object_key(hour), folder)
+        rows += _write(
+            merged,
+            _in_hour(dataset, hour),
+            schemas[dataset.table.name],
+            dataset.identity,
+            into,
+            dataset.object_key(hour),
+            folder,
+        )
     return rows
 
 

@@ -21,7 +21,7 @@ class ReplacedError(StorageError):
 
 
 class Storage(Protocol):
-    """Objects by key. One that is written is there as a whole or not at all, and stays until it is replaced as a whole."""
+    """Objects by key. One that is written is there as a whole or not at all, until it is replaced as a whole."""
 
     def version(self, key: str) -> str | None:
         """Of what lies there now; None: nothing does."""

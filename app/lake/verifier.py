@@ -93,7 +93,7 @@ def read_back(storage: Storage, dataset: Dataset, hour: datetime) -> tuple[str, 
         path = Path(folder) / "hour.parquet"
         if not storage.fetch(key, path):
             return "there is a manifest, but no object", None
-        if (path.stat().st_size, sha256_of(path)) != (manifest.bytes, manifest.sha256):
+        if (path.stat().st_size, sha256_of(path)) != (manifest.size_bytes, manifest.sha256):
             return "the object's bytes are not those of its manifest", None
         try:
             with duckdb_session(path.parent) as session:

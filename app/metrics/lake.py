@@ -4,7 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 TABLE = ["table"]
 
-EXPORTED_ROWS = Counter("kalshi_lake_exported_rows", "Rows written to the lake, also those of hours written again.", TABLE)
+EXPORTED_ROWS = Counter(
+    "kalshi_lake_exported_rows", "Rows written to the lake, also those of hours written again.", TABLE
+)
 EXPORTED_BYTES = Counter("kalshi_lake_exported_bytes", "Size of the Parquet files written to the lake.", TABLE)
 EXPORT_SECONDS = Histogram(
     "kalshi_lake_export_seconds",
@@ -24,5 +26,7 @@ FAILURES = Counter(
     "kalshi_lake_failures", "Rounds that ended in an error of the database or the storage; they are repeated."
 )
 BEHIND_SECONDS = Gauge(
-    "kalshi_lake_behind_seconds", "Age of the oldest hour that is not in the lake or not verified; 0: there is none.", TABLE
+    "kalshi_lake_behind_seconds",
+    "Age of the oldest hour that is not in the lake or not verified; 0: there is none.",
+    TABLE,
 )

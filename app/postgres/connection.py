@@ -60,7 +60,8 @@ def parameters(dsn: Dsn, application: str) -> str:
     # Sessions compute with times in UTC; the user's own options stay beside that.
     options = f"{given.pop('options', '')} -c timezone=UTC".strip()
     arguments = {**DEFAULTS, "application_name": application, **given, "options": options}
-    return psycopg2.extensions.make_dsn(**arguments)
+    dsn_text: str = psycopg2.extensions.make_dsn(**arguments)
+    return dsn_text
 
 
 def value_of(

@@ -12,7 +12,6 @@ from pyarrow import parquet
 from app.databases import Kind
 from app.lake.archive import Archive
 from app.lake.book import book_at
-from app.lake.dataset import PROCESSED
 from app.lake.folder import FolderStorage
 from app.lake.lake import Lake
 from app.lake.schema import encodings, schema_of
@@ -89,7 +88,7 @@ def measure_export(report, opened, storage, name, dataset):
     started = time.perf_counter()
     for hour in hours:
         done = opened.exporter.export(dataset, hour)
-        rows, size = rows + done.rows, size + done.bytes
+        rows, size = rows + done.rows, size + done.size_bytes
     seconds = time.perf_counter() - started
     # A table whose rows are few tells nothing of the rate: an hour's fixed cost is most of it.
     bars = (500_000, BYTES_PER_DELTA) if name == "orderbook_deltas" else (None, None)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from app.lake.dataset import PROCESSED
 from app.store.writer import CopyWriter
 
+ALL = tuple(PROCESSED.values())
 EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 
 
@@ -14,7 +15,7 @@ def write(dsn, table, rows):
     return written
 
 
-def export_all(exporter, ledger, datasets=tuple(PROCESSED.values())):
+def export_all(exporter, ledger, datasets=ALL):
     """Every hour of every table, finished or not; by dataset and hour."""
     done = {}
     for dataset in datasets:

@@ -50,7 +50,11 @@ class FaultyS3:
 
 
 def error(status, code):
-    return Response(f"<Error><Code>{code}</Code><Message>broken on purpose</Message></Error>", status, content_type="application/xml")
+    return Response(
+        f"<Error><Code>{code}</Code><Message>broken on purpose</Message></Error>",
+        status,
+        content_type="application/xml",
+    )
 
 
 def is_put(request):
@@ -116,5 +120,16 @@ def faulty_s3():
 
 
 def client(endpoint, attempts=4, **config):
-    how = Config(retries={"mode": "standard", "total_max_attempts": attempts}, request_checksum_calculation="when_required", **config)
-    return boto3.client("s3", endpoint_url=endpoint, config=how, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    how = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        request_checksum_calculation="when_required",
+        **config,
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        config=how,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - the server takes any
+    )

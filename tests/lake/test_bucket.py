@@ -30,7 +30,9 @@ def s3(running):
 
 
 def storage_of(s3, **config):
-    return BucketStorage(faulty_s3.client(s3.endpoint, **config), BUCKET, "v1", endpoint=s3.endpoint, part_bytes=PART_BYTES)
+    return BucketStorage(
+        faulty_s3.client(s3.endpoint, **config), BUCKET, "v1", endpoint=s3.endpoint, part_bytes=PART_BYTES
+    )
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Whatever production takes comes back out of the lake as it is, whoever reads it."""
 
+import math
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pyarrow import parquet
 
+from app.lake.dataset import PROCESSED
 from app.lake.exporter import Exporter
 from app.lake.folder import FolderStorage
-from app.lake.ledger import open_ledger
 from app.lake.lake import Lake
+from app.lake.ledger import open_ledger
 from app.lake.verifier import Verdict, Verifier
 from app.postgres.connection import connected
 from app.store.tables import PRODUCTION_TABLES, ColumnType
-from app.lake.dataset import PROCESSED
 from tests.lake.any_rows import rows_of
 from tests.lake.exporting import EVER, export_all, write
 from tests.store.reading import EPOCH
@@ -35,7 +36,7 @@ def plain(value):
     """A value of any reader in the words that rows are written in."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     if hasattr(value, "tzinfo"):
         return (value - EPOCH) // timedelta(microseconds=1)

@@ -10,8 +10,8 @@ from app.lake.book import book_at
 from app.lake.lake import Lake
 from app.lake.storage import storage_at
 from app.postgres.connection import connected
-from app.simulator.changes import Trade
 from app.simulator.candles import candles
+from app.simulator.changes import Trade
 from tests.cli_settings import invoke
 from tests.simulator.recording import Run
 
@@ -66,7 +66,9 @@ def test_books_are_those_of_the_database(run, exported, production):
         for market in range(10):
             cursor.execute("SELECT 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us'", (now_us - market * 1_300_000,))
             (at,) = cursor.fetchone()
-            cursor.execute("SELECT side = 'yes', price_e6, size_e2 FROM order_book(%s, %s)", (catalog.ticker(market), at))
+            cursor.execute(
+                "SELECT side = 'yes', price_e6, size_e2 FROM order_book(%s, %s)", (catalog.ticker(market), at)
+            )
             expected = {(yes_side, price_e6): size_e2 for yes_side, price_e6, size_e2 in cursor.fetchall()}
             assert book_at(lake, catalog.ticker(market), at).levels == expected
 
