@@ -1,6 +1,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,7 +64,7 @@ class BucketStorage:
         if path.stat().st_size <= self._part_bytes:
             self.put(key, path.read_bytes(), replaces)
         else:
-            self._asked(key, lambda: self._put_parts(key, path, replaces))
+            self._asked(key, partial(self._put_parts, key, path, replaces))
 
     def put(self, key: str, content: bytes, replaces: str | None) -> None:
         how = {**self._at(key), **self._encryption, **_condition(replaces)}

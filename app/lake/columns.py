@@ -13,9 +13,7 @@ class Meaning(NamedTuple):
 
 
 MEANINGS = {
-    "exchange_ts": Meaning(
-        "when it happened, by the exchange; of lifecycle events, when it was sent", UTC_TIME
-    ),
+    "exchange_ts": Meaning("when it happened, by the exchange; of lifecycle events, when it was sent", UTC_TIME),
     "snapshot_ts": Meaning("when the book was sent, or polled", UTC_TIME),
     "received_at": Meaning("when the first gatherer received it, by that gatherer's clock", UTC_TIME),
     "ticker": Meaning("the market; of some lifecycle events, the event"),

@@ -1,7 +1,7 @@
 """raw/ of several gatherers to processed/, by DuckDB and by Spark, held against production's way."""
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.servers import new_database
 from tests.simulator.recording import Run
 from tests.store.rows import lineage
 
-START = datetime(2026, 11, 21, 7, tzinfo=UTC)
+SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2 pyspark-shell"
 
 
 @pytest.fixture
@@ -73,4 +73,5 @@ def test_spark_makes_the_same_bytes_as_duckdb(lake, tmp_path, monkeypatch):
     if shutil.which("java") is None:
         pytest.skip("there is no java on this machine, which Spark needs")
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", SMALL_SPARK)
     assert rebuilt("spark", lake, tmp_path / "spark") == rebuilt("duckdb", lake, tmp_path / "duckdb")
