@@ -1,4 +1,4 @@
--- squawk-ignore-file adding-field-with-default
+-- squawk-ignore-file adding-field-with-default, require-concurrent-index-creation
 -- What the lake has to write, and up to where that is known.
 
 -- A row of exports is made when the first row of its hour is seen. table_name is the table of production, or

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import threading
-import time
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -99,7 +98,7 @@ def corrupts(times, matches):
 def is_slow(matches):
     def fault(request):
         if matches(request):
-            time.sleep(SLOW_SECONDS)
+            threading.Event().wait(SLOW_SECONDS)
 
     return fault
 
