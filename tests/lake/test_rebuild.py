@@ -69,6 +69,7 @@ def test_duckdb_makes_the_same_bytes_as_the_exporter(lake, tmp_path):
     assert [key for key in found if found[key] != expected[key]] == []
 
 
+@pytest.mark.filterwarnings("ignore")  # Spark's own, of pandas and of sockets; one of its threads would die of them
 def test_spark_makes_the_same_bytes_as_duckdb(lake, tmp_path, monkeypatch):
     if shutil.which("java") is None:
         pytest.skip("there is no java on this machine, which Spark needs")
