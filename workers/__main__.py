@@ -72,6 +72,24 @@ def deduplicator(settings: Settings) -> None:
     merging.Deduplicator(settings).run()
 
 
+@workers.command()
+@check_config_option
+@click.pass_obj
+def exporter(settings: Settings) -> None:
+    """Bring production's hours into the lake as they end, and read them back."""
+    # Arrow is heavy, and the other processes need none of it.
+    from app.lake.archive import Archive  # noqa: PLC0415
+    from app.lake.storage import storage_of  # noqa: PLC0415
+    from workers.exporter import Exporter  # noqa: PLC0415
+
+    if settings.production_dsn is None:
+        raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", "set it.")
+    group = Group()
+    archive = Archive(settings.production_dsn, storage_of(settings))
+    group.spawn(Exporter(archive, settings.lake_settle_seconds, threads(1), group.stopping).run)
+    group.run_until_stopped()
+
+
 if __name__ == "__main__":
     try:
         workers()

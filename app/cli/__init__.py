@@ -6,10 +6,13 @@ import click
 
 from app import __version__, logs
 from app.cli.backfill import backfill
+from app.cli.book import book
 from app.cli.check_config import check_config_option
 from app.cli.coverage import coverage
 from app.cli.demo import demo
 from app.cli.doctor import doctor
+from app.cli.export import export
+from app.cli.lake import lake
 from app.cli.maintain import maintain
 from app.cli.metrics import metrics_command
 from app.cli.migrate import migrate
@@ -18,6 +21,7 @@ from app.cli.sections import SectionedGroup
 from app.cli.settings import settings_command
 from app.cli.simulator import simulator
 from app.cli.token import token
+from app.cli.verify import verify
 from app.environment import load_settings
 from app.errors import OperatorError
 
@@ -45,6 +49,10 @@ cli.add(coverage, section="Operate")
 cli.add(token, section="Operate")
 cli.add(settings_command, section="Operate")
 cli.add(metrics_command, section="Operate")
+cli.add(export, section="Lake")
+cli.add(verify, section="Lake")
+cli.add(book, section="Lake")
+cli.add(lake, section="Lake")
 cli.add(simulator, section="Simulate")
 
 

@@ -44,11 +44,7 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
 
 def connect(dsn: Dsn, application: str = "kalshi-data") -> Connection:
     try:
-        given = psycopg2.extensions.parse_dsn(dsn.reveal())
-        # Sessions compute with times in UTC; the user's own options stay beside that.
-        options = f"{given.pop('options', '')} -c timezone=UTC".strip()
-        arguments = {**DEFAULTS, "application_name": application, **given, "options": options}
-        connection: Connection = psycopg2.connect(**arguments)
+        connection: Connection = psycopg2.connect(parameters(dsn, application))
     except psycopg2.OperationalError as error:
         raise DatabaseError(
             f"The database {dsn.database or 'named after the user'} cannot be reached.",
@@ -56,6 +52,16 @@ def connect(dsn: Dsn, application: str = "kalshi-data") -> Connection:
             "check that the server runs and that the connection string in its KALSHI_*_DSN setting is right.",
         ) from error
     return connection
+
+
+def parameters(dsn: Dsn, application: str) -> str:
+    """What libpq is told, by whichever driver."""
+    given = psycopg2.extensions.parse_dsn(dsn.reveal())
+    # Sessions compute with times in UTC; the user's own options stay beside that.
+    options = f"{given.pop('options', '')} -c timezone=UTC".strip()
+    arguments = {**DEFAULTS, "application_name": application, **given, "options": options}
+    dsn_text: str = psycopg2.extensions.make_dsn(**arguments)
+    return dsn_text
 
 
 def value_of(

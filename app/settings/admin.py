@@ -3,7 +3,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from app.settings.deduplicator import DeduplicatorSettings
+from app.settings.lake import LakeSettings
 from app.tokens import Tokens
 
 OPS_PORT = r"[a-z0-9][a-z0-9-]*=https?://[^/?#;\s]+"
@@ -12,7 +12,7 @@ OPS_PORT = r"[a-z0-9][a-z0-9-]*=https?://[^/?#;\s]+"
 EXAMPLE_TOKEN = "ada read 4f0c1b0f2a2f7a0a4a3b9a0a1b8a55d2a1f8f6c5b1d8ee1b1f3f0c1b7b4c9d11"  # noqa: S105
 
 
-class AdminSettings(DeduplicatorSettings, frozen=True, kw_only=True):
+class AdminSettings(LakeSettings, frozen=True, kw_only=True):
     admin_tokens: Annotated[
         Tokens | None,
         Meta(

@@ -3,7 +3,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.lake.dataset import PROCESSED
+from app.lake.ledger import open_ledger
+from app.lake.survey import survey
 from app.postgres.connection import connected, value_of
+from app.store.arrivals import arrivals_session
 from app.store.chunks import all_chunks
 from app.store.confirmation import deduplicator_has_it, lake_has_it
 from app.store.maintenance import AHEAD, maintain
@@ -153,13 +157,17 @@ def day_in_production(production):
 def export(connection, hour, through, verified):
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO exports (table_name, hour, through_ingest_id, row_count, manifest, verified_at) "
-            "VALUES ('orderbook_deltas', %s, %s, 1, 'm.json', %s) "
-            "ON CONFLICT (table_name, hour) DO UPDATE SET (through_ingest_id, verified_at) = "
-            "(excluded.through_ingest_id, excluded.verified_at)",
-            (hour, through, NOON if verified else None),
+            "UPDATE exports SET (through_ingest_id, verified_at) = (%s, %s) WHERE hour = %s",
+            (through, NOON if verified else None, hour),
         )
+        assert cursor.rowcount == 1
     connection.commit()
+
+
+def survey_for_the_lake(dsn):
+    dataset = PROCESSED["orderbook_deltas"]
+    with arrivals_session(dsn, "test") as session, open_ledger(dsn) as ledger:
+        ledger.note(dataset, survey(session, dataset.table, ledger.surveyed_through(dataset)))
 
 
 @pytest.mark.parametrize(
@@ -173,12 +181,25 @@ def export(connection, hour, through, verified):
     ],
     ids=["nothing", "one hour of two", "one not verified", "one older than its last row", "all"],
 )
-def test_production_keeps_a_day_until_every_hour_of_it_is_verified_in_the_lake(day_in_production, exported, dropped):
+def test_production_keeps_a_day_until_every_hour_of_it_is_verified_in_the_lake(
+    production, day_in_production, exported, dropped
+):
+    survey_for_the_lake(production)
     ids = ids_by_hour(day_in_production)
     for hour, through, verified in exported:
         export(day_in_production, hour, [0, *ids][through], verified)
     done = maintain(day_in_production, lake_has_it, PLENTY_BYTES, NOON + timedelta(days=91))
     assert (done.dropped, done.unconfirmed) == (dropped, 1 - dropped)
+
+
+def test_production_keeps_a_day_that_has_rows_which_the_lake_has_not_seen(production, day_in_production):
+    survey_for_the_lake(production)
+    for number, hour in enumerate((NOON, NOON + HOUR)):
+        export(day_in_production, hour, ids_by_hour(day_in_production)[number], verified=True)
+    writer = CopyWriter(PRODUCTION_ORDERBOOK_DELTAS, production)
+    writer.write([rows.delta(clock=9, lineage=())])
+    writer.close()
+    assert maintain(day_in_production, lake_has_it, PLENTY_BYTES, NOON + timedelta(days=91)).unconfirmed == 1
 
 
 def test_production_keeps_trades_for_ever(production):

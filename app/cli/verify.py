@@ -1,0 +1,38 @@
+import sys
+from collections import Counter
+
+import click
+
+from app.cli.archive import archive_of, chosen, moment, which_hours
+from app.settings import Settings
+
+
+@click.command()
+@which_hours
+@click.pass_obj
+def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
+    """Read the lake back, and compare it with its manifests and the database. Exit 1 if anything differs."""
+    from app.lake.hours import hour_of
+    from app.lake.verifier import Verdict
+
+    start, end = hour_of(moment(start_us)), moment(end_us)
+    found: Counter[Verdict] = Counter()
+    rows = 0
+    with archive_of(settings, raw=raw) as archive, archive.opened() as opened:
+        work = []
+        for dataset in chosen(archive, tables):
+            opened.survey(dataset)
+            work += [(dataset, hour) for hour in opened.ledger.hours(dataset, start, end)]
+        hidden = not sys.stderr.isatty()
+        with click.progressbar(work, label="Reading hours", file=sys.stderr, hidden=hidden) as hours:
+            for dataset, hour in hours:
+                finding = opened.verify(dataset, hour)
+                found[finding.verdict] += 1
+                rows += finding.rows
+                if finding.verdict is Verdict.DIFFERENT:
+                    click.echo(f"{dataset.name} {hour:%Y-%m-%dT%H}: {finding.difference}", err=True)
+    for verdict, count in found.items():
+        click.echo(f"{count} hours: {verdict.value}")
+    click.echo(f"{rows} rows were read back")
+    if found[Verdict.DIFFERENT]:
+        sys.exit(1)

@@ -1,0 +1,13 @@
+"""The lake: Parquet that can be trusted and used without us. docs/lake.md says what lies where."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.lake.lake import Lake
+
+
+def open(where: str) -> "Lake":  # noqa: A001 - read as lake.open()
+    """A folder, or `s3://bucket/prefix`."""
+    from app.lake.lake import open_lake  # noqa: PLC0415 - Arrow is heavy, and not all of the lake needs it
+
+    return open_lake(where)

@@ -1,0 +1,172 @@
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pyarrow.fs import FileSystem, S3FileSystem
+
+from app.lake.storage import ReplacedError, StorageError
+
+S3Client = Any  # boto3 makes its clients' methods as it runs
+Result = TypeVar("Result")
+
+PART_BYTES = 16 << 20
+MISSING = {"404", "NoSuchKey", "NoSuchLifecycleConfiguration"}
+# 409: another write of the same object is under way.
+REPLACED = {"PreconditionFailed", "ConditionalRequestConflict"}
+RETRYING = Config(
+    retries={"mode": "standard", "total_max_attempts": 8},
+    connect_timeout=10,
+    read_timeout=60,
+    request_checksum_calculation="when_required",  # we send SHA-256 ourselves
+    response_checksum_validation="when_supported",
+)
+
+
+def client_of(endpoint: str | None) -> S3Client:
+    """Who we are and the region come from the machine, as every AWS client finds them."""
+    return boto3.client("s3", endpoint_url=endpoint, config=RETRYING)
+
+
+class BucketStorage:
+    """Objects of an S3 bucket, below one prefix. S3 checks SHA-256 of whatever it takes, and shows an object of several
+    parts only when all are there and the whole is completed."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        prefix: str,
+        encryption: tuple[str, str | None] = ("AES256", None),
+        endpoint: str | None = None,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
+        self.bucket = bucket
+        self.client = client
+        self.prefix = prefix
+        self._encryption = _encryption(*encryption)
+        self._endpoint = endpoint
+        self._part_bytes = part_bytes
+
+    def version(self, key: str) -> str | None:
+        try:
+            found = self._asked(key, lambda: self.client.head_object(**self._at(key)))
+        except KeyError:
+            return None
+        return str(found["ETag"])
+
+    def put_file(self, key: str, path: Path, replaces: str | None) -> None:
+        if path.stat().st_size <= self._part_bytes:
+            self.put(key, path.read_bytes(), replaces)
+        else:
+            self._asked(key, partial(self._put_parts, key, path, replaces))
+
+    def put(self, key: str, content: bytes, replaces: str | None) -> None:
+        how = {**self._at(key), **self._encryption, **_condition(replaces)}
+        self._asked(key, lambda: self.client.put_object(**how, Body=content, ChecksumSHA256=_sha256(content)))
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            return self._asked(key, lambda: bytes(self.client.get_object(**self._at(key))["Body"].read()))
+        except KeyError:
+            return None
+
+    def fetch(self, key: str, path: Path) -> bool:
+        def copy() -> None:
+            body = self.client.get_object(**self._at(key))["Body"]
+            with path.open("wb") as file:
+                for piece in body.iter_chunks(1 << 20):
+                    file.write(piece)
+
+        try:
+            self._asked(key, copy)
+        except KeyError:
+            return False
+        return True
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self._at(prefix)["Key"] + "/"
+        )
+        start = len(self._at("")["Key"])
+        for page in pages:
+            yield from (item["Key"][start:] for item in page.get("Contents", []))
+
+    def filesystem(self) -> tuple[FileSystem, str]:
+        where = {} if self._endpoint is None else {"endpoint_override": self._endpoint}
+        return S3FileSystem(**where), f"{self.bucket}/{self.prefix}".rstrip("/")
+
+    def lifecycle_rules(self) -> list[dict[str, Any]]:
+        try:
+            found: Any = self._asked("", lambda: self.client.get_bucket_lifecycle_configuration(Bucket=self.bucket))
+        except KeyError:
+            return []
+        return list(found["Rules"])
+
+    def set_lifecycle_rules(self, rules: list[Any]) -> None:
+        self._asked(
+            "",
+            lambda: self.client.put_bucket_lifecycle_configuration(
+                Bucket=self.bucket, LifecycleConfiguration={"Rules": rules}
+            ),
+        )
+
+    def _put_parts(self, key: str, path: Path, replaces: str | None) -> None:
+        upload = self.client.create_multipart_upload(**self._at(key), **self._encryption, ChecksumAlgorithm="SHA256")
+        which = {**self._at(key), "UploadId": upload["UploadId"]}
+        try:
+            parts = list(self._parts(which, path))
+            self.client.complete_multipart_upload(**which, **_condition(replaces), MultipartUpload={"Parts": parts})
+        except BaseException:
+            # Parts that nobody completes are paid for until the bucket's lifecycle removes them.
+            self.client.abort_multipart_upload(**which)
+            raise
+
+    def _parts(self, which: Mapping[str, Any], path: Path) -> Iterator[Any]:
+        with path.open("rb") as file:
+            number = 0
+            while content := file.read(self._part_bytes):
+                number += 1
+                checksum = _sha256(content)
+                sent = self.client.upload_part(**which, PartNumber=number, Body=content, ChecksumSHA256=checksum)
+                yield {"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
+
+    def _at(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self.bucket, "Key": f"{self.prefix}/{key}" if self.prefix else key}
+
+    def _asked(self, key: str, request: Callable[[], Result]) -> Result:
+        """KeyError: there is no such object."""
+        try:
+            return request()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in MISSING:
+                raise KeyError(key) from error
+            if code in REPLACED:
+                raise ReplacedError(f"{key} was written by another process meanwhile.", str(error)) from error
+            raise self._failed(key, error) from error
+        except BotoCoreError as error:
+            raise self._failed(key, error) from error
+
+    def _failed(self, key: str, error: Exception) -> StorageError:
+        fix = "check KALSHI_LAKE, the bucket's policy, and that this host may use it."
+        return StorageError(f"The bucket {self.bucket} did not do what was asked for {key}.", str(error), fix)
+
+
+def _encryption(kind: str, key: str | None) -> dict[str, Any]:
+    if kind == "none":
+        return {}
+    return {"ServerSideEncryption": kind} | ({"SSEKMSKeyId": key} if key else {})
+
+
+def _condition(replaces: str | None) -> dict[str, Any]:
+    return {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
+
+
+def _sha256(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()

@@ -1,0 +1,98 @@
+"""Candles in SQL that DuckDB and Spark both run as it stands, over the views `trades` and `tickers`. Integers
+throughout; `floor_div` is made by each engine."""
+
+import pyarrow as pa
+
+from app.lake.schema import TYPES, described
+from app.store.tables import ColumnType
+
+INTERVALS = {"1m": "minute", "1h": "hour", "1d": "day"}
+ORDER = ("ticker", "start_ts")
+
+# A time has whole milliseconds: within one, what was received first came first; and of what was received at once, an
+# order that takes several levels takes the best first: YES at rising prices, NO at falling prices of YES.
+CANDLES = """
+WITH traded AS (
+    SELECT
+        ticker, yes_price_e6, size_e2, start_ts,
+        row_number() OVER (
+            PARTITION BY ticker, start_ts ORDER BY exchange_ts, received_at, badness, trade_id
+        ) AS place,
+        row_number() OVER (
+            PARTITION BY ticker, start_ts ORDER BY exchange_ts DESC, received_at DESC, badness DESC, trade_id DESC
+        ) AS place_from_end
+    FROM (
+        SELECT
+            *, date_trunc('{unit}', exchange_ts) AS start_ts,
+            CASE WHEN taker_yes THEN yes_price_e6 ELSE -yes_price_e6 END AS badness
+        FROM trades
+    ) AS placed
+),
+candles AS (
+    SELECT
+        ticker, start_ts,
+        max(CASE WHEN place = 1 THEN yes_price_e6 END) AS open_e6,
+        max(yes_price_e6) AS high_e6,
+        min(yes_price_e6) AS low_e6,
+        max(CASE WHEN place_from_end = 1 THEN yes_price_e6 END) AS close_e6,
+        CAST(sum(size_e2) AS BIGINT) AS volume_e2,
+        CAST(count(*) AS BIGINT) AS trades,
+        CAST(sum(CAST(yes_price_e6 AS BIGINT) * size_e2) AS BIGINT) AS notional_e8
+    FROM traded GROUP BY ticker, start_ts
+),
+quoted AS (
+    SELECT
+        ticker, yes_bid_e6, yes_ask_e6, date_trunc('{unit}', exchange_ts) AS start_ts,
+        row_number() OVER (
+            PARTITION BY ticker, date_trunc('{unit}', exchange_ts)
+            ORDER BY exchange_ts DESC, received_at DESC, digest DESC, nth DESC
+        ) AS place_from_end
+    FROM tickers
+),
+quotes AS (
+    SELECT
+        ticker, start_ts, yes_bid_e6, yes_ask_e6, row_number() OVER (PARTITION BY ticker ORDER BY start_ts) AS number
+    FROM quoted WHERE place_from_end = 1
+),
+-- The last quote of an interval, or of the one before it that had any on that day.
+valid AS (
+    SELECT
+        ticker, start_ts, is_quote, sum(is_quote) OVER (
+            PARTITION BY ticker ORDER BY start_ts, is_quote DESC ROWS UNBOUNDED PRECEDING
+        ) AS number
+    FROM (
+        SELECT ticker, start_ts, 1 AS is_quote FROM quotes UNION ALL SELECT ticker, start_ts, 0 AS is_quote FROM candles
+    ) AS marks
+)
+SELECT
+    c.ticker, c.start_ts, c.open_e6, c.high_e6, c.low_e6, c.close_e6, c.volume_e2, c.trades, c.notional_e8,
+    floor_div(c.notional_e8, c.volume_e2) AS vwap_e6, q.yes_bid_e6, q.yes_ask_e6
+FROM candles AS c
+JOIN valid AS v ON v.ticker = c.ticker AND v.start_ts = c.start_ts AND v.is_quote = 0
+LEFT JOIN quotes AS q ON q.ticker = v.ticker AND q.number = v.number
+"""
+
+TIME, BIGINT, INTEGER, TEXT = (
+    TYPES[kind] for kind in (ColumnType.TIMESTAMP, ColumnType.BIGINT, ColumnType.INTEGER, ColumnType.TEXT)
+)
+SCHEMA = described(
+    "ohlcv",
+    [
+        pa.field("ticker", TEXT, nullable=False),
+        pa.field("start_ts", TIME, nullable=False),
+        pa.field("open_e6", INTEGER, nullable=False),
+        pa.field("high_e6", INTEGER, nullable=False),
+        pa.field("low_e6", INTEGER, nullable=False),
+        pa.field("close_e6", INTEGER, nullable=False),
+        pa.field("volume_e2", BIGINT, nullable=False),
+        pa.field("trades", BIGINT, nullable=False),
+        pa.field("notional_e8", BIGINT, nullable=False),
+        pa.field("vwap_e6", BIGINT, nullable=False),
+        pa.field("yes_bid_e6", INTEGER),
+        pa.field("yes_ask_e6", INTEGER),
+    ],
+)
+
+
+def candles_query(interval: str) -> str:
+    return CANDLES.format(unit=INTERVALS[interval])

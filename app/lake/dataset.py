@@ -1,0 +1,55 @@
+"""What the lake holds: which rows lie where, in which order."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from app.lake.hours import hour_folder
+from app.store.tables import GATHERER_TABLES, PRODUCTION_TABLES, Table
+
+# What makes a row the event that it is, by ticker and time first: the order in the files, which has no ties.
+IDENTITY = {
+    "orderbook_deltas": ("ticker", "exchange_ts", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
+    "trades": ("ticker", "exchange_ts", "trade_id"),
+    "tickers": ("ticker", "exchange_ts", "digest", "nth"),
+    "orderbook_snapshots": ("ticker", "snapshot_ts", "source"),
+    "lifecycle_events": ("ticker", "exchange_ts", "event_type", "digest", "nth"),
+}
+
+
+class Dataset(NamedTuple):
+    """A table of one database, hour by hour."""
+
+    name: str  # in the ledger
+    table: Table
+    folder: str
+    file: str = "part-0.parquet"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return IDENTITY[self.table.name]
+
+    def object_key(self, hour: datetime) -> str:
+        return f"{self.folder}/{hour_folder(hour)}/{self.file}"
+
+    def manifest_key(self, hour: datetime) -> str:
+        return manifest_key(self.object_key(hour))
+
+
+def manifest_key(object_key: str) -> str:
+    """Apart from the data, so that whatever reads a data folder finds Parquet there and nothing else."""
+    return f"_manifest/{object_key.removesuffix('.parquet')}.json"
+
+
+def raw_dataset(table: Table, gatherer: str, system_identifier: int) -> Dataset:
+    """A gatherer's rows as received. A database that is made anew counts its rows anew: its files lie beside those of
+    the one before it, and replace none."""
+    return Dataset(
+        f"{gatherer}/{system_identifier}/{table.name}",
+        table,
+        f"raw/{table.name}/gatherer={gatherer}",
+        f"part-{system_identifier}.parquet",
+    )
+
+
+PROCESSED = {table.name: Dataset(table.name, table, f"processed/{table.name}") for table in PRODUCTION_TABLES}
+RAW_TABLES = GATHERER_TABLES

@@ -1,0 +1,81 @@
+"""Who runs the lake's SQL: DuckDB on one machine, Spark on a cluster."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import duckdb
+import pyarrow as pa
+
+from app.lake.parquet_file import duckdb_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Files = Mapping[str, list[str]]
+
+
+class Engine(Protocol):
+    def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
+        """What the query gives over views of Parquet files, by name; a view may have none."""
+
+
+class DuckDbEngine:
+    def __init__(self, session: duckdb.DuckDBPyConnection) -> None:
+        self._session = session
+        session.execute("CREATE MACRO floor_div(a, b) AS a // b")
+
+    def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
+        for name, files in views.items():
+            found = (
+                self._session.read_parquet(files) if files else self._session.from_arrow(schemas[name].empty_table())
+            )
+            found.create_view(name, replace=True)
+        return self._session.sql(query).to_arrow_reader()
+
+
+class SparkEngine:
+    def __init__(self, session: "SparkSession") -> None:
+        self._session = session
+        session.sql(
+            "CREATE OR REPLACE TEMPORARY FUNCTION floor_div(a BIGINT, b BIGINT) RETURNS BIGINT "
+            "RETURN CASE WHEN a % b < 0 THEN (a div b) - 1 ELSE a div b END"
+        )
+
+    def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
+        for name, files in views.items():
+            empty = schemas[name].empty_table()
+            found = self._session.read.parquet(*files) if files else self._session.createDataFrame(empty)
+            found.createOrReplaceTempView(name)
+        table: pa.Table = self._session.sql(query).toArrow()
+        return table.to_reader()
+
+
+@contextmanager
+def engine_of(name: str) -> Iterator[Engine]:
+    if name == "duckdb":
+        with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder, duckdb_session(Path(folder)) as session:
+            yield DuckDbEngine(session)
+    else:
+        with _spark() as spark:
+            yield SparkEngine(spark)
+
+
+@contextmanager
+def _spark() -> Iterator["SparkSession"]:
+    """The cluster that Spark's own configuration names; without one, this machine."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - installed only where it is used
+
+    session = (
+        SparkSession.builder.appName("kalshi-data lake")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.ui.enabled", "false")
+        .getOrCreate()
+    )
+    try:
+        yield session
+    finally:
+        session.stop()

@@ -1,0 +1,66 @@
+"""For whoever wants the data and not the platform: `app.lake.open()` gives pyarrow datasets, lazily."""
+
+import pyarrow as pa
+from pyarrow import dataset as arrow_dataset
+from pyarrow.dataset import Dataset
+
+from app.errors import OperatorError
+from app.lake import candles
+from app.lake.dataset import PROCESSED
+from app.lake.schema import schema_of
+from app.lake.storage import Storage, storage_at
+
+DATE = pa.field("date", pa.string())
+HOUR = pa.field("hour", pa.string())
+INTERVAL = pa.field("interval", pa.string())
+
+
+class Lake:
+    """Datasets of a lake. `date` and `hour` are columns too: filter on them, and only these files are read."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    @property
+    def orderbook_deltas(self) -> Dataset:
+        return self.processed("orderbook_deltas")
+
+    @property
+    def orderbook_snapshots(self) -> Dataset:
+        return self.processed("orderbook_snapshots")
+
+    @property
+    def trades(self) -> Dataset:
+        return self.processed("trades")
+
+    @property
+    def tickers(self) -> Dataset:
+        return self.processed("tickers")
+
+    @property
+    def lifecycle_events(self) -> Dataset:
+        return self.processed("lifecycle_events")
+
+    @property
+    def candles(self) -> Dataset:
+        """`interval` is 1m, 1h or 1d."""
+        return self._dataset("aggregates/ohlcv", candles.SCHEMA, [INTERVAL, DATE])
+
+    def processed(self, table_name: str) -> Dataset:
+        return self._dataset(f"processed/{table_name}", schema_of(PROCESSED[table_name].table), [DATE, HOUR])
+
+    def _dataset(self, folder: str, schema: pa.Schema, folders: list[pa.Field]) -> Dataset:
+        if next(iter(self._storage.keys(folder)), None) is None:
+            raise OperatorError(f"The lake has no {folder}.", fix="export some hours first, or name another lake.")
+        filesystem, root = self._storage.filesystem()
+        for field in folders:
+            schema = schema.append(field)
+        partitioning = arrow_dataset.partitioning(pa.schema(folders), flavor="hive")
+        return arrow_dataset.dataset(
+            f"{root}/{folder}", schema, format="parquet", filesystem=filesystem, partitioning=partitioning
+        )
+
+
+def open_lake(where: str) -> Lake:
+    """A folder, or `s3://bucket/prefix`."""
+    return Lake(storage_at(where))

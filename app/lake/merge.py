@@ -1,0 +1,93 @@
+"""How gatherers' rows become events, in SQL that DuckDB and Spark both run as it stands, over views of raw/ by table.
+
+It is written apart from what the deduplicator does, so that each can be held against the other. Of copies with the same
+identity it keeps one; the earliest received_at among them. Copies whose times differ are found by the rest of their
+identity: within the window in which the deduplicator looks for them.
+"""
+
+SAME_EVENT = {
+    # A change without a time takes that of its copy which has one; of those without a clock each is its own.
+    "orderbook_deltas": """
+WITH timed AS (
+    SELECT
+        CASE WHEN ts_missing AND clock >= 0 THEN coalesce(
+            max(CASE WHEN NOT ts_missing THEN exchange_ts END) OVER copies, min(exchange_ts) OVER copies
+        ) ELSE exchange_ts END AS exchange_ts,
+        received_at, clock, delta_e2, price_e6, nth, yes_side, after_gap,
+        CASE WHEN ts_missing AND clock >= 0 THEN min(CASE WHEN ts_missing THEN 1 ELSE 0 END) OVER copies = 1
+            ELSE ts_missing END AS ts_missing, ticker
+    FROM orderbook_deltas
+    WINDOW copies AS (PARTITION BY ticker, clock, yes_side, price_e6, delta_e2, nth)
+)
+SELECT
+    exchange_ts, min(received_at) AS received_at, clock, delta_e2, price_e6, nth, yes_side,
+    min(CASE WHEN after_gap THEN 1 ELSE 0 END) = 1 AS after_gap,
+    min(CASE WHEN ts_missing THEN 1 ELSE 0 END) = 1 AS ts_missing, ticker
+FROM timed GROUP BY exchange_ts, clock, delta_e2, price_e6, nth, yes_side, ticker
+""",
+    # A time that is no whole second is the finer one, and of two the earlier is nearer.
+    "trades": """
+WITH placed AS (
+    SELECT
+        *, row_number() OVER (
+            PARTITION BY trade_id
+            ORDER BY
+                CASE WHEN exchange_ts = date_trunc('second', exchange_ts) THEN 1 ELSE 0 END, exchange_ts, received_at
+        ) AS place,
+        min(received_at) OVER (PARTITION BY trade_id) AS first_received_at,
+        min(CASE WHEN from_rest THEN 1 ELSE 0 END) OVER (PARTITION BY trade_id) AS rest_alone,
+        max(CASE WHEN is_block_trade THEN 1 WHEN NOT is_block_trade THEN 0 END) OVER (PARTITION BY trade_id) AS block
+    FROM trades
+)
+SELECT
+    exchange_ts, first_received_at AS received_at, size_e2, yes_price_e6, taker_yes, block = 1 AS is_block_trade,
+    rest_alone = 1 AS from_rest, ticker, trade_id
+FROM placed WHERE place = 1
+""",
+    "tickers": """
+WITH placed AS (
+    SELECT
+        *, row_number() OVER (
+            PARTITION BY exchange_ts, ticker, digest, nth
+            ORDER BY CASE WHEN ts_missing THEN 1 ELSE 0 END, received_at
+        ) AS place
+    FROM tickers
+)
+SELECT
+    exchange_ts, received_at, digest, yes_bid_size_e2, yes_ask_size_e2, last_trade_size_e2, volume_e2, open_interest_e2,
+    dollar_volume, dollar_open_interest, price_e6, yes_bid_e6, yes_ask_e6, nth, ts_missing, ticker
+FROM placed WHERE place = 1
+""",
+    # Books are samples: two different ones of the same instant are kept a microsecond apart, by the deduplicator in the
+    # order in which they came to it, here in that of their digests.
+    "orderbook_snapshots": """
+WITH placed AS (
+    SELECT
+        *, row_number() OVER (
+            PARTITION BY snapshot_ts, ticker, source, levels_digest
+            ORDER BY CASE WHEN yes_prices_e6 IS NULL THEN 1 ELSE 0 END, received_at
+        ) AS place
+    FROM orderbook_snapshots
+),
+apart AS (
+    SELECT
+        *, row_number() OVER (PARTITION BY snapshot_ts, ticker, source ORDER BY levels_digest) - 1 AS microseconds
+    FROM placed WHERE place = 1
+)
+SELECT
+    snapshot_ts + microseconds * INTERVAL '0.000001' SECOND AS snapshot_ts, received_at, clock, levels_digest, ticker,
+    source, yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
+FROM apart
+""",
+    # A repetition within less than a minute is a copy: nth starts anew after a quiet minute.
+    "lifecycle_events": """
+WITH spaced AS (
+    SELECT
+        *, CASE WHEN exchange_ts <= lag(exchange_ts) OVER (
+            PARTITION BY ticker, event_type, digest, nth ORDER BY exchange_ts, received_at
+        ) + INTERVAL '50' SECOND THEN 0 ELSE 1 END AS is_another
+    FROM lifecycle_events
+)
+SELECT exchange_ts, received_at, digest, nth, ticker, event_type, payload FROM spaced WHERE is_another = 1
+""",
+}

@@ -1,0 +1,97 @@
+"""Rows in any order to one sorted Parquet file. Memory is bounded: what does not fit is sorted on disk."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+from pyarrow import parquet
+
+from app.lake.schema import ROW_GROUP_ROWS, encodings
+
+SORTING_MEMORY = "1GB"
+READ_BYTES = 1 << 20
+
+
+class Written(NamedTuple):
+    rows: int
+    size_bytes: int
+    sha256: str
+    first_time: str | None
+    last_time: str | None
+    first_ticker: str | None
+    last_ticker: str | None
+
+
+@contextmanager
+def duckdb_session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """In UTC, and with the folder for what is too much for memory."""
+    # One thread: closing a session has been seen to wait for ever for the other threads of it, which waited for Python.
+    # The database that rows come from is slower than one thread sorts.
+    session = duckdb.connect(
+        config={"memory_limit": SORTING_MEMORY, "temp_directory": str(folder / "spill"), "threads": 1}
+    )
+    try:
+        session.execute("SET TimeZone = 'UTC'")
+        yield session
+    finally:
+        session.close()
+
+
+def write_sorted(rows: duckdb.DuckDBPyRelation, schema: pa.Schema, order: Sequence[str], path: Path) -> Written:
+    """The file has the schema's columns, whatever else the rows have. `order` begins with the ticker and the time."""
+    columns = ", ".join(schema.names)
+    sorted_rows = rows.order(", ".join(order)).select(columns).to_arrow_reader(ROW_GROUP_ROWS)
+    ticker, time = order[:2]
+    span = _Span()
+    with parquet.ParquetWriter(path, schema, **encodings(schema)) as writer:
+        for batch in _regrouped(sorted_rows):
+            writer.write_table(batch.cast(schema), row_group_size=ROW_GROUP_ROWS)
+            span.add(batch[ticker], batch[time])
+    return Written(span.rows, path.stat().st_size, sha256_of(path), *span.texts())
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _regrouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in as many as fill a row group."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, ROW_GROUP_ROWS)
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+            rows -= ROW_GROUP_ROWS
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+class _Span:
+    """First and last ticker and time of batches that are sorted by ticker."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._tickers: list[str] = []
+        self._times: list[datetime] = []
+
+    def add(self, tickers: pa.ChunkedArray, times: pa.ChunkedArray) -> None:
+        self.rows += len(tickers)
+        bounds = pa.compute.min_max(times).as_py()
+        self._tickers = [*self._tickers[:1], tickers[0].as_py(), tickers[-1].as_py()]
+        self._times = [min([*self._times, bounds["min"]]), max([*self._times, bounds["max"]])]
+
+    def texts(self) -> tuple[str | None, str | None, str | None, str | None]:
+        if not self.rows:
+            return None, None, None, None
+        first, last = (moment.isoformat() for moment in self._times)
+        return first, last, self._tickers[0], self._tickers[-1]

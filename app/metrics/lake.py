@@ -1,0 +1,32 @@
+"""What was written to the lake, and how far it is behind."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+TABLE = ["table"]
+
+EXPORTED_ROWS = Counter(
+    "kalshi_lake_exported_rows", "Rows written to the lake, also those of hours written again.", TABLE
+)
+EXPORTED_BYTES = Counter("kalshi_lake_exported_bytes", "Size of the Parquet files written to the lake.", TABLE)
+EXPORT_SECONDS = Histogram(
+    "kalshi_lake_export_seconds",
+    "How long it took to write one hour of a table to the lake.",
+    TABLE,
+    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300),
+)
+VERIFIED_ROWS = Counter(
+    "kalshi_lake_verified_rows", "Rows that were read back and are the same in the database.", TABLE
+)
+DIFFERENT_FILES = Counter(
+    "kalshi_lake_different_files",
+    "Files that were not as their manifest or the database says, when they were read back; they are written again.",
+    TABLE,
+)
+FAILURES = Counter(
+    "kalshi_lake_failures", "Rounds that ended in an error of the database or the storage; they are repeated."
+)
+BEHIND_SECONDS = Gauge(
+    "kalshi_lake_behind_seconds",
+    "Age of the oldest hour that is not in the lake or not verified; 0: there is none.",
+    TABLE,
+)

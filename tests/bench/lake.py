@@ -1,0 +1,142 @@
+"""Hours of what the simulated exchange did, from production to Parquet, beside pyarrow writing the same from memory; read
+back; and three queries, beside the same in PostgreSQL."""
+
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+from pyarrow import parquet
+
+from app.databases import Kind
+from app.lake.archive import Archive
+from app.lake.book import book_at
+from app.lake.folder import FolderStorage
+from app.lake.lake import Lake
+from app.lake.schema import encodings, schema_of
+from app.postgres.connection import connected
+from app.store.migrations import migrate, migrations_of
+from app.store.tables import PRODUCTION_TABLES
+from app.store.writer import CopyWriter
+from tests.servers import temporary_server
+from tests.simulator.recording import Run
+
+SECONDS = 20
+COPIES = 40  # the exchange's seconds one after the other, until an hour has a million changes
+BATCH_ROWS = 10_000
+BYTES_PER_DELTA = 10
+EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+COUNT = "SELECT count(*) FROM {table}"
+CANDLES = """
+    SELECT ticker, date_trunc('minute', exchange_ts) AS start_ts, min(yes_price_e6), max(yes_price_e6),
+        sum(size_e2), sum(yes_price_e6::BIGINT * size_e2)
+    FROM trades GROUP BY 1, 2
+"""
+SERIES = "SELECT * FROM trades WHERE ticker LIKE '{series}%' ORDER BY exchange_ts, trade_id"
+
+
+def run(report):
+    with tempfile.TemporaryDirectory() as folder, temporary_server(fsync="off") as server:
+        dsn = server.ensure_database(Kind.PRODUCTION.database)
+        with connected(dsn) as connection:
+            migrate(connection, migrations_of(Kind.PRODUCTION))
+        ticker, at = fill(dsn, Path(folder) / "truth")
+        storage = FolderStorage(Path(folder) / "lake")
+        archive = Archive(dsn, storage)
+        with archive.opened() as opened:
+            for name, dataset in archive.datasets().items():
+                measure_export(report, opened, storage, name, dataset)
+            opened.candles.make_next()
+        with connected(dsn) as connection, connection.cursor() as cursor:
+            measure_queries(report, cursor, Lake(storage), storage.folder, ticker, at)
+
+
+def fill(dsn, folder):
+    run = Run(folder, markets=500, rate=1_500).record_books(range(500)).advance(SECONDS).record_everything()
+    run.truth.close()
+    last = run.exchange.now_us
+    for table in PRODUCTION_TABLES:
+        writer = CopyWriter(table, dsn)
+        for copy in range(COPIES if table.name == "orderbook_deltas" else 4):
+            later = [moved(table, row, copy * SECONDS * 1_000_000) for row in run.rows[table.name]]
+            for start in range(0, len(later), BATCH_ROWS):
+                writer.write(later[start : start + BATCH_ROWS])
+        writer.close()
+    with connected(dsn) as connection, connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        connection.commit()
+    return run.rows["orderbook_deltas"][0][-1], datetime.fromtimestamp(last // 1_000_000, UTC) + timedelta(minutes=1)
+
+
+def moved(table, row, by_us):
+    """The same a while later, with clocks and ids that go on."""
+    new = [row[0] + by_us, row[1] + by_us + row[0] % 7_919, *row[2:]]
+    if table.name == "orderbook_deltas":
+        new[2] += by_us // 1_000
+    if table.name == "trades":
+        new[8] = f"{by_us // 1_000_000:08x}{row[8][8:]}"
+    if table.name == "lifecycle_events":
+        new[6] = row[6].encode()
+    return tuple(new)
+
+
+def measure_export(report, opened, storage, name, dataset):
+    opened.survey(dataset)
+    hours = opened.ledger.hours(dataset, *EVER)
+    rows = size = 0
+    started = time.perf_counter()
+    for hour in hours:
+        done = opened.exporter.export(dataset, hour)
+        rows, size = rows + done.rows, size + done.size_bytes
+    seconds = time.perf_counter() - started
+    # A table whose rows are few tells nothing of the rate: an hour's fixed cost is most of it.
+    bars = (500_000, BYTES_PER_DELTA) if name == "orderbook_deltas" else (None, None)
+    report(f"export_{name}_rows_per_s", rows / seconds, "rows/s", bar=bars[0], rows=rows)
+    report(f"export_{name}_bytes_per_row", size / rows, "bytes/row", bar=bars[1], at_least=False, rows=rows)
+    report(f"pyarrow_{name}_rows_per_s", rows / pyarrow_seconds(storage, dataset, hours), "rows/s", rows=rows)
+    started = time.perf_counter()
+    findings = [opened.verify(dataset, hour) for hour in hours]
+    assert all(finding.verdict.is_safe for finding in findings), findings
+    report(f"verify_{name}_rows_per_s", rows / (time.perf_counter() - started), "rows/s", rows=rows)
+
+
+def pyarrow_seconds(storage, dataset, hours):
+    schema = schema_of(dataset.table)
+    tables = [parquet.read_table(storage.folder / dataset.object_key(hour), partitioning=None) for hour in hours]
+    started = time.perf_counter()
+    for table in tables:
+        parquet.write_table(table, storage.folder / ".peer", **encodings(schema))
+    return time.perf_counter() - started
+
+
+def measure_queries(report, cursor, lake, folder, ticker, at):
+    database = duckdb.connect()
+    database.execute("SET TimeZone = 'UTC'")
+    database.read_parquet(str(folder / "processed/trades/**/*.parquet")).create_view("trades")
+    series = SERIES.format(series=ticker.split("-")[0])
+    queries = {
+        "book_at_a_time": (
+            lambda: book_at(lake, ticker, at),
+            lambda: fetched(cursor, "SELECT * FROM order_book(%s, %s)", ticker, at),
+        ),
+        "candles_of_a_day": (lambda: database.sql(CANDLES).to_arrow_table(), lambda: fetched(cursor, CANDLES)),
+        "trades_of_a_series": (lambda: database.sql(series).to_arrow_table(), lambda: fetched(cursor, series)),
+    }
+    for name, (of_lake, of_postgres) in queries.items():
+        report(f"{name}_lake_ms", best_seconds(of_lake) * 1_000, "ms")
+        report(f"{name}_postgres_ms", best_seconds(of_postgres) * 1_000, "ms")
+
+
+def fetched(cursor, query, *parameters):
+    cursor.execute(query, parameters or None)
+    return cursor.fetchall()
+
+
+def best_seconds(action):
+    spent = []
+    for _ in range(3):
+        started = time.perf_counter()
+        action()
+        spent.append(time.perf_counter() - started)
+    return min(spent)

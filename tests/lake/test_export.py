@@ -1,0 +1,194 @@
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pyarrow import parquet
+
+from app.lake.dataset import PROCESSED
+from app.lake.ledger import open_ledger
+from app.lake.storage import ReplacedError
+from app.lake.survey import survey
+from app.lake.verifier import Verdict
+from app.postgres.connection import connected, value_of
+from app.store.arrivals import arrivals_session
+from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from tests.lake.exporting import EVER, export_all, write
+from tests.store import rows
+
+DELTAS = PROCESSED["orderbook_deltas"]
+NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
+HOUR = timedelta(hours=1)
+HOUR_US = 3_600_000_000
+
+
+def delta(**values):
+    return rows.delta(lineage=(), **values)
+
+
+def test_an_hour_lies_sorted_by_ticker_and_time_in_one_file(production, exporter, ledger, storage):
+    deltas = [delta(ticker=f"KX-{number % 3}", at_us=rows.NOON_US - number, clock=number) for number in range(9)]
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [*deltas, delta(at_us=rows.NOON_US + HOUR_US)])
+    export_all(exporter, ledger)
+    files = sorted(storage.keys("processed"))
+    assert files == [f"processed/orderbook_deltas/date=2026-11-01/hour={hour}/part-0.parquet" for hour in (11, 12, 13)]
+    table = parquet.read_table(storage.folder / files[0], partitioning=None)
+    found = list(zip(table["ticker"].to_pylist(), table["exchange_ts"].to_pylist(), strict=True))
+    assert found == sorted(found)
+    assert len(found) == 8
+
+
+def test_what_was_exported_is_verified(production, exporter, verifier, ledger):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=number) for number in range(10)])
+    export_all(exporter, ledger)
+    assert verifier.verify(DELTAS, NOON) == (Verdict.SAME, 10, "")
+    assert ledger.unfinished(DELTAS, 0) == []
+
+
+def clocks(storage, hour=NOON):
+    return parquet.read_table(storage.folder / DELTAS.object_key(hour), partitioning=None)["clock"].to_pylist()
+
+
+def execute(connection, statement, *parameters):
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+
+
+def test_the_same_rows_make_the_same_bytes(production, exporter, ledger, storage):
+    write(
+        production,
+        PRODUCTION_ORDERBOOK_DELTAS,
+        [delta(clock=number, at_us=rows.NOON_US + number % 7) for number in range(50)],
+    )
+    export_all(exporter, ledger)
+    first = {key: storage.read(key) for key in storage.keys("")}
+    export_all(exporter, ledger)
+    assert {key: storage.read(key) for key in storage.keys("")} == first
+
+
+def test_an_hour_waits_until_it_has_ended_and_nothing_comes_any_more(production, exporter, ledger):
+    this_hour_us = time.time_ns() // 1_000
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(at_us=this_hour_us), delta()])
+    exporter.survey(DELTAS)
+    assert [unfinished.hour for unfinished in ledger.unfinished(DELTAS, settle_seconds=0)] == [NOON]
+    assert ledger.unfinished(DELTAS, settle_seconds=300) == []
+
+
+def test_a_late_row_has_its_hour_written_anew(production, exporter, verifier, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1)])
+    export_all(exporter, ledger)
+    verifier.verify(DELTAS, NOON)
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2)])
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.OUTDATED
+    export_all(exporter, ledger)
+    assert clocks(storage) == [1, 2]
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.SAME
+
+
+def test_a_row_that_is_withdrawn_reopens_its_hour(production, exporter, verifier, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    with connected(production) as connection:
+        execute(connection, "DELETE FROM orderbook_deltas WHERE clock = 2")
+        execute(connection, "UPDATE exports SET through_ingest_id = 0, verified_at = NULL")
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.OUTDATED
+    assert ledger.unfinished(DELTAS, 0)[0].is_to_be_written
+    export_all(exporter, ledger)
+    assert (clocks(storage), verifier.verify(DELTAS, NOON).verdict) == ([1], Verdict.SAME)
+
+
+def test_a_row_that_is_withdrawn_while_its_hour_is_written_leaves_it_to_be_written(
+    production, exporter, ledger, storage
+):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    exporter.survey(DELTAS)
+    put_file = storage.put_file
+
+    def withdraw_first(*arguments):
+        with connected(production) as connection:
+            execute(connection, "DELETE FROM orderbook_deltas WHERE clock = 2")
+            execute(connection, "UPDATE exports SET through_ingest_id = 0, verified_at = NULL")
+        put_file(*arguments)
+
+    storage.put_file = withdraw_first
+    assert not exporter.export(DELTAS, NOON).is_final
+    storage.put_file = put_file
+    assert ledger.unfinished(DELTAS, 0)[0].is_to_be_written
+
+
+def test_rows_that_the_database_has_dropped_stay_when_late_ones_come(production, exporter, verifier, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    with connected(production) as connection:
+        value_of(connection, "SELECT drop_chunk('orderbook_deltas', %s, 1000)", (NOON.replace(hour=0),))
+        connection.commit()
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2), delta(clock=3)])
+    export_all(exporter, ledger)
+    assert clocks(storage) == [1, 2, 3]
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
+
+
+class BrokenError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("broken", ["version", "put_file", "put", "begin", "finish"])
+def test_a_crash_anywhere_leaves_the_old_object_or_the_new_and_the_work_to_be_done(
+    broken, production, exporter, verifier, ledger, storage, monkeypatch
+):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1)])
+    export_all(exporter, ledger)
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2)])
+
+    def break_down(*_):
+        raise BrokenError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger if hasattr(ledger, broken) else storage, broken, break_down)
+        with pytest.raises(BrokenError):
+            export_all(exporter, ledger)
+    assert clocks(storage) in ([1], [1, 2])
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.OUTDATED
+    assert ledger.unfinished(DELTAS, 0)[0].is_to_be_written
+    export_all(exporter, ledger)
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.SAME
+    assert list(storage.folder.rglob(".unfinished*")) == []
+
+
+def test_two_exporters_do_not_write_the_same_hour_at_once(production, exporter, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta()])
+    exporter.survey(DELTAS)
+    with open_ledger(production) as other, other.claimed(DELTAS, NOON) as is_theirs:
+        assert is_theirs
+        assert exporter.export(DELTAS, NOON) is None
+    assert exporter.export(DELTAS, NOON).rows == 1
+
+
+def test_what_another_lake_s_exporter_wrote_meanwhile_is_not_overwritten(production, exporter, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta()])
+    exporter.survey(DELTAS)
+    put_file = storage.put_file
+
+    def somebody_else_first(key, path, replaces):
+        storage.put(key, b"theirs", replaces)
+        put_file(key, path, replaces)
+
+    storage.put_file = somebody_else_first
+    with pytest.raises(ReplacedError):
+        exporter.export(DELTAS, NOON)
+    assert storage.read(DELTAS.object_key(NOON)) == b"theirs"
+
+
+def test_hours_are_found_in_steps_too(production, ledger):
+    write(
+        production,
+        PRODUCTION_ORDERBOOK_DELTAS,
+        [delta(clock=number, at_us=rows.NOON_US + number * HOUR_US) for number in range(5)],
+    )
+    found = []
+    with arrivals_session(production, "test") as session:
+        for _ in range(3):
+            changes = survey(session, PRODUCTION_ORDERBOOK_DELTAS, ledger.surveyed_through(DELTAS), rows_at_once=2)
+            ledger.note(DELTAS, changes)
+            found.append((len(changes.hours), changes.has_more))
+    assert found == [(2, True), (2, True), (1, False)]
+    assert len(ledger.hours(DELTAS, *EVER)) == 5

@@ -1,0 +1,78 @@
+"""raw/ of several gatherers to processed/, by DuckDB and by Spark, held against production's way."""
+
+import shutil
+from datetime import datetime, timedelta
+
+import pytest
+
+from app.databases import Kind
+from app.lake.archive import Archive
+from app.lake.engines import engine_of
+from app.lake.folder import FolderStorage
+from app.lake.rebuild import rebuild
+from app.store.tables import GATHERER_TABLES, PRODUCTION_TABLES
+from tests.lake.exporting import export_all, write
+from tests.servers import new_database
+from tests.simulator.recording import Run
+from tests.store.rows import lineage
+
+SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2 pyspark-shell"
+
+
+@pytest.fixture
+def lake(tmp_path, server, templates, production):
+    """Two gatherers that each lost every third row, and production with all."""
+    run = Run(tmp_path / "truth", markets=20, rate=200).record_books(range(20)).advance(15).record_everything()
+    storage = FolderStorage(tmp_path / "lake")
+    for position, name in enumerate(("a", "b")):
+        dsn = new_database(server, templates[Kind.TIMESERIES])
+        for table in GATHERER_TABLES:
+            rows = [encoded(table, row) for number, row in enumerate(run.rows[table.name]) if number % 3 != position]
+            write(dsn, table, [(*row, *lineage(table)) for row in rows])
+        export(production, storage, (name, dsn))
+    for table in PRODUCTION_TABLES:
+        write(production, table, [encoded(table, row) for row in run.rows[table.name]])
+    export(production, storage, None)
+    run.truth.close()
+    return storage
+
+
+def encoded(table, row):
+    return (*row[:-1], row[-1].encode()) if table.name == "lifecycle_events" else row
+
+
+def export(production, storage, gatherer):
+    archive = Archive(production, storage, gatherer)
+    with archive.opened() as opened:
+        export_all(opened.exporter, opened.ledger, archive.datasets().values())
+        while gatherer is None and opened.candles.make_next():
+            continue
+
+
+def objects(storage):
+    keys = [key for folder in ("processed", "aggregates") for key in storage.keys(folder)]
+    return {key: storage.read(key) for key in keys}
+
+
+def rebuilt(engine, lake, folder):
+    into = FolderStorage(folder)
+    with engine_of(engine) as opened:
+        hour = min(key.split("date=")[1] for key in lake.keys("raw"))
+        start = datetime.fromisoformat(f"{hour[:10]}T{hour[16:18]}:00:00+00:00")
+        rebuild(opened, lake, into, start, start + timedelta(hours=2))
+    return objects(into)
+
+
+def test_duckdb_makes_the_same_bytes_as_the_exporter(lake, tmp_path):
+    found, expected = rebuilt("duckdb", lake, tmp_path / "rebuilt"), objects(lake)
+    assert found.keys() == expected.keys()
+    assert [key for key in found if found[key] != expected[key]] == []
+
+
+@pytest.mark.filterwarnings("ignore")  # Spark's own, of pandas and of sockets; one of its threads would die of them
+def test_spark_makes_the_same_bytes_as_duckdb(lake, tmp_path, monkeypatch):
+    if shutil.which("java") is None:
+        pytest.skip("there is no java on this machine, which Spark needs")
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", SMALL_SPARK)
+    assert rebuilt("spark", lake, tmp_path / "spark") == rebuilt("duckdb", lake, tmp_path / "duckdb")

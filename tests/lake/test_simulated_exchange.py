@@ -1,0 +1,110 @@
+"""What an exchange did, through production and the lake's commands, judged by the exchange itself."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import cli
+from app.lake.book import book_at
+from app.lake.lake import Lake
+from app.lake.storage import storage_at
+from app.postgres.connection import connected
+from app.simulator.candles import candles
+from app.simulator.changes import Trade
+from tests.cli_settings import invoke
+from tests.simulator.recording import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("truth")
+    run = Run(folder, markets=30, rate=300).record_books(range(30)).advance(20).record_everything()
+    return run, folder
+
+
+@pytest.fixture
+def exported(run, production, tmp_path):
+    """The settings of a production and its lake."""
+    with connected(production) as connection:
+        run[0].write(connection)
+        connection.commit()
+    settings = {"KALSHI_PRODUCTION_DSN": production.reveal(), "KALSHI_LAKE": str(tmp_path / "lake")}
+    done = invoke(settings, "export")
+    assert done.exit_code == 0, done.output
+    return settings
+
+
+def test_it_is_all_there_once_and_as_it_was(run, exported):
+    assert invoke(exported, "verify").exit_code == 0
+    done = CliRunner().invoke(
+        cli, ["simulator", "check", "--truth", str(run[1]), "--lake", exported["KALSHI_LAKE"], "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert all(table["found"] == table["expected"] > 10 for table in json.loads(done.stdout)["lake"]["tables"])
+
+
+def test_verify_says_what_is_damaged(exported):
+    storage = storage_at(exported["KALSHI_LAKE"])
+    trades, tickers, deltas = (
+        next(iter(storage.keys(f"processed/{table}"))) for table in ("trades", "tickers", "orderbook_deltas")
+    )
+    (storage.folder / trades).write_bytes(storage.read(trades)[:-1] + b"?")
+    (storage.folder / tickers).unlink()
+    manifest = storage.folder / f"_manifest/{deltas.removesuffix('.parquet')}.json"
+    manifest.write_bytes(b"{")
+    done = invoke(exported, "verify")
+    assert done.exit_code == 1
+    assert "bytes are not those of its manifest" in done.stderr
+    assert "there is a manifest, but no object" in done.stderr
+    assert "the manifest cannot be read" in done.stderr
+
+
+def test_books_are_those_of_the_database(run, exported, production):
+    lake, catalog, now_us = Lake(storage_at(exported["KALSHI_LAKE"])), run[0].catalog, run[0].exchange.now_us
+    with connected(production) as connection, connection.cursor() as cursor:
+        for market in range(10):
+            cursor.execute("SELECT 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us'", (now_us - market * 1_300_000,))
+            (at,) = cursor.fetchone()
+            cursor.execute(
+                "SELECT side = 'yes', price_e6, size_e2 FROM order_book(%s, %s)", (catalog.ticker(market), at)
+            )
+            expected = {(yes_side, price_e6): size_e2 for yes_side, price_e6, size_e2 in cursor.fetchall()}
+            assert book_at(lake, catalog.ticker(market), at).levels == expected
+
+
+def test_the_book_command_shows_it(run, exported):
+    ticker = run[0].catalog.ticker(0)
+    done = invoke(exported, "book", ticker, "--at", "2026-11-21T16:00:00Z")
+    assert (done.exit_code, ticker in done.output, " bid " in done.output or "bid" in done.output) == (0, True, True)
+    nobody = invoke(exported, "book", "KXNONE", "--at", "2026-11-21T16:00:00Z")
+    assert nobody.exit_code == 1
+    assert "no book of KXNONE" in str(nobody.exception)
+
+
+@pytest.mark.parametrize(("interval", "minutes"), [("1m", 1), ("1h", 60), ("1d", 1440)])
+def test_candles_are_the_exchange_s_own(interval, minutes, run, exported):
+    expected = {}
+    # Some markets open on the way.
+    for market in {change.market for _, change in run[0].seen if isinstance(change, Trade)}:
+        trades = [
+            change._replace(at_us=change.at_us // 1_000 * 1_000)
+            for _, change in run[0].seen
+            if isinstance(change, Trade) and change.market == market
+        ]
+        for candle in candles(trades, minutes):
+            start_us = (candle.end_period_ts - minutes * 60) * 1_000_000
+            price = candle.price
+            expected[run[0].catalog.ticker(market), start_us] = (
+                *(price.open_e6, price.high_e6, price.low_e6, price.close_e6),
+                *(candle.volume_e2, candle.trades, candle.mean_e6),
+            )
+    rows = Lake(storage_at(exported["KALSHI_LAKE"])).candles.to_table().to_pylist()
+    names = ("open_e6", "high_e6", "low_e6", "close_e6", "volume_e2", "trades", "vwap_e6")
+    found = {
+        (row["ticker"], int(row["start_ts"].timestamp()) * 1_000_000): tuple(row[name] for name in names)
+        for row in rows
+        if row["interval"] == interval
+    }
+    assert len(expected) >= 5
+    assert found == expected
