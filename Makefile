@@ -32,6 +32,7 @@ bench: $(VENV)/.development ## Measure; the benchmark's name in ARGS=copy
 
 docs: $(VENV)/.runtime ## Write the generated tables into README.md
 	@$(RUN)/kalshi-data settings --write README.md
+	@$(RUN)/kalshi-data metrics --write README.md
 
 clean: ## Remove the virtual environment and caches (recorded data stays)
 	rm -rf $(VENV) .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -1,36 +1,23 @@
+from collections.abc import Sequence
+
 from flask import Blueprint, Response, jsonify
 
-from app.databases import Kind
-from app.errors import OperatorError
-from app.offload import Offload
-from app.postgres.connection import connected
-from app.settings import Settings
-from app.store.migrations import applied_migrations, migrations_of, pending
+from app.heartbeats import Heartbeats
+from app.readiness import Readiness, why_not_ready
 
 
-def health_blueprint(settings: Settings, offload: Offload) -> Blueprint:
+def health_blueprint(readiness: Sequence[Readiness], heartbeats: Heartbeats) -> Blueprint:
+    """For every process: each has its own parts that must be ready, and loops of its own."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/health")
-    def health() -> Response:
-        """This process answers."""
-        return jsonify(status="ok")
+    def health() -> tuple[Response, int]:
+        late = heartbeats.late()
+        return (jsonify(status="hangs", loops=late), 503) if late else (jsonify(status="ok"), 200)
 
     @blueprint.get("/ready")
     def ready() -> tuple[Response, int]:
-        reason = offload(why_not_ready, settings)
-        return (jsonify(status="not ready", reason=reason), 503) if reason else (jsonify(status="ready"), 200)
+        reasons = why_not_ready(readiness)
+        return (jsonify(status="not ready", reasons=reasons), 503) if reasons else (jsonify(status="ready"), 200)
 
     return blueprint
-
-
-def why_not_ready(settings: Settings) -> str | None:
-    """The reason, in words for an operator, or None."""
-    if settings.production_dsn is None:
-        return "KALSHI_PRODUCTION_DSN is not set."
-    try:
-        with connected(settings.production_dsn, "admin") as connection:
-            waiting = pending(applied_migrations(connection), migrations_of(Kind.PRODUCTION))
-    except OperatorError as error:
-        return error.what
-    return f"{len(waiting)} migrations are to be applied: kalshi-data migrate." if waiting else None

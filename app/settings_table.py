@@ -1,3 +1,4 @@
+from app.document import put_between
 from app.environment import FILE_SUFFIX, Setting, known_settings
 
 BEGIN = "<!-- settings: written by `make docs` -->"
@@ -15,9 +16,7 @@ def settings_table() -> str:
 
 def with_table(document: str) -> str:
     """The document with the table between its two markers."""
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
+    return put_between(document, BEGIN, END, settings_table())
 
 
 def _file(setting: Setting) -> str:

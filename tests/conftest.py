@@ -6,6 +6,7 @@ from app import logs
 from app.databases import Kind
 from app.postgres.connection import connected
 from app.store.migrations import migrate, migrations_of
+from tests.admin.ops import running_ops
 from tests.servers import new_database, temporary_server
 
 # The specifications' folder is for tests alone: a process of ours would refuse it as an unknown setting.
@@ -55,3 +56,10 @@ def production(server, templates):
 def connection(timeseries):
     with connected(timeseries) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def ops():
+    """One process with an ops port for all tests that leave it as they found it."""
+    with running_ops() as started:
+        yield started

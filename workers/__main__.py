@@ -14,6 +14,7 @@ from app.environment import load_settings  # noqa: E402
 from app.errors import OperatorError, SettingsError  # noqa: E402
 from app.offload import threads  # noqa: E402
 from app.settings import Settings  # noqa: E402
+from workers.gatherer import Gatherer  # noqa: E402
 from workers.group import Group  # noqa: E402
 from workers.maintainer import Maintainer  # noqa: E402
 
@@ -26,6 +27,14 @@ def workers(context: click.Context) -> None:
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
     context.obj = settings
+
+
+@workers.command()
+@check_config_option
+@click.pass_obj
+def gatherer(settings: Settings) -> None:
+    """Record everything that the exchange says into the two databases of this host."""
+    Gatherer(settings).run()
 
 
 @workers.command()

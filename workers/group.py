@@ -11,10 +11,11 @@ log = logs.get(__name__)
 
 
 class Group:
-    """The greenlets of a process. SIGTERM and SIGINT ask them to stop; an error that one does not handle ends all."""
+    """Greenlets of a process. SIGTERM and SIGINT ask them to stop; an error that one does not handle ends all, those of
+    other groups with the same stopping too."""
 
-    def __init__(self) -> None:
-        self.stopping = gevent.event.Event()
+    def __init__(self, stopping: gevent.event.Event | None = None) -> None:
+        self.stopping = stopping or gevent.event.Event()
         self._greenlets = gevent.pool.Group()
         self._failure: BaseException | None = None
 
@@ -25,9 +26,12 @@ class Group:
         greenlet.start()
 
     def run_until_stopped(self) -> None:
-        """Returns when all have ended; raises what one of them did not handle."""
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self.stopping.set)
+        self.join()
+
+    def join(self) -> None:
+        """Returns when all have ended; raises what one of them did not handle."""
         self._greenlets.join()
         if self._failure is not None:
             raise self._failure

@@ -5,10 +5,12 @@ import sys
 import click
 
 from app import __version__, logs
+from app.cli.backfill import backfill
 from app.cli.check_config import check_config_option
 from app.cli.demo import demo
 from app.cli.doctor import doctor
 from app.cli.maintain import maintain
+from app.cli.metrics import metrics_command
 from app.cli.migrate import migrate
 from app.cli.postgres import postgres
 from app.cli.sections import SectionedGroup
@@ -24,8 +26,8 @@ from app.errors import OperatorError
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Records a whole prediction exchange, and proves what it recorded."""
-    if context.invoked_subcommand == settings_command.name:
-        return  # wanted most when the settings cannot be loaded
+    if context.invoked_subcommand in {settings_command.name, metrics_command.name}:
+        return  # the first is wanted most when the settings cannot be loaded; neither needs them
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
     context.obj = settings
@@ -36,7 +38,9 @@ cli.add(migrate, section="Databases")
 cli.add(maintain, section="Databases")
 cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
+cli.add(backfill, section="Operate")
 cli.add(settings_command, section="Operate")
+cli.add(metrics_command, section="Operate")
 cli.add(simulator, section="Simulate")
 
 

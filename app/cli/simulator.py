@@ -37,6 +37,11 @@ def read_start(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--rest-port", default=0, type=PORT, help="0: any free one.")
 @click.option("--websocket-port", default=0, type=PORT, help="0: any free one.")
 @click.option("--control-port", default=0, type=PORT, help="0: any free one.")
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with a chain and its key: the socket is wss then.",
+)
 @click.option("--wire", type=click.Choice(["dollars", "cents"]), default="dollars", show_default=True, help="Era.")
 @click.option("--seed", default=1, show_default=True, help="The same seed and start: the same history.")
 @click.option("--markets", default=1_000, show_default=True, type=click.IntRange(1, 10_000_000), help="At the start.")

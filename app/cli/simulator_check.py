@@ -39,6 +39,7 @@ def progress_bar(changes: int) -> "ProgressBar[int]":
     help="The folder that the simulator wrote the truth to.",
 )
 @click.option("--production", type=DsnType(), help="A production database, as a connection string.")
+@click.option("--gatherer", type=DsnType(), help="A gatherer's time series database, as a connection string.")
 @click.option(
     "--lake",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -46,32 +47,44 @@ def progress_bar(changes: int) -> "ProgressBar[int]":
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
-def check(context: click.Context, folder: Path, production: Dsn | None, lake: Path | None, *, as_json: bool) -> None:
-    """Compare a production database, a lake or both with what the simulator did.
+def check(
+    context: click.Context,
+    folder: Path,
+    production: Dsn | None,
+    gatherer: Dsn | None,
+    lake: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Compare a production database, a gatherer's, a lake or all of them with what the simulator did.
 
     Exit code 0 only if nothing is lost, duplicated, unexpected or altered.
     """
-    if production is None and lake is None:
-        raise click.UsageError("Name what to compare: --production, --lake or both.")
-    reports = dict(_reports(folder, production, lake))
+    if production is None and gatherer is None and lake is None:
+        raise click.UsageError("Name what to compare: --production, --gatherer, --lake or several.")
+    reports = dict(_reports(folder, production, gatherer, lake))
     click.echo(as_objects(reports) if as_json else as_lines(reports))
     context.exit(0 if all(report.is_clean for report in reports.values()) else 1)
 
 
-def _reports(folder: Path, production: Dsn | None, lake: Path | None) -> Iterator[tuple[str, "Report"]]:
+def _reports(
+    folder: Path, production: Dsn | None, gatherer: Dsn | None, lake: Path | None
+) -> Iterator[tuple[str, "Report"]]:
     from app.postgres.connection import connected
     from app.simulator.check.check import Check
+    from app.simulator.check.gatherer import Gatherer
     from app.simulator.check.lake import Lake
     from app.simulator.check.production import Production
     from app.simulator.truth.reader import TruthReader
 
     reader = TruthReader(folder)
     files = Lake(lake) if lake is not None else None
-    if production is not None:
-        with connected(production) as connection, progress_bar(reader.count()) as bar:
-            # One moment of the database for all questions, and nothing that could change it.
-            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-            yield "production", Check(reader, Production(connection), bar.update).run()
+    for place, dsn, kind in (("production", production, Production), ("gatherer", gatherer, Gatherer)):
+        if dsn is not None:
+            with connected(dsn) as connection, progress_bar(reader.count()) as bar:
+                # One moment of the database for all questions, and nothing that could change it.
+                connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+                yield place, Check(reader, kind(connection), bar.update).run()
     if files is not None:
         with progress_bar(reader.count()) as bar:
             yield "lake", Check(reader, files, bar.update).run()

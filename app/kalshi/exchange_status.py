@@ -21,15 +21,15 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
     @property
     def any_active(self) -> bool:
         """Whether there is anything to record: trading halted still is."""
-        return any(shard.exchange_active for shard in self._shards())
+        return any(shard.exchange_active for shard in self.shards())
 
     @property
     def any_trading(self) -> bool:
-        return any(shard.trading_active for shard in self._shards())
+        return any(shard.trading_active for shard in self.shards())
 
     def shard(self, exchange_index: int) -> ShardStatus:
         """Of a shard that is not listed, the exchange's own flags are the best that is known."""
-        listed = {shard.exchange_index: shard for shard in self._shards()}
+        listed = {shard.exchange_index: shard for shard in self.shards()}
         return listed.get(exchange_index) or ShardStatus(exchange_index, self.exchange_active, self.trading_active)
 
     def resume_seconds(self, now: datetime) -> float:
@@ -41,7 +41,7 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
         # What comes without a zone is UTC like every other time of the exchange.
         return max((resume.replace(tzinfo=resume.tzinfo or now.tzinfo) - now).total_seconds(), 0)
 
-    def _shards(self) -> list[ShardStatus]:
+    def shards(self) -> list[ShardStatus]:
         return self.exchange_index_statuses or [ShardStatus(0, self.exchange_active, self.trading_active)]
 
 

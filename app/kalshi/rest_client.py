@@ -77,6 +77,11 @@ class RestClient:
             "/markets", Markets, limit=MARKETS_PER_PAGE, min_updated_ts=min_updated_ts, mve_filter="exclude"
         )
 
+    def named_markets(self, tickers: Iterable[str]) -> Iterator[Raw]:
+        """Of these, those that the exchange knows, combos among them."""
+        for batch in ticker_batches(tickers):
+            yield from self._pages("/markets", Markets, limit=MARKETS_PER_PAGE, tickers=",".join(batch))
+
     def market(self, ticker: str) -> Raw | None:
         return self._one(f"/markets/{quote(ticker, safe='')}", "market")
 
@@ -109,6 +114,10 @@ class RestClient:
             with_nested_markets="true" if with_nested_markets else None,
         )
 
+    def named_events(self, tickers: Iterable[str]) -> Iterator[Raw]:
+        for batch in ticker_batches(tickers):
+            yield from self._pages("/events", Events, limit=EVENTS_PER_PAGE, tickers=",".join(batch))
+
     def event(self, ticker: str) -> Raw | None:
         return self._one(f"/events/{quote(ticker, safe='')}", "event")
 
@@ -120,6 +129,10 @@ class RestClient:
             series_ticker=series_ticker,
             with_nested_markets="true" if with_nested_markets else None,
         )
+
+    def named_multivariate_events(self, tickers: Iterable[str]) -> Iterator[Raw]:
+        for batch in ticker_batches(tickers):
+            yield from self._pages("/events/multivariate", Events, limit=EVENTS_PER_PAGE, tickers=",".join(batch))
 
     def series_list(self, min_updated_ts: int | None = None) -> Iterator[Raw]:
         """All series in one answer: this endpoint has no pages."""

@@ -44,6 +44,17 @@ class Socket:
         self._received_us = 0
         self._ending: SocketError | None = None
 
+    @property
+    def waiting_since_us(self) -> int | None:
+        """When the oldest message was read that nobody has received yet, by our clock."""
+        return self._received_us if self._messages else None
+
+    @property
+    def last_sign_us(self) -> int:
+        """When the latest message or ping was read, by our clock."""
+        quiet_seconds = time.monotonic() - max(self.last_message_seconds, self.last_ping_seconds)
+        return time.time_ns() // 1000 - int(quiet_seconds * 1_000_000)
+
     def receive(self, max_messages: int = BATCH_MESSAGES) -> Batch:
         """The next messages, as many as there are up to this number, all of one read; waits for the first.
 
@@ -77,6 +88,10 @@ class Socket:
         except SocketError as error:
             log.debug("goodbye not sent", reason=str(error))
             return False
+
+    def abort(self) -> None:
+        """Ends the connection without a word. What has come in by then can still be received, up to the SocketError."""
+        self._shut(socket.SHUT_RDWR)
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Says goodbye, waits a moment for the answer, and lets go; messages that nobody has received are dropped."""

@@ -14,6 +14,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rest_port: int = 0
     websocket_port: int = 0
     control_port: int = 0
+    certificate: Path | None = None
     wire: Literal["dollars", "cents"] = "dollars"
     seed: int = 1
     markets: int = 1_000

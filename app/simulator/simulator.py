@@ -61,6 +61,7 @@ class Simulator:
             errors=errors,
             supervisor=self.supervisor,
             paths=(PATH, "/") if options.wire == "cents" else (PATH,),
+            certificate=options.certificate,
         )
         self._director = Director(exchange, hub, self._truth, self._clock)
         faults = FaultDesk(self._websocket.sessions, exchange, self._director)
@@ -81,7 +82,7 @@ class Simulator:
         self.supervisor.spawn(self._flush_truth)
         return {
             "rest": f"http://{host}:{self._rest.server_port}{PREFIX}",
-            "websocket": f"ws://{host}:{port}{PATH}",
+            "websocket": f"{'wss' if self._options.certificate else 'ws'}://{host}:{port}{PATH}",
             "control": f"http://{host}:{self._control.server_port}",
             "truth": str(self._options.truth),
             "keys": [{"key_id": key.key_id, "private_key_file": str(key.private_key_file)} for key in self._demo_keys],

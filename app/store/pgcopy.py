@@ -111,6 +111,8 @@ def _single(name: str, kind: ColumnType, nullable: bool) -> str:
         expression = f"pack_length(len({name}_bytes := {name}.encode())) + {name}_bytes"
     elif kind is ColumnType.JSON:
         expression = f"pack_length(len({name}) + 1) + VERSION + {name}"
+    elif kind is ColumnType.BYTES:
+        expression = f"pack_length(len({name})) + {name}"
     else:
         expression = f"{'integers' if kind is ColumnType.INTEGER_ARRAY else 'bigints'}({name})"
     return f"(NULL if {name} is None else {expression})" if nullable else f"({expression})"

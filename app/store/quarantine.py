@@ -1,14 +1,35 @@
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import msgspec
 import psycopg2.extensions
 
 from app.store.tables import Row, Table
 
-STATEMENT = "INSERT INTO quarantine (table_name, reason, payload) VALUES (%s, %s, %s)"
+STATEMENT = """
+    INSERT INTO quarantine (quarantined_at, table_name, reason, payload)
+    VALUES ('epoch'::TIMESTAMPTZ + %s * INTERVAL '1 microsecond', %s, %s, %s)
+"""
 
 
-def quarantine_row(cursor: psycopg2.extensions.cursor, table: Table, row: Row, reason: str) -> None:
-    """Keeps a row that its table refuses, with its columns' names and the reason, in the transaction of its batch."""
-    cursor.execute(STATEMENT, (table.name, reason, _payload(table, row)))
+class RefusedRow(NamedTuple):
+    """A row that its table refuses, as a row of the table of quarantine: with its columns' names and the reason."""
+
+    quarantined_us: int
+    table_name: str
+    reason: str
+    payload: bytes
+
+
+def refused(table: Table, row: Row, reason: str) -> RefusedRow:
+    return RefusedRow(time.time_ns() // 1_000, table.name, reason, _payload(table, row))
+
+
+def quarantine(cursor: psycopg2.extensions.cursor, rows: Sequence[RefusedRow]) -> None:
+    """Keeps them in the transaction of their batch."""
+    for row in rows:
+        cursor.execute(STATEMENT, row)
 
 
 def _payload(table: Table, row: Row) -> bytes:

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 Row = tuple[Any, ...]
 
+# Where a table has such a column, a row that is older than the known one never replaces it.
+UPDATED_AT = "updated_at"
+
 
 class ColumnType(Enum):
     """What a row's value is made of."""

@@ -1,21 +1,21 @@
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
-from psycopg2 import sql
 
 from app import logs
 from app.errors import DatabaseError
 from app.offload import Offload, inline
 from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
-from app.store.arrivals import TABLE_LOCK
 from app.store.bisect import store_what_fits
+from app.store.latest import latest_of_each
 from app.store.pgcopy import UnfitValueError, copy_bytes
-from app.store.quarantine import quarantine_row
+from app.store.quarantine import RefusedRow, quarantine, refused
+from app.store.statements import Statements
 from app.store.tables import Row, Table
 
 log = logs.get(__name__)
@@ -30,8 +30,8 @@ END_ATTEMPT = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt"
 
 
 class Written(NamedTuple):
-    inserted: int
-    conflicting: int  # rows that were there already
+    inserted: int  # new rows, and those that replaced what was known
+    conflicting: int  # rows that were there already, or of which the batch has a newer state
     quarantined: int
 
     def plus(self, other: "Written") -> "Written":
@@ -49,23 +49,40 @@ class CopyWriter:
     A batch goes straight into the table, which costs half of the way round by a staging table and ON CONFLICT. That way
     is taken when the first meets a row that is there already, and for a while after, since such rows come in company.
 
+    Into a table with a key all rows go by staging: a row replaces the one with its key if it says anything new, and not
+    if it is older. What is replaced gets a new ingest_id, so that whoever reads on sees it.
+
+    Rows that do not fit are quarantined in the transaction of their batch; or, where the database has no table for
+    them, given to `set_aside` after it.
+
     (Rows that are spread over very many chunks, as of a back-fill, take several transactions.)
 
     Returns after the commit. When the database fails the batch may or may not have been written; writing it again is
     safe, and connects anew.
     """
 
-    def __init__(self, table: Table, dsn: Dsn, offload: Offload = inline) -> None:
+    def __init__(
+        self,
+        table: Table,
+        dsn: Dsn,
+        offload: Offload = inline,
+        set_aside: Callable[[list[Row]], None] | None = None,
+    ) -> None:
         self.table = table
         self._dsn = dsn
         self._offload = offload
+        self._set_aside = set_aside
+        self._refused: list[RefusedRow] = []
         self._connection: Connection | None = None
-        self._statements = _Statements(table)
+        self._statements = Statements(table)
         self._staged_batches = 0
         self._is_writing = False
 
     def write(self, rows: Sequence[Row]) -> Written:
-        return self._offload(self._write_once, rows)
+        written = self._offload(self._write_once, rows)
+        if self._set_aside is not None and self._refused:
+            self._set_aside(list(self._refused))
+        return written
 
     def close(self) -> None:
         if self._connection is not None:
@@ -77,6 +94,7 @@ class CopyWriter:
             # Its caller was ended while it waited; a thread cannot be.
             raise DatabaseError(f"An earlier batch is still being written to {self.table.name}.")
         self._is_writing = True
+        self._refused = []
         try:
             return self._write(rows)
         except BaseException as error:
@@ -108,20 +126,26 @@ class CopyWriter:
         return connection
 
     def _store(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> Written:
-        reasons: list[str] = []
+        unfit: list[RefusedRow] = []
 
         def reject(row: Row, error: Exception) -> None:
-            reasons.append(str(error).strip())
-            quarantine_row(cursor, self.table, row, reasons[-1])
+            unfit.append(refused(self.table, row, str(error).strip()))
 
         cursor.execute(self._statements.lock_table)
         inserted = store_what_fits(rows, lambda part: self._attempt(cursor, part), reject, UNFIT)
-        if reasons:
-            log.warning("rows quarantined", table=self.table.name, rows=len(reasons), first_reason=reasons[0])
-        return Written(inserted, len(rows) - inserted - len(reasons), len(reasons))
+        if unfit:
+            log.warning("rows quarantined", table=self.table.name, rows=len(unfit), first_reason=unfit[0].reason)
+            self._keep(cursor, unfit)
+        return Written(inserted, len(rows) - inserted - len(unfit), len(unfit))
+
+    def _keep(self, cursor: psycopg2.extensions.cursor, unfit: list[RefusedRow]) -> None:
+        if self._set_aside is None:
+            quarantine(cursor, unfit)
+        else:
+            self._refused += unfit
 
     def _attempt(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> int:
-        content = copy_bytes(self.table, rows)
+        content = copy_bytes(self.table, latest_of_each(self.table, rows))
         cursor.execute(self._statements.begin_attempt)
         try:
             try:
@@ -142,7 +166,7 @@ class CopyWriter:
 
     def _load(self, cursor: psycopg2.extensions.cursor, content: bytes) -> int:
         """How many of the rows were new."""
-        if self._staged_batches == 0:
+        if self._staged_batches == 0 and not self.table.key:
             try:
                 cursor.copy_expert(self._statements.copy_to_table, io.BytesIO(content), READ_SIZE)
             except psycopg2.errors.UniqueViolation:
@@ -150,7 +174,7 @@ class CopyWriter:
                 self._staged_batches = STAGED_BATCHES_AFTER_CONFLICT
             else:
                 return cursor.rowcount
-        self._staged_batches -= 1
+        self._staged_batches = max(0, self._staged_batches - 1)
         cursor.copy_expert(self._statements.copy_to_staging, io.BytesIO(content), READ_SIZE)
         cursor.execute(self._statements.insert)
         return cursor.rowcount
@@ -161,30 +185,3 @@ class CopyWriter:
             raise _TooManyChunksError
         for hour in sorted(hours):
             cursor.execute(self._statements.ensure_chunk, (hour,))
-
-
-class _Statements:
-    def __init__(self, table: Table) -> None:
-        names = {
-            "table": sql.Identifier(table.name),
-            "literal": sql.Literal(table.name),
-            "staging": sql.Identifier(f"staging_{table.name}"),
-            "columns": sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
-        }
-
-        def statement(text: str) -> sql.Composed:
-            return sql.SQL(text).format(**names)
-
-        self.create_staging = statement(
-            "CREATE TEMPORARY TABLE {staging} ON COMMIT DELETE ROWS AS SELECT {columns} FROM {table} WITH NO DATA"
-        )
-        # Without it a transaction that began earlier could commit later, behind the back of a reader by ingest_id.
-        self.lock_table = statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
-        # Of a bisected batch, an earlier part may still be staged.
-        self.begin_attempt = statement("DELETE FROM {staging}; SAVEPOINT attempt")
-        self.copy_to_table = statement("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")
-        self.copy_to_staging = statement("COPY {staging} ({columns}) FROM STDIN (FORMAT binary)")
-        self.insert = statement(
-            "INSERT INTO {table} ({columns}) SELECT {columns} FROM {staging} ON CONFLICT DO NOTHING"
-        )
-        self.ensure_chunk = statement("SELECT ensure_chunk({literal}, 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 hour')")

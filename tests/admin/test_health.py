@@ -1,59 +1,58 @@
-"""The admin service as it is run: by gunicorn, asked over HTTP."""
+"""Alive and ready, as a process of ours tells it."""
 
-import json
-import re
-import signal
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
+import pytest
 
-from tests.processes import run, running
-
-GUNICORN = ("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0")
+from tests.admin.ops import running_ops
+from tests.processes import wait_until
 
 
-@contextmanager
-def admin(**settings):
-    with running(*GUNICORN, **settings) as process:
-        address = re.search(r"http://\S+:\d+", process.wait_for("Listening at"))[0]
-        yield address, process
+@pytest.fixture(scope="module")
+def own_ops():
+    with running_ops() as started:
+        yield started
 
 
-def get(url):
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
+def test_it_is_alive_while_its_loops_turn(ops):
+    assert ops.answer("/health") == (200, {"status": "ok"})
 
 
-def test_it_is_ready_with_a_migrated_production_database_and_stops_cleanly(production):
-    with admin(KALSHI_PRODUCTION_DSN=production.reveal()) as (address, process):
-        assert get(f"{address}/health") == (200, {"status": "ok"})
-        assert get(f"{address}/ready") == (200, {"status": "ready"})
-        process.signal(signal.SIGTERM)
-        assert process.exit_code() == 0
+def test_it_names_the_loop_that_hangs_until_it_turns_again(own_ops):
+    own_ops.switch("loop", True)
+    wait_until(lambda: own_ops.answer("/health") == (503, {"status": "hangs", "loops": ["turning"]}))
+    own_ops.switch("loop", False)
+    wait_until(lambda: own_ops.answer("/health") == (200, {"status": "ok"}))
 
 
-def test_it_is_alive_and_not_ready_without_a_database():
-    with admin() as (address, _):
-        assert get(f"{address}/health")[0] == 200
-        assert get(f"{address}/ready") == (503, {"status": "not ready", "reason": "KALSHI_PRODUCTION_DSN is not set."})
+def test_it_gives_all_reasons_for_not_being_ready(own_ops):
+    own_ops.switch("reasons", ["The database is away.", "The disk is full."])
+    assert own_ops.answer("/ready") == (
+        503,
+        {"status": "not ready", "reasons": ["The database is away.", "The disk is full."]},
+    )
+    own_ops.switch("reasons", [])
+    assert own_ops.answer("/ready") == (200, {"status": "ready"})
 
 
-def test_it_says_when_the_database_cannot_be_reached(tmp_path):
-    with admin(KALSHI_PRODUCTION_DSN=f"host={tmp_path} dbname=gone password=hunter2") as (address, _):
-        status, body = get(f"{address}/ready")
-        assert (status, body["reason"]) == (503, "The database gone cannot be reached.")
+def test_metrics_are_in_prometheus_own_format_with_those_of_process_and_python(ops):
+    answer = ops.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    for name in (
+        "kalshi_build_info{",
+        "process_resident_memory_bytes ",
+        "python_info{",
+        "kalshi_hub_lag_seconds_count ",
+    ):
+        assert f"\n{name}" in answer.text
 
 
-def test_it_says_when_migrations_are_missing(empty_database):
-    with admin(KALSHI_PRODUCTION_DSN=empty_database.reveal()) as (address, _):
-        assert "migrations are to be applied" in get(f"{address}/ready")[1]["reason"]
+def test_a_stall_of_the_hub_is_seen_in_its_whole_length(own_ops):
+    def late():
+        # Everything slower than a quarter of a second.
+        buckets = 'kalshi_hub_lag_seconds_bucket{le="0.25"}'
+        return own_ops.metric("kalshi_hub_lag_seconds_count") - own_ops.metric(buckets)
 
-
-def test_wrong_settings_end_it_at_its_start():
-    done = run(*GUNICORN, "--check-config", KALSHI_LOG_LEVEL="loud")
-    assert done.returncode != 0
-    assert "KALSHI_LOG_LEVEL is 'loud'" in done.stderr
+    before = late()
+    own_ops.switch("hub", 1.2)
+    # Of the 24 turns that fell into it, those in its last quarter of a second were that late or less.
+    wait_until(lambda: late() - before >= 15)
+    own_ops.process.wait_for("greenlets had to wait")

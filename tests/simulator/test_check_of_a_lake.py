@@ -112,4 +112,4 @@ def test_a_folder_that_is_no_lake_is_refused(lake, tmp_path):
 def test_something_to_compare_has_to_be_named(lake):
     done = CliRunner().invoke(check, ["--truth", str(lake.parent / "truth")])
     assert done.exit_code == 2
-    assert "--production, --lake or both" in done.output
+    assert "--production, --gatherer, --lake or several" in done.output

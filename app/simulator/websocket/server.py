@@ -2,9 +2,11 @@
 
 import itertools
 import socket
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import gevent
 from gevent.server import StreamServer
@@ -39,6 +41,7 @@ class WebSocketServer:
         errors: ErrorBodies,
         supervisor: Supervisor,
         paths: tuple[str, ...] = (PATH,),
+        certificate: Path | None = None,
     ) -> None:
         self.sessions: dict[int, Session] = {}
         self.on_connect: Callable[[Session], None] = lambda _: None
@@ -51,7 +54,8 @@ class WebSocketServer:
         self._supervisor = supervisor
         self._paths = paths
         self._ordinals = itertools.count(1)
-        self._server = StreamServer(address, self._handle, spawn=supervisor.spawn, backlog=1_024)
+        options = {} if certificate is None else {"ssl_context": _tls(certificate)}
+        self._server = StreamServer(address, self._handle, spawn=supervisor.spawn, backlog=1_024, **options)
 
     def start(self) -> tuple[str, int]:
         self._server.start()
@@ -152,3 +156,9 @@ class WebSocketServer:
             for session in self.sessions.values():
                 if len(session.outbox) < self._limits.buffer_frames:
                     session.outbox.put(Outgoing(b"heartbeat", opcode=Opcode.PING))
+
+
+def _tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context

@@ -81,7 +81,7 @@ class Session:
                     self._send_block(self._hub.blast, subscription)
                 elif not self.backlog:
                     self.outbox.wait()
-            self._connection.shutdown(socket.SHUT_WR)
+            self._shut(socket.SHUT_WR)
             self._reader_ended.wait(CLOSING_SECONDS)
         except OSError as error:
             logs.get(__name__).debug("connection lost", connection=self.name, reason=str(error))
@@ -95,7 +95,7 @@ class Session:
 
     def hang_up(self) -> None:
         # Ends the reader too, which may wait in recv.
-        self._end(lambda: self._connection.shutdown(socket.SHUT_RDWR))
+        self._end(lambda: self._shut(socket.SHUT_RDWR))
 
     def reset(self) -> None:
         """As when a machine dies: no close frame, and no orderly end of the connection either."""
@@ -107,6 +107,10 @@ class Session:
             how()
         except OSError as error:
             logs.get(__name__).debug("already closed", connection=self.name, reason=str(error))
+
+    def _shut(self, how: int) -> None:
+        # Not by SSLSocket's own method: after that its reader would be handed what is still encrypted.
+        socket.socket.shutdown(self._connection, how)
 
     def cut(self) -> None:
         self._is_cutting = True

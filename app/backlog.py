@@ -1,0 +1,118 @@
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from app.offload import Offload, inline
+from app.row_buffer import RowBuffer, now_us
+from app.spool.spool import Spool, SpoolError
+from app.store.tables import Row, Table
+
+SLOW_WRITE_SECONDS = 0.5
+PATIENCE_SECONDS = 1.0
+RECEIVED_AT = "received_at"
+
+
+class Batch(NamedTuple):
+    rows: list[Row]
+    end: int | None  # where it ends in the buffer; None: it is on disk
+
+
+class Backlog:
+    """Rows of one table that its database has not taken yet, in their order: the oldest on disk, the others in memory.
+
+    One worker takes rows from here to the database. Another moves what waits for too long to the disk, from the oldest
+    row on, even those that are just being written: should that fail, or never end, no newer row was there before them.
+    """
+
+    def __init__(
+        self,
+        buffer: RowBuffer,
+        spool: Spool,
+        offload: Offload = inline,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.table: Table = spool.table
+        self.away: str | None = None  # why the database takes nothing
+        self.refusal: str | None = None  # why the disk does not take what should go to it
+        self._buffer = buffer
+        self._spool = spool
+        self._offload = offload
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._writing_since: float | None = None
+        names = self.table.column_names
+        self._received_at = names.index(RECEIVED_AT) if RECEIVED_AT in names else None
+
+    def put(self, rows: list[Row]) -> None:
+        """Rows of one put come in the order in which they were received."""
+        received_at = self._received_at
+        self._buffer.put(rows, rows[0][received_at] if rows and received_at is not None else None)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that are not durable yet."""
+        return len(self._buffer)
+
+    @property
+    def waiting_since_us(self) -> int | None:
+        """When the oldest of them was received, or put where rows do not say."""
+        return self._buffer.oldest_us
+
+    @property
+    def spool_bytes(self) -> int:
+        return self._spool.size_bytes
+
+    @property
+    def damaged_files(self) -> int:
+        return self._spool.damaged_files
+
+    def take(self, max_rows: int, batch_seconds: float, idle_seconds: float) -> Batch | None:
+        """The oldest rows, for being written. None came for so long: None."""
+        if self._spool.is_empty and not self._buffer.wait_for_rows(max_rows, batch_seconds, idle_seconds):
+            return None
+        with self._lock:
+            spooled = [] if self._spool.is_empty else self._offload(self._spool.first, max_rows)
+            batch = Batch(spooled, None) if spooled else Batch(*self._buffer.first(max_rows))
+        if batch.rows:
+            self._writing_since = self._clock()
+        return batch if batch.rows else None
+
+    def written(self, batch: Batch) -> None:
+        """The database has these rows."""
+        self._writing_since = None
+        self.away = None
+        if batch.end is not None:
+            self._buffer.drop_through(batch.end)
+            return
+        with self._lock:
+            self._offload(self._spool.remove_first)
+
+    def not_written(self, reason: str) -> None:
+        self._writing_since = None
+        self.away = reason
+
+    def should_spill(self) -> bool:
+        oldest_us = self._buffer.oldest_us
+        if oldest_us is None or not (self.away or self._is_slow() or not self._spool.is_empty):
+            return False
+        is_half_full = len(self._buffer) > self._buffer.capacity_rows // 2
+        return is_half_full or now_us() - oldest_us > PATIENCE_SECONDS * 1_000_000
+
+    def spill(self) -> int:
+        """Moves what is in memory to the disk, and returns how many rows."""
+        with self._lock:
+            rows, end = self._buffer.first(len(self._buffer))
+            if not rows:
+                return 0
+            try:
+                self._offload(self._spool.append, rows)
+            except SpoolError as error:
+                self.refusal = str(error)
+                raise
+            self.refusal = None
+            return self._buffer.drop_through(end)
+
+    def _is_slow(self) -> bool:
+        since = self._writing_since
+        return since is not None and self._clock() - since > SLOW_WRITE_SECONDS

@@ -1,0 +1,105 @@
+"""What a running gatherer shows of itself, and who tells it."""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from msgspec import Struct
+
+from app.errors import OperatorError
+from app.normal.times import EPOCH
+from app.store.tables import ORDERBOOK_SNAPSHOTS, Row
+
+
+class LiveMarket(Struct, frozen=True, kw_only=True):
+    ticker: str
+    event_ticker: str
+    status: str
+    market_type: str
+    result: str
+    exchange_index: int | None = None
+    open_time: datetime | None = None
+    close_time: datetime | None = None
+    expiration_time: datetime | None = None
+    updated_time: datetime | None = None
+
+
+class MarketPage(Struct, frozen=True):
+    """Some markets in the order of their tickers. `next` is where to go on after; None: these are the last."""
+
+    markets: list[LiveMarket]
+    next: str | None
+
+
+class LiveConnection(Struct, frozen=True, kw_only=True):
+    conn: int
+    role: str
+    state: str
+    since: datetime  # it has been in this state
+    messages: int
+    age_seconds: float | None  # of the last message, by the exchange's clock; None before the first
+    reconnects: int
+    in_doubt: int  # how many of its subscriptions lost something that is not repaired yet
+
+
+class LiveSubscription(Struct, frozen=True, kw_only=True):
+    """`sid` is None until the exchange has given one. Channels of the whole exchange name no markets: both are 0."""
+
+    conn: int
+    channel: str
+    sid: int | None
+    markets_wanted: int
+    markets_heard: int
+
+
+class LiveLevel(Struct, frozen=True):
+    price_e6: int
+    size_e2: int
+
+
+class LiveBook(Struct, frozen=True, kw_only=True):
+    """NO levels are at NO prices, as they are stored."""
+
+    ticker: str
+    taken_at: datetime
+    yes: list[LiveLevel]
+    no: list[LiveLevel]
+
+
+class BusyError(OperatorError):
+    """As many ask for the same thing already as may wait for it at once."""
+
+
+class LiveState(Protocol):
+    """Answers in milliseconds with a million markets: by pages, and without a walk through all of them."""
+
+    def active_markets(self, after: str, limit: int) -> MarketPage:
+        """Those with a greater ticker; all of them are after the empty one."""
+
+    def market(self, ticker: str) -> LiveMarket | None: ...
+
+    def connections(self) -> list[LiveConnection]: ...
+
+    def subscriptions(self, ticker: str | None = None) -> list[LiveSubscription]:
+        """All, or those that are to bring this market: on which connections it is."""
+
+    def poll_now(self, ticker: str) -> LiveBook:
+        """Asks the exchange. Raises its RestError, BusyError when too many wait, StoppedError when we are stopping."""
+
+
+def moment(moment_us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=moment_us)
+
+
+def book_of(row: Row) -> LiveBook:
+    """Of a row of orderbook_snapshots that has its levels."""
+    column = dict(zip(ORDERBOOK_SNAPSHOTS.column_names, row, strict=True))
+    return LiveBook(
+        ticker=column["ticker"],
+        taken_at=moment(column["snapshot_ts"]),
+        yes=_levels(column["yes_prices_e6"], column["yes_sizes_e2"]),
+        no=_levels(column["no_prices_e6"], column["no_sizes_e2"]),
+    )
+
+
+def _levels(prices_e6: list[int], sizes_e2: list[int]) -> list[LiveLevel]:
+    return [LiveLevel(*level) for level in zip(prices_e6, sizes_e2, strict=True)]

@@ -1,0 +1,37 @@
+from prometheus_client import Counter, Gauge
+
+from app.polling.books import PolledBooks
+
+POLLS = Counter(
+    "kalshi_poll_requests_total", "Requests for order books that the exchange answered or refused for good."
+)
+BOOKS = Counter(
+    "kalshi_polled_markets_total",
+    "Order books asked for by REST: changed ones are stored in full, unchanged ones confirmed; unfit ones go to "
+    "quarantine; missing ones were not answered, refused ones not taken by the exchange.",
+    ["outcome"],
+)
+EMPTY_BOOKS = Counter("kalshi_polled_empty_markets_total", "Order books polled that had no level on either side.")
+CYCLE_SECONDS = Gauge("kalshi_poll_cycle_seconds", "How long the last walk over all active markets' books took.")
+CYCLE_MARKETS = Gauge("kalshi_poll_cycle_markets", "How many books the last walk asked for.")
+OLDEST_BOOK_SECONDS = Gauge(
+    "kalshi_oldest_polled_book_seconds", "No active market's book was polled longer ago than this, new ones aside."
+)
+INTERVALS_WAITING = Gauge(
+    "kalshi_trade_repair_gaps", "Intervals in which no socket heard trades, and which are not fetched yet."
+)
+SECONDS_WAITING = Gauge("kalshi_trade_repair_waiting_seconds", "How long these intervals are together.")
+TRADES_FETCHED = Counter("kalshi_trade_repair_rows_total", "Trades fetched by REST, also those that were there.")
+REPAIR_ERRORS = Counter(
+    "kalshi_trade_repair_errors_total", "Intervals whose trades the exchange refused or answered wrongly; repeated."
+)
+
+
+def count_books(polled: PolledBooks) -> None:
+    """Of one request."""
+    POLLS.inc()
+    EMPTY_BOOKS.inc(polled.empty)
+    BOOKS.labels("changed").inc(len(polled.changed))
+    BOOKS.labels("confirmed").inc(len(polled.rows) - len(polled.changed))
+    BOOKS.labels("unfit").inc(len(polled.unfit))
+    BOOKS.labels("missing").inc(polled.missing)

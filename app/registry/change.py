@@ -1,0 +1,33 @@
+from typing import Literal, NamedTuple
+
+from app.registry.market import Market
+
+EventType = Literal["created", "status_change", "settled"]
+
+
+class MarketChange(NamedTuple):
+    """A market came, took another status, went, or is from now on to be recorded or not (with its status as it was)."""
+
+    ticker: str
+    event_type: EventType
+    old_status: str | None  # None: it was not known
+    new_status: str | None  # None: the exchange does not know it any more
+    market: Market | None  # None of one that settled
+    is_to_be_recorded: bool
+
+
+def change_between(
+    before: Market | None, after: Market, *, was_recorded: bool, is_recorded: bool
+) -> MarketChange | None:
+    """None if nobody else needs to know."""
+    if before is None:
+        return MarketChange(after.ticker, "created", None, after.status, after, is_recorded)
+    if before.status == after.status and was_recorded == is_recorded:
+        return None
+    if after.status == "finalized":
+        return MarketChange(after.ticker, "settled", before.status, after.status, None, is_recorded)
+    return MarketChange(after.ticker, "status_change", before.status, after.status, after, is_recorded)
+
+
+def departure(before: Market) -> MarketChange:
+    return MarketChange(before.ticker, "settled", before.status, None, None, is_to_be_recorded=False)

@@ -1,0 +1,48 @@
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from msgspec import Raw
+
+from app.kalshi.rest_client import ComboFilter, MarketFilter, RestClient
+from app.registry.intake import Intake
+from app.registry.market import Market
+from app.registry.unhurried import unhurried
+
+# In the order of a market's life: one that goes on meanwhile is met twice rather than not at all.
+UNSETTLED: tuple[MarketFilter, ...] = ("unopened", "open", "paused", "closed")
+
+
+class Part(NamedTuple):
+    """Of the walk through all markets. Settled ones are left out: there are millions."""
+
+    combos: ComboFilter
+    status: MarketFilter
+
+
+class MarketReading:
+    """Markets from REST into the registry. Combos, of which there are ten times as many and which hardly trade, come
+    last."""
+
+    def __init__(self, client: RestClient, intake: Intake, *, combos: bool) -> None:
+        self._client = client
+        self._intake = intake
+        self.parts = tuple(
+            Part(filter_, status)
+            for filter_ in (("exclude", "only") if combos else ("exclude",))
+            for status in UNSETTLED
+        )
+
+    def read_part(self, part: Part) -> int:
+        """How many markets it has."""
+        return sum(map(len, self._take(self._client.markets(part.status, part.combos))))
+
+    def read_updated_since(self, min_updated_ts: int) -> int:
+        """How many there are."""
+        return sum(map(len, self._take(self._client.markets_updated_since(min_updated_ts))))
+
+    def read_named(self, tickers: list[str]) -> set[str]:
+        """Which of them were found."""
+        return {market.ticker for batch in self._take(self._client.named_markets(tickers)) for market in batch}
+
+    def _take(self, objects: Iterable[Raw]) -> Iterator[list[Market]]:
+        return map(self._intake.take_markets, unhurried(objects))

@@ -1,0 +1,46 @@
+from collections.abc import Iterator
+
+from psycopg2 import sql
+
+from app.simulator.check.columns import COLUMNS
+from app.simulator.check.production import Production
+from app.simulator.check.source import Row
+from app.simulator.check.tables import Table
+
+# What carries no time of its own has one that differs by connection. Copies of an announcement come within seconds, and
+# agree on how many equal ones came before within a minute.
+LIFECYCLE = """
+    SELECT ticker, event_type, payload
+    FROM (
+        SELECT *, lag(exchange_ts) OVER (
+            PARTITION BY ticker, event_type, digest, nth ORDER BY exchange_ts
+        ) AS copied_at
+        FROM lifecycle_events
+    ) AS heard
+    WHERE copied_at IS NULL OR exchange_ts > copied_at + INTERVAL '10 seconds'
+    ORDER BY exchange_ts
+"""
+
+# Copies from several connections are one event, as often as the connection that heard it most often did.
+UNTIMED = """
+    SELECT (extract(epoch FROM min(exchange_ts)) * 1000)::BIGINT, repetition - 1, ticker, {fields}
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY conn, ticker, {fields} ORDER BY exchange_ts, {nth}) AS repetition
+        FROM {table}
+        WHERE {ts_missing}
+    ) AS heard
+    GROUP BY ticker, {fields}, repetition
+    ORDER BY min(exchange_ts)
+"""
+
+
+class Gatherer(Production):
+    """A gatherer's own time series database, where two connections record what concerns the whole exchange."""
+
+    def untimed_rows(self, table: Table) -> Iterator[Row]:
+        fields, nth, ts_missing = (sql.SQL(column) for column in COLUMNS[table])
+        query = sql.SQL(UNTIMED).format(fields=fields, nth=nth, ts_missing=ts_missing, table=sql.Identifier(table.name))
+        return self._streamed(query, f"{table.name}_untimed")
+
+    def lifecycle(self) -> Iterator[Row]:
+        return self._streamed(sql.SQL(LIFECYCLE), "lifecycle")

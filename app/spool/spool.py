@@ -1,0 +1,150 @@
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import logs
+from app.errors import OperatorError
+from app.spool.packed_rows import pack
+from app.spool.segment_format import Layout
+from app.spool.segment_reader import SegmentReader
+from app.spool.segment_writer import SegmentWriter, sync_folder
+from app.store.tables import Row, Table
+
+log = logs.get(__name__)
+
+SEGMENT_BYTES = 32_000_000
+RECORD_ROWS = 5_000
+
+
+class SpoolError(OperatorError):
+    """The disk does not take, give or let go of spooled rows."""
+
+
+@dataclass
+class Segment:
+    number: int
+    path: Path
+    size_bytes: int
+
+
+class Spool:
+    """Rows of one table on disk until its database takes them, in their order.
+
+    What is appended is durable. What was read stays until it is removed: whoever ends in between reads it again.
+    """
+
+    def __init__(
+        self, folder: Path, table: Table, check_room: Callable[[int], None], segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        self.table = table
+        self._folder = folder
+        self._check_room = check_room
+        self._segment_bytes = segment_bytes
+        self._writer: SegmentWriter | None = None
+        self._reader: SegmentReader | None = None
+        self._done = self._read = 0  # positions in the oldest segment
+        with _disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(folder.parent)
+            self._segments = deque(  # bounded by the disk that segments may take
+                Segment(int(path.stem), path, path.stat().st_size) for path in sorted(folder.glob("*.spool"))
+            )
+            self.damaged_files = len(list(folder.glob("*.damaged")))
+            self._next_number = max((int(path.name.split(".")[0]) for path in folder.iterdir()), default=0) + 1
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._segments
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(segment.size_bytes for segment in tuple(self._segments))
+
+    def append(self, rows: Sequence[Row]) -> None:
+        packed = [pack(rows[start : start + RECORD_ROWS]) for start in range(0, len(rows), RECORD_ROWS)]
+        self._check_room(sum(map(len, packed)))
+        with _disk(self._folder):
+            writer = self._writer_with_room()
+            writer.append(packed)
+            self._segments[-1].size_bytes = writer.size_bytes
+
+    def first(self, max_rows: int) -> list[Row]:
+        """The oldest rows, at least a record's. None are left if there are none."""
+        with _disk(self._folder):
+            while self._segments:
+                if rows := self._read_on(self._segments[0], max_rows):
+                    return rows
+                self._finish_oldest()
+        return []
+
+    def remove_first(self) -> None:
+        """Those that first() returned last."""
+        self._done = self._read
+        if self._done >= self._segments[0].size_bytes:
+            with _disk(self._folder):
+                self._finish_oldest()
+
+    def close(self) -> None:
+        self._close_writer()
+        self._close_reader()
+
+    def _writer_with_room(self) -> SegmentWriter:
+        if self._writer and self._writer.is_intact and self._writer.size_bytes < self._segment_bytes:
+            return self._writer
+        self._close_writer()
+        number = self._next_number
+        path = self._folder / f"{number:012}.spool"
+        self._writer = SegmentWriter(path, number, Layout(self.table.name, self.table.column_names))
+        self._segments.append(Segment(number, path, self._writer.size_bytes))
+        self._next_number += 1
+        return self._writer
+
+    def _read_on(self, segment: Segment, max_rows: int) -> list[Row]:
+        if self._reader is None:
+            self._reader = SegmentReader(segment.path, segment.number, self.table)
+            self._done = self._reader.start
+        self._read = self._done
+        rows: list[Row] = []
+        while len(rows) < max_rows:
+            found = self._reader.rows_at(self._read, segment.size_bytes)
+            if found is None:
+                break
+            more, self._read = found
+            rows += more
+        return rows
+
+    def _finish_oldest(self) -> None:
+        oldest = self._segments[0]
+        if len(self._segments) == 1:
+            self._close_writer()
+        if self._reader and self._reader.is_damaged:
+            kept = oldest.path.rename(oldest.path.with_suffix(".damaged"))
+            self.damaged_files += 1
+            log.error("a damaged file of spooled rows is kept, what could be read of it is stored", file=str(kept))
+        else:
+            oldest.path.unlink()
+        self._close_reader()
+        self._segments.popleft()
+        sync_folder(self._folder)
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(
+            f"The disk does not do what spooling to {folder} needs.", str(error), "make room on it, or mend it."
+        ) from error

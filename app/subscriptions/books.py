@@ -1,0 +1,223 @@
+from app import logs
+from app.kalshi.answers import Error, Ok, Subscribed, Subscription, SubscriptionList, Unsubscribed
+from app.kalshi.messages import Message, Unknown
+from app.kalshi.records import OrderbookSnapshot
+from app.metrics import connections as metrics
+from app.normal.sequence import SequenceGap
+from app.subscriptions import error_codes as codes
+from app.subscriptions.book_markets import BookMarkets
+from app.subscriptions.book_requests import BookRequests
+from app.subscriptions.commands import Command, Kind
+from app.subscriptions.journal import ALL_SUBSCRIPTIONS, Journal
+from app.subscriptions.refresh import Refresh
+from app.subscriptions.repair import UNREADABLE, Repair
+from app.subscriptions.roles import BOOK, BOOK_CHANNEL
+from app.subscriptions.subscriber import Trust
+
+log = logs.get(__name__)
+
+
+class BookSubscription:
+    """The order books of one connection: one subscription on each of its sockets, grown and shrunk to what is
+    wanted."""
+
+    def __init__(self, journal: Journal, refresh_seconds: int) -> None:
+        self.must_reconnect: str | None = None
+        self.sid: int | None = None
+        self._conn = journal.conn
+        self._markets = BookMarkets(journal)
+        self._repair = Repair(journal)
+        self._requests = BookRequests(self._markets, self._repair, Refresh(refresh_seconds))
+        self._stream: Trust | None = None
+        self._turned_away: list[str] = []
+        self._heard_us = 0
+        self._codes_seen: set[int] = set()
+
+    @property
+    def sids(self) -> list[int]:
+        return [] if self.sid is None else [self.sid]
+
+    @property
+    def wanted(self) -> int:
+        return self._markets.wanted
+
+    @property
+    def heard(self) -> int:
+        return len(self._markets.since) - len(self._repair.lacking)
+
+    @property
+    def in_doubt(self) -> int:
+        return len(self._repair.lacking)
+
+    def holds(self, ticker: str) -> bool:
+        return self._markets.holds(ticker)
+
+    def hears(self, ticker: str) -> bool:
+        return ticker in self._markets.since and ticker not in self._repair.lacking
+
+    def tickers(self) -> list[str]:
+        return self._markets.tickers()
+
+    def want(self, tickers: list[str]) -> None:
+        for ticker in tickers:
+            self._markets.want(ticker)
+
+    def unwant(self, tickers: list[str], now_us: int) -> None:
+        for ticker in tickers:
+            self._markets.unwant(ticker, now_us)
+            self._repair.heard(ticker)
+        self._close_gaps(now_us)
+
+    def take_turned_away(self) -> list[str]:
+        """There was no room for these: they are wanted here no more, and belong elsewhere."""
+        taken, self._turned_away = self._turned_away, []
+        return taken
+
+    def opened(self, stream: Trust, now_us: int) -> None:
+        self._stream = stream
+        self.must_reconnect = None
+        self._requests.start(now_us, self._conn)
+
+    def closed(self, last_sign_us: int) -> None:
+        self._stream = None
+        self._start_over("disconnected", ALL_SUBSCRIPTIONS, last_sign_us)
+
+    def heard_of(self, sid: int, received_us: int) -> None:
+        if sid == self.sid:
+            self._heard_us = received_us
+
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
+        if gap.sid == self.sid:
+            self._mend("sequence", gap.sid, now_us, max(gap.missing, 0))
+
+    def take(self, message: Message, received_us: int) -> bool:
+        match message:
+            case OrderbookSnapshot():
+                self._snapshot(message, received_us)
+            case Ok() | Subscribed() | Unsubscribed() | SubscriptionList():
+                self._answer(message, received_us)
+            case Error():
+                self._error(message, received_us)
+            case Unknown() if message.type in BOOK.message_types and message.sid is not None:
+                self._unreadable(message.sid, received_us)
+        return True
+
+    def commands(self, now_us: int) -> list[bytes]:
+        if self._stream is None:
+            return []
+        self._try_again([*self._markets.missed(now_us), *self._repair.missed(now_us)], now_us)
+        return self._requests.next(self.sid, now_us)
+
+    def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> None:
+        ticker, is_answer = message.msg.market_ticker, message.id is not None
+        if message.sid == self.sid and self._markets.snapshot(ticker, received_us, is_answer=is_answer):
+            self._repair.heard(ticker)
+            self._close_gaps(received_us)
+
+    def _answer(self, message: Ok | Subscribed | Unsubscribed | SubscriptionList, now_us: int) -> None:
+        command = self._requests.answered(message.id)
+        if isinstance(message, Subscribed):
+            self._subscribed(message.msg, now_us)
+        elif isinstance(message, Unsubscribed):
+            if message.sid == self.sid and self.sid is not None:
+                self._lost("unsubscribed", self.sid)
+        elif command is not None and command.kind is Kind.LIST:
+            listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
+            if isinstance(listed, list) and command.sid == self.sid:
+                self._compare(listed)
+        if command is not None:
+            self._requests.granted(command)
+
+    def _subscribed(self, subscription: Subscription, now_us: int) -> None:
+        if self.sid is None:
+            self.sid, self._heard_us = subscription.sid, now_us
+        elif subscription.sid != self.sid:
+            self._requests.extra_sids.append(subscription.sid)
+
+    def _compare(self, listed: list[Subscription]) -> None:
+        sids = [each.sid for each in listed if each.channel == BOOK_CHANNEL]
+        if self.sid is not None and self.sid not in sids:
+            self._lost("unsubscribed", self.sid)
+        self._requests.extra_sids.extend(sid for sid in sids if sid != self.sid)
+
+    def _error(self, message: Error, now_us: int) -> None:
+        code, command = message.msg.code, self._requests.answered(message.id)
+        metrics.REFUSED_COMMANDS.labels(code).inc()
+        if code not in self._codes_seen:
+            self._codes_seen.add(code)
+            log.warning("the exchange refused", conn=self._conn, code=code, said=message.msg.msg)
+        if code in codes.CAUSES and self.sid is not None and message.sid in (self.sid, None):
+            self._lost(codes.CAUSES[code], self.sid)
+        elif code == codes.AUTHENTICATION_REQUIRED or (code == codes.ALREADY_SUBSCRIBED and self.sid is None):
+            self.must_reconnect = message.msg.msg
+        elif command is not None:
+            self._failed(command, code, now_us)
+
+    def _failed(self, command: Command, code: int, now_us: int) -> None:
+        if code == codes.UNKNOWN_SID:
+            if command.sid == self.sid is not None:
+                self._lost("unsubscribed", self.sid)
+        elif code == codes.MARKET_LIMIT and command.tickers:
+            if not self._requests.halved(command):
+                self._fill_up(now_us)
+        elif code in codes.LATER or command.kind in (Kind.DELETE, Kind.LIST, Kind.UNSUBSCRIBE):
+            self._requests.refused(command, now_us)
+        elif command.kind is Kind.SNAPSHOT:
+            # The older wire has no such command; joining anew gives a snapshot too.
+            self._try_again([ticker for ticker in command.tickers if ticker in self._repair.lacking], now_us)
+        elif not self._requests.halved(command):
+            # The exchange does not want to hear of this one.
+            self._give_up(command.tickers[0], now_us)
+            self._markets.leave_alone(command.tickers[0], now_us)
+
+    def _fill_up(self, now_us: int) -> None:
+        self._requests.is_full = True
+        gone = self._markets.turn_away(self._repair.started_us if self._repair.is_open else now_us)
+        for ticker in gone:
+            self._repair.heard(ticker)
+        self._turned_away += gone
+
+    def _unreadable(self, sid: int, now_us: int) -> None:
+        if sid == self.sid and self._stream is not None:
+            self._stream.distrust(sid)
+            self._mend(UNREADABLE, sid, now_us, 1)
+
+    def _mend(self, cause: str, sid: int, now_us: int, missing: int) -> None:
+        since = self._markets.since
+        if since:
+            self._repair.begin(cause, sid, self._heard_us, since, missing)
+            if cause == UNREADABLE:
+                self._repair.ask_later(now_us)
+            self._repair.ask_for(self._markets.listened_to())
+        elif self._stream is not None:
+            self._stream.trust(sid)
+
+    def _lost(self, cause: str, sid: int) -> None:
+        if self._stream is not None:
+            self._stream.forget(sid)
+        self._start_over(cause, sid, self._heard_us)
+
+    def _start_over(self, cause: str, sid: int, started_us: int) -> None:
+        self.sid = None
+        self._requests.start_over()
+        self._repair.forget_questions()
+        self._markets.start_over()
+        if self._markets.since:
+            self._repair.begin(cause, sid, started_us, self._markets.since)
+
+    def _try_again(self, tickers: list[str], now_us: int) -> None:
+        for ticker in tickers:
+            if not self._markets.try_again(ticker, now_us):
+                self._give_up(ticker, now_us)
+        self._close_gaps(now_us)
+
+    def _give_up(self, ticker: str, now_us: int) -> None:
+        """It ended when something was lost, as far as we know."""
+        self._markets.end(ticker, self._repair.started_us if self._repair.is_open else now_us)
+        self._repair.give_up(ticker)
+
+    def _close_gaps(self, now_us: int) -> None:
+        if not self._repair.is_open or self._repair.lacking:
+            return
+        if self._repair.close(now_us) and self._stream is not None and self.sid is not None:
+            self._stream.trust(self.sid)

@@ -1,0 +1,86 @@
+"""Commands to the exchange, and which of them it has not answered yet."""
+
+from collections.abc import Iterable
+from enum import Enum
+from itertools import count
+from typing import NamedTuple
+
+import msgspec
+
+from app.metrics import connections as metrics
+from app.subscriptions.roles import BOOK_CHANNEL
+
+ANSWER_US = 10_000_000
+
+
+class Kind(Enum):
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    ADD = "add_markets"
+    DELETE = "delete_markets"
+    SNAPSHOT = "get_snapshot"
+    LIST = "list_subscriptions"
+
+
+class Command(NamedTuple):
+    kind: Kind
+    sent_us: int
+    tickers: list[str]
+    channel: str = ""
+    sid: int | None = None
+
+
+class Commands:
+    """Those of one connection."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._unanswered: dict[int, Command] = {}
+
+    def subscribe(self, channel: str, now_us: int) -> bytes:
+        return self._encode(Command(Kind.SUBSCRIBE, now_us, [], channel), "subscribe", channels=[channel])
+
+    def subscribe_to_books(self, tickers: list[str], now_us: int) -> bytes:
+        command = Command(Kind.SUBSCRIBE, now_us, tickers, BOOK_CHANNEL)
+        options = {"use_yes_price": False, "skip_ticker_ack": True}
+        return self._encode(command, "subscribe", channels=[BOOK_CHANNEL], market_tickers=tickers, **options)
+
+    def unsubscribe(self, sid: int, now_us: int) -> bytes:
+        return self._encode(Command(Kind.UNSUBSCRIBE, now_us, [], sid=sid), "unsubscribe", sids=[sid])
+
+    def update(self, kind: Kind, sid: int, tickers: list[str], now_us: int) -> bytes:
+        command = Command(kind, now_us, tickers, sid=sid)
+        return self._encode(command, "update_subscription", sids=[sid], action=kind.value, market_tickers=tickers)
+
+    def list_subscriptions(self, sid: int | None, now_us: int) -> bytes:
+        return self._encode(Command(Kind.LIST, now_us, [], sid=sid), "list_subscriptions")
+
+    def unanswered(self, kind: Kind) -> int:
+        return sum(command.kind is kind for command in self._unanswered.values())
+
+    def waits_for_channel(self, channel: str) -> bool:
+        return any(command.channel == channel for command in self._unanswered.values())
+
+    def answered(self, number: int | None) -> Command | None:
+        """The command that this is the answer to, if it was not given up."""
+        return None if number is None else self._unanswered.pop(number, None)
+
+    def overdue(self, now_us: int) -> Iterable[Command]:
+        """Given up: to be given again, if it is still wanted."""
+        late = [number for number, command in self._unanswered.items() if now_us - command.sent_us >= ANSWER_US]
+        for number in late:
+            command = self._unanswered.pop(number)
+            # Books that were asked for answer by themselves, each with this number.
+            if command.kind is not Kind.SNAPSHOT:
+                metrics.UNANSWERED_COMMANDS.labels(command.kind.value).inc()
+            yield command
+
+    def forget(self) -> None:
+        self._unanswered.clear()
+
+    def _encode(self, command: Command, name: str, **params: object) -> bytes:
+        number = next(self._numbers)
+        self._unanswered[number] = command
+        metrics.COMMANDS.labels(command.kind.value).inc()
+        body = {"id": number, "cmd": name}
+        return msgspec.json.encode({**body, "params": params} if params else body)

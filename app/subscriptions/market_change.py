@@ -1,0 +1,18 @@
+from typing import Protocol
+
+
+class MarketChange(Protocol):
+    """Something happened to a market."""
+
+    @property
+    def ticker(self) -> str: ...
+
+    @property
+    def is_to_be_recorded(self) -> bool:
+        """Whether its order book is to be listened to from now on."""
+
+
+class MarketChanges(Protocol):
+    """gevent's queue of them."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> MarketChange: ...

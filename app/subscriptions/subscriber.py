@@ -1,0 +1,49 @@
+from typing import Protocol
+
+from app.kalshi.messages import Message
+from app.normal.sequence import SequenceGap
+
+
+class Trust(Protocol):
+    """What a connection's stream is told of its subscriptions."""
+
+    def distrust(self, sid: int) -> None: ...
+
+    def trust(self, sid: int) -> None: ...
+
+    def forget(self, sid: int) -> None: ...
+
+
+class Subscriber(Protocol):
+    """What one connection is to listen to, over all of its sockets: told what happens, it says what to send."""
+
+    must_reconnect: str | None  # why, if only a new socket helps
+
+    @property
+    def sids(self) -> list[int]: ...
+
+    @property
+    def wanted(self) -> int:
+        """Markets, or channels of the whole exchange."""
+
+    @property
+    def heard(self) -> int: ...
+
+    @property
+    def in_doubt(self) -> int: ...
+
+    def opened(self, stream: Trust, now_us: int) -> None: ...
+
+    def heard_of(self, sid: int, received_us: int) -> None:
+        """Up to here the subscription's messages came in."""
+
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None: ...
+
+    def take(self, message: Message, received_us: int) -> bool:
+        """Whatever is not a change, a trade or a ticker. True if there may be commands to send now."""
+
+    def commands(self, now_us: int) -> list[bytes]:
+        """To be sent now. To be asked for again after each send, whenever take() says so, and every second."""
+
+    def closed(self, last_sign_us: int) -> None:
+        """The socket is no more; its last sign of life was then."""

@@ -1,0 +1,186 @@
+from app import logs
+from app.kalshi.answers import Error, Ok, Subscribed, Subscription, SubscriptionList, Unsubscribed
+from app.kalshi.messages import Message, Unknown
+from app.metrics import connections as metrics
+from app.normal.sequence import SequenceGap
+from app.subscriptions import error_codes as codes
+from app.subscriptions.commands import Commands, Kind
+from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, WHOLE_EXCHANGE, Gap, Journal
+from app.subscriptions.patience import SECOND_US, Patience
+from app.subscriptions.repair import UNREADABLE
+from app.subscriptions.roles import Role
+from app.subscriptions.subscriber import Trust
+
+log = logs.get(__name__)
+
+LIST_US = 60 * SECOND_US
+
+
+class Channel:
+    """One channel of a connection, over all of its sockets."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sid: int | None = None
+        self.is_unknown = False  # the exchange does not have it
+        self.is_listened_to = False
+        self.gap: Gap | None = None
+        self.heard_us = 0
+        self.subscribe_from_us = 0  # one that ends as soon as it begins is not begun again at once
+
+
+class WholeExchange:
+    """Channels that tell of all markets at once. What they lose cannot be asked for again on the socket."""
+
+    def __init__(self, journal: Journal, role: Role) -> None:
+        self.must_reconnect: str | None = None
+        self._journal = journal
+        self._role = role
+        self._channels = [Channel(name) for name in role.channels]
+        self._commands = Commands()
+        self._patience = Patience()
+        self._stream: Trust | None = None
+        self._list_us = 0
+
+    @property
+    def sids(self) -> list[int]:
+        return [channel.sid for channel in self._channels if channel.sid is not None]
+
+    @property
+    def wanted(self) -> int:
+        return sum(not channel.is_unknown for channel in self._channels)
+
+    @property
+    def heard(self) -> int:
+        return len(self.sids)
+
+    @property
+    def in_doubt(self) -> int:
+        return sum(channel.gap is not None for channel in self._channels)
+
+    def opened(self, stream: Trust, now_us: int) -> None:
+        self._stream = stream
+        self.must_reconnect = None
+        self._patience.granted()
+        self._list_us = now_us + LIST_US
+
+    def closed(self, last_sign_us: int) -> None:
+        self._stream = None
+        self._commands.forget()
+        for channel in self._channels:
+            channel.subscribe_from_us = 0
+            self._miss(channel, "disconnected", ALL_SUBSCRIPTIONS, last_sign_us)
+
+    def heard_of(self, sid: int, received_us: int) -> None:
+        channel = self._of(sid)
+        if channel is not None:
+            channel.heard_us = received_us
+
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
+        self._missed(gap.sid, "sequence", max(gap.missing, 0), now_us)
+        if self._stream is not None:
+            self._stream.trust(gap.sid)
+
+    def take(self, message: Message, received_us: int) -> bool:
+        match message:
+            case Subscribed():
+                self._commands.answered(message.id)
+                self._subscribed(message.msg, received_us)
+            case Unsubscribed() if message.sid is not None:
+                self._lost(message.sid, "unsubscribed")
+            case Ok() | SubscriptionList():
+                self._listed(message)
+            case Error():
+                self._error(message, received_us)
+            case Unknown() if message.type in self._role.message_types and message.sid is not None:
+                self._missed(message.sid, UNREADABLE, 1, received_us)
+                return False
+            case _:
+                return False
+        return True
+
+    def commands(self, now_us: int) -> list[bytes]:
+        for _ in self._commands.overdue(now_us):
+            continue  # what is still to be subscribed to is seen below
+        if self._stream is None or self._patience.lasts(now_us):
+            return []
+        due = [channel for channel in self._channels if self._is_due(channel, now_us)]
+        commands = [self._commands.subscribe(channel.name, now_us) for channel in due]
+        if now_us >= self._list_us and self.sids:
+            self._list_us = now_us + LIST_US
+            commands.append(self._commands.list_subscriptions(None, now_us))
+        return commands
+
+    def _is_due(self, channel: Channel, now_us: int) -> bool:
+        if channel.sid is not None or channel.is_unknown or now_us < channel.subscribe_from_us:
+            return False
+        return not self._commands.waits_for_channel(channel.name)
+
+    def _of(self, sid: int | None) -> Channel | None:
+        return next((channel for channel in self._channels if channel.sid == sid is not None), None)
+
+    def _subscribed(self, subscription: Subscription, now_us: int) -> None:
+        self._patience.granted()
+        for channel in self._channels:
+            if channel.name == subscription.channel and channel.sid is None:
+                channel.sid, channel.heard_us = subscription.sid, now_us
+                channel.subscribe_from_us = now_us + SECOND_US
+                self._listen(channel, now_us)
+
+    def _listen(self, channel: Channel, now_us: int) -> None:
+        if not channel.is_listened_to:
+            channel.is_listened_to = True
+            self._journal.began(channel.name, WHOLE_EXCHANGE, now_us)
+        if channel.gap is not None:
+            self._journal.close_gap(channel.gap, now_us)
+            channel.gap = None
+
+    def _listed(self, message: Ok | SubscriptionList) -> None:
+        """A subscription whose end was said and lost is not in the list."""
+        command = self._commands.answered(message.id)
+        listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
+        if command is None or command.kind is not Kind.LIST or not isinstance(listed, list):
+            return
+        for channel in self._channels:
+            if channel.sid is not None and channel.sid not in {each.sid for each in listed}:
+                self._lost(channel.sid, "unsubscribed")
+
+    def _error(self, message: Error, now_us: int) -> None:
+        code, command = message.msg.code, self._commands.answered(message.id)
+        metrics.REFUSED_COMMANDS.labels(code).inc()
+        log.warning("the exchange refused", conn=self._journal.conn, code=code, said=message.msg.msg)
+        if code in codes.CAUSES:
+            for sid in self.sids if message.sid is None else [message.sid]:
+                self._lost(sid, codes.CAUSES[code])
+        elif code in (codes.AUTHENTICATION_REQUIRED, codes.ALREADY_SUBSCRIBED):
+            self.must_reconnect = message.msg.msg
+        elif code == codes.UNKNOWN_CHANNEL and command is not None:
+            self._unknown(command.channel)
+        else:
+            self._patience.refused(now_us)
+
+    def _unknown(self, name: str) -> None:
+        log.error("the exchange does not have this channel: it is not recorded", channel=name)
+        for channel in self._channels:
+            channel.is_unknown = channel.is_unknown or channel.name == name
+
+    def _missed(self, sid: int, cause: str, missing: int, now_us: int) -> None:
+        """Some of its messages, which are gone."""
+        channel = self._of(sid)
+        if channel is not None:
+            gap = self._journal.open_gap(
+                channel.name, cause, channel.heard_us, sid=sid, markets=ALL_MARKETS, missing=missing
+            )
+            self._journal.close_gap(gap, now_us)
+
+    def _lost(self, sid: int, cause: str) -> None:
+        channel = self._of(sid)
+        if channel is not None:
+            if self._stream is not None:
+                self._stream.forget(sid)
+            self._miss(channel, cause, sid, channel.heard_us)
+
+    def _miss(self, channel: Channel, cause: str, sid: int, started_us: int) -> None:
+        channel.sid = None
+        if channel.is_listened_to and channel.gap is None:
+            channel.gap = self._journal.open_gap(channel.name, cause, started_us, sid=sid, markets=ALL_MARKETS)

@@ -1,0 +1,48 @@
+"""The promise of one gatherer: what the exchange sent it is in its database, and what is missing is in its gaps."""
+
+import json
+
+import pytest
+
+from tests.faults.gathering import Databases, assert_exact, exchange, gatherer, let_pass, settings_of, stop_in_order
+
+CONNECTIONS = 150
+# A fault of frames befalls every connection that has such a channel; the numbers are connections in the order in which
+# they came.
+FAULTS = [
+    {"fault": "drop", "channels": ["orderbook_delta"], "connections": list(range(30, 60)), "skip": 4},
+    {"fault": "drop", "channels": ["trade"], "skip": 5},
+    {"fault": "duplicate", "count": 2, "skip": 6},
+    {"fault": "reorder", "channels": ["orderbook_delta"], "connections": list(range(60, 70)), "skip": 5},
+    {"fault": "corrupt", "how": "json", "channels": ["orderbook_delta"], "connections": list(range(70, 90)), "skip": 3},
+    {"fault": "truncate", "channels": ["ticker"], "skip": 10},
+    {"fault": "untimed", "connections": list(range(90, 110)), "count": 2, "skip": 3},
+    {"fault": "close", "connections": [20, 21, 22]},
+    {"fault": "cut", "connections": [23]},
+    {"fault": "subscription_error", "code": 25, "connections": [24, 25]},
+    {"fault": "subscription_error", "code": 10, "channels": ["trade"]},
+    {"fault": "stall", "seconds": 3, "connections": [26]},
+    {"fault": "half_open", "connections": [27]},
+    {"fault": "rest_error", "status": 503, "count": 3},
+]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_with_150_connections_20_000_markets_and_every_fault(seed, server, templates, tmp_path):
+    databases = Databases(server, templates)
+    with exchange(tmp_path, "--seed", seed, "--markets", 20_000, "--rate", 1_500, "--heartbeat", 2) as simulator:
+        settings = settings_of(simulator, databases, tmp_path / "data", KALSHI_STALE_SECONDS=8)
+        with gatherer({**settings, "KALSHI_WS_CONNECTIONS": CONNECTIONS}) as recorder:
+            recorder.wait_until_ready()
+            for fault in FAULTS:
+                simulator.inflict(**fault)
+            let_pass(simulator, 12)
+            recorder.wait_until_ready()
+            let_pass(simulator, 3)
+            stop_in_order(simulator, recorder)
+        report = assert_exact(simulator, databases)
+    causes = dict(databases.rows("SELECT cause, count(*) FROM gaps GROUP BY cause"))
+    assert {"sequence", "disconnected", "overflow", "channel_error", "unreadable"} <= set(causes), causes
+    assert databases.value("SELECT count(*) FROM gaps WHERE ended_at < started_at") == 0
+    assert databases.value("SELECT count(*) FROM quarantine") > 0
+    assert report["books"]["compared"] > 100, json.dumps(report["books"])[:500]

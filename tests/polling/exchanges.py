@@ -1,0 +1,22 @@
+"""Clients of an exchange that a test runs: the scripted one or the simulator."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+from app.kalshi.rest_client import RestClient
+from app.kalshi.waiting_line import Priority
+from tests.kalshi.exchange import transport_to
+from tests.simulator.running import running_simulator
+
+
+@contextmanager
+def clients_of(exchange, stopping=None):
+    """For polling or repairing, and for what is urgent."""
+    with transport_to(exchange, stopping) as transport:
+        yield RestClient(transport, Priority.POLLING), RestClient(transport, Priority.REPAIR, patience_seconds=20)
+
+
+@contextmanager
+def simulated(folder, *options):
+    with running_simulator(folder, "--tier", "unlimited", *options) as simulator:
+        yield simulator, SimpleNamespace(url=simulator.where["rest"])

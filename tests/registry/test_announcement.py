@@ -1,0 +1,68 @@
+import pytest
+
+from app.kalshi.messages import decode
+from app.registry.announcement import announcement_of, as_created, as_told
+from tests.registry.build import NOW_US, SECOND_US, frame, lifecycle, market
+
+
+def told(event_type, **facts):
+    return announcement_of(decode(frame(lifecycle(event_type, **facts))))
+
+
+@pytest.mark.parametrize(
+    ("status", "announced", "expected"),
+    [
+        ("active", {"event_type": "deactivated", "is_deactivated": True}, "inactive"),
+        ("inactive", {"event_type": "activated", "is_deactivated": False}, "active"),
+        ("closed", {"event_type": "activated"}, "active"),
+        ("closed", {"event_type": "determined", "result": "yes"}, "determined"),
+        ("determined", {"event_type": "settled", "settled_ts": 1}, "finalized"),
+        ("finalized", {"event_type": "determined", "result": "yes"}, "finalized"),
+        ("amended", {"event_type": "determined", "result": "yes"}, "amended"),
+        ("determined", {"event_type": "activated"}, "determined"),
+        ("active", {"event_type": "metadata_updated"}, "active"),
+        ("active", {"event_type": "status_change", "old_status": "active", "new_status": "closed"}, "closed"),
+        ("active", {"event_type": "status_change", "new_status": "sleeping"}, "active"),
+        ("active", {"event_type": "unheard of"}, "active"),
+    ],
+)
+def test_what_is_told_of_a_market_leads_to_its_status(status, announced, expected):
+    assert as_told(market(status=status), told(**announced)).status == expected
+
+
+def test_a_determination_tells_the_result():
+    assert as_told(market(status="closed"), told("determined", result="no")).result == "no"
+
+
+def test_a_moved_closing_is_known_at_once():
+    assert as_told(market(), told("close_date_updated", close_ts=1_800_000_000)).close_us == 1_800_000_000 * SECOND_US
+
+
+def test_a_created_market_is_known_by_its_times():
+    created = told(
+        "created",
+        open_ts=NOW_US // SECOND_US,
+        close_ts=NOW_US // SECOND_US + 60,
+        exchange_index=2,
+        additional_metadata={"event_ticker": "KXA-1", "floor_strike": 3.5},
+    )
+    expected = market(
+        status="initialized", exchange_index=2, open_us=NOW_US, close_us=NOW_US + 60 * SECOND_US, event_ticker="KXA-1"
+    )
+    assert as_created(created) == expected
+
+
+@pytest.mark.parametrize("body", [{"event_type": "created"}, {"event_type": "created", "open_ts": "soon"}])
+def test_too_little_to_know_a_market_by_is_left_to_rest(body):
+    announcement = announcement_of(decode(frame({"market_ticker": "KXA-1-T1", **body})))
+    assert announcement.market_ticker == "KXA-1-T1"
+    assert as_created(announcement) is None
+
+
+def test_events_are_named():
+    message = decode(frame({"event_ticker": "KXA-1", "title": "A"}, "event_lifecycle"))
+    assert announcement_of(message).event_ticker == "KXA-1"
+
+
+def test_who_names_nobody_is_not_understood():
+    assert announcement_of(decode(frame({"market_ticker": 7}))) is None

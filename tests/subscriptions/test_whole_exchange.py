@@ -1,0 +1,117 @@
+"""Channels of the whole exchange: what they miss is gone, and said so at once."""
+
+import json
+from itertools import count
+
+import msgspec
+import pytest
+
+from app.store.journal_tables import GAPS, SUBSCRIPTIONS
+from app.subscriptions.journal import Journal
+from app.subscriptions.roles import LIFECYCLE, TRADE
+from app.subscriptions.whole_exchange import WholeExchange
+from tests.subscriptions.exchange import Stream
+
+NOW_US = 1_000_000_000
+SECOND_US = 1_000_000
+
+
+class Listener:
+    """A subscriber on its first socket, with what it writes."""
+
+    def __init__(self, role, conn):
+        self.journal = Journal(NOW_US, conn, count(1))
+        self.subscriber = WholeExchange(self.journal, role)
+        self.stream = Stream(self.subscriber)
+        self.subscriber.opened(self.stream, NOW_US)
+        self.rows = {GAPS: [], SUBSCRIPTIONS: []}
+
+    def commands(self, now_us=NOW_US):
+        return [json.loads(command) for command in self.subscriber.commands(now_us)]
+
+    def hear(self, now_us, **message):
+        self.stream.read(msgspec.json.encode(message), now_us)
+
+    def subscribe(self, now_us=NOW_US, first_sid=1):
+        for sid, command in enumerate(self.commands(now_us), start=first_sid):
+            (channel,) = command["params"]["channels"]
+            self.hear(now_us, id=command["id"], type="subscribed", msg={"channel": channel, "sid": sid})
+
+    def written(self, table):
+        for taken, rows in self.journal.take():
+            self.rows[taken] += rows
+        return self.rows[table]
+
+
+@pytest.fixture
+def trades():
+    listener = Listener(TRADE, 3)
+    listener.subscribe()
+    return listener
+
+
+def trade(seq):
+    return {"type": "trade", "sid": 1, "seq": seq, "msg": {"trade_id": str(seq), "market_ticker": "A"}}
+
+
+def test_every_trade_is_subscribed_to_once(trades):
+    assert trades.commands() == []
+    (row,) = trades.written(SUBSCRIPTIONS)
+    assert (row.channel, row.ticker, row.started_us, row.ended_us) == ("trade", "", NOW_US, None)
+
+
+def test_a_gap_ends_with_the_message_that_shows_it(trades):
+    trades.hear(NOW_US + 1, **trade(1))
+    trades.hear(NOW_US + 5, **trade(4))
+    gap = trades.written(GAPS)[-1]
+    assert (gap.cause, gap.started_us, gap.ended_us, gap.missing, gap.sid) == ("sequence", NOW_US + 1, NOW_US + 5, 2, 1)
+    assert not trades.stream.in_doubt
+
+
+def test_an_unreadable_trade_is_a_gap(trades):
+    trades.hear(NOW_US + 5, type="trade", sid=1, seq=1, msg={"trade_id": 5})
+    assert [gap.cause for gap in trades.written(GAPS)] == ["unreadable"] * 2
+
+
+@pytest.mark.parametrize(("code", "cause"), [(10, "channel_error"), (25, "overflow")])
+def test_a_subscription_that_ends_is_begun_again_on_the_same_socket(trades, code, cause):
+    trades.hear(NOW_US + 1, **trade(1))
+    trades.hear(NOW_US + 9, type="error", sid=1, msg={"code": code})
+    trades.subscribe(NOW_US + SECOND_US, first_sid=2)
+    opened, closed = trades.written(GAPS)
+    assert (opened.cause, opened.started_us, opened.ended_us) == (cause, NOW_US + 1, None)
+    assert closed == opened._replace(ended_us=NOW_US + SECOND_US)
+    assert len(trades.written(SUBSCRIPTIONS)) == 1
+
+
+def test_an_end_that_nobody_heard_of_shows_in_the_list_of_subscriptions(trades):
+    (question,) = trades.commands(NOW_US + 61 * SECOND_US)
+    trades.hear(NOW_US + 61 * SECOND_US, id=question["id"], type="ok", msg=[])
+    assert trades.written(GAPS)[-1].cause == "unsubscribed"
+    assert [command["cmd"] for command in trades.commands(NOW_US + 61 * SECOND_US)] == ["subscribe"]
+
+
+def test_what_is_not_answered_is_asked_again(trades):
+    trades.subscriber.closed(NOW_US)
+    trades.subscriber.opened(trades.stream, NOW_US)
+    assert len(trades.commands(NOW_US)) == 1
+    assert trades.commands(NOW_US + 9 * SECOND_US) == []
+    assert len(trades.commands(NOW_US + 10 * SECOND_US)) == 1
+
+
+def test_a_channel_that_the_exchange_does_not_have_is_not_asked_for_again():
+    listener = Listener(LIFECYCLE, 5)
+    market, combo = listener.commands()
+    listener.hear(NOW_US, id=market["id"], type="subscribed", msg={"channel": "market_lifecycle_v2", "sid": 1})
+    listener.hear(NOW_US, id=combo["id"], type="error", msg={"code": 8})
+    assert listener.commands(NOW_US + 30 * SECOND_US) == []
+    assert (listener.subscriber.wanted, listener.subscriber.heard) == (1, 1)
+
+
+def test_a_gap_of_one_lifecycle_channel_begins_where_that_one_was_last_heard():
+    listener = Listener(LIFECYCLE, 5)
+    listener.subscribe()
+    for moment_us, sid, seq in ((1, 1, 1), (2, 2, 1), (8, 2, 2), (9, 1, 3)):
+        listener.hear(NOW_US + moment_us, type="event_lifecycle", sid=sid, seq=seq, msg={"event_ticker": "E"})
+    gap = listener.written(GAPS)[-1]
+    assert (gap.channel, gap.started_us, gap.ended_us) == ("market_lifecycle_v2", NOW_US + 1, NOW_US + 9)

@@ -1,0 +1,89 @@
+"""Records changes without end, one number after the other, and says how many were put and how many of them are durable.
+
+SIGTERM: drains and ends.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json  # noqa: E402
+import os  # noqa: E402
+import resource  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+from collections import deque  # noqa: E402
+
+from app import logs  # noqa: E402
+from app.environment import load_settings  # noqa: E402
+from app.row_buffer import now_us  # noqa: E402
+from app.run import Run  # noqa: E402
+from app.store.tables import ORDERBOOK_DELTAS  # noqa: E402
+from tests.store import rows  # noqa: E402
+from workers.group import Group  # noqa: E402
+from workers.recording import Recording  # noqa: E402
+from workers.run_keeper import RunKeeper  # noqa: E402
+
+PUT_ROWS = 50
+PUT_SECONDS = 0.005
+REPORT_SECONDS = 0.05
+
+
+class Program:
+    def __init__(self):
+        settings = load_settings()
+        limit_bytes = int(os.environ.get("FILE_LIMIT_BYTES", "0"))
+        if limit_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+        self.group = Group()
+        self.recording = Recording(settings, settings.ts_dsn, settings.meta_dsn)
+        self.recorder = self.recording.recorder
+        run = Run(now_us(), settings.gatherer)
+        self.keeper = RunKeeper(run, self.recorder, [], self.group.stopping)
+        self.first = self.count = int(os.environ.get("FIRST_CLOCK", "0"))
+        self.has_ended = threading.Event()
+        self.puts = deque()  # bounded by what waits
+        self.durable = self.first
+
+    def produce(self):
+        while not self.group.stopping.wait(PUT_SECONDS):
+            at_us = now_us()
+            self.puts.append((at_us, self.count + PUT_ROWS))
+            batch = [rows.delta(at_us, clock=self.count + number) for number in range(PUT_ROWS)]
+            self.count += PUT_ROWS
+            self.recorder.put(ORDERBOOK_DELTAS, [(row[0], at_us, *row[2:]) for row in batch])
+        self.has_ended.set()
+
+    def report(self):
+        while not self.group.stopping.wait(REPORT_SECONDS):
+            self.say()
+
+    def say(self, **more):
+        since_us = self.recorder.waiting_since_us() or now_us()
+        while self.puts and self.puts[0][0] < since_us:
+            self.durable = self.puts.popleft()[1]
+        backlog = self.recorder.backlogs[ORDERBOOK_DELTAS.name]
+        said = {"put": self.count, "durable": self.durable, "waiting": backlog.waiting_rows}
+        said |= {"spool": self.recorder.spooled_bytes(), "reason": self.recorder.why_not_ready()}
+        print(json.dumps(said | more), flush=True)  # noqa: T201
+
+    def finish(self):
+        self.has_ended.wait()
+        started = time.monotonic()
+        self.recording.drain()
+        self.keeper.end()
+        hanging = self.recording.close()
+        self.say(closed_seconds=time.monotonic() - started, hanging=hanging)
+        if hanging:
+            os._exit(3)
+
+    def run(self):
+        self.recording.start(self.group)
+        for run in (self.produce, self.report, self.keeper.run, self.finish):
+            self.group.spawn(run)
+        self.group.run_until_stopped()
+
+
+if __name__ == "__main__":
+    logs.configure("json", "info")
+    Program().run()

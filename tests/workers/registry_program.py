@@ -1,0 +1,134 @@
+"""A registry in a process of its own, as it runs in a gatherer: takes one command a line, answers with one JSON line."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+
+import gevent  # noqa: E402
+import gevent.queue  # noqa: E402
+import msgspec  # noqa: E402
+from gevent.fileobject import FileObject  # noqa: E402
+
+from app import logs  # noqa: E402
+from app.kalshi.http_session import HttpSession  # noqa: E402
+from app.kalshi.request_budget import RequestBudget  # noqa: E402
+from app.kalshi.rest_client import RestClient  # noqa: E402
+from app.kalshi.rest_transport import RestTransport  # noqa: E402
+from app.kalshi.waiting_line import Priority  # noqa: E402
+from app.registry import rereads  # noqa: E402
+from app.settings import Settings  # noqa: E402
+from app.store.journal_tables import QUARANTINE  # noqa: E402
+from app.store.metadata_tables import METADATA_TABLES  # noqa: E402
+from tests.kalshi.exchange import PLENTY, QUICK  # noqa: E402
+from workers import market_walk  # noqa: E402
+from workers.group import Group  # noqa: E402
+from workers.market_registry import MarketRegistry  # noqa: E402
+
+
+class RememberingSink:
+    def __init__(self):
+        self.rows = {table.name: {} for table in METADATA_TABLES}
+        self.quarantined = []
+        self.puts = 0
+
+    def put(self, table, rows):
+        if table == QUARANTINE:
+            self.quarantined += [row[:3] for row in rows]
+            return
+        self.puts += len(rows)
+        for row in rows:
+            self.rows[table.name][row[0]] = dict(zip(table.column_names, row, strict=True))
+
+
+class Clock:
+    """The exchange's, which may run faster than ours, and stands when it is told to."""
+
+    def __init__(self, start_us, speed):
+        self._start_us, self._speed, self._since = start_us, speed, time.monotonic()
+
+    def __call__(self):
+        return self._start_us + int((time.monotonic() - self._since) * 1_000_000 * self._speed)
+
+    def stand(self, at_us):
+        self._start_us, self._speed = at_us, 0
+
+
+class Program:
+    def __init__(self, options):
+        self.group = Group()
+        self.sink = RememberingSink()
+        self.clock = Clock(options.pop("start_us", time.time_ns() // 1_000), options.pop("speed", 1))
+        session = HttpSession(options.pop("rest_url"), None)
+        transport = RestTransport(session, RequestBudget(PLENTY), self.group.stopping, QUICK)
+        self.is_slow = options.pop("is_slow", False)
+        settings = msgspec.convert(options, Settings)
+        client = RestClient(transport, Priority.RECONCILE)
+        self.registry = MarketRegistry(client, self.sink, settings, self.group, self.clock)
+        self.queue = self.registry.subscribe_changes()
+        self.changes = []
+        self.frames = gevent.queue.Queue(1_000)
+        self.registry.set_lifecycle_source(self.frames)
+
+    def run(self):
+        self.registry.start()
+        commands = gevent.spawn(self.obey)
+        listener = None if self.is_slow else gevent.spawn(self.listen)
+        self.group.run_until_stopped()
+        gevent.killall([commands, *filter(None, [listener])])
+        self.say({"ended": True})
+
+    def listen(self):
+        while True:
+            self.changes.append(self.queue.get())
+
+    def obey(self):
+        for line in FileObject(sys.stdin.buffer, "rb"):
+            command, _, argument = line.strip().partition(b" ")
+            answer = getattr(self, command.decode())(argument)
+            if answer is not None:
+                self.say(answer)
+
+    def frame(self, argument):
+        self.frames.put(argument)
+
+    def stand(self, argument):
+        self.clock.stand(int(argument))
+
+    def take(self, argument):
+        return [change.ticker for change in (self.queue.get() for _ in range(int(argument)))]
+
+    def waiting(self, _argument):
+        return self.queue.qsize()
+
+    def state(self, _argument):
+        markets = list(map(self.registry.get_market, self.sink.rows["markets"]))
+        return {
+            "why_not_ready": self.registry.why_not_ready(),
+            "exchange_open": self.registry.exchange_open.is_set(),
+            "counts": self.registry.counts(),
+            "statuses": {market.ticker: market.status for market, is_known in markets if is_known},
+            "active": list(self.registry.active_tickers()),
+            "rows": self.sink.rows,
+            "quarantined": self.sink.quarantined,
+            "puts": self.sink.puts,
+            "changes": [(*change[:4], change.market is None, change.is_to_be_recorded) for change in self.changes],
+        }
+
+    def stop(self, _argument):
+        self.registry.stop()
+
+    def say(self, answer):
+        sys.stdout.write(json.dumps(answer, default=bytes.decode) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    # There is no cache in front of a simulator, and its time runs faster.
+    rereads.CONFIRMING_US = rereads.SECOND_US
+    market_walk.RETRY_SECONDS = 0.1
+    logs.configure("text", "info")
+    Program(json.loads(sys.argv[1])).run()

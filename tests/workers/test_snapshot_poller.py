@@ -1,0 +1,216 @@
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client import REGISTRY
+
+from app.kalshi.rest_errors import AccessDeniedError
+from app.normal.snapshots import NO_LEVELS
+from tests.kalshi.exchange import Reply
+from tests.polling.exchanges import clients_of, simulated
+from tests.polling.kept import KeptRows, Markets
+from tests.processes import wait_until
+from workers.snapshot_poller import MOST_AT_ONCE_ON_DEMAND, NoBookError, SnapshotPoller
+
+TICKERS = [f"KXTEST-{number}" for number in range(250)]
+TICKER, LEVELS = 4, slice(6, 10)
+
+
+@contextmanager
+def polling(exchange, tickers, interval_seconds=0):
+    stopping, halted = threading.Event(), []
+    with clients_of(exchange, stopping) as (client, urgent_client):
+        markets, sink = Markets(tickers), KeptRows()
+        poller = SnapshotPoller(markets, client, urgent_client, sink, interval_seconds, stopping, halted.append)
+        yield SimpleNamespace(poller=poller, markets=markets, sink=sink, stopping=stopping, halted=halted)
+
+
+def poll_all(poller):
+    """One walk; the next one begins with the step after."""
+    while poller.step():
+        continue
+
+
+def books(asked, leave_out=()):
+    levels = {"yes_dollars": [["0.4200", "13.00"]], "no_dollars": []}
+    answered = [value for name, value in asked.query if name == "tickers" and value not in leave_out]
+    return Reply(200, {"orderbooks": [{"ticker": ticker, "orderbook_fp": levels} for ticker in answered]})
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory):
+    with simulated(tmp_path_factory.mktemp("simulator"), "--markets", 300, "--rate", 500) as running:
+        yield running
+
+
+@pytest.fixture
+def at_rest(simulation, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    simulator, exchange = simulation
+    simulator.stop_the_clock()
+    yield simulator, exchange, simulator.tickers(status="open")
+    simulator.go_on()
+
+
+def test_every_market_is_polled_once_a_cycle_and_what_has_not_changed_is_confirmed(at_rest):
+    simulator, exchange, tickers = at_rest
+    with polling(exchange, tickers) as run:
+        poll_all(run.poller)
+        full = list(run.sink.snapshots)
+        poll_all(run.poller)
+        confirmed = run.sink.snapshots[len(full) :]
+    assert sorted(row[TICKER] for row in full) == sorted(row[TICKER] for row in confirmed) == sorted(tickers)
+    assert {row[LEVELS] for row in confirmed} == {NO_LEVELS}
+    assert all(None not in row[LEVELS] for row in full)
+    one = next(row for row in full if row[6] and row[8])
+    shown = simulator.rest(f"/markets/{one[TICKER]}/orderbook").body["orderbook_fp"]
+    assert one[6] == [int(price.replace(".", "")) * 100 for price, _ in shown["yes_dollars"]]
+
+
+def test_two_sided_markets_are_polled_first_from_the_second_cycle_on(at_rest):
+    _, exchange, tickers = at_rest
+    with polling(exchange, tickers) as run:
+        poll_all(run.poller)
+        two_sided = {row[TICKER] for row in run.sink.snapshots if row[6] and row[8]}
+        poll_all(run.poller)
+        second = [row[TICKER] for row in run.sink.snapshots[len(tickers) :]]
+    assert 0 < len(two_sided) < len(tickers)
+    assert set(second[: len(two_sided)]) == two_sided
+
+
+def test_errors_of_the_exchange_cost_time_and_no_market(at_rest):
+    simulator, exchange, tickers = at_rest
+    simulator.inflict("rest_error", status=500, path="/trade-api/v2/markets/orderbooks", count=2)
+    with polling(exchange, tickers) as run:
+        poll_all(run.poller)
+        assert sorted(row[TICKER] for row in run.sink.snapshots) == sorted(tickers)
+
+
+def test_a_book_on_demand_is_whole_and_stored_even_if_it_is_known(at_rest):
+    _, exchange, tickers = at_rest
+    with polling(exchange, tickers) as run:
+        poll_all(run.poller)
+        known = next(row for row in run.sink.snapshots if row[6])
+        row = run.poller.poll_now(known[TICKER])
+        assert (row[TICKER], row[LEVELS]) == (known[TICKER], known[LEVELS])
+        assert run.sink.snapshots[-1][LEVELS] == NO_LEVELS
+
+
+def test_no_book_is_asked_for_on_demand_of_a_market_that_is_not_active(at_rest):
+    _, exchange, tickers = at_rest
+    with polling(exchange, tickers) as run:
+        with pytest.raises(NoBookError, match="not an active market"):
+            run.poller.poll_now("KXNONE")
+        assert run.sink.snapshots == []
+
+
+def test_more_demands_at_once_than_there_are_places_are_refused(exchange):
+    release = threading.Event()
+    exchange.rule = lambda asked: books(asked)._replace(after=release)
+    with polling(exchange, TICKERS) as run:
+        threads = [
+            threading.Thread(target=run.poller.poll_now, args=(ticker,)) for ticker in TICKERS[:MOST_AT_ONCE_ON_DEMAND]
+        ]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(exchange.asked) == len(threads))
+        try:
+            with pytest.raises(NoBookError, match="already"):
+                run.poller.poll_now(TICKERS[-1])
+        finally:
+            release.set()
+            for thread in threads:
+                thread.join()
+        assert run.poller.poll_now(TICKERS[-1])[TICKER] == TICKERS[-1]
+
+
+def test_a_market_that_the_exchange_refuses_keeps_no_other_from_being_polled(exchange):
+    bad = TICKERS[37]
+    exchange.rule = lambda asked: Reply(400, {}) if ("tickers", bad) in asked.query else books(asked)
+    with polling(exchange, TICKERS) as run:
+        poll_all(run.poller)
+        assert {row[TICKER] for row in run.sink.snapshots} == set(TICKERS) - {bad}
+        assert len(exchange.asked) < 20
+
+
+def test_an_answer_in_another_shape_is_not_fatal_and_the_next_cycle_asks_again(exchange):
+    exchange.answers(Reply(200, {"orderbooks": 5}), *(Reply(200, {"orderbooks": []}) for _ in range(2)))
+    with polling(exchange, TICKERS) as run:
+        poll_all(run.poller)
+        exchange.rule = books
+        poll_all(run.poller)
+        assert {row[TICKER] for row in run.sink.snapshots} == set(TICKERS)
+
+
+def test_a_book_that_is_not_understood_goes_to_quarantine(exchange):
+    exchange.answers(
+        Reply(200, {"orderbooks": [{"ticker": TICKERS[0], "orderbook_fp": {"yes_dollars": [["x", "1"]]}}]})
+    )
+    with polling(exchange, TICKERS[:1]) as run:
+        assert run.poller.step()
+        [(_, table, reason, payload)] = run.sink.quarantined
+        assert (table, "'x' is no decimal" in reason, b'"x"' in payload) == ("orderbook_snapshots", True, True)
+        assert run.sink.snapshots == []
+
+
+def test_a_market_that_is_no_longer_active_is_neither_polled_nor_remembered(exchange):
+    exchange.rule = books
+    with polling(exchange, TICKERS) as run:
+        poll_all(run.poller)
+        del run.markets.active[TICKERS[0]]
+        del run.sink.snapshots[:]
+        poll_all(run.poller)
+        assert {row[TICKER] for row in run.sink.snapshots} == set(run.poller.seen) == set(TICKERS[1:])
+
+
+def test_the_next_cycle_waits_for_its_time(exchange):
+    exchange.rule = books
+    with polling(exchange, TICKERS, interval_seconds=3_600) as run:
+        poll_all(run.poller)
+        poll_all(run.poller)
+        assert len(run.sink.snapshots) == len(TICKERS)
+
+
+def test_a_refused_key_halts_the_component_and_alarms_once(exchange):
+    exchange.answers(Reply(403, {}))
+    with polling(exchange, TICKERS) as run:
+        run.poller.run()
+        run.poller.run()
+        assert (run.halted, "403" in run.poller.halt.reason, run.sink.snapshots) == (["snapshot_poller"], True, [])
+        with pytest.raises(AccessDeniedError):
+            run.poller.poll_now(TICKERS[0])
+
+
+def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
+    exchange.answers(Reply(500, {}))
+    with polling(exchange, TICKERS) as run:
+        thread = threading.Thread(target=run.poller.run)
+        thread.start()
+        wait_until(lambda: exchange.asked)
+        run.stopping.set()
+        thread.join(20)
+        assert (thread.is_alive(), run.halted) == (False, [])
+
+
+def counted(outcome):
+    return REGISTRY.get_sample_value("kalshi_polled_markets_total", {"outcome": outcome}) or 0
+
+
+def test_what_became_of_each_book_is_counted_and_how_long_it_took(exchange):
+    outcomes = ("changed", "confirmed", "unfit", "missing", "refused")
+    before = [counted(outcome) for outcome in outcomes]
+    exchange.rule = lambda asked: books(asked, leave_out=TICKERS[-3:])
+    with polling(exchange, TICKERS) as run:
+        poll_all(run.poller)
+        oldest_seconds = REGISTRY.get_sample_value("kalshi_oldest_polled_book_seconds")
+        poll_all(run.poller)
+        assert [counted(outcome) - count for outcome, count in zip(outcomes, before, strict=True)] == [
+            247,
+            247,
+            0,
+            6,
+            0,
+        ]
+        assert REGISTRY.get_sample_value("kalshi_poll_cycle_markets") == len(TICKERS)
+        assert 0 < REGISTRY.get_sample_value("kalshi_poll_cycle_seconds") <= oldest_seconds + 60

@@ -1,0 +1,191 @@
+import time
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+import gevent
+import gevent.event
+import gevent.lock
+
+from app import logs
+from app.kalshi.socket import Socket
+from app.kalshi.socket_errors import HandshakeRefusedError, SocketError, SocketTimeoutError
+from app.metrics import connections as metrics
+from app.recording import Sink
+from app.stopping import Stopping
+from app.subscriptions.intake import Intake
+from app.subscriptions.journal import Journal
+from app.subscriptions.redial import Redial
+from app.subscriptions.roles import role_of
+from app.subscriptions.status import ConnectionStatus, State
+from app.subscriptions.subscriber import Subscriber
+from workers.admission import Admission
+
+log = logs.get(__name__)
+
+BATCH_MESSAGES = 50
+DENIED = (401, 403)
+# An exchange that is said to be closed is tried all the same now and then: the word may be wrong.
+CLOSED_SECONDS = 60
+# Pings come every 10 s: whoever is quiet for longer may have been cut off.
+QUIET_US = 12_000_000
+
+
+class Surroundings(NamedTuple):
+    """What all connections share."""
+
+    dial: Callable[[], Socket]
+    admission: Admission
+    sink: Sink
+    on_lifecycle: Callable[[bytes], None]  # may wait
+    exchange_is_open: Callable[[], bool]  # as far as it says
+    set_halted: Callable[[bool], None]  # whether the exchange refuses our key
+    stopping: Stopping
+
+
+class Connection:
+    """Receives what the exchange sends to one subscriber, on one socket after another, for ever."""
+
+    def __init__(self, subscriber: Subscriber, journal: Journal, around: Surroundings) -> None:
+        self.number = journal.conn
+        self.role = role_of(self.number)
+        self.subscriber = subscriber
+        self.socket: Socket | None = None
+        self.news = gevent.event.Event()  # there may be commands to send
+        self.is_over = False
+        self.down_since_seconds: float | None = time.monotonic()
+        self._journal = journal
+        self._journaling = gevent.lock.BoundedSemaphore()
+        self._around = around
+        self._redial = Redial(Random())  # noqa: S311 - who comes when is no secret
+        self._state: State = "waiting"
+        self._state_since_us = time.time_ns() // 1000
+        self._in_hand_us: int | None = None
+        self._intake: Intake | None = None
+        self._messages = 0
+        self._opened = 0
+        metrics.CONNECTIONS.labels(self.role.name, self._state).inc()
+
+    def run(self) -> None:
+        delay_seconds = 0.0
+        try:
+            while not self._around.stopping.wait(delay_seconds):
+                socket = self._open()
+                if socket is not None:
+                    self._listen(socket)
+                delay_seconds = self._redial.delay_seconds(time.monotonic())
+        finally:
+            self.is_over = True
+
+    def in_hand_since_us(self) -> int | None:
+        """Whatever this socket was sent before is in the sink. None: all that it was sent, as far as we know."""
+        socket = self.socket
+        if socket is None:
+            return self._in_hand_us
+        quiet_us = socket.last_sign_us
+        is_quiet = time.time_ns() // 1000 - quiet_us > QUIET_US
+        moments_us = (self._in_hand_us, socket.waiting_since_us, quiet_us if is_quiet else None)
+        return min((moment_us for moment_us in moments_us if moment_us is not None), default=None)
+
+    def write_journal(self) -> None:
+        # One after the other: the row that closes a gap must not overtake the one that opens it.
+        with self._journaling:
+            for table, rows in self._journal.take():
+                self._around.sink.put(table, rows)
+
+    def status(self) -> ConnectionStatus:
+        intake, subscriber = self._intake, self.subscriber
+        age_us = None if intake is None else intake.age_us
+        return ConnectionStatus(
+            conn=self.number,
+            role=self.role.name,
+            state=self._state,
+            since_us=self._state_since_us,
+            sids=subscriber.sids,
+            wanted=subscriber.wanted,
+            heard=subscriber.heard,
+            in_doubt=subscriber.in_doubt,
+            messages=self._messages,
+            age_ms=None if age_us is None else age_us // 1000,
+            last_sign_us=None if self.socket is None else self.socket.last_sign_us,
+            reconnects=max(self._opened - 1, 0),
+        )
+
+    def _open(self) -> Socket | None:
+        self._enter("waiting")
+        self._await_exchange()
+        self._around.admission.wait()
+        if self._around.stopping.is_set():
+            return None
+        self._enter("connecting")
+        try:
+            socket = self._around.dial()
+        except SocketError as error:
+            self._not_opened(error)
+            return None
+        self._around.set_halted(False)
+        self._opened += 1
+        if self._opened > 1:
+            metrics.RECONNECTS.labels(self.role.name).inc()
+        return socket
+
+    def _await_exchange(self) -> None:
+        for _ in range(CLOSED_SECONDS):
+            if self._around.exchange_is_open() or self._around.stopping.wait(1):
+                return
+
+    def _not_opened(self, error: SocketError) -> None:
+        metrics.CONNECT_FAILURES.labels(self.role.name).inc()
+        if isinstance(error, HandshakeRefusedError) and error.status in DENIED:
+            log.error("the exchange refuses our key", conn=self.number, status=error.status)
+            self._around.set_halted(True)
+            self._redial.be_slow()
+        else:
+            log.warning("no socket", conn=self.number, reason=str(error))
+
+    def _listen(self, socket: Socket) -> None:
+        intake = self._intake = Intake(self.number, self.role, self.subscriber)
+        self._redial.opened(time.monotonic())
+        self.subscriber.opened(intake.stream, time.time_ns() // 1000)
+        self.socket, self.down_since_seconds = socket, None
+        self._enter("open")
+        self.news.set()
+        try:
+            while True:
+                self._step(socket, intake)
+        except SocketError as error:
+            log.info("socket ended", conn=self.number, reason=str(error))
+        self._ended(socket)
+
+    def _step(self, socket: Socket, intake: Intake) -> None:
+        try:
+            batch = socket.receive(BATCH_MESSAGES)
+        except SocketTimeoutError:
+            return  # whether it has been quiet for too long is for the commander to say
+        self._in_hand_us = batch.received_us
+        rows, lifecycle, has_news = intake.take(batch)
+        self._messages += len(batch.messages)
+        for table, table_rows in rows:
+            self._around.sink.put(table, table_rows)
+        if has_news:
+            self.write_journal()
+            self.news.set()
+        self._in_hand_us = None
+        for frame in lifecycle:
+            self._around.on_lifecycle(frame)
+        gevent.sleep(0)
+
+    def _ended(self, socket: Socket) -> None:
+        last_sign_us = self._in_hand_us = socket.last_sign_us
+        self.socket, self.down_since_seconds = None, time.monotonic()
+        self.subscriber.closed(last_sign_us)
+        self.write_journal()
+        # From here on the gap in the journal says that nothing is heard.
+        self._in_hand_us = None
+        self._enter("waiting")
+        socket.close()
+
+    def _enter(self, state: State) -> None:
+        metrics.CONNECTIONS.labels(self.role.name, self._state).dec()
+        metrics.CONNECTIONS.labels(self.role.name, state).inc()
+        self._state, self._state_since_us = state, time.time_ns() // 1000

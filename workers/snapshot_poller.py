@@ -1,0 +1,174 @@
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import gevent
+from msgspec import Raw
+
+from app import logs
+from app.errors import OperatorError
+from app.kalshi.rest_client import RestClient
+from app.kalshi.rest_errors import AccessDeniedError, RequestRefusedError, RestError
+from app.metrics import polling as metrics
+from app.polling.active_markets import ActiveMarkets
+from app.polling.books import PolledBooks, polled_books, rows_to_store
+from app.polling.cycle import Cycle
+from app.polling.halt import Halt
+from app.polling.seen_books import TICKER, SeenBooks
+from app.recording import Sink
+from app.stopping import StoppedError, Stopping
+from app.store.journal_tables import QUARANTINE
+from app.store.tables import ORDERBOOK_SNAPSHOTS, Row
+from workers.group import Group
+
+log = logs.get(__name__)
+
+TICKERS_BETWEEN_RESTS = 5_000
+# Not 0: that would let other ready greenlets run, but not look at sockets and clocks until fifty such rests.
+REST_SECONDS = 0.001
+LAST_ANSWERS_SECONDS = 0.05
+MOST_AT_ONCE_ON_DEMAND = 8
+
+
+class NoBookError(OperatorError):
+    """A market's book was asked for on demand, and there is none to give."""
+
+
+class SnapshotPoller:
+    """Asks REST for every active market's book once per interval, or as often as the request budget allows.
+
+    As many greenlets run it as requests must be under way to use the budget; they share one walk over the markets.
+    """
+
+    def __init__(
+        self,
+        markets: ActiveMarkets,
+        client: RestClient,
+        urgent_client: RestClient,
+        sink: Sink,
+        interval_seconds: float,
+        stopping: Stopping,
+        on_halted: Callable[[str], None],
+    ) -> None:
+        self._markets = markets
+        self._client = client
+        self._urgent_client = urgent_client
+        self._sink = sink
+        self._interval_seconds = interval_seconds
+        self._stopping = stopping
+        self.halt = Halt("snapshot_poller", on_halted)
+        self.seen = SeenBooks()
+        self._cycle: Cycle | None = None
+        self._choosing = threading.Lock()
+        self._demands = threading.BoundedSemaphore(MOST_AT_ONCE_ON_DEMAND)
+        self._all_polled_since_seconds = time.monotonic()
+        self._refusal = ""
+        metrics.OLDEST_BOOK_SECONDS.set_function(lambda: time.monotonic() - self._all_polled_since_seconds)
+
+    def start(self, group: Group, fetchers: int) -> None:
+        for _ in range(fetchers):
+            group.spawn(self.run)
+
+    def run(self) -> None:
+        try:
+            while not (self.halt.reason or self._stopping.wait(self._idle_seconds())):
+                self.step()
+        except AccessDeniedError as error:
+            self.halt(error)
+        except StoppedError:
+            log.debug("polling ends")
+
+    def step(self) -> bool:
+        """Poll the next batch. True while there are more to give out."""
+        with self._choosing:
+            cycle = self._current_cycle()
+            batch = cycle.next_batch()
+        if batch:
+            self._poll(batch)
+            cycle.done(batch)
+        if cycle.ends(time.monotonic()):
+            self._tell(cycle)
+        return bool(batch)
+
+    def poll_now(self, ticker: str) -> Row:
+        """One market's book, in full, ahead of the others in the line for the request budget. It is stored too."""
+        if not self._markets.is_active(ticker):
+            raise NoBookError(f"{ticker} is not an active market.")
+        if not self._demands.acquire(blocking=False):
+            raise NoBookError(f"{MOST_AT_ONCE_ON_DEMAND} books are being asked for already.", fix="ask again.")
+        try:
+            polled = self._store([ticker], list(self._urgent_client.order_books([ticker])))
+        finally:
+            self._demands.release()
+        if not polled.rows:
+            raise NoBookError(f"The exchange's answer for {ticker} was not understood.", fix="look at quarantine.")
+        return polled.rows[0]
+
+    def _idle_seconds(self) -> float:
+        cycle = self._cycle
+        if cycle is None or cycle.has_more:
+            return 0
+        if cycle.ended_seconds is None:
+            return LAST_ANSWERS_SECONDS
+        return max(cycle.started_seconds + self._interval_seconds - time.monotonic(), 0)
+
+    def _current_cycle(self) -> Cycle:
+        if self._cycle is None or (self._cycle.ended_seconds is not None and not self._idle_seconds()):
+            self._cycle = self._next_cycle()
+        return self._cycle
+
+    def _next_cycle(self) -> Cycle:
+        for ticker in _with_rests(list(self.seen)):
+            if not self._markets.is_active(ticker):
+                self.seen.forget(ticker)
+        tickers = _with_rests(self._markets.active_tickers())
+        return Cycle(tickers, self.seen.is_two_sided, self._markets.is_active, time.monotonic())
+
+    def _poll(self, tickers: list[str]) -> None:
+        try:
+            books = list(self._client.order_books(tickers))
+        except AccessDeniedError:
+            raise
+        except RestError as error:
+            self._not_polled(tickers, error)
+        else:
+            self._store(tickers, books)
+
+    def _not_polled(self, tickers: list[str], error: RestError) -> None:
+        metrics.POLLS.inc()
+        if len(tickers) > 1 and isinstance(error, RequestRefusedError):
+            # One that the exchange does not take must not keep the others from being polled.
+            middle = len(tickers) // 2
+            self._poll(tickers[:middle])
+            self._poll(tickers[middle:])
+        else:
+            metrics.BOOKS.labels("refused").inc(len(tickers))
+            self._refusal = str(error)
+
+    def _store(self, tickers: list[str], books: list[Raw]) -> PolledBooks:
+        polled = polled_books(tickers, books, self.seen, time.time_ns() // 1_000)
+        if polled.unfit:
+            self._sink.put(QUARANTINE, polled.unfit)
+        if polled.rows:
+            self._sink.put(ORDERBOOK_SNAPSHOTS, rows_to_store(polled))
+        own = {ticker: ticker for ticker in tickers}
+        for row in polled.changed:
+            self.seen.note(own[row[TICKER]], row)
+        metrics.count_books(polled)
+        return polled
+
+    def _tell(self, cycle: Cycle) -> None:
+        took_seconds = time.monotonic() - cycle.started_seconds
+        self._all_polled_since_seconds = cycle.started_seconds
+        metrics.CYCLE_SECONDS.set(took_seconds)
+        metrics.CYCLE_MARKETS.set(cycle.markets)
+        log.info("polled", markets=cycle.markets, seconds=round(took_seconds, 1), refusal=self._refusal or None)
+        self._refusal = ""
+
+
+def _with_rests(tickers: Iterable[str]) -> Iterator[str]:
+    """Other greenlets run in between, however many markets there are."""
+    for number, ticker in enumerate(tickers, start=1):
+        yield ticker
+        if number % TICKERS_BETWEEN_RESTS == 0:
+            gevent.sleep(REST_SECONDS)
