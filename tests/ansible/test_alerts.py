@@ -68,5 +68,6 @@ def test_each_alert_says_how_bad_it_is():
 
 
 def test_each_alert_is_in_the_runbook():
-    named = re.findall(r"^### (\w+)$", (ANSIBLE / "RUNBOOK.md").read_text(), re.MULTILINE)
+    _, _, alerts = (ANSIBLE / "RUNBOOK.md").read_text().partition("\n## Alerts\n")
+    named = re.findall(r"^### (\w+)$", alerts, re.MULTILINE)
     assert sorted(named) == sorted(ALERTS)
