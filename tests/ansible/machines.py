@@ -12,7 +12,7 @@ from tests.processes import wait_until
 # Made once and used as the lower layer of every host's file system.
 IMAGE = Path("/var/cache/kalshi-data-tests/bookworm")
 PACKAGES = (
-    "ca-certificates,dbus,iproute2,libnss-myhostname,libpam-systemd,openssh-server,procps,python3,python3-apt,sudo,"
+    "ca-certificates,dbus,iproute2,libnss-myhostname,openssh-server,procps,python3,python3-apt,sudo,"
     "systemd,systemd-sysv"
 )
 PORT = 2222
