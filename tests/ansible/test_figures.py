@@ -74,9 +74,7 @@ def test_panels_fill_the_width_and_do_not_overlap(name):
     taken = set()
     for panel in panels:
         place = panel["gridPos"]
-        cells = {
-            (place["x"] + across, place["y"] + down) for across in range(place["w"]) for down in range(place["h"])
-        }
+        cells = {(place["x"] + across, place["y"] + down) for across in range(place["w"]) for down in range(place["h"])}
         assert not taken & cells
         assert place["x"] + place["w"] <= 24
         taken |= cells

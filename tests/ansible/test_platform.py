@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import requests
@@ -62,7 +63,7 @@ def machines(ssh_key, tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(aws, exchange, machines, ssh_key):
     key = exchange.where["keys"][0]
-    secret = {"key_id": key["key_id"], "private_key": open(key["private_key_file"]).read()}
+    secret = {"key_id": key["key_id"], "private_key": Path(key["private_key_file"]).read_text()}
     aws.client("secretsmanager").create_secret(Name="kalshi-data/exchange-key", SecretString=json.dumps(secret))
     of_the_exchange = {"KALSHI_REST_URL": exchange.where["rest"], "KALSHI_WS_URL": exchange.where["websocket"]}
     left_out = not_there_yet()
@@ -70,7 +71,10 @@ def site(aws, exchange, machines, ssh_key):
         "platform_ssh_public_key_file": f"{ssh_key}.pub",
         "application_left_out": left_out,
         "application_may_leave_gap": "deduplicator" in left_out,
-        "application_settings": {"gatherer": {**of_the_exchange, "KALSHI_WS_CONNECTIONS": "10"}, "deduplicator": of_the_exchange},
+        "application_settings": {
+            "gatherer": {**of_the_exchange, "KALSHI_WS_CONNECTIONS": "10"},
+            "deduplicator": of_the_exchange,
+        },
     }
 
     def run(name="site.yml"):

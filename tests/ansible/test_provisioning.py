@@ -107,7 +107,11 @@ def test_production_hears_the_deduplicator_alone_and_reaches_nothing(groups):
 
 def test_production_is_on_postgresql_16_encrypted_private_and_backed_up(aws, provisioned):
     (database,) = aws.client("rds").describe_db_instances()["DBInstances"]
-    assert (database["Engine"], database["EngineVersion"], database["DBInstanceClass"]) == ("postgres", "16", "db.t4g.large")
+    assert (database["Engine"], database["EngineVersion"], database["DBInstanceClass"]) == (
+        "postgres",
+        "16",
+        "db.t4g.large",
+    )
     assert (database["AllocatedStorage"], database["StorageType"], database["Iops"]) == (500, "gp3", 12000)
     assert database["StorageEncrypted"]
     assert database["DeletionProtection"]

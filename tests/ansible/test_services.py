@@ -27,7 +27,9 @@ def unit(service):
     template = jinja2.Template((ROLE / "templates/service.j2").read_text(), trim_blocks=True)
     known = {**DEFAULTS, **VARIABLES, "application_root": "/opt/kalshi-data"}
     services = {**SERVICES, service: {**SERVICES[service], "credentials": credentials(service)}}
-    return template.render({**known, "ansible_managed": "", "application_service": service, "application_services": services})
+    return template.render(
+        {**known, "ansible_managed": "", "application_service": service, "application_services": services}
+    )
 
 
 def credentials(service):
