@@ -2,14 +2,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test test-ansible lint format bench docs clean
 
 VENV := .venv
 RUN := $(VENV)/bin
 ARGS ?=
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: $(VENV)/.runtime ## Run the platform on embedded parts and prove it; options in ARGS="..."
 	@exec $(RUN)/kalshi-data demo $(ARGS)
@@ -17,11 +17,16 @@ demo: $(VENV)/.runtime ## Run the platform on embedded parts and prove it; optio
 test: $(VENV)/.development ## Run the tests; pytest options in ARGS="..."
 	@$(RUN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.development ## Check format, style, types and migrations
+test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
+	@bash .ci/containers
+	@ANSIBLE_HOSTS=1 $(RUN)/python -m pytest tests/ansible -o faulthandler_timeout=1200 $(ARGS)
+
+lint: $(VENV)/.development ## Check format, style, types, migrations and playbooks
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/squawk sql/*/*.sql
+	cd ansible && PATH=../$(RUN):$$PATH ANSIBLE_INVENTORY=inventories/single ansible-lint -q
 
 format: $(VENV)/.development ## Format the code
 	@$(RUN)/ruff format .
@@ -42,6 +47,6 @@ $(VENV)/.runtime: requirements.txt setup.cfg pyproject.toml
 	@bash .ci/venv $(VENV) requirements.txt
 	@touch $@
 
-$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+$(VENV)/.development: requirements-dev.txt ansible/requirements.txt $(VENV)/.runtime
 	@bash .ci/venv $(VENV) requirements-dev.txt
 	@touch $@

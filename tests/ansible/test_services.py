@@ -1,0 +1,82 @@
+"""The systemd units as they would lie on a host, looked at by systemd's own tools."""
+
+import re
+import shutil
+import subprocess
+
+import jinja2
+import pytest
+import yaml
+
+from app.environment import FILE_SUFFIX, known_settings
+from tests.ansible.places import ANSIBLE
+
+ROLE = ANSIBLE / "roles/application"
+DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+VARIABLES = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+SERVICES = VARIABLES["application_services"]
+# Of 10, as systemd-analyze counts; ours is 1.1.
+MOST_EXPOSURE = 2.5
+# Settings that come with the deduplicator, the admin service and the lake.
+AWAITED = {"KALSHI_GATHERER_DSNS", "KALSHI_GATHERER_META_DSNS", "KALSHI_GATHERER_OPS", "KALSHI_LAKE"}
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def unit(service):
+    template = jinja2.Template((ROLE / "templates/service.j2").read_text(), trim_blocks=True)
+    known = {**DEFAULTS, **VARIABLES, "application_root": "/opt/kalshi-data"}
+    services = {**SERVICES, service: {**SERVICES[service], "credentials": credentials(service)}}
+    return template.render(
+        {**known, "ansible_managed": "", "application_service": service, "application_services": services}
+    )
+
+
+def credentials(service):
+    named = SERVICES[service]["credentials"]
+    return named if isinstance(named, list) else re.findall(r"'(\w+_dsn)'", named)
+
+
+@pytest.fixture(params=sorted(SERVICES))
+def service(request):
+    return request.param
+
+
+@pytest.fixture
+def unit_file(service, tmp_path):
+    # The account and the program are the host's; here any that exist do.
+    text = unit(service).replace("=kalshi\n", "=daemon\n")
+    file = tmp_path / f"kalshi-{service}.service"
+    file.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text))
+    return file
+
+
+@needs_systemd
+def test_systemd_understands_every_line(unit_file):
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit_file], capture_output=True, text=True)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if unit_file.name in line]
+    assert said == []
+
+
+@needs_systemd
+def test_it_is_hardly_exposed(unit_file):
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSURE * 10:.0f}", unit_file]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_secret_is_in_an_environment(service):
+    secret = {setting.variable for setting in known_settings() if setting.is_secret} | {
+        "KALSHI_GATHERER_DSNS",
+        "KALSHI_GATHERER_META_DSNS",
+    }
+    given = re.findall(r"^Environment=(\w+)=(.*)$", unit(service), re.MULTILINE)
+    assert [name for name, _ in given if name in secret or name in SERVICES[service]["environment"]] == []
+    assert all(name.endswith(FILE_SUFFIX) and where.startswith("%d/") for name, where in given)
+    assert not secret & set(SERVICES[service]["environment"])
+
+
+def test_every_setting_it_is_given_is_one():
+    given = {credential["setting"] for credential in VARIABLES["application_credentials"].values()}
+    given |= {name for service in SERVICES.values() for name in service["environment"]}
+    assert given - {setting.variable for setting in known_settings()} <= AWAITED
