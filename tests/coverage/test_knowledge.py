@@ -29,6 +29,14 @@ def test_one_that_died_with_all_delivered_is_not_waited_for():
     assert known_until(running(9_980), running(9_000, recorded_us=9_000)) == 9_980
 
 
+def test_a_run_that_was_killed_is_not_waited_for_once_the_next_one_has_begun():
+    killed = RunState(1_000, 9_500, 9_500, has_ended=False)
+    again = RunState(9_600, 9_990, 9_985, has_ended=False)
+    assert known_until(GathererState(9_995, [killed])) == 9_500
+    assert known_until(GathererState(9_995, [killed, again])) == 9_985
+    assert known_until(GathererState(9_995, [killed._replace(recorded_us=9_550), again])) == 9_500
+
+
 def test_one_that_ended_in_good_order_is_not_waited_for():
     ended = GathererState(9_995, [RunState(1_000, 9_900, 9_900, has_ended=True)])
     assert known_until(running(9_980), ended) == 9_980
