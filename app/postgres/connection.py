@@ -15,6 +15,8 @@ from app.postgres.dsn import Dsn
 Connection = psycopg2.extensions.connection
 
 NOT_MIGRATED = (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn, psycopg2.errors.UndefinedFunction)
+# A database that is read-only, as one is that was replaced by another, fails for a while like one that is away.
+FAILED_AT_WORK = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
 
 # What the user's connection string does not say itself.
 DEFAULTS = {
@@ -32,7 +34,7 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
     connection = connect(dsn, application)
     try:
         yield connection
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+    except FAILED_AT_WORK as error:
         raise DatabaseError(f"The database {dsn.database} failed at work.", str(error).strip()) from error
     except NOT_MIGRATED as error:
         raise DatabaseError(

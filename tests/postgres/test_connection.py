@@ -27,3 +27,14 @@ def test_a_database_that_is_not_there_is_an_error_for_the_operator(server):
     ):
         pass
     assert "does not exist" in caught.value.detail
+
+
+def test_a_database_that_only_reads_has_failed(empty_database):
+    read_only = Dsn(make_dsn(empty_database.reveal(), options="-c default_transaction_read_only=on"))
+    with (
+        pytest.raises(DatabaseError, match="failed at work") as caught,
+        connected(read_only) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("CREATE TABLE never (id INT)")
+    assert "read-only" in caught.value.detail
