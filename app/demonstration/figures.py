@@ -39,7 +39,8 @@ def shown(before: Look, now: Look) -> Iterator[str]:
 
 def _gatherer(before: Metrics, metrics: Metrics, seconds: float) -> str:
     return (
-        f"{_rate(before, metrics, MESSAGES, seconds):8,.0f} messages/s {_rate(before, metrics, ROWS, seconds):8,.0f} rows/s"
+        f"{_rate(before, metrics, MESSAGES, seconds):8,.0f} messages/s"
+        f" {_rate(before, metrics, ROWS, seconds):8,.0f} rows/s"
         f" {metrics.get(HEARD, 0):8,.0f} books {metrics.get(BUFFER, 0):7,.0f} rows in memory"
         f" {metrics.get(SPOOL, 0) / 1_000:9,.0f} kB on disk"
     )
