@@ -30,9 +30,8 @@ def watch(
         before = now
         if seconds is not None and passed_seconds >= seconds and not waiting:
             return
-    for deed in waiting:
-        if deed.repairs:
-            deed.do()
+    if waiting and waiting[0].repairs:
+        waiting[0].do()
 
 
 def _tell_where(platform: Platform, screen: Screen) -> None:

@@ -77,13 +77,6 @@ def test_without_databases_of_the_user_an_embedded_server_serves_and_ends(folder
     assert not (folder / "postgres/data/postmaster.pid").exists()
 
 
-def test_the_demo_holds_and_a_second_one_goes_on_from_it(folder):
-    for _ in range(2):
-        done = run("-m", "app", "demo", "--deltas", "12000", "--json", KALSHI_DATA_DIR=folder)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["held"] is True
-
-
 def test_the_embedded_server_runs_until_it_is_told_to_stop(folder):
     with running("-m", "app", "postgres", KALSHI_DATA_DIR=folder) as process:
         line = process.wait_for("psql")
