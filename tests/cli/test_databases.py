@@ -1,6 +1,5 @@
 """Commands that work on databases, on the embedded server and on servers of the user's."""
 
-import json
 import os
 import signal
 from pathlib import Path
