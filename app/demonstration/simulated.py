@@ -17,6 +17,8 @@ from app.demonstration.watching import watch
 from app.settings import Settings
 
 JUDGED_SECONDS = 60.0
+# The audit looks a minute around; two histories have markets of the same name, whose changes must not meet there.
+APART_SECONDS = 62.0
 
 
 def new_run(settings: Settings) -> Path:
@@ -26,8 +28,17 @@ def new_run(settings: Settings) -> Path:
     return run
 
 
+def too_soon_seconds(runs: Path, now_seconds: float) -> float:
+    """How long to wait after the end of the last history."""
+    ends = [file.stat().st_mtime for file in runs.glob("*/truth/history.jsonl")]
+    return max(0.0, max(ends, default=0.0) + APART_SECONDS - now_seconds)
+
+
 def run_simulated(settings: Settings, screen: Screen, seconds: float | None, *, with_chaos: bool) -> Summary:
     """For so many seconds, or until somebody wants it to end."""
+    if pause_seconds := too_soon_seconds(settings.data_dir / "demo" / "runs", time.time()):
+        screen.tell(f"The last exchange ended just now: another one begins in {pause_seconds:.0f} s.")
+        time.sleep(pause_seconds)
     run = new_run(settings)
     exchange = SimulatedExchange(settings.data_dir / "demo" / "exchange", run, int(time.time()))
     platform = Platform(settings, run)
