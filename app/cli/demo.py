@@ -1,4 +1,3 @@
-import json
 import sys
 
 import click
@@ -7,26 +6,35 @@ from app.settings import Settings
 
 
 @click.command()
-@click.option(
-    "--deltas", default=100_000, show_default=True, type=click.IntRange(1), help="How many changes to record."
-)
-@click.option("--seed", default=1, show_default=True, help="Which made-up market.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines for a person.")
+@click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after so long; without it, at Ctrl-C.")
+@click.option("--chaos", is_flag=True, help="Disturb each of the gatherers in another way. Needs --seconds.")
+@click.option("--live", is_flag=True, help="Record the real exchange, with your key, instead of a simulated one.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object; what happens on standard error.")
 @click.pass_obj
-def demo(settings: Settings, *, deltas: int, seed: int, as_json: bool) -> None:
-    """Run the platform on embedded parts and prove it; exit 1 if it did not hold."""
-    from app.demo import run_demo
+def demo(settings: Settings, *, seconds: float | None, chaos: bool, live: bool, as_json: bool) -> None:
+    """Run the platform on embedded parts and prove it; exit 1 if it did not hold.
 
-    folder = settings.data_dir / "demo"
-    findings = []
-    for finding in run_demo(folder, settings.postgres_bin, seed, deltas):
-        findings.append(finding)
-        if not as_json:
-            click.echo(f"{'proved' if finding.ok else 'FAILED'}  {finding.subject}: {finding.summary}")
-    held = all(finding.ok for finding in findings)
+    The data stays in KALSHI_DATA_DIR/demo, and the next start goes on with it.
+    """
+    if chaos and (seconds is None or live):
+        raise click.UsageError("--chaos needs --seconds, and the simulated exchange.")
+    import msgspec
+
+    from app.demonstration.live import run_live
+    from app.demonstration.screen import Screen
+    from app.demonstration.simulated import run_simulated
+    from app.demonstration.summary import text_lines
+
+    screen = Screen(sys.stderr if as_json else sys.stdout)
+    if live:
+        run_live(settings, screen, seconds)
+        return
+    summary = run_simulated(settings, screen, seconds, with_chaos=chaos)
     if as_json:
-        click.echo(json.dumps({"held": held, **{finding.subject: finding.summary for finding in findings}}))
+        click.echo(msgspec.json.encode(summary))
     else:
-        click.echo(f"The data stays in {folder}. To look at it: {sys.argv[0]} postgres --demo")
-    if not held:
+        for line in text_lines(summary):
+            click.echo(line)
+        click.echo(f"The data stays. To look at it: {sys.argv[0]} postgres --demo production")
+    if not summary.held:
         sys.exit(1)

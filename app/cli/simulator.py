@@ -22,9 +22,9 @@ def read_key(_context: click.Context, _parameter: click.Parameter, values: tuple
     return keys
 
 
-def read_start(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int:
+def read_start(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
-        return time.time_ns() // 1_000
+        return None
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -72,6 +72,7 @@ def simulator(
     folder: Path | None,
     truth: Path | None,
     rate: int,
+    start_us: int | None,
     stop_after: float | None,
     signature_tolerance: float,
     buffer_frames: int,
@@ -96,6 +97,7 @@ def simulator(
             truth=truth or folder / "truth" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
             demo_keys=folder / "keys",
             changes_per_second=rate,
+            start_us=time.time_ns() // 1_000 if start_us is None else start_us,  # now: the imports are done
             stop_after_seconds=stop_after,
             signature_tolerance_seconds=signature_tolerance,
             limits=Limits(connections_per_user, markets_per_session, commands_per_second, buffer_frames, heartbeat),

@@ -26,8 +26,12 @@ SUBSCRIPTIONS = """
     WHERE s.ticker = %(ticker)s AND r.started_at < %(end)s AND r.delivered_until > %(start)s
         AND s.started_at < %(end)s AND coalesce(s.ended_at, 'infinity') > %(start)s
 """
+# Who was killed says no more of that run once it runs again.
 STATES = """
-    SELECT gatherer, c.contacted_at, r.started_at, r.recorded_until, r.delivered_until, r.ended_at IS NOT NULL
+    SELECT
+        gatherer, c.contacted_at, r.started_at, r.recorded_until, r.delivered_until,
+        r.ended_at IS NOT NULL
+        OR EXISTS (SELECT FROM gatherer_runs AS later WHERE later.gatherer = r.gatherer AND later.run_id > r.run_id)
     FROM gatherer_contacts AS c JOIN gatherer_runs AS r USING (gatherer)
     ORDER BY gatherer
 """

@@ -1,6 +1,5 @@
 """Commands that work on databases, on the embedded server and on servers of the user's."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -75,13 +74,6 @@ def test_without_databases_of_the_user_an_embedded_server_serves_and_ends(folder
     assert "kalshi_ts: applied 0001_chunks" in done.stdout
     assert "applied nothing" in run("-m", "app", "migrate", KALSHI_DATA_DIR=folder).stdout
     assert not (folder / "postgres/data/postmaster.pid").exists()
-
-
-def test_the_demo_holds_and_a_second_one_goes_on_from_it(folder):
-    for _ in range(2):
-        done = run("-m", "app", "demo", "--deltas", "12000", "--json", KALSHI_DATA_DIR=folder)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["held"] is True
 
 
 def test_the_embedded_server_runs_until_it_is_told_to_stop(folder):

@@ -145,3 +145,11 @@ def test_of_several_processes_one_judges_and_another_when_that_one_is_gone(cover
     with connected(coverage.production) as other, claimed(other, "judging coverage"):
         assert coverage.judge(61) == []
     assert coverage.judge(61) == [at(0)]
+
+
+def test_a_run_that_was_killed_holds_up_nothing_once_its_gatherer_runs_again(coverage):
+    a, b, _ = coverage.gatherers
+    a.runs(0, 5).runs(6, 9, run_id=2)
+    b.runs(0, 9)
+    coverage.judge(9)
+    assert execute(coverage.production, "SELECT known_until FROM coverage_hours") == [(at(9),)]

@@ -20,12 +20,12 @@ class Recorded:
         self.truth = truth
         self.connection = connection
 
-    def judge(self):
-        report = Check(TruthReader(self.truth), Production(self.connection)).run()
+    def judge(self, since_us=0):
+        report = Check(TruthReader(self.truth), Production(self.connection, since_us)).run()
         return {"ok": report.is_clean, **msgspec.to_builtins(report)}
 
-    def found(self):
-        return found(self.judge())
+    def found(self, since_us=0):
+        return found(self.judge(since_us))
 
     def change_one(self, table, change, where="TRUE"):
         """Of the rows, the one in the middle; `change` is a statement about {table} and {row}."""

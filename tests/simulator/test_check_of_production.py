@@ -85,6 +85,14 @@ def test_a_change_recorded_once_more_is_duplicated(recorded):
     assert without_books(recorded.found()) == {("orderbook_deltas", "duplicated"): 1}
 
 
+@pytest.mark.parametrize("table", EVERY_RECORD)
+def test_what_an_earlier_history_left_is_not_looked_at(recorded, table):
+    earlier = {"exchange_ts": "exchange_ts - INTERVAL '1 hour'"}
+    recorded.copy_one(table, **earlier | ({"trade_id": "'earlier'"} if table == "trades" else {}))
+    assert found(recorded.judge()) != {}
+    assert found(recorded.judge(since_us=START_US)) == {}
+
+
 @pytest.mark.parametrize("table", ["trades", "tickers"])
 def test_a_record_under_another_time_is_duplicated(recorded, table):
     recorded.copy_one(table, exchange_ts="exchange_ts + INTERVAL '2 seconds'")

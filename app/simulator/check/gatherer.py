@@ -16,6 +16,7 @@ LIFECYCLE = """
             PARTITION BY ticker, event_type, digest, nth ORDER BY exchange_ts
         ) AS copied_at
         FROM lifecycle_events
+        WHERE exchange_ts >= {since}
     ) AS heard
     WHERE copied_at IS NULL OR exchange_ts > copied_at + INTERVAL '10 seconds'
     ORDER BY exchange_ts
@@ -24,7 +25,7 @@ LIFECYCLE = """
 UNTIMED = """
     SELECT (extract(epoch FROM min(exchange_ts)) * 1000)::BIGINT, {nth}, ticker, {fields}
     FROM {table}
-    WHERE {ts_missing}
+    WHERE {ts_missing} AND exchange_ts >= {since}
     GROUP BY ticker, {fields}, {nth}
     ORDER BY min(exchange_ts)
 """
@@ -35,8 +36,10 @@ class Gatherer(Production):
 
     def untimed_rows(self, table: Table) -> Iterator[Row]:
         fields, nth, ts_missing = (sql.SQL(column) for column in COLUMNS[table])
-        query = sql.SQL(UNTIMED).format(fields=fields, nth=nth, ts_missing=ts_missing, table=sql.Identifier(table.name))
+        query = sql.SQL(UNTIMED).format(
+            fields=fields, nth=nth, ts_missing=ts_missing, table=sql.Identifier(table.name), since=self._since
+        )
         return self._streamed(query, f"{table.name}_untimed")
 
     def lifecycle(self) -> Iterator[Row]:
-        return self._streamed(sql.SQL(LIFECYCLE), "lifecycle")
+        return self._streamed(sql.SQL(LIFECYCLE).format(since=self._since), "lifecycle")

@@ -13,11 +13,13 @@ from app.simulator.check.tables import Table
 ROWS = """
     SELECT (extract(epoch FROM exchange_ts) * 1000)::BIGINT, {nth}, ticker, {fields}
     FROM {table}
-    WHERE {ts_missing} = {untimed}
+    WHERE {ts_missing} = {untimed} AND exchange_ts >= {since}
     ORDER BY exchange_ts
 """
 
-LIFECYCLE = "SELECT ticker, event_type, payload FROM lifecycle_events ORDER BY exchange_ts"
+LIFECYCLE = """
+    SELECT ticker, event_type, payload FROM lifecycle_events WHERE exchange_ts >= {since} ORDER BY exchange_ts
+"""
 
 SNAPSHOT_SAMPLE = """
     SELECT
@@ -25,6 +27,7 @@ SNAPSHOT_SAMPLE = """
         yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
     FROM orderbook_snapshots
     WHERE source = 'ws' AND clock >= 0 AND yes_prices_e6 IS NOT NULL
+        AND snapshot_ts >= TIMESTAMPTZ 'epoch' + %s * INTERVAL '1 microsecond'
     ORDER BY hashtextextended(ticker || ' ' || clock, 0), snapshot_ts
     LIMIT %s
 """
@@ -50,28 +53,30 @@ CHANGES = """
 
 
 class Production:
-    """The production database."""
+    """The production database. What was recorded of earlier histories, before the given time, is left out."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, since_us: int = 0) -> None:
         self._connection = connection
+        self._since_us = since_us
+        self._since = sql.SQL("TIMESTAMPTZ 'epoch' + {} * INTERVAL '1 microsecond'").format(sql.Literal(since_us))
 
     def rows(self, table: Table) -> Iterator[Row]:
-        return self._streamed(_query(table, untimed=False), table.name)
+        return self._streamed(self._query(table, untimed=False), table.name)
 
     def untimed_rows(self, table: Table) -> Iterator[Row]:
-        return self._streamed(_query(table, untimed=True), f"{table.name}_untimed")
+        return self._streamed(self._query(table, untimed=True), f"{table.name}_untimed")
 
     def lifecycle(self) -> Iterator[Row]:
-        return self._streamed(sql.SQL(LIFECYCLE), "lifecycle")
+        return self._streamed(sql.SQL(LIFECYCLE).format(since=self._since), "lifecycle")
 
     def snapshots(self) -> Iterator[RecordedSnapshot]:
         with self._connection.cursor() as cursor:
-            cursor.execute(SNAPSHOT_SAMPLE, (SNAPSHOTS,))
+            cursor.execute(SNAPSHOT_SAMPLE, (self._since_us, SNAPSHOTS))
             for ticker, at_us, clock, *levels in cursor:
                 yield RecordedSnapshot(ticker, at_us, clock, book_sides(levels))
 
     def rebuilt_book(self, ticker: str, clock: int, from_us: int, until_us: int) -> RebuiltBook | None:
-        where = {"ticker": ticker, "clock": clock, "from_us": from_us, "until_us": until_us}
+        where = {"ticker": ticker, "clock": clock, "from_us": max(from_us, self._since_us), "until_us": until_us}
         with self._connection.cursor() as cursor:
             cursor.execute(BASE, where)
             base = cursor.fetchone()
@@ -79,6 +84,17 @@ class Production:
                 return None
             cursor.execute(CHANGES, where | {"base": base[0]})
             return RebuiltBook(base[0], with_changes(book_sides(base[1:]), cursor))
+
+    def _query(self, table: Table, *, untimed: bool) -> sql.Composed:
+        fields, nth, ts_missing = (sql.SQL(column) for column in COLUMNS[table])
+        return sql.SQL(ROWS).format(
+            fields=fields,
+            nth=nth,
+            ts_missing=ts_missing,
+            table=sql.Identifier(table.name),
+            untimed=sql.Literal(untimed),
+            since=self._since,
+        )
 
     def _streamed(self, query: sql.Composable, name: str) -> Iterator[Row]:
         """The rows of any large answer, a piece at a time."""
@@ -96,10 +112,3 @@ class Production:
                 str(error).strip(),
                 "name the production database, and bring it up to date with: kalshi-data migrate.",
             ) from error
-
-
-def _query(table: Table, *, untimed: bool) -> sql.Composed:
-    fields, nth, ts_missing = (sql.SQL(column) for column in COLUMNS[table])
-    return sql.SQL(ROWS).format(
-        fields=fields, nth=nth, ts_missing=ts_missing, table=sql.Identifier(table.name), untimed=sql.Literal(untimed)
-    )

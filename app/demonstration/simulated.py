@@ -1,0 +1,76 @@
+"""The whole platform in front of the simulated exchange, and the proof of what it recorded."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.demonstration.chaos import Deed, chaos
+from app.demonstration.exchange import SimulatedExchange
+from app.demonstration.judging import evidence_of, why_not_judged, why_not_known
+from app.demonstration.patience import wait_until
+from app.demonstration.platform import Platform
+from app.demonstration.screen import Screen
+from app.demonstration.servers import GATHERERS
+from app.demonstration.stop_request import stop_request
+from app.demonstration.summary import Summary, summary_of
+from app.demonstration.watching import watch
+from app.settings import Settings
+
+JUDGED_SECONDS = 60.0
+# The audit looks a minute around; two histories have markets of the same name, whose changes must not meet there.
+APART_SECONDS = 62.0
+
+
+def new_run(settings: Settings) -> Path:
+    """A folder for the logs, and the truth, of this start."""
+    run = settings.data_dir / "demo" / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    run.mkdir(parents=True)
+    return run
+
+
+def too_soon_seconds(runs: Path, now_seconds: float) -> float:
+    """How long to wait after the end of the last history."""
+    ends = [file.stat().st_mtime for file in runs.glob("*/truth/history.jsonl")]
+    return max(0.0, max(ends, default=0.0) + APART_SECONDS - now_seconds)
+
+
+def run_simulated(settings: Settings, screen: Screen, seconds: float | None, *, with_chaos: bool) -> Summary:
+    """For so many seconds, or until somebody wants it to end."""
+    if pause_seconds := too_soon_seconds(settings.data_dir / "demo" / "runs", time.time()):
+        screen.tell(f"The last exchange ended just now: another one begins in {pause_seconds:.0f} s.")
+        time.sleep(pause_seconds)
+    run = new_run(settings)
+    exchange = SimulatedExchange(settings.data_dir / "demo" / "exchange", run, int(time.time()))
+    platform = Platform(settings, run)
+    screen.tell(f"Starting databases, an exchange, three gatherers and a deduplicator; their logs: {run}")
+    try:
+        exchange.start()
+        names = {name: exchange.settings(number) for number, name in enumerate(GATHERERS)}
+        with platform.running(names):
+            ready_us = time.time_ns() // 1_000
+            deeds = list(chaos(platform, exchange, seconds)) if with_chaos and seconds else []
+            _record(platform, exchange, screen, seconds, deeds)
+            _drain(platform, exchange, screen, ready_us)
+            screen.tell("Comparing production with what happened.")
+            return summary_of(evidence_of(exchange.truth, platform.production, ready_us))
+    finally:
+        exchange.kill()
+
+
+def _record(
+    platform: Platform, exchange: SimulatedExchange, screen: Screen, seconds: float | None, deeds: list[Deed]
+) -> None:
+    with stop_request() as stopping:
+        watch(platform, screen, stopping, seconds, deeds)
+    exchange.check()
+
+
+def _drain(platform: Platform, exchange: SimulatedExchange, screen: Screen, ready_us: int) -> None:
+    """In the order of the data's way, so that nothing is on it at the end."""
+    screen.tell("Stopping the exchange's clock; waiting until all is told, recorded, merged and judged.")
+    stopped_us = exchange.stop_the_clock()
+    wait_until(lambda: why_not_known(platform.production, stopped_us), JUDGED_SECONDS)
+    platform.stop_recording()
+    wait_until(lambda: why_not_judged(platform.production, ready_us), JUDGED_SECONDS)
+    platform.stop_merging()
+    exchange.stop()
