@@ -28,7 +28,7 @@ class GathererState(NamedTuple):
 
     def awaited_runs(self, oldest_us: int) -> Iterator[RunState]:
         """Those that may still bring something. A run that another one followed is over, however it ended."""
-        latest = max(self.runs, key=lambda run: run.started_us)
+        latest = max(self.runs, key=lambda run: run.started_us, default=None)
         for run in self.runs:
             is_going_on = run is latest and not run.has_ended and run.recorded_us > oldest_us
             if is_going_on or not run.is_delivered:
