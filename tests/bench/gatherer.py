@@ -30,6 +30,7 @@ HALT_SECONDS = 1_200
 MB = 1_000_000
 COLUMNS = ", ".join(ORDERBOOK_DELTAS.column_names)
 COMMITTED = "SELECT coalesce(max(ingest_id), 0) FROM orderbook_deltas"
+GAPS = "SELECT count(*) FROM gaps"
 LATENCY = """
     SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
         ORDER BY extract(epoch FROM pg_xact_commit_timestamp(xmin) - received_at) * 1000
@@ -64,10 +65,11 @@ def flow(report, transport, bar):
         with running("--blast", "--markets", 5_000, *options, **settings) as (_, databases, recorder):
             wait_until(lambda: databases.value(COMMITTED) > 0, what="rows")
             time.sleep(WARM_UP_SECONDS)
+            gaps_before = databases.value(GAPS)
             before, memory_before, stalls = at_work(databases, recorder)
             time.sleep(FLOW_SECONDS)
             after, memory_after, more_stalls = at_work(databases, recorder)
-            gaps = databases.value("SELECT count(*) FROM gaps WHERE cause <> 'disconnected'")
+            gaps = databases.value(GAPS) - gaps_before
             spooled = recorder.metric("kalshi_rows_spooled_total")
             recorder.kill()
             plain = plain_copy(databases) if transport == "plain" else None

@@ -99,9 +99,8 @@ class Running:
     def metric(self, name):
         """The sum over its labels."""
         lines = self.get("/metrics").text.decode().splitlines()
-        values = [line.rsplit(" ", 1)[1] for line in lines if line.split("{")[0].split(" ")[0] == name]
-        assert values, name
-        return sum(map(float, values))
+        assert any(line.startswith(f"# HELP {name} ") for line in lines), name
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
     def signal(self, number):
         os.kill(self.pid, number)

@@ -190,8 +190,9 @@ class Session:
 
     def _send_block(self, blast: Blast, subscription: Subscription) -> None:
         data, frames = blast.next_block(subscription, self._hub.now_ms())
-        self._connection.sendall(data)
+        # Before it is sent: the answer to a command must not take one of its numbers meanwhile.
         subscription.seq += frames
+        self._connection.sendall(data)
         self.sent_frames += frames
         gevent.sleep(0)
 
