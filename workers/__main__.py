@@ -18,6 +18,7 @@ from workers import deduplicator as merging  # noqa: E402
 from workers import gatherer as gathering  # noqa: E402
 from workers.group import Group  # noqa: E402
 from workers.maintainer import Maintainer  # noqa: E402
+from workers.showing import showing  # noqa: E402
 
 
 @click.group()
@@ -86,7 +87,9 @@ def exporter(settings: Settings) -> None:
         raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", "set it.")
     group = Group()
     archive = Archive(settings.production_dsn, storage_of(settings))
-    group.spawn(Exporter(archive, settings.lake_settle_seconds, threads(1), group.stopping).run)
+    worker = Exporter(archive, settings.lake_settle_seconds, threads(1), group.stopping)
+    for part in (worker, *showing(settings, [lambda: worker.failure], group.stopping)):
+        group.spawn(part.run)
     group.run_until_stopped()
 
 

@@ -6,9 +6,8 @@ import pytest
 
 from tests.ansible.places import ANSIBLE
 from tests.faults.gathering import exchange, let_pass
+from tests.faults.platform import Platform
 from tests.processes import wait_until
-
-parts = pytest.importorskip("tests.faults.platform")
 
 FILES = ANSIBLE / "roles/application/files"
 COVERED_SECONDS = 120
@@ -17,7 +16,7 @@ COVERED_SECONDS = 120
 @pytest.fixture
 def platform(server, templates, tmp_path):
     with exchange(tmp_path) as simulator:
-        yield parts.Platform(server, templates, simulator, tmp_path)
+        yield Platform(server, templates, simulator, tmp_path)
 
 
 def wait_until_its_gap_is_covered(database):

@@ -17,9 +17,6 @@ VARIABLES = yaml.safe_load((ROLE / "vars/main.yml").read_text())
 SERVICES = VARIABLES["application_services"]
 # Of 10, as systemd-analyze counts; ours is 1.1.
 MOST_EXPOSURE = 2.5
-# Settings that come with the deduplicator, the admin service and the lake.
-AWAITED = {"KALSHI_GATHERER_DSNS", "KALSHI_GATHERER_META_DSNS", "KALSHI_GATHERER_OPS", "KALSHI_LAKE"}
-
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
@@ -79,4 +76,4 @@ def test_no_secret_is_in_an_environment(service):
 def test_every_setting_it_is_given_is_one():
     given = {credential["setting"] for credential in VARIABLES["application_credentials"].values()}
     given |= {name for service in SERVICES.values() for name in service["environment"]}
-    assert given - {setting.variable for setting in known_settings()} <= AWAITED
+    assert given - {setting.variable for setting in known_settings()} == set()
