@@ -167,7 +167,8 @@ class Connection:
         self._in_hand_us = batch.received_us
         rows, lifecycle, has_news = intake.take(batch)
         self._messages += len(batch.messages)
-        self._journal.lag_us = max(intake.age_us or 0, 0)
+        if intake.age_us is not None:
+            self._journal.lag_us = max(intake.age_us, 0)
         for table, table_rows in rows:
             self._around.sink.put(table, table_rows)
         if has_news:

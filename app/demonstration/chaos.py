@@ -8,6 +8,8 @@ from app.demonstration.platform import Platform
 from app.demonstration.servers import GATHERERS
 
 AWAY_SECONDS = 2.0
+# Tickers carry no number: who misses one cannot know, and when nobody else hears anything, nobody does.
+NUMBERED = ["orderbook_delta", "trade", "market_lifecycle_v2"]
 
 
 class Deed(NamedTuple):
@@ -24,7 +26,7 @@ def chaos(platform: Platform, exchange: SimulatedExchange, seconds: float) -> It
     keys = [exchange.key_id(1)]
 
     def drop_frames() -> None:
-        exchange.inflict("drop", keys=keys, count=20, skip=3)
+        exchange.inflict("drop", keys=keys, channels=NUMBERED, count=20, skip=3)
 
     def close_connections() -> None:
         exchange.inflict("close", keys=keys)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.ansible.places import ANSIBLE
 from tests.faults.gathering import exchange, let_pass
-from tests.faults.platform import Platform
+from tests.faults.platform import NAMES, Platform
 from tests.processes import wait_until
 
 FILES = ANSIBLE / "roles/application/files"
@@ -40,7 +40,7 @@ def test_gatherers_restarted_one_by_one_lose_nothing(platform):
         platform.deduplicator() as deduplicator,
     ):
         deduplicator.wait_until_ready()
-        for name in parts.NAMES:
+        for name in NAMES:
             let_pass(platform.simulator, 2)
             recorders[name].stop()
             let_pass(platform.simulator, 2)
