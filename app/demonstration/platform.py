@@ -126,7 +126,9 @@ class Platform:
     def _start_admin(self, stack: ExitStack) -> None:
         host = self.admin_url.removeprefix("http://")
         command = ["gunicorn", "--config", str(PROJECT / "gunicorn.conf.py"), "--bind", host, "admin:app"]
-        self.admin = Child("admin", command, {"KALSHI_PRODUCTION_DSN": self.production.reveal()}, self._run)
+        ops_ports = ";".join(f"{name}={recorder.process.url}" for name, recorder in self.recorders.items())
+        settings = {"KALSHI_PRODUCTION_DSN": self.production.reveal(), "KALSHI_GATHERER_OPS": ops_ports}
+        self.admin = Child("admin", command, settings, self._run)
         self.admin.start()
         stack.callback(self.admin.kill)
 
