@@ -1,6 +1,7 @@
 """Rows that production refuses are put aside, by the very constraints that refuse them."""
 
 import io
+import time
 from collections.abc import Sequence
 
 import psycopg2.extensions
@@ -8,7 +9,7 @@ from psycopg2 import sql
 
 from app.merge.binary_rows import content_of, split_rows
 from app.store.bisect import store_what_fits
-from app.store.quarantine import STATEMENT as QUARANTINE
+from app.store.quarantine import RefusedRow, quarantine
 from app.store.tables import Table
 
 LOAD = "COPY staging FROM STDIN (FORMAT binary)"
@@ -62,7 +63,8 @@ def stage_what_fits(
 
     def reject(row: bytes, error: Exception) -> None:
         refused.append(str(error).strip())
-        cursor.execute(QUARANTINE, (table.name, f"{refused[-1]} (of {source}, as COPY's binary form)", row))
+        reason = f"{refused[-1]} (of {source}, as COPY's binary form)"
+        quarantine(cursor, [RefusedRow(time.time_ns() // 1_000, table.name, reason, row)])
 
     store_what_fits(list(split_rows(content)), stage, reject, unfit)
     return len(refused)
