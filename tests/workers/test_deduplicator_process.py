@@ -22,7 +22,8 @@ def gatherers(server, templates):
 
 def settings(gatherers, production, **others):
     dsns = "\n".join(f"{name}={dsn.reveal()}" for name, dsn in gatherers.items())
-    return {"KALSHI_GATHERER_DSNS": dsns, "KALSHI_PRODUCTION_DSN": production.reveal(), **others}
+    given = {"KALSHI_GATHERER_DSNS": dsns, "KALSHI_PRODUCTION_DSN": production.reveal()}
+    return {**given, "KALSHI_OPS_ADDRESS": "127.0.0.1:0", **others}
 
 
 def record(dsn, *clocks):
