@@ -16,7 +16,7 @@ from tests.servers import new_database
 from tests.simulator.recording import Run
 from tests.store.rows import lineage
 
-SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2 pyspark-shell"
+SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2"
 
 
 @pytest.fixture
@@ -74,5 +74,5 @@ def test_spark_makes_the_same_bytes_as_duckdb(lake, tmp_path, monkeypatch):
     if shutil.which("java") is None:
         pytest.skip("there is no java on this machine, which Spark needs")
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", SMALL_SPARK)
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", f"{SMALL_SPARK} --conf spark.sql.warehouse.dir={tmp_path} pyspark-shell")
     assert rebuilt("spark", lake, tmp_path / "spark") == rebuilt("duckdb", lake, tmp_path / "duckdb")

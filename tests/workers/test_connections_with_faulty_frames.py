@@ -8,6 +8,7 @@ from tests.simulator.judging import Recorded, found
 from tests.simulator.running import running_simulator
 from tests.workers.listening import CAUSE, CONN, ENDED, MARKETS, MISSING, listening, ordinals, tampered
 
+FEWEST_DELTAS = 100
 FAULTS = [
     ("drop", {"count": 3}),
     ("reorder", {}),
@@ -46,6 +47,7 @@ def test_everything_that_was_delivered_is_recorded_and_what_was_not_is_a_gap(sim
             wait_until(lambda: tampered(simulator, ordinal, fault_id), what="a frame dropped")
         wait_until(lambda: recorder.gaps_of("trade"), what="a gap of trades")
         recorder.wait_for_all(len(tickers))
+        wait_until(lambda: recorder.state()["rows"]["orderbook_deltas"] > FEWEST_DELTAS, what="deltas")
         simulator.stop_the_clock()
         recorder.drain(simulator)
         gaps, trades = recorder.gaps_of("book"), recorder.gaps_of("trade")
@@ -61,4 +63,4 @@ def test_everything_that_was_delivered_is_recorded_and_what_was_not_is_a_gap(sim
     with connected(timeseries) as connection:
         report = Recorded(simulator.truth, connection).judge()
     assert report["ok"], found(report)
-    assert report["tables"][0]["found"] > 20
+    assert report["tables"][0]["found"] > FEWEST_DELTAS
