@@ -3,8 +3,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from app.clock import now_us
 from app.offload import Offload, inline
-from app.row_buffer import RowBuffer, now_us
+from app.row_buffer import RowBuffer
 from app.spool.spool import Spool, SpoolError
 from app.store.journal_tables import GAPS, SUBSCRIPTIONS
 from app.store.tables import Row, Table

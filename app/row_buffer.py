@@ -1,14 +1,10 @@
 import threading
-import time
 from collections import deque
 
+from app.clock import now_us
 from app.store.tables import Row
 
 NEVER = 1 << 62
-
-
-def now_us() -> int:
-    return time.time_ns() // 1_000
 
 
 class RowBuffer:

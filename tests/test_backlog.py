@@ -1,7 +1,8 @@
 import pytest
 
 from app.backlog import PATIENCE_SECONDS, SLOW_WRITE_SECONDS, Backlog
-from app.row_buffer import RowBuffer, now_us
+from app.clock import now_us
+from app.row_buffer import RowBuffer
 from app.spool.spool import Spool, SpoolError
 from app.store.tables import ORDERBOOK_DELTAS
 from tests.store import rows

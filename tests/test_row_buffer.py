@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.row_buffer import RowBuffer, now_us
+from app.clock import now_us
+from app.row_buffer import RowBuffer
 from tests.processes import wait_until
 
 

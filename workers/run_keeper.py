@@ -2,8 +2,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from app import logs
+from app.clock import now_us
 from app.recorder import Recorder
-from app.row_buffer import now_us
 from app.run import Run
 from app.stopping import Stopping
 from app.store.journal_tables import RUNS

@@ -6,6 +6,7 @@ import gevent
 from msgspec import Raw
 
 from app import logs
+from app.clock import now_us
 from app.errors import OperatorError
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import AccessDeniedError, RequestRefusedError, RestError
@@ -143,7 +144,7 @@ class SnapshotPoller:
             self._refusal = str(error)
 
     def _store(self, tickers: list[str], books: list[Raw]) -> PolledBooks:
-        polled = polled_books(tickers, books, self.seen, time.time_ns() // 1_000)
+        polled = polled_books(tickers, books, self.seen, now_us())
         if polled.unfit:
             self._sink.put(QUARANTINE, polled.unfit)
         if polled.rows:

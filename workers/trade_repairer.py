@@ -1,7 +1,7 @@
-import time
 from collections.abc import Callable
 
 from app import logs
+from app.clock import now_us
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import AccessDeniedError, RestError
 from app.metrics import polling as metrics
@@ -19,10 +19,6 @@ RETRY_SECONDS = 30.0
 SETTLE_SECONDS = 5.0
 # The last run may have ended before it fetched the trades of its latest gap.
 BEFORE_ITS_END_US = 60_000_000
-
-
-def now_us() -> int:
-    return time.time_ns() // 1_000
 
 
 class TradeRepairer:

@@ -1,6 +1,5 @@
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.cli.moment import MomentType
+from app.clock import now_us
 from app.errors import SettingsError
 from app.settings import Settings
 
@@ -42,7 +42,7 @@ def backfill(settings: Settings, started_us: int, ended_us: int, ticker: str | N
         with click.progressbar(starts, label="Fetching hours", file=sys.stderr, hidden=hidden) as hours:
             for start_us in hours:
                 end_us = min(start_us + HOUR_US, ended_us)
-                done = fetch(client, sink, start_us, end_us, lambda: time.time_ns() // 1_000, ticker)
+                done = fetch(client, sink, start_us, end_us, now_us, ticker)
                 fetched = BackFilled(fetched.trades + done.trades, fetched.unfit + done.unfit)
     new = sink.inserted.get(TRADES.name, 0)
     click.echo(f"fetched {fetched.trades} trades, {new} of them new; {fetched.unfit} in quarantine")

@@ -1,10 +1,10 @@
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from app.cli.simulator_check import check
+from app.clock import now_us
 from app.settings import Settings
 from app.simulator.rest.tiers import TIERS
 
@@ -97,7 +97,7 @@ def simulator(
             truth=truth or folder / "truth" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
             demo_keys=folder / "keys",
             changes_per_second=rate,
-            start_us=time.time_ns() // 1_000 if start_us is None else start_us,  # now: the imports are done
+            start_us=now_us() if start_us is None else start_us,  # now: the imports are done
             stop_after_seconds=stop_after,
             signature_tolerance_seconds=signature_tolerance,
             limits=Limits(connections_per_user, markets_per_session, commands_per_second, buffer_frames, heartbeat),

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.clock import now_us
 from app.demonstration.chaos import Deed, chaos
 from app.demonstration.exchange import SimulatedExchange
 from app.demonstration.judging import evidence_of, why_not_judged, why_not_known
@@ -47,7 +48,7 @@ def run_simulated(settings: Settings, screen: Screen, seconds: float | None, *, 
         exchange.start()
         names = {name: exchange.settings(number) for number, name in enumerate(GATHERERS)}
         with platform.running(names):
-            ready_us = time.time_ns() // 1_000
+            ready_us = now_us()
             deeds = list(chaos(platform, exchange, seconds)) if with_chaos and seconds else []
             _record(platform, exchange, screen, seconds, deeds)
             _drain(platform, exchange, screen, ready_us)

@@ -1,8 +1,6 @@
-import psycopg2
-
-from app.errors import DatabaseError
 from app.postgres.connection import Connection, connect, value_of
 from app.postgres.dsn import Dsn
+from app.postgres.kept_connection import KeptConnection
 
 # Two numbers of our own, for a lock that every process shares.
 KEY = (1_263_553_641, 1)
@@ -19,23 +17,17 @@ class Members:
 
     def __init__(self, production: Dsn) -> None:
         self._production = production
-        self._connection: Connection | None = None
+        self._kept = KeptConnection(self._connect, "Counting the deduplicators failed.")
 
     def count(self) -> int:
-        try:
-            return self._count()
-        except psycopg2.Error as error:
-            self.close()
-            raise DatabaseError("Counting the deduplicators failed.", str(error).strip()) from error
+        with self._kept.opened() as connection:
+            return int(value_of(connection, COUNT, KEY))
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._kept.close()
 
-    def _count(self) -> int:
-        if self._connection is None:
-            self._connection = connect(self._production, "deduplicator")
-            self._connection.autocommit = True
-            value_of(self._connection, JOIN, KEY)
-        return int(value_of(self._connection, COUNT, KEY))
+    def _connect(self) -> Connection:
+        connection = connect(self._production, "deduplicator")
+        connection.autocommit = True
+        value_of(connection, JOIN, KEY)
+        return connection

@@ -1,10 +1,8 @@
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-import psycopg2
 import psycopg2.extensions
 
-from app.errors import DatabaseError
 from app.merge.claim import Claim
 from app.merge.cursors import Cursors
 from app.merge.position import Position, Pull
@@ -12,11 +10,10 @@ from app.merge.rules import Rule
 from app.merge.shards import Shard
 from app.merge.sift import load, sift_staged, stage_what_fits
 from app.merge.statements import Statements
-from app.postgres.connection import NOT_MIGRATED, Connection, connect
+from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
+from app.postgres.kept_connection import KeptConnection
 from app.store.writer import REFUSED_BY_THE_DATABASE
-
-Result = TypeVar("Result")
 
 SESSION = "SET temp_buffers = '64MB'; SET work_mem = '64MB'; SET jit = off"
 EVERYTHING = {"frontier": "infinity"}
@@ -47,19 +44,29 @@ class Merger:
         self._cursors = Cursors(rule.table.name, shard, gatherers)
         self._claim = Claim(rule.table.name, shard, self._cursors)
         self._statements = Statements(rule)
-        self._connection: Connection | None = None
+        self._kept = KeptConnection(self._connect, f"Merging {rule.table.name} failed.")
 
     def open(self) -> dict[str, Position] | None:
         """Where to read on, by gatherer. None: it is not ours to merge now."""
-        return self._guarded(self._open)
+        with self._kept.opened() as connection, connection, connection.cursor() as cursor:
+            return self._cursors.read(cursor) if self._claim.take(cursor) else None
 
     def merge(self, pulls: Mapping[str, Pull]) -> Merged:
         """Returns after the commit."""
-        return self._guarded(lambda: self._merge(pulls))
+        with self._kept.still_open() as connection:
+            try:
+                return self._attempt(connection, pulls, is_sifting=False)
+            except REFUSED_BY_THE_DATABASE:
+                # A row finds no chunk, or is a bad one, or both.
+                connection.rollback()
+            self._make_room(connection, pulls)
+            return self._attempt(connection, pulls, is_sifting=True)
 
     def note_failures(self, failures: Mapping[str, str | None]) -> None:
         """Which gatherers cannot be read, and why; None: it can again."""
-        return self._guarded(lambda: self._note(failures))
+        with self._kept.still_open() as connection, connection, connection.cursor() as cursor:
+            for gatherer, failure in failures.items():
+                self._cursors.note_failure(cursor, gatherer, failure)
 
     @property
     def obstacle(self) -> str | None:
@@ -68,26 +75,7 @@ class Merger:
 
     def close(self) -> None:
         """Gives the claim back, too."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _guarded(self, work: Callable[[], Result]) -> Result:
-        try:
-            return work()
-        except BaseException as error:
-            # Whatever it was, the connection's state is not known any more.
-            self.close()
-            if isinstance(error, psycopg2.Error):
-                fix = "run kalshi-data migrate." if isinstance(error, NOT_MIGRATED) else ""
-                raise DatabaseError(f"Merging {self.rule.table.name} failed.", str(error).strip(), fix) from error
-            raise
-
-    def _open(self) -> dict[str, Position] | None:
-        if self._connection is None:
-            self._connection = self._connect()
-        with self._connection, self._connection.cursor() as cursor:
-            return self._cursors.read(cursor) if self._claim.take(cursor) else None
+        self._kept.close()
 
     def _connect(self) -> Connection:
         connection = connect(self._production, f"merger {self.rule.table.name}")
@@ -96,17 +84,8 @@ class Merger:
             cursor.execute(self._statements.create_staging)
         return connection
 
-    def _merge(self, pulls: Mapping[str, Pull]) -> Merged:
-        try:
-            return self._attempt(pulls, is_sifting=False)
-        except REFUSED_BY_THE_DATABASE:
-            # A row finds no chunk, or is a bad one, or both.
-            self._opened.rollback()
-        self._make_room(pulls)
-        return self._attempt(pulls, is_sifting=True)
-
-    def _attempt(self, pulls: Mapping[str, Pull], *, is_sifting: bool) -> Merged:
-        with self._opened as connection, connection.cursor() as cursor:
+    def _attempt(self, connection: Connection, pulls: Mapping[str, Pull], *, is_sifting: bool) -> Merged:
+        with connection, connection.cursor() as cursor:
             refused = self._stage(cursor, pulls, is_sifting=is_sifting)
             cursor.execute(self._statements.lock_table)
             new = self._apply_rule(cursor, is_sifted=is_sifting)
@@ -178,24 +157,13 @@ class Merger:
             cursor.execute(self._statements.move_apart, span)
         return new
 
-    def _make_room(self, pulls: Mapping[str, Pull]) -> None:
+    def _make_room(self, connection: Connection, pulls: Mapping[str, Pull]) -> None:
         """Each chunk in a transaction of its own, since it locks its table until the end."""
-        with self._opened as connection, connection.cursor() as cursor:
+        with connection, connection.cursor() as cursor:
             self._stage(cursor, pulls, is_sifting=True)
             cursor.execute(self._statements.days)
             days = [day for (day,) in cursor.fetchall()]
             connection.rollback()
         for day in days:
-            with self._opened as connection, connection.cursor() as cursor:
+            with connection, connection.cursor() as cursor:
                 cursor.execute(self._statements.ensure_chunk, (day,))
-
-    def _note(self, failures: Mapping[str, str | None]) -> None:
-        with self._opened as connection, connection.cursor() as cursor:
-            for gatherer, failure in failures.items():
-                self._cursors.note_failure(cursor, gatherer, failure)
-
-    @property
-    def _opened(self) -> Connection:
-        if self._connection is None:
-            raise DatabaseError(f"{self.rule.table.name} is merged without having been opened.")
-        return self._connection

@@ -1,12 +1,12 @@
 """Rows that production refuses are put aside, by the very constraints that refuse them."""
 
 import io
-import time
 from collections.abc import Sequence
 
 import psycopg2.extensions
 from psycopg2 import sql
 
+from app.clock import now_us
 from app.merge.binary_rows import content_of, split_rows
 from app.store.bisect import store_what_fits
 from app.store.quarantine import RefusedRow, quarantine
@@ -64,7 +64,7 @@ def stage_what_fits(
     def reject(row: bytes, error: Exception) -> None:
         refused.append(str(error).strip())
         reason = f"{refused[-1]} (of {source}, as COPY's binary form)"
-        quarantine(cursor, [RefusedRow(time.time_ns() // 1_000, table.name, reason, row)])
+        quarantine(cursor, [RefusedRow(now_us(), table.name, reason, row)])
 
     store_what_fits(list(split_rows(content)), stage, reject, unfit)
     return len(refused)

@@ -1,21 +1,17 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import psycopg2
-import psycopg2.extensions
 from psycopg2 import sql
 
-from app.errors import DatabaseError
 from app.merge.binary_rows import Chunks, content_of, ingest_id_of, probe_of, received_us_of
 from app.merge.position import Position, Pull
 from app.merge.shards import Shard
-from app.postgres.connection import NOT_MIGRATED, Connection, connect, value_of
+from app.postgres.connection import Connection, connect, value_of
 from app.postgres.dsn import Dsn
+from app.postgres.kept_connection import KeptConnection
 from app.store.arrivals import arrivals
 from app.store.tables import Table
-
-Result = TypeVar("Result")
 
 FIRST_GUESS_ROW_BYTES = 150
 LEAST_ROWS, MOST_ROWS = 100, 100_000
@@ -53,35 +49,31 @@ class Source:
         self._batch_bytes = batch_bytes
         self._row_bytes = FIRST_GUESS_ROW_BYTES
         self._statements = _Statements(table, shard)
-        self._session: Connection | None = None
+        what = f"Reading {table.name} of {gatherer} failed."
+        self._kept = KeptConnection(self._connect, what, "run kalshi-data migrate there.")
         self._system_identifier = 0
 
     def pull(self, after: Position) -> Pull:
         """The next rows, about as many as fill a batch. They can be asked for again."""
-        return self._guarded(lambda: self._pull(after))
+        with self._kept.opened() as session:
+            return self._pull(session, after)
 
     def confirm(self, position: Position) -> bool:
         """Tells the gatherer that rows up to there are safe. False: it is not the database that was read."""
-        return self._guarded(lambda: self._confirm(position))
+        with self._kept.opened() as session:
+            # In the session that has just seen the row: of a database that is replaced meanwhile, no session survives.
+            rows, _ = self._read(session, position.ingest_id, 1)
+            if not self._is_known(position, rows):
+                return False
+            with session, session.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ WRITE")
+                cursor.execute(CONFIRM, (self.table.name, position.ingest_id))
+        return True
 
     def close(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self._kept.close()
 
-    def _guarded(self, work: Callable[[], Result]) -> Result:
-        try:
-            return work()
-        except BaseException as error:
-            self.close()
-            if isinstance(error, psycopg2.Error):
-                fix = "run kalshi-data migrate there." if isinstance(error, NOT_MIGRATED) else ""
-                what = f"Reading {self.table.name} of {self.gatherer} failed."
-                raise DatabaseError(what, str(error).strip(), fix) from error
-            raise
-
-    def _pull(self, after: Position) -> Pull:
-        session = self._session = self._session or self._connect()
+    def _pull(self, session: Connection, after: Position) -> Pull:
         wanted = self._rows_at_once()
         rows, has_more = self._read(session, after.ingest_id, wanted)
         if not after.is_beginning:
@@ -94,17 +86,6 @@ class Source:
         self._row_bytes = len(content) // len(rows)
         through = Position(self._system_identifier, ingest_id_of(last), probe_of(last))
         return Pull(after, through, len(rows), content, received_us_of(last), has_more)
-
-    def _confirm(self, position: Position) -> bool:
-        """In the session that has just seen the row: of a database that is replaced meanwhile, no session survives."""
-        session = self._session = self._session or self._connect()
-        rows, _ = self._read(session, position.ingest_id, 1)
-        if not self._is_known(position, rows):
-            return False
-        with session, session.cursor() as cursor:
-            cursor.execute("SET TRANSACTION READ WRITE")
-            cursor.execute(CONFIRM, (self.table.name, position.ingest_id))
-        return True
 
     def _is_known(self, after: Position, rows: Sequence[bytes]) -> bool:
         if after.system_identifier != self._system_identifier or not rows:

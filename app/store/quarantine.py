@@ -1,10 +1,10 @@
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 import psycopg2.extensions
 
+from app.clock import now_us
 from app.store.tables import Row, Table
 
 STATEMENT = """
@@ -23,7 +23,7 @@ class RefusedRow(NamedTuple):
 
 
 def refused(table: Table, row: Row, reason: str) -> RefusedRow:
-    return RefusedRow(time.time_ns() // 1_000, table.name, reason, _payload(table, row))
+    return RefusedRow(now_us(), table.name, reason, _payload(table, row))
 
 
 def quarantine(cursor: psycopg2.extensions.cursor, rows: Sequence[RefusedRow]) -> None:

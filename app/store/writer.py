@@ -11,6 +11,7 @@ from app.errors import DatabaseError
 from app.offload import Offload, inline
 from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
+from app.postgres.kept_connection import KeptConnection
 from app.store.bisect import store_what_fits
 from app.store.latest import latest_of_each
 from app.store.pgcopy import UnfitValueError, copy_bytes
@@ -73,7 +74,7 @@ class CopyWriter:
         self._offload = offload
         self._set_aside = set_aside
         self._refused: list[RefusedRow] = []
-        self._connection: Connection | None = None
+        self._kept = KeptConnection(self._connect, f"Writing to {table.name} failed.")
         self._statements = Statements(table)
         self._staged_batches = 0
         self._is_writing = False
@@ -85,9 +86,7 @@ class CopyWriter:
         return written
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._kept.close()
 
     def _write_once(self, rows: Sequence[Row]) -> Written:
         if self._is_writing:
@@ -96,25 +95,19 @@ class CopyWriter:
         self._is_writing = True
         self._refused = []
         try:
-            return self._write(rows)
-        except BaseException as error:
-            # Whatever it was, the connection's state is not known any more.
-            self.close()
-            if isinstance(error, psycopg2.Error):
-                raise DatabaseError(f"Writing to {self.table.name} failed.", str(error).strip()) from error
-            raise
+            with self._kept.opened() as connection:
+                return self._write(connection, rows)
         finally:
             self._is_writing = False
 
-    def _write(self, rows: Sequence[Row]) -> Written:
-        connection = self._connection = self._connection or self._connect()
+    def _write(self, connection: Connection, rows: Sequence[Row]) -> Written:
         try:
             with connection.cursor() as cursor:
                 written = self._store(cursor, rows)
         except _TooManyChunksError:
             connection.rollback()
             by_time, middle = self.table.by_time(rows), len(rows) // 2
-            return self._write(by_time[:middle]).plus(self._write(by_time[middle:]))
+            return self._write(connection, by_time[:middle]).plus(self._write(connection, by_time[middle:]))
         connection.commit()
         return written
 

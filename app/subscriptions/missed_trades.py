@@ -1,14 +1,9 @@
 from collections import deque
-from typing import NamedTuple
 
+from app.polling.intervals import Interval
 from app.subscriptions.journal import BEFORE_THE_FIRST, Gap, before_the_first
 
 KEPT_GAPS = 64
-
-
-class Interval(NamedTuple):
-    started_us: int
-    ended_us: int
 
 
 class MissedTrades:

@@ -4,8 +4,9 @@ from itertools import count
 import pytest
 
 from app.backlog import Backlog
+from app.clock import now_us
 from app.recorder import Recorder
-from app.row_buffer import RowBuffer, now_us
+from app.row_buffer import RowBuffer
 from app.run import Run
 from app.spool.spool import Spool
 from app.store.journal_tables import GAPS, RUNS, SUBSCRIPTIONS

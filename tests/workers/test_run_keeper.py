@@ -2,9 +2,9 @@ import threading
 
 import pytest
 
+from app.clock import now_us
 from app.recorder import Recorder
 from app.recording import TRADE_CONNECTIONS
-from app.row_buffer import now_us
 from app.run import MARGIN_US, Run
 from app.stopping import StoppedError
 from app.store.journal_tables import GAPS, RUNS, SUBSCRIPTIONS

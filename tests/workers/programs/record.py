@@ -15,8 +15,8 @@ import time  # noqa: E402
 from collections import deque  # noqa: E402
 
 from app import logs  # noqa: E402
+from app.clock import now_us  # noqa: E402
 from app.environment import load_settings  # noqa: E402
-from app.row_buffer import now_us  # noqa: E402
 from app.run import Run  # noqa: E402
 from app.store.tables import ORDERBOOK_DELTAS  # noqa: E402
 from tests.store import rows  # noqa: E402
