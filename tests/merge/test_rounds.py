@@ -180,8 +180,8 @@ def test_rows_are_merged_in_the_order_that_a_reader_of_production_relies_on(reco
         with connected(production) as impatient, impatient.cursor() as other:
             other.execute("SELECT pg_try_advisory_lock(hashtextextended('writing orderbook_deltas', 0))")
             assert other.fetchone() == (False,)
-        recording.merger._opened.cursor().execute("SET lock_timeout = '50ms'")
-        recording.merger._opened.commit()
+        with recording.merger._kept.still_open() as session, session, session.cursor() as own:
+            own.execute("SET lock_timeout = '50ms'")
         with pytest.raises(DatabaseError, match="lock timeout"):
             recording.round()
 

@@ -93,7 +93,8 @@ def test_a_shard_is_merged_by_one_process_until_that_is_gone(shards, gatherers, 
     owner.round()
     with connected(server.dsn("postgres")) as other:
         other.autocommit = True
-        owner_pid = owner.merger._opened.info.backend_pid
+        with owner.merger._kept.still_open() as session:
+            owner_pid = session.info.backend_pid
         value_of(other, "SELECT pg_terminate_backend(%s)", (owner_pid,))
     positions = wait_until(standby.open)
     assert positions["a"].ingest_id == len(TICKERS)
