@@ -57,9 +57,9 @@ class Gatherer:
         on_demand = RestClient(transport, Priority.REPAIR, ON_DEMAND_SECONDS)
         run_id = time.time_ns() // 1_000
 
-        self._registry = MarketRegistry(reconciling, sink, settings, self._producers)
-        previous = PreviousRun(timeseries, run_id, stopping, threads(1))
-        self._repairer = TradeRepairer(repairing, sink, previous.trades_heard_until_us, stopping)
+        heard_until_us = PreviousRun(timeseries, run_id, stopping, threads(1)).trades_heard_until_us
+        self._registry = MarketRegistry(reconciling, sink, settings, self._producers, heard_until_us)
+        self._repairer = TradeRepairer(repairing, sink, heard_until_us, stopping)
         self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
         self._account = Account(reconciling, settings.gatherers, self._poller, self._producers)
         around = self._surroundings(dial, sink)

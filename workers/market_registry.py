@@ -1,5 +1,5 @@
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent.event
 import gevent.queue
@@ -22,6 +22,7 @@ from workers.lifecycle_listener import LifecycleListener
 from workers.market_clock import MarketClock
 from workers.market_updates import MarketUpdates
 from workers.market_walk import MarketWalk
+from workers.missed_settlements import MissedSettlements
 from workers.rereader import Rereader
 
 
@@ -36,7 +37,13 @@ class MarketRegistry:
     """
 
     def __init__(
-        self, client: RestClient, sink: Sink, settings: Settings, group: Group, now_us: Clock = clock_us
+        self,
+        client: RestClient,
+        sink: Sink,
+        settings: Settings,
+        group: Group,
+        last_recorded_us: Callable[[], int | None],
+        now_us: Clock = clock_us,
     ) -> None:
         self._group = group
         self._stopping = gevent.event.Event()
@@ -51,9 +58,11 @@ class MarketRegistry:
         self._walk = MarketWalk(markets, intake, settings.full_reconcile_seconds, self._watch.exchange_open, stopping)
         self._events = EventUpdates(events, intake, settings.events_seconds, self._walk.walked, stopping)
         self._listener = LifecycleListener(intake, market_rereads, event_rereads, stopping, combos=settings.combos)
+        walk_seconds, walked = settings.full_reconcile_seconds, self._walk.walked
         self._workers = (
             self._watch,
             self._walk,
+            MissedSettlements(markets, last_recorded_us, walk_seconds, walked, stopping),
             self._events,
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),

@@ -10,6 +10,8 @@ log = logs.get(__name__)
 SECOND_US = 1_000_000
 # Our clock and the exchange's may differ, and answers come through a cache.
 OVERLAP_SECONDS = 300
+# A market that was created just before the first walk is told of by nobody, and REST may not have shown it yet.
+FIRST_SECONDS = 60
 
 
 class MarketUpdates:
@@ -35,5 +37,7 @@ class MarketUpdates:
         log.info("market updates read", markets=count)
 
     def _loop(self) -> None:
-        while not self._stopping.wait(self._interval_seconds):
+        pause_seconds = min(FIRST_SECONDS, self._interval_seconds)
+        while not self._stopping.wait(pause_seconds):
             self.component.tries(self.step)
+            pause_seconds = self._interval_seconds

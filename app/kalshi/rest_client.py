@@ -77,6 +77,16 @@ class RestClient:
             "/markets", Markets, limit=MARKETS_PER_PAGE, min_updated_ts=min_updated_ts, mve_filter="exclude"
         )
 
+    def markets_settled_since(self, min_settled_ts: int, mve_filter: ComboFilter) -> Iterator[Raw]:
+        return self._pages(
+            "/markets",
+            Markets,
+            limit=MARKETS_PER_PAGE,
+            status="settled",
+            min_settled_ts=min_settled_ts,
+            mve_filter=mve_filter,
+        )
+
     def named_markets(self, tickers: Iterable[str]) -> Iterator[Raw]:
         """Of these, those that the exchange knows, combos among them."""
         for batch in ticker_batches(tickers):

@@ -26,11 +26,8 @@ class MarketReading:
     def __init__(self, client: RestClient, intake: Intake, *, combos: bool) -> None:
         self._client = client
         self._intake = intake
-        self.parts = tuple(
-            Part(filter_, status)
-            for filter_ in (("exclude", "only") if combos else ("exclude",))
-            for status in UNSETTLED
-        )
+        self._filters: tuple[ComboFilter, ...] = ("exclude", "only") if combos else ("exclude",)
+        self.parts = tuple(Part(filter_, status) for filter_ in self._filters for status in UNSETTLED)
 
     def read_part(self, part: Part) -> int:
         """How many markets it has."""
@@ -39,6 +36,13 @@ class MarketReading:
     def read_updated_since(self, min_updated_ts: int) -> int:
         """How many there are."""
         return sum(map(len, self._take(self._client.markets_updated_since(min_updated_ts))))
+
+    def read_settled_since(self, min_settled_ts: int) -> int:
+        """How many there are, of those that the exchange has not moved to its archive."""
+        return sum(
+            sum(map(len, self._take(self._client.markets_settled_since(min_settled_ts, filter_))))
+            for filter_ in self._filters
+        )
 
     def read_named(self, tickers: list[str]) -> set[str]:
         """Which of them were found."""

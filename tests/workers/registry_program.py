@@ -64,10 +64,11 @@ class Program:
         self.clock = Clock(options.pop("start_us", time.time_ns() // 1_000), options.pop("speed", 1))
         session = HttpSession(options.pop("rest_url"), None)
         transport = RestTransport(session, RequestBudget(PLENTY), self.group.stopping, QUICK)
+        last_recorded_us = options.pop("last_recorded_us", None)
         self.is_slow = options.pop("is_slow", False)
         settings = msgspec.convert(options, Settings)
         client = RestClient(transport, Priority.RECONCILE)
-        self.registry = MarketRegistry(client, self.sink, settings, self.group, self.clock)
+        self.registry = MarketRegistry(client, self.sink, settings, self.group, lambda: last_recorded_us, self.clock)
         self.queue = self.registry.subscribe_changes()
         self.changes = []
         self.frames = gevent.queue.Queue(1_000)

@@ -114,6 +114,24 @@ def test_after_a_busy_time_it_knows_what_rest_shows(simulator):
         assert registry.stop() == 0
 
 
+def settled_since(simulator, start_us):
+    shown = simulator.rest("/markets", limit=1_000, status="settled", min_settled_ts=start_us // 1_000_000)
+    return {market["ticker"] for market in shown.body["markets"]}
+
+
+def test_what_settled_while_nobody_recorded_is_learnt_afterwards(simulator):
+    start_us = simulator.state()["now_us"]
+    wait_until(lambda: len(settled_since(simulator, start_us)) > 5, what="markets' ends")
+    settled = settled_since(simulator, start_us)
+    with registry_of(simulator, last_recorded_us=start_us) as registry:
+
+        def unknown(state):
+            markets = state["rows"]["markets"]
+            return [ticker for ticker in settled if markets.get(ticker, {}).get("status") != "finalized"]
+
+        without(registry, unknown)
+
+
 def test_every_market_is_to_be_recorded_before_it_opens(simulator):
     with registry_of(simulator) as registry, forwarding(simulator, registry):
         state = registry.wait_for(

@@ -73,7 +73,7 @@ def main(rest_url):
     logs.configure("text", "warning")
     group, sink, stall, changes = Group(), Discarding(), Stall(), Counter()
     transport = RestTransport(HttpSession(rest_url, None), RequestBudget(PLENTY), group.stopping)
-    registry = MarketRegistry(RestClient(transport, Priority.RECONCILE), sink, Settings(), group)
+    registry = MarketRegistry(RestClient(transport, Priority.RECONCILE), sink, Settings(), group, lambda: None)
     watchers = [gevent.spawn(stall.watch), gevent.spawn(take_all, registry.subscribe_changes(), changes)]
     gc.collect()
     before_bytes, started = resident_bytes(), time.perf_counter()
