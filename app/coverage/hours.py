@@ -29,16 +29,22 @@ SUSPECTS = """
         SELECT * FROM unnest(%(gatherers)s::TEXT[], %(runs)s::BIGINT[], %(conns)s::INTEGER[])
     ),
     alive AS (
-        SELECT ticker, greatest(open_time, %(start)s) AS opens, least(close_time, %(end)s) AS closes FROM markets
-        WHERE coalesce(open_time, '-infinity') < %(end)s AND coalesce(close_time, 'infinity') > %(start)s
+        SELECT
+            ticker, greatest(open_time, %(start)s) AS opens, least(close_time, %(end)s) AS closes,
+            least(traded_until(close_time), %(end)s) AS falls_silent
+        FROM markets
+        WHERE coalesce(open_time, '-infinity') < %(end)s AND coalesce(traded_until(close_time), 'infinity') > %(start)s
     )
-    SELECT m.ticker, m.opens, m.closes, s.gatherer, s.run_id, s.conn, s.started_at, s.ended_at
+    SELECT
+        m.ticker, m.opens, m.falls_silent, s.gatherer, s.run_id, s.conn, s.started_at,
+        -- Who unsubscribed after the close knew that nothing would come any more.
+        CASE WHEN s.ended_at < m.closes THEN s.ended_at END
     FROM alive AS m
     LEFT JOIN (gatherer_subscriptions AS s JOIN gatherer_runs AS r USING (gatherer, run_id))
         ON s.ticker = m.ticker AND s.channel = %(books)s
-        AND s.started_at < m.closes AND coalesce(s.ended_at, 'infinity') > m.opens
-        AND r.started_at < m.closes AND r.delivered_until > m.opens
-    WHERE m.opens < m.closes AND NOT EXISTS (
+        AND s.started_at < m.falls_silent AND coalesce(s.ended_at, 'infinity') > m.opens
+        AND r.started_at < m.falls_silent AND r.delivered_until > m.opens
+    WHERE m.opens < m.falls_silent AND NOT EXISTS (
         SELECT FROM gatherer_subscriptions AS whole JOIN steady USING (gatherer, run_id, conn)
         WHERE whole.ticker = m.ticker AND whole.channel = %(books)s
             AND whole.started_at <= m.opens AND coalesce(whole.ended_at, 'infinity') >= m.closes

@@ -64,6 +64,24 @@ def test_a_market_s_life_alone_counts(coverage):
     assert books(coverage, "KXTEST-2") == {60: ("hole", [90, 120], []), 120: ("hole", [120, 180], [])}
 
 
+def silent_at(coverage, ticker):
+    """The end of its hole, in seconds after noon."""
+    query = "SELECT max(extract(epoch FROM upper(holes) - %s))::INTEGER FROM readable.coverage WHERE ticker = %s"
+    return execute(coverage.production, query, (at(0), ticker))[0][0]
+
+
+def test_the_second_in_which_it_closes_counts_too_unless_that_was_planned_for_the_hour(coverage):
+    put_market(coverage.production, "KXTEST-1", closes=30)
+    put_market(coverage.production, "KXTEST-2", closes=60)
+    put_market(coverage.production, "KXTEST-3", closes=30)
+    gatherer = coverage.gatherers[0]
+    gatherer.runs(0, 180).listens_to_all(tickers=["KXTEST-1", "KXTEST-2"]).misses(20, 70)
+    gatherer.listens("orderbook_delta", "KXTEST-3", since=0, until=30, conn=9)
+    coverage.judge(181)
+    assert [silent_at(coverage, f"KXTEST-{number}") for number in (1, 2)] == [30 * 60 + 1, 60 * 60]
+    assert books(coverage, "KXTEST-3") == {0: ("complete", None, [])}
+
+
 def test_what_nobody_heard_of_the_whole_exchange_is_one_row(coverage):
     put_market(coverage.production, "KXTEST-1", opens=20)
     gatherer = coverage.gatherers[0]

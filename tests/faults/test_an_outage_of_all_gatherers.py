@@ -1,0 +1,101 @@
+"""What reached nobody is declared, market by market, and nothing else is."""
+
+from collections import defaultdict
+from functools import lru_cache
+
+import pytest
+
+from app.clock import now_us
+from app.coverage.hearing import BOOKS, TICKERS, TRADES, WHOLE_EXCHANGE
+from app.coverage.intervals import intersection, union
+from app.simulator.catalog import Catalog
+from app.simulator.changes import Delta, Trade
+from app.simulator.truth.reader import TruthReader
+from tests.faults.gathering import exchange, let_pass
+from tests.faults.platform import Platform
+from tests.processes import wait_until
+
+JUDGED_SECONDS = 120
+# A second is held back of what a run claims; another passes between two of its words.
+MARGIN_US = 5_000_000
+HOLES = """
+    SELECT channel, ticker, (extract(epoch FROM lower(hole)) * 1000000)::BIGINT,
+        (extract(epoch FROM upper(hole)) * 1000000)::BIGINT
+    FROM coverage, unnest(holes) AS hole
+"""
+REPAIRED = "SELECT count(*) FROM coverage WHERE channel = 'trade' AND state = 'repaired'"
+KNOWN = """
+    SELECT coalesce(max((extract(epoch FROM known_until) * 1000000)::BIGINT), 0) FROM coverage_hours
+"""
+STALE = "SELECT count(*) FROM coverage_hours JOIN coverage_changes USING (hour) WHERE changes <> judged_changes"
+RECORDED = {Delta: "SELECT ticker, clock FROM orderbook_deltas", Trade: "SELECT ticker, trade_id::TEXT FROM trades"}
+
+
+@pytest.fixture
+def platform(server, templates, tmp_path):
+    with exchange(tmp_path, "--heartbeat", 2, "--hidden-seconds", 0) as simulator:
+        yield Platform(server, templates, simulator, tmp_path)
+
+
+def test_what_reached_nobody_is_declared_and_nothing_else_is(platform):
+    with platform.deduplicator() as deduplicator:
+        with platform.gatherers() as recorders:
+            ready_us = now_us()
+            let_pass(platform.simulator, 4)
+            away_us = now_us()
+            recorders["one"].kill()
+            recorders["two"].stop()
+            recorders["three"].stop()
+        let_pass(platform.simulator, 5)
+        with platform.gatherers() as recorders:
+            back_us = now_us()
+            let_pass(platform.simulator, 3)
+            platform.simulator.stop_the_clock()
+            stopped_us = platform.simulator.state()["now_us"]
+            wait_until(lambda: platform.value(KNOWN) >= stopped_us, JUDGED_SECONDS, "knowledge of all of it")
+            wait_until(lambda: platform.value(REPAIRED), JUDGED_SECONDS, "trades of REST")
+            for recorder in recorders.values():
+                recorder.stop()
+        platform.wait_until_merged()
+        wait_until(lambda: not platform.value(STALE), JUDGED_SECONDS, "judgement")
+        deduplicator.stop()
+    report = platform.judge()
+    holes = declared(platform, ready_us, stopped_us)
+    missing = absent(platform, Delta, ready_us)
+    assert missing  # there was something to declare
+    assert [change for ticker, change in missing if not is_within(change.at_us, holes.get((BOOKS, ticker), ()))] == []
+    assert absent(platform, Trade, ready_us) == []
+    assert TRADES not in {channel for channel, _ in holes}
+    assert (TICKERS, WHOLE_EXCHANGE) in holes
+    assert {
+        subject: intervals
+        for subject, intervals in holes.items()
+        if not all(away_us - MARGIN_US <= start and end <= back_us + MARGIN_US for start, end in intervals)
+    } == {}
+    assert [table.duplicated + table.unexpected + table.altered for table in report.tables] == [0] * len(report.tables)
+
+
+def declared(platform, since_us, until_us):
+    """From and to, by channel and market."""
+    found = defaultdict(list)
+    for channel, ticker, start_us, end_us in platform.rows(HOLES):
+        found[channel, ticker].append((start_us, end_us))
+    period = [(since_us, until_us)]
+    clipped = {subject: intersection(union(intervals), period) for subject, intervals in found.items()}
+    return {subject: intervals for subject, intervals in clipped.items() if intervals}
+
+
+def absent(platform, kind, since_us):
+    """The changes of a kind that are not in production, with their markets."""
+    reader = TruthReader(platform.simulator.truth)
+    header = reader.header
+    catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
+    ticker = lru_cache(maxsize=None)(catalog.ticker)
+    recorded = set(platform.rows(RECORDED[kind]))
+    changes = [each for each in reader.changes() if isinstance(each, kind) and each.at_us >= since_us]
+    assert changes
+    return [(ticker(each.market), each) for each in changes if (ticker(each.market), each[2]) not in recorded]
+
+
+def is_within(moment_us, intervals):
+    return any(start_us <= moment_us < end_us for start_us, end_us in intervals)
