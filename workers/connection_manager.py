@@ -157,6 +157,7 @@ class ConnectionManager:
         self._want(self._placement.place_homeless())
         metrics.MARKETS_WANTED.set(len(self._placement))
         metrics.MARKETS_HEARD.set(self._heard())
+        metrics.MARKETS_TURNED_AWAY.set(self._placement.homeless)
 
     def _rehome(self, now_us: int) -> None:
         down = [conn for conn in self._books if self._is_down(conn)]

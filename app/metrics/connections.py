@@ -24,4 +24,5 @@ REFUSED_COMMANDS = Counter(
 )
 MARKETS_WANTED = Gauge("kalshi_book_markets_wanted", "Markets whose order books are to be recorded.")
 MARKETS_HEARD = Gauge("kalshi_book_markets_heard", "Markets whose order books are followed from a snapshot on.")
+MARKETS_TURNED_AWAY = Gauge("kalshi_book_markets_turned_away", "Markets that no socket has room for: not recorded.")
 MARKETS_MOVED = Counter("kalshi_book_markets_moved_total", "Markets given to another socket than they had.")
