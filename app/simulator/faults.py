@@ -1,6 +1,6 @@
 """What can be made to go wrong, as it stands in a plan file or in the body of a request."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,12 +17,13 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field=
 
 class FrameFault(Fault, kw_only=True):
     """Befalls frames of subscriptions, on each selected connection of now and later: lets `skip` pass, then takes
-    `count` of them (0: all until it is lifted)."""
+    `count` of them (0: until it is lifted), one of each `every`."""
 
     channels: list[str] = []
     types: list[str] = []
     skip: int = 0
     count: int = 1
+    every: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class Drop(FrameFault, tag="drop"):

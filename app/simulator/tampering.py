@@ -30,6 +30,7 @@ class Running:
         if self._skip:
             self._skip -= 1
             return False
+        self._skip = fault.every - 1
         self.taken += 1
         return True
 

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+from collections import Counter
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -87,6 +88,21 @@ def test_lose_leaves_no_gap(pair):
     assert not gaps(pair.ill.seen, 2)
     ill, well = ({each["msg"]["trade_id"] for each in client.of_type("trade")} for client in (pair.ill, pair.well))
     assert len(well - ill) >= 2
+
+
+def test_one_of_every_four_can_be_lost(pair):
+    fault = pair.inflict("lose", types=["orderbook_delta"], count=0, every=4)
+    wait_until(lambda: pair.taken(fault) > 20, what="lost changes")
+    pair.simulator.stop_the_clock()
+    pair.ill.drain()
+    pair.well.drain()
+    ill, well = (
+        Counter(json.dumps(each["msg"]) for each in client.of_type("orderbook_delta"))
+        for client in (pair.ill, pair.well)
+    )
+    lost = pair.taken(fault)
+    assert (well - ill).total() == lost
+    assert well.total() >= 4 * lost - 3
 
 
 def test_a_lifecycle_message_is_lost_on_one_connection_alone(start):
