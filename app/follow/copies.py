@@ -10,6 +10,8 @@ from app.store.journal_tables import GAPS, SUBSCRIPTIONS
 from app.store.metadata_tables import EVENTS, MARKETS, SERIES
 from app.store.tables import Table
 
+NEWEST_US = "(extract(epoch FROM max({})) * 1000000)::BIGINT"
+
 
 class Copy(NamedTuple):
     source: Table
@@ -54,6 +56,8 @@ class Statements:
             "target": sql.Identifier(copy.target),
             "staging": sql.Identifier(f"staging_{copy.target}"),
             "columns": _names(names),
+            # Only metadata has an index to look for newer times by; a journal is judged by its runs.
+            "newest": sql.SQL("NULL" if copy.is_per_gatherer else NEWEST_US.format(copy.source.time_column)),
             "written": _names((*own, *names)),
             "selected": sql.SQL("%(gatherer)s, " if copy.is_per_gatherer else ""),
             "key": _names((*own, *copy.source.key)),
@@ -82,7 +86,7 @@ class Statements:
             SELECT {selected}{columns} FROM {staging}
             ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE {replaces}
         """)
-        self.progress = statement("SELECT count(*), coalesce(max(source_ingest_id), 0) FROM {staging}")
+        self.progress = statement("SELECT count(*), coalesce(max(source_ingest_id), 0), {newest} FROM {staging}")
 
     def read(self, after: int, rows: int) -> sql.Composed:
         """COPY takes no parameters."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from app import logs
 from app.follow.copies import Copy, Statements
-from app.follow.cursors import last_ingest_id, read_through, save_cursor, system_identifier
+from app.follow.cursors import NOTHING, Through, is_older_state, read_through, save_cursor, system_identifier
 from app.postgres.claim import claimed
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
@@ -17,7 +17,7 @@ BATCH_ROWS = 5_000
 
 class _Batch(NamedTuple):
     identifier: int
-    after: int
+    after: Through
     content: bytes
 
 
@@ -58,13 +58,13 @@ class Follower:
         with arrivals(session, copy.source.name) as cursor:
             identifier = system_identifier(cursor)
             after = read_through(production, self.gatherer, copy.source.name, identifier)
-            if after > last_ingest_id(cursor, copy.source.name):
+            if is_older_state(cursor, copy.source, after):
                 log.warning(
                     "read anew: older than when it was read last", gatherer=self.gatherer, table=copy.source.name
                 )
-                after = 0
+                after = NOTHING
             content = io.BytesIO()
-            cursor.copy_expert(self._copies[copy].read(after, self._batch_rows), content)
+            cursor.copy_expert(self._copies[copy].read(after.ingest_id, self._batch_rows), content)
         return _Batch(identifier, after, content.getvalue())
 
     def _store(self, copy: Copy, batch: _Batch, production: Connection) -> int:
@@ -73,10 +73,9 @@ class Follower:
             cursor.execute(statements.create_staging)
             cursor.copy_expert(statements.load, io.BytesIO(batch.content))
             cursor.execute(statements.progress)
-            rows, last_ingest_id = cursor.fetchone() or (0, 0)
+            rows, *through = cursor.fetchone() or (0, *NOTHING)
             if rows:
                 cursor.execute(statements.lock)
                 cursor.execute(statements.merge, {"gatherer": self.gatherer})
-            through = max(batch.after, last_ingest_id)
-            save_cursor(cursor, self.gatherer, copy.source.name, batch.identifier, through)
+            save_cursor(cursor, self.gatherer, copy.source.name, batch.identifier, batch.after.and_then(*through))
         return int(rows)

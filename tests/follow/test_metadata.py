@@ -80,6 +80,21 @@ def test_a_database_that_is_older_than_when_it_was_read_is_read_anew(server, tem
     assert len(titles(production)) == 4
 
 
+def test_ids_that_an_older_state_gave_to_other_rows_are_read_anew(gatherer, production):
+    for number in range(3):
+        put_market(gatherer.metadata, f"KXTEST-{number}", updated=number)
+    follow(gatherer, production)
+    execute(
+        gatherer.metadata,
+        "DELETE FROM markets WHERE ingest_id > 1; ALTER TABLE markets ALTER ingest_id RESTART WITH 2",
+    )
+    for number in range(1, 5):
+        put_market(gatherer.metadata, f"KXTEST-{number}", updated=10 + number, title="known again")
+    assert follow(gatherer, production)["markets"] == 5
+    assert list(titles(production).values()).count("known again") == 4
+    assert follow(gatherer, production)["markets"] == 0
+
+
 def test_another_server_is_read_from_its_beginning(gatherer, production):
     put_market(gatherer.metadata, "KXTEST-1")
     follow(gatherer, production)
