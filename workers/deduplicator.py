@@ -14,6 +14,7 @@ from app.offload import threads
 from app.postgres.dsn import Dsn
 from app.settings import Settings
 from workers.auditor import Auditor
+from workers.comparer import Comparer
 from workers.coverage_keeper import CoverageKeeper
 from workers.gatherer_follower import GathererFollower
 from workers.group import Group
@@ -52,7 +53,9 @@ class Deduplicator:
             fetcher.why_not_ready,
         )
         shown = showing(settings, readiness, stopping)
-        self._workers = [*shown, *self._followers, keeper, Auditor(production, offload, stopping), repairer, fetcher]
+        auditor = Auditor(production, offload, stopping)
+        comparer = Comparer(gatherers, production, threads(1), stopping)
+        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher]
 
     def run(self) -> None:
         """Until it is asked to stop."""

@@ -7,6 +7,16 @@ ROWS_NEW = Counter("kalshi_merge_rows_new_total", "Rows that production did not 
 ROWS_KNOWN = Counter(
     "kalshi_merge_rows_known_total", "Rows that production had already, from another gatherer or the same.", ("table",)
 )
+SAMPLED_ROWS = Counter(
+    "kalshi_merge_sampled_rows_total",
+    "Events with a time of the exchange's, of one second in each minute in which all gatherers can be asked.",
+    ("table",),
+)
+SAMPLED_ROWS_ALONE = Counter(
+    "kalshi_merge_sampled_rows_alone_total",
+    "Of these events, those that one gatherer has alone.",
+    ("gatherer", "table"),
+)
 ROWS_QUARANTINED = Counter("kalshi_merge_rows_quarantined_total", "Rows that production refuses.", ("table",))
 ROUND_SECONDS = Histogram(
     "kalshi_merge_round_seconds",
