@@ -58,15 +58,21 @@ READ = sql.SQL("""
 """)
 # For a few pairs the indexes are the way, whatever statistics say of a table that grows by the day.
 ALONG_THE_INDEXES = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
-# Within one run of its clock a market's changes are in the order of their clocks, and none after a snapshot is in it.
+# Within one run of its clock a market's changes are in the order of their clocks, those of one clock happen at once,
+# and a snapshot holds those before it and no other. Looked at is all that READ may have taken for changes in between.
 BEGAN_ANEW = """
     SELECT EXISTS (
         SELECT FROM (
-            SELECT exchange_ts, clock, max(clock) OVER (ORDER BY exchange_ts, clock) AS highest FROM orderbook_deltas
-            WHERE ticker = %(ticker)s AND exchange_ts > %(from_ts)s AND exchange_ts <= %(to_ts)s
-                AND clock >= 0 AND NOT ts_missing
+            SELECT exchange_ts, clock, lag(exchange_ts) OVER times AS last_ts, lag(clock) OVER times AS last_clock
+            FROM orderbook_deltas
+            WHERE ticker = %(ticker)s AND clock >= 0 AND NOT ts_missing
+                AND exchange_ts BETWEEN %(from_ts)s - INTERVAL '1 minute' AND %(to_ts)s + INTERVAL '1 minute'
+            WINDOW times AS (ORDER BY exchange_ts, clock)
         ) AS changes
-        WHERE clock < highest OR (clock <= %(from_clock)s AND exchange_ts > %(from_ts)s + INTERVAL '1 minute')
+        WHERE clock < last_clock OR (clock = last_clock AND exchange_ts > last_ts + INTERVAL '1 second')
+            OR (clock <= %(from_clock)s AND exchange_ts > %(from_ts)s + INTERVAL '1 minute')
+            OR (clock > %(from_clock)s AND exchange_ts < %(from_ts)s - INTERVAL '2 seconds')
+            OR (clock <= %(to_clock)s AND exchange_ts > %(to_ts)s + INTERVAL '2 seconds')
     )
 """
 

@@ -16,11 +16,11 @@ PATIENCE = timedelta(minutes=10)
 
 
 def snapshot(minutes, clock, yes=(), ticker="KXTEST-1", **options):
-    return rows.snapshot(NOON_US + minutes * MINUTE_US, ticker, clock, yes, lineage=(), **options)
+    return rows.snapshot(NOON_US + int(minutes * MINUTE_US), ticker, clock, yes, lineage=(), **options)
 
 
 def delta(minutes, clock, delta_e2, price_e6=500_000, ticker="KXTEST-1", **options):
-    return rows.delta(NOON_US + minutes * MINUTE_US, ticker, clock, delta_e2, price_e6, lineage=(), **options)
+    return rows.delta(NOON_US + int(minutes * MINUTE_US), ticker, clock, delta_e2, price_e6, lineage=(), **options)
 
 
 @pytest.fixture
@@ -184,6 +184,16 @@ def test_over_a_restart_of_the_clock_nothing_can_be_said(audit, production, delt
     audit.write(
         [snapshot(0, 500), snapshot(90, to_clock, [(500_000, 1)])],
         [delta(minutes, clock, 100) for minutes, clock in deltas],
+    )
+    assert audit.look() == {"incomparable": 1}
+    assert findings(production) == []
+
+
+@pytest.mark.parametrize(("before", "after"), [([2], [2, 8]), ([2, 3], [2, 8]), ([7, 8], [2, 8]), ([2], [8])])
+def test_changes_of_before_a_short_restart_are_no_finding_after_it(audit, production, heard, before, after):
+    audit.write(
+        [snapshot(0, 1), snapshot(0.5, 8, [(500_000, 10 * len(after))])],
+        [delta(-0.2, clock, 100) for clock in before] + [delta(0.1, clock, 10) for clock in after],
     )
     assert audit.look() == {"incomparable": 1}
     assert findings(production) == []
