@@ -8,41 +8,55 @@ from app.simulator.check.check import Check
 from app.simulator.check.production import Production
 from app.simulator.truth.reader import TruthReader
 from app.store.tables import GATHERER_TABLES
-from tests.faults.gathering import Databases, Running, gatherer, settings_of
+from tests.faults.gathering import Databases, Running, gatherer, migrated, settings_of
 from tests.processes import running, wait_until
 from tests.servers import new_database
 
 NAMES = ("one", "two", "three")
 MERGED_SECONDS = 120
+AUDITED_SECONDS = 240
 MERGED = """
     SELECT coalesce(min(ingest_id), 0) FROM sync_cursors WHERE gatherer = %s AND table_name = %s
 """
+STREAMED_BOOKS = "SELECT coalesce(max(ingest_id), 0) FROM orderbook_snapshots WHERE source = 'ws'"
+OPEN_FINDINGS = (
+    "SELECT ticker, from_ts, to_ts, levels FROM audit_findings WHERE resolved_at IS NULL AND NOT is_explained"
+)
 
 
 class Platform:
-    def __init__(self, server, templates, simulator, folder):
+    """All databases are on one server, but those of a gatherer or of production that is given one of its own."""
+
+    def __init__(self, server, templates, simulator, folder, **own):
         self.simulator = simulator
         self.folder = folder
-        self.databases = {name: Databases(server, templates) for name in NAMES}
-        self.production = new_database(server, templates[Kind.PRODUCTION])
-
-    def settings_of(self, name, **others):
-        key = NAMES.index(name)
-        folder = self.folder / name
-        given = settings_of(self.simulator, self.databases[name], folder, key, KALSHI_GATHERER=name, **others)
-        return {"KALSHI_WS_CONNECTIONS": 7, **given, **others}
+        self.databases = {
+            name: Databases.of_its_own(own[name]) if name in own else Databases(server, templates) for name in NAMES
+        }
+        self.production = (
+            migrated(own["production"], Kind.PRODUCTION)
+            if "production" in own
+            else new_database(server, templates[Kind.PRODUCTION])
+        )
 
     def key_of(self, name):
         return self.simulator.where["keys"][NAMES.index(name)]["key_id"]
 
     def gatherer(self, name, **others):
-        return gatherer({**self.settings_of(name), "KALSHI_WS_CONNECTIONS": 7, **others})
+        settings = {
+            "KALSHI_GATHERER": name,
+            "KALSHI_WS_CONNECTIONS": 7,
+            "KALSHI_SNAPSHOT_REFRESH_SECONDS": 60,
+            **others,
+        }
+        where = self.simulator, self.databases[name], self.folder / name, NAMES.index(name)
+        return gatherer(settings_of(*where, **settings))
 
     @contextlib.contextmanager
-    def gatherers(self):
-        """All three, ready."""
+    def gatherers(self, *names):
+        """Those, or all three, ready."""
         with contextlib.ExitStack() as stack:
-            recorders = {name: stack.enter_context(self.gatherer(name)) for name in NAMES}
+            recorders = {name: stack.enter_context(self.gatherer(name)) for name in names or NAMES}
             for recorder in recorders.values():
                 recorder.wait_until_ready()
             yield recorders
@@ -76,15 +90,33 @@ class Platform:
             cursor.execute(query)
             return cursor.fetchall()
 
+    def finish(self, recorders, deduplicator):
+        """All that happened is sent, received, and merged."""
+        self.simulator.stop_the_clock()
+        for recorder in recorders.values():
+            recorder.stop()
+        self.wait_until_merged()
+        deduplicator.stop()
+
     def wait_until_merged(self):
         """All that the gatherers have is in production."""
         wait_until(lambda: not list(self._unmerged()), MERGED_SECONDS, "the end of merging")
+
+    def wait_until_audited(self):
+        """Every book that the stream has shown by now comes out even. Only while gatherers run: of those that have
+        ended, a while must pass before what they heard is known."""
+        through = self.value(STREAMED_BOOKS)
+        audited = "SELECT ingest_id >= %s AND equal > 0 FROM audit_progress"
+        wait_until(lambda: self.value(audited, through), AUDITED_SECONDS, f"an audit up to book {through}")
+        found = self.rows(OPEN_FINDINGS)
+        assert not found, (len(found), found[:10])
 
     def _unmerged(self):
         for name, each in self.databases.items():
             for table in GATHERER_TABLES:
                 last = each.value(f"SELECT coalesce(max(ingest_id), 0) FROM {table.name}")
-                if self.value(MERGED, name, table.name) < last:
+                # Of a database that was put back, the cursor may be ahead.
+                if self.value(MERGED, name, table.name) != last:
                     yield name, table.name
 
     def judge(self):

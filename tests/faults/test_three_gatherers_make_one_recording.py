@@ -1,28 +1,12 @@
-import pytest
-
-from tests.faults.gathering import exchange, let_pass
-from tests.faults.platform import NAMES, Platform
-
-
-@pytest.fixture
-def platform(server, templates, tmp_path):
-    with exchange(tmp_path, "--heartbeat", 2) as simulator:
-        yield Platform(server, templates, simulator, tmp_path)
-
-
-def finish(platform, recorders, deduplicator):
-    platform.simulator.stop_the_clock()
-    for recorder in recorders.values():
-        recorder.stop()
-    platform.wait_until_merged()
-    deduplicator.stop()
+from tests.faults.gathering import let_pass
+from tests.faults.platform import NAMES
 
 
 def test_three_healthy_ones_are_merged_into_what_happened(platform):
     with platform.gatherers() as recorders, platform.deduplicator() as deduplicator:
         deduplicator.wait_until_ready()
         let_pass(platform.simulator, 5)
-        finish(platform, recorders, deduplicator)
+        platform.finish(recorders, deduplicator)
     platform.assert_exact()
     assert platform.value("SELECT count(*) FROM markets") > 200
 
@@ -40,6 +24,6 @@ def test_with_another_fault_at_each_of_them_what_happened_is_still_there(platfor
         with platform.gatherer("one") as again:
             recorders["one"] = again.wait_until_ready()
             let_pass(platform.simulator, 3)
-            finish(platform, recorders, deduplicator)
+            platform.finish(recorders, deduplicator)
     report = platform.assert_exact()
     assert sum(table.unfillable for table in report.tables) > 0  # what happened before anybody listened
