@@ -18,6 +18,12 @@ from app.tokens import Role
 
 def fleet_blueprint(database: Database, gatherers: Gatherers) -> Blueprint:
     blueprint = Blueprint("fleet", __name__, url_prefix="/admin")
+    _add_state(blueprint, gatherers)
+    _add_orders(blueprint, database, gatherers)
+    return blueprint
+
+
+def _add_state(blueprint: Blueprint, gatherers: Gatherers) -> None:
     subscriptions_query = SubscriptionsQuery()
 
     @blueprint.get("/gatherers")
@@ -35,24 +41,36 @@ def fleet_blueprint(database: Database, gatherers: Gatherers) -> Blueprint:
         "What the sockets listen to; with `ticker`, those that have it.", query=SubscriptionsQuery, answer=OfGatherers
     )
     def subscriptions() -> Response:
-        asked = subscriptions_query.load(request.args)
-        if asked["ticker"] is None:
-            return _told(gatherers.subscriptions())
-        return _told(gatherers.subscriptions_of(asked["ticker"]))
+        ticker = subscriptions_query.load(request.args)["ticker"]
+        return _told(gatherers.subscriptions() if ticker is None else gatherers.subscriptions_of(ticker))
 
+
+def _add_orders(blueprint: Blueprint, database: Database, gatherers: Gatherers) -> None:
     @blueprint.post("/markets/<ticker>/poll")
     @described("Ask the exchange for a market's book now; a gatherer records it.", Role.OPERATE, answer=OfGatherers)
     def poll(ticker: str) -> Response:
         said = gatherers.poll(checked_path({"ticker": ticker})["ticker"])
-        if not said:
-            raise ProblemError(HTTPStatus.CONFLICT, "KALSHI_GATHERER_OPS names no gatherer.")
-        outcome = {"gatherer": said[-1].gatherer, "status": said[-1].status, "error": said[-1].error}
-        note(database, "poll", {"ticker": ticker}, outcome)
-        if said[-1].status != HTTPStatus.OK:
-            raise _refusal(said[-1])
-        return _told(said)
+        return _ordered(database, "poll", {"ticker": ticker}, said)
 
-    return blueprint
+    @blueprint.post("/reconcile")
+    @described(
+        "Have every gatherer compare all markets and events with what the exchange shows, now.",
+        Role.OPERATE,
+        answer=OfGatherers,
+    )
+    def reconcile() -> Response:
+        return _ordered(database, "reconcile", {}, gatherers.reconcile())
+
+
+def _ordered(database: Database, action: str, parameters: dict[str, Any], said: list[Said]) -> Response:
+    """Refused where no gatherer does it."""
+    if not said:
+        raise ProblemError(HTTPStatus.CONFLICT, "KALSHI_GATHERER_OPS names no gatherer.")
+    outcome = [{"gatherer": each.gatherer, "status": each.status, "error": each.error} for each in said]
+    note(database, action, parameters, {"gatherers": outcome})
+    if all(each.status != HTTPStatus.OK for each in said):
+        raise _refusal(said[-1])
+    return _told(said)
 
 
 def _told(said: list[Said]) -> Response:
@@ -64,5 +82,6 @@ def _told(said: list[Said]) -> Response:
 
 def _refusal(said: Said) -> ProblemError:
     detail = said.error or str(said.body.get("detail", "It gave no reason."))
-    status = HTTPStatus.NOT_FOUND if said.status == HTTPStatus.NOT_FOUND else HTTPStatus.SERVICE_UNAVAILABLE
+    known = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
+    status = HTTPStatus(said.status) if said.status in known else HTTPStatus.SERVICE_UNAVAILABLE
     return ProblemError(status, f"{said.gatherer}: {detail}")

@@ -44,14 +44,17 @@ class Gatherers:
                 break
         return told
 
+    def reconcile(self) -> list[Said]:
+        return self._ask_all("/admin/reconcile", method="POST")
+
     def _remembered(self, path: str) -> Remembered[list[Said]]:
         return Remembered(lambda: self._ask_all(path), REMEMBERED_SECONDS)
 
-    def _ask_all(self, path: str, parameters: Mapping[str, str] | None = None) -> list[Said]:
+    def _ask_all(self, path: str, parameters: Mapping[str, str] | None = None, method: str = "GET") -> list[Said]:
         if not self._urls:
             return []
         with ThreadPoolExecutor(len(self._urls)) as pool:
-            return list(pool.map(lambda name: self._call("GET", name, path, ANSWER_SECONDS, parameters), self._urls))
+            return list(pool.map(lambda name: self._call(method, name, path, ANSWER_SECONDS, parameters), self._urls))
 
     def _call(
         self, method: str, name: str, path: str, patience: float, parameters: Mapping[str, str] | None = None

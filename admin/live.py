@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from admin.problems import ProblemError
 from admin.queries import MarketPath, MarketsQuery, SubscriptionsQuery
 from app.kalshi.rest_errors import NotFoundError, RestError, UnavailableError
-from app.live import BusyError, LiveBook, LiveMarket, LiveState
+from app.live import BusyError, LiveBook, LiveMarket, LiveState, NoBookError
 from app.stopping import StoppedError
 
 
@@ -36,6 +36,11 @@ def live_blueprint(live: LiveState) -> Blueprint:
     def poll(ticker: str) -> Response:
         return _json(_polled(live, _known(live, ticker).ticker))
 
+    @blueprint.post("/reconcile")
+    def reconcile() -> Response:
+        live.reconcile()
+        return _json({"status": "begun"})
+
     return blueprint
 
 
@@ -55,6 +60,8 @@ def _polled(live: LiveState, ticker: str) -> LiveBook:
         return live.poll_now(ticker)
     except NotFoundError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.what) from error
+    except NoBookError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.what) from error
     except (BusyError, UnavailableError) as error:
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, error.what) from error
     except StoppedError as error:

@@ -12,6 +12,7 @@ import psycopg2.extensions
 from psycopg2.extras import Json
 
 SILENCE = timedelta(minutes=5)
+BACKFILL, EXPORT = KINDS = ("backfill", "export")
 
 ASK = "INSERT INTO jobs (kind, parameters, asked_by) VALUES (%s, %s, %s) RETURNING job_id"
 CLAIM = """
@@ -24,7 +25,10 @@ CLAIM = """
     )
     RETURNING job_id, kind, parameters
 """
-GO_ON = "UPDATE jobs SET claimed_at = now() WHERE job_id = %s AND claimed_by = %s AND state = 'running'"
+GO_ON = """
+    UPDATE jobs SET claimed_at = now(), outcome = %s WHERE job_id = %s AND claimed_by = %s AND state = 'running'
+"""
+GIVE_BACK = "UPDATE jobs SET state = 'queued' WHERE job_id = %s AND claimed_by = %s AND state = 'running'"
 END = """
     UPDATE jobs SET state = %s, outcome = %s, ended_at = now()
     WHERE job_id = %s AND claimed_by = %s AND state = 'running'
@@ -51,10 +55,15 @@ def claim(cursor: psycopg2.extensions.cursor, kinds: Sequence[str], claimer: str
     return Job(*found) if found else None
 
 
-def goes_on(cursor: psycopg2.extensions.cursor, job: Job, claimer: str) -> bool:
-    """To be said at least every minute. False: it was cancelled, or is another's now."""
-    cursor.execute(GO_ON, (job.job_id, claimer))
+def goes_on(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, progress: str) -> bool:
+    """To be said more often than every five minutes. False: it was cancelled, or is another's now."""
+    cursor.execute(GO_ON, (progress, job.job_id, claimer))
     return cursor.rowcount == 1
+
+
+def give_back(cursor: psycopg2.extensions.cursor, job: Job, claimer: str) -> None:
+    """Whoever claims next begins with it."""
+    cursor.execute(GIVE_BACK, (job.job_id, claimer))
 
 
 def end(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, succeeded: bool, outcome: str) -> bool:

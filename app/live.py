@@ -69,6 +69,10 @@ class BusyError(OperatorError):
     """As many ask for the same thing already as may wait for it at once."""
 
 
+class NoBookError(OperatorError):
+    """The market is not active, or its book is not understood."""
+
+
 class LiveState(Protocol):
     """Answers in milliseconds with a million markets: by pages, and without a walk through all of them."""
 
@@ -83,7 +87,11 @@ class LiveState(Protocol):
         """All, or those that are to bring this market: on which connections it is."""
 
     def poll_now(self, ticker: str) -> LiveBook:
-        """Asks the exchange. Raises its RestError, BusyError when too many wait, StoppedError when we are stopping."""
+        """Asks the exchange. Raises its RestError, BusyError when too many wait, NoBookError when there is none to
+        give, StoppedError when we are stopping."""
+
+    def reconcile(self) -> None:
+        """Begins to compare all markets and events with what REST shows."""
 
 
 def moment(moment_us: int) -> datetime:

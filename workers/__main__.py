@@ -12,13 +12,15 @@ from app.cli.check_config import check_config, check_config_option  # noqa: E402
 from app.databases import Database, chunk_budgets, given_databases  # noqa: E402
 from app.environment import load_settings  # noqa: E402
 from app.errors import OperatorError, SettingsError  # noqa: E402
+from app.jobs import EXPORT  # noqa: E402
 from app.offload import threads  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from workers import deduplicator as merging  # noqa: E402
 from workers import gatherer as gathering  # noqa: E402
 from workers.group import Group  # noqa: E402
+from workers.job_worker import JobWorker  # noqa: E402
 from workers.maintainer import Maintainer  # noqa: E402
-from workers.showing import showing  # noqa: E402
+from workers.showing import Worker, showing  # noqa: E402
 
 
 @click.group()
@@ -80,15 +82,19 @@ def exporter(settings: Settings) -> None:
     """Bring production's hours into the lake as they end, and read them back."""
     # Arrow is heavy, and the other processes need none of it.
     from app.lake.archive import Archive  # noqa: PLC0415
+    from app.lake.asked_hours import AskedHours  # noqa: PLC0415
     from app.lake.storage import storage_of  # noqa: PLC0415
     from workers.exporter import Exporter  # noqa: PLC0415
 
     if settings.production_dsn is None:
         raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", "set it.")
     group = Group()
-    archive = Archive(settings.production_dsn, storage_of(settings))
-    worker = Exporter(archive, settings.lake_settle_seconds, threads(1), group.stopping)
-    for part in (worker, *showing(settings, [lambda: worker.failure], group.stopping)):
+    archive, offload = Archive(settings.production_dsn, storage_of(settings)), threads(1)
+    worker = Exporter(archive, settings.lake_settle_seconds, offload, group.stopping)
+    tasks = {EXPORT: AskedHours(archive, offload).export}
+    jobs = JobWorker(settings.production_dsn, tasks, threads(1), group.stopping)
+    parts: list[Worker] = [worker, jobs, *showing(settings, [lambda: worker.failure], group.stopping)]
+    for part in parts:
         group.spawn(part.run)
     group.run_until_stopped()
 

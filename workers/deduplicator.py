@@ -2,10 +2,13 @@ from collections.abc import Callable
 
 from prometheus_client import REGISTRY
 
+from app.coverage.asked_trades import AskedTrades
+from app.coverage.missing_trades import MissingTrades
 from app.errors import SettingsError
 from app.follow.copies import METADATA_COPIES
 from app.follow.follower import Follower
 from app.follow.journal import JournalFollower
+from app.jobs import BACKFILL
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_transport import transport_of
 from app.kalshi.waiting_line import Priority
@@ -13,15 +16,20 @@ from app.metrics.rest import RestBudgetCollector
 from app.offload import threads
 from app.postgres.dsn import Dsn
 from app.settings import Settings
+from app.stopping import Stopping
 from workers.auditor import Auditor
 from workers.comparer import Comparer
 from workers.coverage_keeper import CoverageKeeper
 from workers.gatherer_follower import GathererFollower
 from workers.group import Group
+from workers.job_worker import JobWorker
 from workers.market_fetcher import MarketFetcher
 from workers.merging import Merging
 from workers.production_repairer import ProductionRepairer
 from workers.showing import showing
+
+# Whoever asked is told that the exchange is away, rather than nothing.
+JOB_PATIENCE_SECONDS = 60.0
 
 
 class Deduplicator:
@@ -52,10 +60,11 @@ class Deduplicator:
             repairer.why_not_ready,
             fetcher.why_not_ready,
         )
+        jobs = _jobs(production, RestClient(transport, Priority.REPAIR, JOB_PATIENCE_SECONDS), stopping)
         shown = showing(settings, readiness, stopping)
         auditor = Auditor(production, offload, stopping)
         comparer = Comparer(gatherers, production, threads(1), stopping)
-        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher]
+        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher, jobs]
 
     def run(self) -> None:
         """Until it is asked to stop."""
@@ -75,6 +84,12 @@ class Deduplicator:
         """A gatherer that is away is what the others are there for."""
         reasons = [follower.why_not_ready() for follower in self._followers]
         return reasons[0] if all(reasons) else None
+
+
+def _jobs(production: Dsn, client: RestClient, stopping: Stopping) -> JobWorker:
+    offload = threads(1)
+    asked = AskedTrades(client, MissingTrades(production, client, offload))
+    return JobWorker(production, {BACKFILL: asked.backfill}, offload, stopping)
 
 
 def databases_of(settings: Settings) -> tuple[dict[str, Dsn], dict[str, Dsn], Dsn]:

@@ -5,8 +5,9 @@ from app import logs
 from app.metrics.registry import SYNCED
 from app.registry.event_reading import EventReading
 from app.registry.intake import Intake
-from app.stopping import Stopping, pause
+from app.stopping import pause
 from workers.component import Component
+from workers.rounds import Rounds
 
 log = logs.get(__name__)
 
@@ -28,16 +29,16 @@ class EventUpdates:
         intake: Intake,
         interval_seconds: float,
         markets_walked: gevent.event.Event,
-        stopping: Stopping,
+        stopping: gevent.event.Event,
     ) -> None:
         self.component = Component("event_updates")
         self.read = gevent.event.Event()
         self._reading = reading
         self._intake = intake
-        self._interval_seconds = interval_seconds
         self._markets_walked = markets_walked
         self._stopping = stopping
         self._complete_until_us = intake.now_us()
+        self.rounds = Rounds(interval_seconds, stopping)
 
     def run(self) -> None:
         self.component.run(self._loop)
@@ -79,6 +80,6 @@ class EventUpdates:
         while not self.component.tries(self.first_step):
             pause(self._stopping, RETRY_SECONDS)
         knows_combos = self.component.tries(self.combos_step)
-        while not self._stopping.wait(self._interval_seconds):
+        while self.rounds.wait():
             self.component.tries(self.step)
             knows_combos = knows_combos or self.component.tries(self.combos_step)

@@ -39,6 +39,9 @@ class LiveGatherer:
     def poll_now(self, ticker: str) -> LiveBook:
         return book_of(self._poller.poll_now(ticker))
 
+    def reconcile(self) -> None:
+        self._registry.reconcile()
+
 
 def _market(market: Market) -> LiveMarket:
     moments = (market.open_us, market.close_us, market.expiration_us, market.updated_us)

@@ -90,6 +90,11 @@ class MarketRegistry:
     def stop(self) -> None:
         self._stopping.set()
 
+    def reconcile(self) -> None:
+        """Walks through all markets and reads the events that changed, now instead of at their next time."""
+        self._walk.rounds.ask()
+        self._events.rounds.ask()
+
     def subscribe_changes(self) -> ChangeQueue:
         """Holds 1,000 changes; who does not take them holds the registry up, and misses none."""
         return self._feed.subscribe()

@@ -5,8 +5,9 @@ from app import logs
 from app.metrics.registry import SYNCED
 from app.registry.intake import Intake
 from app.registry.market_reading import MarketReading, Part
-from app.stopping import Stopping, pause
+from app.stopping import pause
 from workers.component import Component
+from workers.rounds import Rounds
 
 log = logs.get(__name__)
 
@@ -26,16 +27,16 @@ class MarketWalk:
         intake: Intake,
         interval_seconds: float,
         exchange_open: gevent.event.Event,
-        stopping: Stopping,
+        stopping: gevent.event.Event,
     ) -> None:
         self.component = Component("market_walk")
         self.walked = gevent.event.Event()
         self.part: Part | None = None
         self._reading = reading
         self._intake = intake
-        self._interval_seconds = interval_seconds
         self._exchange_open = exchange_open
         self._stopping = stopping
+        self.rounds = Rounds(interval_seconds, stopping)
 
     def run(self) -> None:
         self.component.run(self._loop)
@@ -56,7 +57,7 @@ class MarketWalk:
             pause(self._stopping, 0)
         while not self.component.tries(self.step):
             pause(self._stopping, RETRY_SECONDS)
-        while not self._stopping.wait(self._interval_seconds):
+        while self.rounds.wait():
             self.component.tries(self.step)
 
     def _sweep(self) -> None:

@@ -1,27 +1,16 @@
-import time
 from datetime import datetime
-from itertools import islice
-
-from msgspec import Raw
 
 from app import logs
-from app.coverage.moments import us_of
-from app.coverage.repairs import SECOND_US, Reason, Repair, next_hole, note_repair, unknown_trades
+from app.coverage.missing_trades import MissingTrades
+from app.coverage.repairs import Reason, Repair, next_hole
 from app.coverage.volumes import note_checked, suspects_of, unchecked_hour
 from app.errors import DatabaseError
-from app.kalshi.rest_client import TRADES_PER_PAGE, RestClient
+from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import AccessDeniedError, RestError
-from app.metrics import coverage as metrics
-from app.normal.lineage import FROM_REST
-from app.normal.trades import rest_trade_row
-from app.normal.unfit import UnfitMessageError
 from app.offload import Offload
 from app.postgres.asker import Asker
 from app.postgres.dsn import Dsn
 from app.stopping import Stopping
-from app.store.journal_tables import QUARANTINE
-from app.store.tables import PRODUCTION_TRADES, Row
-from app.store.writer import CopyWriter
 from workers.component import Component
 
 log = logs.get(__name__)
@@ -35,10 +24,8 @@ class ProductionRepairer:
 
     def __init__(self, production: Dsn, client: RestClient, offload: Offload, stopping: Stopping) -> None:
         self._ask = Asker(production, "repairer", offload)
-        self._client = client
+        self._trades = MissingTrades(production, client, offload)
         self._stopping = stopping
-        self._trades = CopyWriter(PRODUCTION_TRADES, production, offload)
-        self._quarantine = CopyWriter(QUARANTINE, production, offload)
         self._component = Component("production_repairer")
 
     def why_not_ready(self) -> str | None:
@@ -81,31 +68,5 @@ class ProductionRepairer:
         self._ask(lambda connection: note_checked(connection, hour))
 
     def _repair(self, repair: Repair) -> None:
-        start_us, end_us = map(us_of, repair.period)
-        found = self._client.trades(start_us // SECOND_US, end_us // SECOND_US + 1, repair.ticker or None)
-        trades = added = 0
-        while page := list(islice(found, TRADES_PER_PAGE)):
-            trades += len(page)
-            added += self._store(page)
-        self._ask(lambda connection: note_repair(connection, repair, trades, added))
-        metrics.REPAIRED_INTERVALS.labels(repair.reason.value).inc()
-        metrics.REPAIRED_TRADES.labels(repair.reason.value).inc(added)
-        log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), trades=trades, added=added)
-
-    def _store(self, page: list[Raw]) -> int:
-        """How many of them were not here."""
-        received_us = time.time_ns() // 1_000
-        rows, unfit = [], []
-        for content in page:
-            try:
-                rows.append(_production_row(rest_trade_row(content, received_us)))
-            except UnfitMessageError as error:
-                unfit.append((received_us, PRODUCTION_TRADES.name, str(error), bytes(content)))
-        if unfit:
-            self._quarantine.write(unfit)
-        new = self._ask(lambda connection: unknown_trades(connection, rows)) if rows else []
-        return self._trades.write(new).inserted if new else 0
-
-
-def _production_row(row: Row) -> Row:
-    return row[: -len(FROM_REST)]
+        fetched = self._trades.repair(repair)
+        log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())

@@ -7,9 +7,9 @@ from msgspec import Raw
 
 from app import logs
 from app.clock import now_us
-from app.errors import OperatorError
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import AccessDeniedError, RequestRefusedError, RestError
+from app.live import BusyError, NoBookError
 from app.metrics import polling as metrics
 from app.polling.active_markets import ActiveMarkets
 from app.polling.books import PolledBooks, polled_books, rows_to_store
@@ -29,10 +29,6 @@ TICKERS_BETWEEN_RESTS = 5_000
 REST_SECONDS = 0.001
 LAST_ANSWERS_SECONDS = 0.05
 MOST_AT_ONCE_ON_DEMAND = 8
-
-
-class NoBookError(OperatorError):
-    """A market's book was asked for on demand, and there is none to give."""
 
 
 class SnapshotPoller:
@@ -93,7 +89,7 @@ class SnapshotPoller:
         if not self._markets.is_active(ticker):
             raise NoBookError(f"{ticker} is not an active market.")
         if not self._demands.acquire(blocking=False):
-            raise NoBookError(f"{MOST_AT_ONCE_ON_DEMAND} books are being asked for already.", fix="ask again.")
+            raise BusyError(f"{MOST_AT_ONCE_ON_DEMAND} books are being asked for already.", fix="ask again.")
         try:
             polled = self._store([ticker], list(self._urgent_client.order_books([ticker])))
         finally:

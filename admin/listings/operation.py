@@ -13,9 +13,9 @@ from admin.listings.values import (
     shown_object,
     shown_time,
 )
+from app.jobs import KINDS
 from app.tokens import Role
 
-JOB_KINDS = ("backfill", "export")
 JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
 
 CURSORS = Listing(
@@ -80,7 +80,7 @@ JOBS = Listing(
     source="jobs",
     keys=(Key("job_id", number),),
     filters={
-        "kind": Filter("kind = %(kind)s", asked_choice(*JOB_KINDS)),
+        "kind": Filter("kind = %(kind)s", asked_choice(*KINDS)),
         "state": Filter("state = %(state)s", asked_choice(*JOB_STATES)),
     },
     newest_first=True,

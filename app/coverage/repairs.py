@@ -43,6 +43,7 @@ SECOND_US = 1_000_000
 class Reason(Enum):
     HOLE = "hole"
     VOLUME = "volume"
+    ASKED = "asked"
 
 
 class Repair(NamedTuple):

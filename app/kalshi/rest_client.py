@@ -7,6 +7,7 @@ from msgspec import Raw
 from app.kalshi.account_limits import AccountLimits
 from app.kalshi.batches import candle_spans, ticker_batches
 from app.kalshi.exchange_status import ExchangeStatus
+from app.kalshi.historical_cutoff import HistoricalCutoff
 from app.kalshi.pages import Candlesticks, Events, Markets, OrderBooks, Page, SeriesList, Trades, objects_of
 from app.kalshi.rest_errors import NotFoundError, UnexpectedAnswerError
 from app.kalshi.rest_transport import RestTransport, Shape
@@ -39,6 +40,9 @@ class RestClient:
 
     def exchange_schedule(self) -> Raw:
         return self._member("/exchange/schedule", "schedule")
+
+    def historical_cutoff(self) -> HistoricalCutoff:
+        return self._get("/historical/cutoff", HistoricalCutoff)
 
     def account_limits(self) -> AccountLimits:
         """Only with a key."""

@@ -3,13 +3,14 @@
 import bisect
 
 from app.kalshi.rest_errors import AccessDeniedError, NotFoundError
-from app.live import BusyError, LiveConnection, LiveMarket, LiveSubscription, MarketPage, book_of, moment
+from app.live import BusyError, LiveConnection, LiveMarket, LiveSubscription, MarketPage, NoBookError, book_of, moment
 from app.normal.snapshots import rest_snapshot_row
 
 BEGAN_US = 1_700_000_000_000_000
 REFUSALS = {
     "KX-000002": BusyError("100 wait for a book already."),
     "KX-000003": AccessDeniedError("The exchange answered /markets/orderbooks with 401: who are you?"),
+    "KX-000005": NoBookError("KX-000005 is not an active market."),
     "KX-000004": NotFoundError("The exchange answered /markets/orderbooks with 404: no such market"),
 }
 
@@ -52,6 +53,9 @@ class LiveMarkets:
             raise REFUSALS[ticker]
         levels = b'{"yes_dollars": [["0.4200", "10.00"]], "no_dollars": []}'
         return book_of(rest_snapshot_row(b'{"ticker": "%b", "orderbook_fp": %b}' % (ticker.encode(), levels), BEGAN_US))
+
+    def reconcile(self):
+        """There is nothing to compare them with."""
 
     def _view(self, ticker):
         return LiveMarket(

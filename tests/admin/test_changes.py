@@ -51,6 +51,7 @@ def test_a_rewind_only_tells_what_it_would_do_until_it_is_told_to_do_it(changing
         ("/admin/jobs/backfill", {"from": "soon"}, 400),
         ("/admin/jobs/export", {**TIMES, "table": "secrets"}, 400),
         (f"/admin/markets/{TICKER}/poll", {}, 409),
+        ("/admin/reconcile", {}, 409),
     ],
 )
 def test_what_cannot_be_done_changes_nothing(changing, path, body, status):
@@ -104,7 +105,7 @@ def test_a_job_is_asked_for_claimed_and_ended(changing):
         job = jobs.claim(cursor, ["backfill"], "worker-1")
         assert (job.job_id, job.parameters["ticker"]) == (first.json["job_id"], TICKER)
         assert jobs.claim(cursor, ["backfill"], "worker-2") is None
-        assert jobs.goes_on(cursor, job, "worker-1")
+        assert jobs.goes_on(cursor, job, "worker-1", "7 trades")
         assert not jobs.end(cursor, job, "worker-2", True, "not mine")
         assert jobs.end(cursor, job, "worker-1", True, "12 trades added")
     assert changing.ask("DELETE", f"/admin/jobs/{second}").status_code == 200
@@ -119,7 +120,7 @@ def test_a_job_whose_worker_fell_silent_is_claimed_again(changing):
         job = jobs.claim(cursor, ["backfill"], "worker-1")
         cursor.execute("UPDATE jobs SET claimed_at = claimed_at - INTERVAL '6 minutes'")
         assert jobs.claim(cursor, ["backfill"], "worker-2") == job
-        assert not jobs.goes_on(cursor, job, "worker-1")
+        assert not jobs.goes_on(cursor, job, "worker-1", "7 trades")
         assert not jobs.end(cursor, job, "worker-1", True, "too late")
 
 
@@ -130,7 +131,7 @@ class Gatherer(BaseHTTPRequestHandler):
         self._answer(200, {"status": "ready"} if self.path == "/ready" else {"connections": [CONNECTION]})
 
     def do_POST(self):
-        known = self.path == f"/admin/poll/{TICKER}"
+        known = self.path in {f"/admin/poll/{TICKER}", "/admin/reconcile"}
         self._answer(200 if known else 404, {"ticker": TICKER, "detail": "No market is known."})
 
     def _answer(self, status, body):
@@ -173,3 +174,10 @@ def test_a_poll_goes_to_the_first_gatherer_that_can(fleet):
     told = fleet.post(f"/admin/markets/{TICKER}/poll").json["gatherers"]
     assert [each["answer"] for each in told] == [None, 200]
     assert fleet.post("/admin/markets/KX-GONE/poll").status_code == 404
+
+
+def test_all_gatherers_are_told_to_reconcile_whoever_is_away(fleet):
+    told = fleet.post("/admin/reconcile").json["gatherers"]
+    assert [(each["gatherer"], each["answer"]) for each in told] == [("gatherer-1a", None), ("gatherer-1b", 200)]
+    ((_, _, outcome),) = [change for change in changes(fleet) if change[0] == "reconcile"]
+    assert [each["status"] for each in outcome["gatherers"]] == [None, 200]

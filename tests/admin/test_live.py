@@ -84,12 +84,22 @@ def test_a_book_is_polled_when_asked_for(ops):
 
 @pytest.mark.parametrize(
     ("ticker", "status", "reason"),
-    [("KX-000002", 503, "100 wait"), ("KX-000003", 502, "401"), ("KX-000004", 404, "no such"), ("KX-GONE", 404, "No")],
+    [
+        ("KX-000002", 503, "100 wait"),
+        ("KX-000003", 502, "401"),
+        ("KX-000004", 404, "no such"),
+        ("KX-000005", 409, "not an active"),
+        ("KX-GONE", 404, "No"),
+    ],
 )
 def test_a_book_that_cannot_be_had_is_a_problem_with_its_reason(ops, ticker, status, reason):
     answer = ops.ask("POST", f"/admin/poll/{ticker}")
     assert answer.status_code == status
     assert reason in problem(answer)["detail"]
+
+
+def test_a_comparison_with_the_exchange_is_begun_and_not_waited_for(ops):
+    assert ops.ask("POST", "/admin/reconcile").json() == {"status": "begun"}
 
 
 def test_polling_is_not_for_browsers_that_look_around(ops):

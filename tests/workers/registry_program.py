@@ -119,6 +119,9 @@ class Program:
             "changes": [(*change[:4], change.market is None, change.is_to_be_recorded) for change in self.changes],
         }
 
+    def reconcile(self, _argument):
+        self.registry.reconcile()
+
     def stop(self, _argument):
         self.registry.stop()
 

@@ -151,3 +151,13 @@ def test_reconciliation_alone_gets_there_too(simulator):
         registry.wait_for(lambda state: sum(change[1] == "settled" for change in state["changes"]) > 5, "markets' ends")
         expected = standing_still(simulator, registry)
         agreeing(registry, expected)
+
+
+def test_whoever_asks_for_reconciliation_need_not_wait_for_its_time(simulator):
+    with registry_of(simulator) as registry:
+        known = registry.wait_for(lambda state: state["why_not_ready"] is None, "the initial sync")["statuses"]
+        wait_until(lambda: truth(simulator).keys() - known.keys(), what="a new market")
+        expected = standing_still(simulator, registry)
+        assert expected.keys() - registry.state()["statuses"].keys()
+        registry.tell("reconcile")
+        agreeing(registry, expected)

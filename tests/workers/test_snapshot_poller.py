@@ -6,12 +6,13 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app.kalshi.rest_errors import AccessDeniedError
+from app.live import BusyError, NoBookError
 from app.normal.snapshots import NO_LEVELS
 from tests.kalshi.exchange import Reply
 from tests.polling.exchanges import clients_of, simulated
 from tests.polling.kept import KeptRows, Markets
 from tests.processes import wait_until
-from workers.snapshot_poller import MOST_AT_ONCE_ON_DEMAND, NoBookError, SnapshotPoller
+from workers.snapshot_poller import MOST_AT_ONCE_ON_DEMAND, SnapshotPoller
 
 TICKERS = [f"KXTEST-{number}" for number in range(250)]
 TICKER, LEVELS = 4, slice(6, 10)
@@ -116,7 +117,7 @@ def test_more_demands_at_once_than_there_are_places_are_refused(exchange):
             thread.start()
         wait_until(lambda: len(exchange.asked) == len(threads))
         try:
-            with pytest.raises(NoBookError, match="already"):
+            with pytest.raises(BusyError, match="already"):
                 run.poller.poll_now(TICKERS[-1])
         finally:
             release.set()

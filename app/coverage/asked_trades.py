@@ -1,0 +1,53 @@
+"""Trades of a time that somebody asked for: back-filling production."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.coverage.journals import Period
+from app.coverage.missing_trades import MissingTrades
+from app.coverage.repairs import Reason, Repair
+from app.errors import OperatorError
+from app.kalshi.rest_client import RestClient
+
+# What is fetched at once, of all markets and of one: a minute's work at most.
+PIECE_OF_ALL, PIECE_OF_A_MARKET = timedelta(minutes=10), timedelta(days=1)
+# REST shows a trade a moment after it happened.
+SETTLED = timedelta(seconds=30)
+
+
+class AskedTrades:
+    def __init__(self, client: RestClient, trades: MissingTrades) -> None:
+        self._client = client
+        self._trades = trades
+
+    def backfill(self, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Piece by piece, each noted as repaired; tells how far it is."""
+        asked = Period(*(datetime.fromisoformat(parameters[name]) for name in ("from", "to")))
+        ticker = parameters.get("ticker") or ""
+        known = _settled(asked, self._client.historical_cutoff().trades_created_ts)
+        trades = added = 0
+        for piece in pieces(known, PIECE_OF_A_MARKET if ticker else PIECE_OF_ALL):
+            fetched = self._trades.repair(Repair(ticker, piece, Reason.ASKED))
+            trades, added = trades + fetched.trades, added + fetched.added
+            yield f"{trades} trades until {piece.end.isoformat()}, {added} of them new"
+
+
+def pieces(period: Period, length: timedelta) -> Iterator[Period]:
+    start = period.start
+    while start < period.end:
+        end = min(start + length, period.end)
+        yield Period(start, end)
+        start = end
+
+
+def _settled(asked: Period, kept_since: datetime) -> Period:
+    """What REST has of it. A time whose trades it does not show must not be noted as repaired."""
+    end = min(asked.end, datetime.now(UTC) - SETTLED)
+    if asked.start >= end:
+        raise OperatorError("That time has not passed yet.", fix=f"ask for a time before {end.isoformat()}.")
+    if asked.start < kept_since:
+        raise OperatorError(
+            "The exchange does not show trades of so long ago.", fix=f"ask for a time after {kept_since.isoformat()}."
+        )
+    return Period(asked.start, end)

@@ -1,0 +1,43 @@
+"""Hours that somebody asked to be in the lake, whether they have ended or not."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from app.errors import OperatorError
+from app.lake.archive import Archive
+from app.lake.dataset import Dataset
+from app.lake.hours import hour_of
+from app.lake.verifier import Finding, Verdict
+from app.offload import Offload
+
+
+class AskedHours:
+    def __init__(self, archive: Archive, offload: Offload) -> None:
+        self._archive = archive
+        self._offload = offload
+
+    def export(self, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Writes them again and reads them back, one after the other; tells how far it is."""
+        start, end = (datetime.fromisoformat(parameters[name]) for name in ("from", "to"))
+        dataset = self._offload(self._archive.datasets)[parameters["table"]]
+        hours = self._offload(self._hours, dataset, hour_of(start), end)
+        safe = rows = 0
+        for number, hour in enumerate(hours, start=1):
+            finding = self._offload(self._write, dataset, hour)
+            safe, rows = safe + finding.verdict.is_safe, rows + finding.rows
+            told = f"{number} of {len(hours)} hours written, {safe} read back and the same, {rows} rows"
+            yield told if finding.verdict.is_safe else f"{told}; {hour.isoformat()} {finding.verdict.value}"
+
+    def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
+        with self._archive.opened() as archive:
+            archive.survey(dataset)
+            return archive.ledger.hours(dataset, start, end)
+
+    def _write(self, dataset: Dataset, hour: datetime) -> Finding:
+        with self._archive.opened() as archive:
+            archive.export(dataset, hour)
+            finding = archive.verify(dataset, hour)
+        if finding.verdict is Verdict.DIFFERENT:
+            raise OperatorError(f"The lake differs in {hour.isoformat()}.", finding.difference, "ask for it again.")
+        return finding
