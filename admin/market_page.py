@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from admin.listing import one_page
 from admin.listings.records import TRADES
 from admin.problems import ProblemError
 from admin.quotes import book_at
-from admin.things import MARKET
+from admin.things import MARKET, json_of
 
 SHOWN_TRADES = 25
 SHOWN_LEVELS = 12
@@ -27,10 +26,7 @@ Values = dict[str, Any]
 
 
 def market_values(database: Database, ticker: str) -> Values:
-    found = database.row(MARKET, {"name": ticker})
-    if found is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"No market {ticker} is known.")
-    return {"market": msgspec.json.decode(found[0]), "ticker": ticker}
+    return {"market": msgspec.json.decode(json_of(database, MARKET, ticker, "market")), "ticker": ticker}
 
 
 def panels_of_a_market(database: Database) -> dict[str, Callable[[str], Values]]:

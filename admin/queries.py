@@ -1,12 +1,16 @@
 """What requests may ask for."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, Range, Regexp
 
+Part = TypeVar("Part", str, str | int)
+
 TICKER_LENGTH = Length(min=1, max=200)
 MOST_MARKETS = 1_000
+ROW_NUMBER = f"int(max={2**63 - 1})"  # in a path
 PRINTABLE = Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]*\Z", error="It has characters that nothing here has.")
 
 
@@ -27,12 +31,12 @@ class NoQuery(Schema):
     pass
 
 
-def checked_path(path: Mapping[str, str]) -> Mapping[str, str]:
+def checked_path(path: Mapping[str, Part]) -> Mapping[str, Part]:
     """Parts of an address are names of things."""
     for name, value in path.items():
         try:
-            TICKER_LENGTH(value)
-            PRINTABLE(value)
+            TICKER_LENGTH(str(value))
+            PRINTABLE(str(value))
         except ValidationError as error:
             raise ValidationError({name: error.messages}) from error
     return path

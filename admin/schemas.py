@@ -41,12 +41,15 @@ class Series(Thing):
     category = fields.String(allow_none=True)
 
 
-class QuarantinedRow(Schema):
-    quarantine_id = fields.Integer(required=True)
-    quarantined_at = fields.DateTime(required=True)
+class Discarded(Schema):
     table_name = fields.String(allow_none=True, metadata={"description": "null: a frame that was not understood"})
     reason = fields.String(required=True)
     payload_base64 = fields.String(required=True)
+
+
+class QuarantinedRow(Discarded):
+    quarantine_id = fields.Integer(required=True)
+    quarantined_at = fields.DateTime(required=True)
 
 
 class Level(Schema):
@@ -94,12 +97,6 @@ class Rewind(Schema):
 
 class Retried(Schema):
     stored = fields.Boolean(required=True, metadata={"description": "false: the table had it already."})
-
-
-class Discarded(Schema):
-    table_name = fields.String(allow_none=True)
-    reason = fields.String(required=True)
-    payload_base64 = fields.String(required=True)
 
 
 class OfGatherers(Schema):

@@ -13,6 +13,7 @@ from admin.fleet import fleet_blueprint
 from admin.formatting import FILTERS
 from admin.gatherers import Gatherers
 from admin.health import health_blueprint
+from admin.jobs import jobs_blueprint
 from admin.lists import lists_blueprint
 from admin.metrics import metrics_blueprint
 from admin.operations import operations_blueprint
@@ -56,6 +57,7 @@ def service(settings: Settings, offload: Offload) -> Flask:
         quotes_blueprint(database),
         fleet_blueprint(database, gatherers),
         operations_blueprint(database),
+        jobs_blueprint(database),
         pages_blueprint(database, gatherers),
         login_blueprint(access),
         documentation_blueprint(app, settings.admin_tokens is not None),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from admin.keyset import Key, word
 from admin.listing import Filter, Listing
-from admin.listings.values import asked_choice, asked_text, asked_time, shown, shown_flag, shown_number, shown_time
+from admin.listings.values import asked_text, asked_time, equal, one_of, shown, shown_flag, shown_number, shown_time
 
 MARKET_WORDS = "words_of(title || ' ' || coalesce(yes_sub_title, '') || ' ' || ticker) @@ words_begun(%(text)s)"
 EVENT_WORDS = "words_of(title || ' ' || coalesce(sub_title, '') || ' ' || event_ticker) @@ words_begun(%(text)s)"
@@ -16,7 +16,7 @@ MARKET_COLUMNS = (
     *(shown_time("open_time"), shown_time("close_time"), shown_time("expiration_time"), shown_time("updated_time")),
 )
 MARKET_FILTERS = {
-    "event": Filter("event_ticker = %(event)s", asked_text()),
+    **equal(event="event_ticker"),
     "series": Filter(
         "event_ticker IN (SELECT e.event_ticker FROM events AS e WHERE e.series_ticker = %(series)s)", asked_text()
     ),
@@ -32,7 +32,7 @@ MARKETS = Listing(
     columns=MARKET_COLUMNS,
     source="markets",
     keys=(Key("ticker", word),),
-    filters={"status": Filter("status = %(status)s", asked_choice(*STATUSES)), **MARKET_FILTERS},
+    filters={**one_of("status", *STATUSES), **MARKET_FILTERS},
 )
 ACTIVE_MARKETS = replace(
     MARKETS,
@@ -53,10 +53,7 @@ EVENTS = Listing(
     ),
     source="events",
     keys=(Key("event_ticker", word),),
-    filters={
-        "series": Filter("series_ticker = %(series)s", asked_text()),
-        "text": Filter(EVENT_WORDS, asked_text()),
-    },
+    filters={**equal(series="series_ticker"), "text": Filter(EVENT_WORDS, asked_text())},
 )
 SERIES = Listing(
     path="/series",
@@ -69,7 +66,7 @@ SERIES = Listing(
     source="series",
     keys=(Key("ticker", word),),
     filters={
-        "category": Filter("category = %(category)s", asked_text()),
+        **equal("category"),
         "text": Filter("strpos(lower(title || ' ' || ticker), lower(%(text)s)) > 0", asked_text()),
     },
 )

@@ -5,21 +5,22 @@ from marshmallow import fields
 from admin.keyset import Key, moment, number, word
 from admin.listing import Column, Filter, Listing
 from admin.listings.values import (
-    asked_choice,
-    asked_text,
     asked_time,
+    between,
+    equal,
+    one_of,
     shown,
     shown_flag,
     shown_number,
     shown_time,
+    whether,
 )
 
-HOURS = {"from": Filter("hour >= %(from)s", asked_time()), "to": Filter("hour < %(to)s", asked_time())}
+HOURS = between("hour")
 PAIRS = {
     "holes": "(SELECT coalesce(json_agg(json_build_array(lower(i), upper(i))), '[]') FROM unnest(holes) AS i)",
     "repaired": "(SELECT coalesce(json_agg(json_build_array(lower(i), upper(i))), '[]') FROM unnest(repaired) AS i)",
 }
-GATHERER = Filter("gatherer = %(gatherer)s", asked_text())
 
 
 def shown_intervals(name: str) -> Column:
@@ -56,12 +57,7 @@ COVERAGE = Listing(
     columns=EXCEPTION_COLUMNS,
     source="coverage",
     keys=(Key("hour", moment), Key("channel", word), Key("ticker", word)),
-    filters={
-        **HOURS,
-        "state": Filter("state = %(state)s", asked_choice("hole", "repaired")),
-        "channel": Filter("channel = %(channel)s", asked_text()),
-        "ticker": Filter("ticker = %(ticker)s", asked_text()),
-    },
+    filters={**HOURS, **one_of("state", "hole", "repaired"), **equal("channel", "ticker")},
     newest_first=True,
 )
 MARKET_COVERAGE = Listing(
@@ -71,7 +67,7 @@ MARKET_COVERAGE = Listing(
     columns=(*EXCEPTION_COLUMNS, shown_time("known_until")),
     source="readable.coverage",
     keys=(Key("hour", moment), Key("channel", word)),
-    filters={**HOURS, "ticker": Filter("ticker = %(ticker)s", asked_text())},
+    filters={**HOURS, **equal("ticker")},
     newest_first=True,
     envelope="coverage",
 )
@@ -87,9 +83,7 @@ GAPS = Listing(
     source="gatherer_gaps",
     keys=(Key("started_at", moment), Key("run_id", word), Key("number", number), Key("gatherer", word)),
     filters={
-        "gatherer": GATHERER,
-        "cause": Filter("cause = %(cause)s", asked_text()),
-        "channel": Filter("channel = %(channel)s", asked_text()),
+        **equal("gatherer", "cause", "channel"),
         "from": Filter("coalesce(ended_at, 'infinity') >= %(from)s", asked_time()),
         "to": Filter("started_at < %(to)s", asked_time()),
     },
@@ -105,7 +99,7 @@ RUNS = Listing(
     ),
     source="gatherer_runs",
     keys=(Key("started_at", moment), Key("gatherer", word)),
-    filters={"gatherer": GATHERER},
+    filters=equal("gatherer"),
     newest_first=True,
 )
 REPAIRS = Listing(
@@ -131,10 +125,6 @@ FINDINGS = Listing(
     ),
     source="audit_findings",
     keys=(Key("found_at", moment), Key("to_ts", moment), Key("from_ts", moment), Key("ticker", word)),
-    filters={
-        "open": Filter("(resolved_at IS NULL) = %(open)s", fields.Boolean()),
-        "explained": Filter("is_explained = %(explained)s", fields.Boolean()),
-        "ticker": Filter("ticker = %(ticker)s", asked_text()),
-    },
+    filters={**whether(open="resolved_at IS NULL", explained="is_explained"), **equal("ticker")},
     newest_first=True,
 )

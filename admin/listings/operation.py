@@ -3,16 +3,8 @@
 from marshmallow import fields
 
 from admin.keyset import Key, moment, number, word
-from admin.listing import Column, Filter, Listing
-from admin.listings.values import (
-    asked_choice,
-    asked_text,
-    asked_time,
-    shown,
-    shown_number,
-    shown_object,
-    shown_time,
-)
+from admin.listing import Column, Listing
+from admin.listings.values import between, equal, one_of, shown, shown_number, shown_object, shown_time, whether
 from app.jobs import KINDS
 from app.tokens import Role
 
@@ -31,11 +23,7 @@ CURSORS = Listing(
     ),
     source="sync_cursors",
     keys=(Key("gatherer", word), Key("table_name", word), Key("shard", number)),
-    filters={
-        "gatherer": Filter("gatherer = %(gatherer)s", asked_text()),
-        "table": Filter("table_name = %(table)s", asked_text()),
-        "failing": Filter("(failing_since IS NOT NULL) = %(failing)s", fields.Boolean()),
-    },
+    filters={**equal("gatherer", table="table_name"), **whether(failing="failing_since IS NOT NULL")},
 )
 EXPORTS = Listing(
     path="/exports",
@@ -47,12 +35,7 @@ EXPORTS = Listing(
     ),
     source="exports",
     keys=(Key("hour", moment), Key("table_name", word)),
-    filters={
-        "table": Filter("table_name = %(table)s", asked_text()),
-        "verified": Filter("(verified_at IS NOT NULL) = %(verified)s", fields.Boolean()),
-        "from": Filter("hour >= %(from)s", asked_time()),
-        "to": Filter("hour < %(to)s", asked_time()),
-    },
+    filters={**equal(table="table_name"), **whether(verified="verified_at IS NOT NULL"), **between("hour")},
     newest_first=True,
 )
 QUARANTINE = Listing(
@@ -65,7 +48,7 @@ QUARANTINE = Listing(
     ),
     source="quarantine",
     keys=(Key("quarantine_id", number),),
-    filters={"table": Filter("table_name = %(table)s", asked_text())},
+    filters=equal(table="table_name"),
     newest_first=True,
 )
 JOBS = Listing(
@@ -79,10 +62,7 @@ JOBS = Listing(
     ),
     source="jobs",
     keys=(Key("job_id", number),),
-    filters={
-        "kind": Filter("kind = %(kind)s", asked_choice(*KINDS)),
-        "state": Filter("state = %(state)s", asked_choice(*JOB_STATES)),
-    },
+    filters={**one_of("kind", *KINDS), **one_of("state", *JOB_STATES)},
     newest_first=True,
 )
 CHANGES = Listing(
@@ -95,10 +75,7 @@ CHANGES = Listing(
     ),
     source="admin_changes",
     keys=(Key("change_id", number),),
-    filters={
-        "who": Filter("who = %(who)s", asked_text()),
-        "action": Filter("action = %(action)s", asked_text()),
-    },
+    filters=equal("who", "action"),
     newest_first=True,
     role=Role.OPERATE,
 )

@@ -1,13 +1,11 @@
 """What the exchange said of a market, newest first."""
 
-from collections.abc import Mapping
-
 from admin.keyset import Key, moment, number, word
 from admin.listing import Filter, Listing
 from admin.listings.values import (
-    asked_choice,
-    asked_text,
-    asked_time,
+    between,
+    equal,
+    one_of,
     shown,
     shown_contracts,
     shown_dollars,
@@ -18,12 +16,8 @@ from admin.listings.values import (
 )
 
 
-def of_a_market(time_column: str) -> Mapping[str, Filter]:
-    return {
-        "ticker": Filter("ticker = %(ticker)s", asked_text()),
-        "from": Filter(f"{time_column} >= %(from)s", asked_time()),
-        "to": Filter(f"{time_column} < %(to)s", asked_time()),
-    }
+def of_a_market(time_column: str) -> dict[str, Filter]:
+    return {**equal("ticker"), **between(time_column)}
 
 
 TRADES = Listing(
@@ -72,7 +66,7 @@ SNAPSHOTS = Listing(
     ),
     source="orderbook_snapshots",
     keys=(Key("snapshot_ts", moment), Key("source", word)),
-    filters={**of_a_market("snapshot_ts"), "source": Filter("source = %(source)s", asked_choice("ws", "rest"))},
+    filters={**of_a_market("snapshot_ts"), **one_of("source", "ws", "rest")},
     newest_first=True,
 )
 LIFECYCLE = Listing(

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Length, OneOf
 
-from admin.listing import Column
+from admin.listing import Column, Filter
 from admin.queries import PRINTABLE
 
 FIRST_YEAR, LAST_YEAR = 2000, 2200
@@ -38,6 +38,27 @@ class Moment(fields.AwareDateTime):
 
 def asked_time() -> Field:
     return Moment(format="iso", default_timezone=UTC)
+
+
+def equal(*names: str, **columns: str) -> dict[str, Filter]:
+    """Parameters that are the text of the column of their name, or of another one."""
+    named = {**{name: name for name in names}, **columns}
+    return {name: Filter(f"{column} = %({name})s", asked_text()) for name, column in named.items()}
+
+
+def one_of(name: str, *choices: str) -> dict[str, Filter]:
+    return {name: Filter(f"{name} = %({name})s", asked_choice(*choices))}
+
+
+def whether(**conditions: str) -> dict[str, Filter]:
+    return {name: Filter(f"({condition}) = %({name})s", fields.Boolean()) for name, condition in conditions.items()}
+
+
+def between(time_column: str) -> dict[str, Filter]:
+    return {
+        "from": Filter(f"{time_column} >= %(from)s", asked_time()),
+        "to": Filter(f"{time_column} < %(to)s", asked_time()),
+    }
 
 
 def shown(name: str, expression: str | None = None) -> Column:
