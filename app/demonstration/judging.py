@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.coverage.intervals import Intervals, union
 from app.coverage.moments import moment_of, us_of
+from app.demonstration.archiving import archived_since
 from app.demonstration.holes import Hole, Subject, by_subject, true_holes
 from app.demonstration.summary import Evidence, Freshness
 from app.postgres.connection import Connection, connected, value_of
@@ -68,6 +69,7 @@ def evidence_of(truth: Path, production: Dsn, ready_us: int) -> Evidence:
             true_holes=_true_holes(reader, delivered, ready_us),
             declared=_declared(connection, ready_us),
             freshness=_freshness(connection, ready_us),
+            archived=archived_since(connection, reader.header.start_us),
             audit_findings=value_of(connection, FINDINGS, (moment_of(reader.header.start_us),)),
         )
 

@@ -1,7 +1,10 @@
 """One gatherer in front of the real exchange: the same platform in small, and nothing to compare it with."""
 
 import os
+import time
+from pathlib import Path
 
+from app.demonstration.archiving import archive
 from app.demonstration.platform import Platform
 from app.demonstration.screen import Screen
 from app.demonstration.simulated import new_run
@@ -17,9 +20,9 @@ PASSED_ON = (
     "KALSHI_WS_URL",
     "KALSHI_API_KEY_ID",
     "KALSHI_API_PRIVATE_KEY",
-    "KALSHI_API_PRIVATE_KEY_FILE",
     "KALSHI_COMBOS",
 )
+KEY_FILE = "KALSHI_API_PRIVATE_KEY_FILE"
 
 
 def run_live(settings: Settings, screen: Screen, seconds: float | None) -> None:
@@ -30,10 +33,20 @@ def run_live(settings: Settings, screen: Screen, seconds: float | None) -> None:
             "set them, or leave --live out.",
         )
     platform = Platform(settings, new_run(settings))
-    given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     screen.tell("Starting databases, a gatherer and a deduplicator in front of the real exchange.")
-    with platform.running({"live": given}):
+    started_us = time.time_ns() // 1_000
+    with platform.running({"live": _given()}):
         with stop_request() as stopping:
             watch(platform, screen, stopping, seconds, [])
         platform.stop_recording()
         platform.stop_merging()
+        archive(platform, started_us)
+        platform.stop_archiving()
+
+
+def _given() -> dict[str, str]:
+    given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    if KEY_FILE in os.environ:
+        # The platform's processes run in another folder.
+        given[KEY_FILE] = str(Path(os.environ[KEY_FILE]).resolve())
+    return given

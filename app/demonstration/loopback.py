@@ -28,8 +28,9 @@ def free_port() -> int:
 def ask(url: str, body: object = None) -> Answer | None:
     """None: nobody answers, as of a process that starts or has ended."""
     data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - our own
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=ANSWER_SECONDS) as response:  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:  # noqa: S310 - our own
             return Answer(response.status, response.read())
     except urllib.error.HTTPError as error:
         with error:

@@ -42,11 +42,16 @@ class Platform:
         self._production = self._server(PRODUCTION)
         self.recorders: dict[str, Recorder] = {}
         self.deduplicator: Process
+        self.exporter: Process
         self.admin_url = f"http://127.0.0.1:{free_port()}"
 
     @property
     def production(self) -> Dsn:
         return self._production.dsns[Kind.PRODUCTION]
+
+    @property
+    def lake(self) -> Path:
+        return server_folder(self._settings.data_dir, "lake")
 
     @contextmanager
     def running(self, exchange: dict[str, dict[str, str]]) -> Iterator[None]:
@@ -57,17 +62,18 @@ class Platform:
             for name, settings in exchange.items():
                 self._start_recorder(name, settings, stack)
             self._start_deduplicator(next(iter(exchange.values())), stack)
+            self._start_exporter(stack)
             self._start_admin(stack)
             wait_until(self.why_not_ready, READY_SECONDS)
             yield
 
     def why_not_ready(self) -> str | None:
-        reasons = [recorder.process.why_not_ready() for recorder in self.recorders.values()]
-        return next(filter(None, [*reasons, self.deduplicator.why_not_ready(), self._why_no_admin()]), None)
+        reasons = [process.why_not_ready() for process in self._workers()]
+        return next(filter(None, [*reasons, self._why_no_admin()]), None)
 
     def check(self) -> None:
         """Raises if one of the processes has ended by itself."""
-        for process in (*(recorder.process for recorder in self.recorders.values()), self.deduplicator, self.admin):
+        for process in (*self._workers(), self.admin):
             process.check()
 
     def stop_recording(self) -> None:
@@ -78,7 +84,13 @@ class Platform:
 
     def stop_merging(self) -> None:
         self.deduplicator.stop()
+
+    def stop_archiving(self) -> None:
+        self.exporter.stop()
         self.admin.stop()
+
+    def _workers(self) -> list[Process]:
+        return [*(recorder.process for recorder in self.recorders.values()), self.deduplicator, self.exporter]
 
     def _why_not_merged(self) -> str | None:
         self.deduplicator.check()
@@ -122,6 +134,12 @@ class Platform:
         self.deduplicator = Process("deduplicator", "deduplicator", settings, self._run)
         self.deduplicator.start()
         stack.callback(self.deduplicator.kill)
+
+    def _start_exporter(self, stack: ExitStack) -> None:
+        settings = {"KALSHI_PRODUCTION_DSN": self.production.reveal(), "KALSHI_LAKE": str(self.lake)}
+        self.exporter = Process("exporter", "exporter", settings, self._run)
+        self.exporter.start()
+        stack.callback(self.exporter.kill)
 
     def _start_admin(self, stack: ExitStack) -> None:
         host = self.admin_url.removeprefix("http://")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.clock import now_us
+from app.demonstration.archiving import archive
 from app.demonstration.chaos import Deed, chaos
 from app.demonstration.exchange import SimulatedExchange
 from app.demonstration.judging import evidence_of, why_not_judged, why_not_known
@@ -43,7 +44,7 @@ def run_simulated(settings: Settings, screen: Screen, seconds: float | None, *, 
     run = new_run(settings)
     exchange = SimulatedExchange(settings.data_dir / "demo" / "exchange", run, int(time.time()))
     platform = Platform(settings, run)
-    screen.tell(f"Starting databases, an exchange, three gatherers and a deduplicator; their logs: {run}")
+    screen.tell(f"Starting databases, an exchange, three gatherers and what makes one record of theirs; logs: {run}")
     try:
         exchange.start()
         names = {name: exchange.settings(number) for number, name in enumerate(GATHERERS)}
@@ -74,4 +75,7 @@ def _drain(platform: Platform, exchange: SimulatedExchange, screen: Screen, read
     platform.stop_recording()
     wait_until(lambda: why_not_judged(platform.production, ready_us), JUDGED_SECONDS)
     platform.stop_merging()
+    screen.tell(f"Writing all of it to the lake, and reading that back: {platform.lake}")
+    archive(platform, exchange.started_us)
+    platform.stop_archiving()
     exchange.stop()

@@ -15,6 +15,19 @@ class Freshness(NamedTuple):
     p99_ms: float | None
 
 
+class Archived(NamedTuple):
+    """Of the hours since the exchange's start."""
+
+    objects: int
+    verified: int
+    rows: int
+    recorded: int  # in production
+
+    @property
+    def is_whole(self) -> bool:
+        return self.objects == self.verified and self.rows == self.recorded
+
+
 class Evidence(NamedTuple):
     """All that is known once a run is over."""
 
@@ -25,6 +38,7 @@ class Evidence(NamedTuple):
     true_holes: Sequence[Hole]  # since then
     declared: Mapping[Subject, Intervals]
     freshness: Freshness
+    archived: Archived
     audit_findings: int
 
 
@@ -42,6 +56,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     holes_undeclared: int
     freshness_p50_ms: float | None
     freshness_p99_ms: float | None
+    lake_objects: int
+    lake_verified: int
+    lake_rows: int
     audit_findings: int
 
 
@@ -51,7 +68,7 @@ def summary_of(evidence: Evidence) -> Summary:
     tables, books = report.tables, report.books
     unsaid = undeclared(evidence.true_holes, evidence.declared)
     return Summary(
-        held=report.is_clean and not unsaid and not evidence.audit_findings,
+        held=report.is_clean and not unsaid and evidence.archived.is_whole and not evidence.audit_findings,
         events=evidence.events,
         delivered=evidence.delivered,
         rows=sum(table.found for table in tables),
@@ -64,6 +81,9 @@ def summary_of(evidence: Evidence) -> Summary:
         holes_undeclared=len(unsaid),
         freshness_p50_ms=evidence.freshness.p50_ms,
         freshness_p99_ms=evidence.freshness.p99_ms,
+        lake_objects=evidence.archived.objects,
+        lake_verified=evidence.archived.verified,
+        lake_rows=evidence.archived.rows,
         audit_findings=evidence.audit_findings,
     )
 

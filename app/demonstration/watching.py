@@ -38,5 +38,5 @@ def _tell_where(platform: Platform, screen: Screen) -> None:
     screen.tell(f"Status page: {platform.admin_url}/")
     for name, recorder in platform.recorders.items():
         screen.tell(f"Gatherer {name}: {recorder.process.url}/admin/connections and /metrics")
-    screen.tell(f"Deduplicator: {platform.deduplicator.url}/metrics")
+    screen.tell(f"Deduplicator: {platform.deduplicator.url}/metrics; exporter: {platform.exporter.url}/metrics")
     screen.tell("Ctrl-C ends it.")

@@ -2,7 +2,7 @@ import pytest
 
 from app.coverage.hearing import BOOKS
 from app.demonstration.holes import Hole, Subject
-from app.demonstration.summary import Evidence, Freshness, summary_of, text_lines
+from app.demonstration.summary import Archived, Evidence, Freshness, summary_of, text_lines
 from app.simulator.check.findings import BookFindings, Findings, Report
 
 BOOK = Subject(BOOKS, "A")
@@ -19,6 +19,7 @@ def evidence(**others):
         "true_holes": [HOLE],
         "declared": {BOOK: ((105, 130),)},
         "freshness": Freshness(150.0, 420.5),
+        "archived": Archived(objects=2, verified=2, rows=10, recorded=10),
         "audit_findings": 0,
     }
     return Evidence(**given | others)
@@ -57,6 +58,14 @@ def test_so_does_a_hole_that_nobody_speaks_of():
 
 def test_so_does_an_audit_finding_that_is_open():
     assert not summary_of(evidence(audit_findings=1)).held
+
+
+@pytest.mark.parametrize("what", ["verified", "rows"])
+def test_so_does_a_lake_that_is_not_whole_or_not_read_back(what):
+    archived = evidence().archived
+    summary = summary_of(evidence(archived=archived._replace(**{what: 1})))
+    assert not summary.held
+    assert getattr(summary, f"lake_{what}") == 1
 
 
 def test_nothing_sent_proves_nothing():

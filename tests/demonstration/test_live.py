@@ -1,0 +1,55 @@
+"""The demo in front of an exchange that is not its own."""
+
+from datetime import UTC, datetime
+
+from app.databases import Kind
+from app.demonstration.servers import PRODUCTION, server_folder
+from app.lake.folder import FolderStorage
+from app.postgres.connection import connected
+from app.postgres.server import EmbeddedServer
+from app.simulator.check.check import Check
+from app.simulator.check.production import Production
+from app.simulator.truth.reader import TruthReader
+from app.store.tables import PRODUCTION_TABLES
+from tests.processes import running, wait_until
+from tests.servers import temporary_folder
+from tests.simulator.running import running_simulator
+
+SECONDS = 5
+DONE_SECONDS = 240
+
+
+def test_one_gatherer_records_the_exchange_that_the_settings_name_over_few_sockets(tmp_path):
+    now = ("--start", datetime.now(UTC).isoformat())
+    with (
+        temporary_folder() as folder,
+        running_simulator(tmp_path, *now, "--markets", 100, "--rate", 100, "--tier", "unlimited") as simulator,
+    ):
+        record(simulator, folder)
+        assert simulator.stop() == 0
+        with (
+            EmbeddedServer(server_folder(folder, PRODUCTION)) as server,
+            connected(server.dsn(Kind.PRODUCTION.database)) as connection,
+        ):
+            report = Check(TruthReader(simulator.truth), Production(connection)).run()
+        assert report.is_clean, report
+        assert sum(table.found for table in report.tables) > 100
+        keys = list(FolderStorage(server_folder(folder, "lake")).keys("processed"))
+        assert {key.split("/")[1] for key in keys} == {table.name for table in PRODUCTION_TABLES}
+
+
+def record(simulator, folder):
+    key = simulator.where["keys"][0]
+    settings = {
+        "KALSHI_REST_URL": simulator.where["rest"],
+        "KALSHI_WS_URL": simulator.where["websocket"],
+        "KALSHI_API_KEY_ID": key["key_id"],
+        "KALSHI_API_PRIVATE_KEY_FILE": key["private_key_file"],
+        "KALSHI_DATA_DIR": folder,
+    }
+    with running("-m", "app", "demo", "--live", "--seconds", SECONDS, **settings) as demo:
+        wait_until(lambda: any("Status page" in line for line in demo.lines) or demo._is_over(), DONE_SECONDS)
+        sockets = simulator.state()["connections"]
+        assert 1 < len(sockets) <= 10, demo.lines
+        wait_until(demo._is_over, DONE_SECONDS, "the end")
+        assert demo.exit_code() == 0, demo.lines
