@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-ansible lint format bench docs clean
+.PHONY: help demo test test-ansible lint format bench docs screenshots clean
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -38,6 +38,9 @@ bench: $(VENV)/.development ## Measure; the benchmark's name in ARGS=copy
 docs: $(VENV)/.runtime ## Write the generated tables into README.md
 	@$(RUN)/kalshi-data settings --write README.md
 	@$(RUN)/kalshi-data metrics --write README.md
+
+screenshots: $(VENV)/.development ## Take the README's pictures over a running demo
+	@$(RUN)/python -m tests.admin.screenshots
 
 clean: ## Remove the virtual environment and caches (recorded data stays)
 	rm -rf $(VENV) .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

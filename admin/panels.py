@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from admin.database import Database
 from admin.gatherers import Gatherers
-from admin.heat_map import CHANNELS, heat_map
+from admin.heat_map import CHANNEL_NAMES, CHANNELS, heat_map
 from admin.message_rates import MessageRates
 from admin.remembered import Remembered
+from app.subscriptions.status import OPEN
 
 RUNS = """
     SELECT DISTINCT ON (gatherer) gatherer, started_at, recorded_until, delivered_until, ended_at
@@ -17,9 +18,14 @@ CURSORS = """
     SELECT gatherer, table_name, min(received_through) AS received_through, sum(rows_read) AS rows_read,
         sum(restarts) AS restarts, min(failing_since) AS failing_since, max(failure) AS failure,
         extract(epoch FROM now() - max(updated_at)) AS idle_seconds
-    FROM sync_cursors GROUP BY gatherer, table_name ORDER BY table_name, gatherer
+    FROM sync_cursors WHERE rows_read > 0 OR failing_since IS NOT NULL
+    GROUP BY gatherer, table_name ORDER BY table_name, gatherer
 """
-HOURS = "SELECT hour, known_until FROM coverage_hours WHERE hour > now() - INTERVAL '24 hours' ORDER BY hour"
+HOURS = """
+    SELECT hour, known_until
+    FROM generate_series(date_trunc('hour', now()) - INTERVAL '23 hours', now(), '1 hour') AS hour
+    LEFT JOIN coverage_hours USING (hour) ORDER BY hour
+"""
 EXCEPTIONS = """
     SELECT hour, channel, state, count(*) FROM coverage
     WHERE hour > now() - INTERVAL '24 hours' GROUP BY hour, channel, state
@@ -70,7 +76,9 @@ def panels_of(database: Database, gatherers: Gatherers) -> dict[str, Panel]:
         of("gatherers", "Gatherers", 5, lambda: _gatherers(database, gatherers, rates)),
         of("coverage", "Coverage of the last 24 hours", 30, lambda: _coverage(database)),
         of("production", "Merged into production", 5, lambda: _production(database)),
-        of("holes", "Holes of the last 7 days", 30, lambda: {"holes": database.dicts(HOLES)}),
+        of(
+            "holes", "Holes of the last 7 days", 30, lambda: {"holes": database.dicts(HOLES), "channels": CHANNEL_NAMES}
+        ),
         of("audit", "Proof of the books", 30, lambda: _audit(database)),
         of("storage", "Storage", 60, lambda: _storage(database)),
     )
@@ -89,7 +97,7 @@ def _gatherers(database: Database, gatherers: Gatherers, rates: MessageRates) ->
                 "name": name,
                 "run": runs.get(name),
                 "ready": ready.get(name),
-                "connected": sum(each["state"] == "connected" for each in connections),
+                "connected": sum(each["state"] == OPEN for each in connections),
                 "connections": len(connections),
                 "in_doubt": sum(each["in_doubt"] for each in connections),
                 "oldest_seconds": max((each["age_seconds"] or 0 for each in connections), default=None),

@@ -5,6 +5,8 @@
   const place = document.getElementById("candles");
   const CENT_E6 = 10000;
   const REFRESH_MS = 15000;
+  const SECONDS = { "1m": 60, "1h": 3600, "1d": 86400 };
+  const LEAST_SHOWN = 20;
   let interval = "1m";
   let chart = null;
 
@@ -19,8 +21,8 @@
 
   function drawCandles(u) {
     const [times, opens, highs, lows, closes] = u.data;
-    const step = times.length > 1 ? u.valToPos(times[1], "x", true) - u.valToPos(times[0], "x", true) : 8;
-    const width = Math.max(1, Math.min(12 * devicePixelRatio, Math.abs(step) * 0.7));
+    const step = u.valToPos(times[0] + SECONDS[interval], "x", true) - u.valToPos(times[0], "x", true);
+    const width = Math.max(1, Math.min(12 * devicePixelRatio, step * 0.7));
     u.ctx.save();
     u.ctx.beginPath();
     u.ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
@@ -35,6 +37,12 @@
     u.ctx.restore();
   }
 
+  // Few candles do not fill the width: they would stand apart as if hours lay between them.
+  function shownTime(_, first, last) {
+    const step = SECONDS[interval];
+    return [Math.min(first - step, last - LEAST_SHOWN * step), last + step];
+  }
+
   function options() {
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     const hidden = (label) => ({ label, stroke: colour("--faint"), paths: () => null, points: { show: false }, value: (_, v) => (v == null ? "–" : v + "¢") });
@@ -42,7 +50,7 @@
       width: place.clientWidth,
       height: 260,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      scales: { x: { time: true }, y: { range: (_, low, high) => [Math.max(0, low - 1), Math.min(100, high + 1)] } },
+      scales: { x: { time: true, range: shownTime }, y: { range: (_, low, high) => [Math.max(0, low - 1), Math.min(100, high + 1)] } },
       axes: [{ ...axis, values: (_, ticks) => ticks.map(inWords) }, { ...axis, values: (_, ticks) => ticks.map((tick) => tick + "¢") }],
       series: [{ label: "Time", value: (_, seconds) => (seconds == null ? "–" : inWords(seconds)) }, hidden("Open"), hidden("High"), hidden("Low"), hidden("Close"), { label: "Contracts", scale: "contracts", paths: () => null, points: { show: false } }],
       hooks: { draw: [drawCandles] },

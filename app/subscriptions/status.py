@@ -1,10 +1,11 @@
 """What is shown of connections to who asks."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 State = Literal["waiting", "connecting", "open"]
+OPEN: Final = "open"
 
 
 class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):

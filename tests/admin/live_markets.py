@@ -34,7 +34,7 @@ class LiveMarkets:
             LiveConnection(
                 conn=7,
                 role="orderbook_delta",
-                state="connected",
+                state="open",
                 since=moment(BEGAN_US),
                 messages=12,
                 age_seconds=0.25,

@@ -2,14 +2,19 @@
 
 import re
 import tempfile
+import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.admin.browser import browser, page_of
 from tests.processes import ROOT, running, wait_until
+from tests.simulator.running import fetch
 
 IMAGES = ROOT / "docs" / "images"
-SECONDS = 150
+SECONDS = 420
+RECORDED_SECONDS = 330
+STAYS_OPEN = timedelta(minutes=5)
 VIEW = {"width": 1200, "height": 900}
 STARTED_SECONDS = 120
 
@@ -27,26 +32,33 @@ def demo():
 
 
 def take(page, name):
-    page.evaluate("document.fonts.ready")
-    page.screenshot(path=IMAGES / f"{name}.png", full_page=False)
+    page.screenshot(path=IMAGES / f"{name}.png")
 
 
-def busiest_market(address, page):
-    page.goto(f"{address}/markets")
-    page.wait_for_selector("#found tbody tr")
-    return page.locator("#found tbody a").first.get_attribute("href")
+def busy_market(address):
+    """The one with most candles, of those that stay open for a while."""
+    later = (datetime.now(UTC) + STAYS_OPEN).isoformat()
+    markets = fetch(f"{address}/admin/markets/active", closes_after=later).body["markets"]
+    candles = {
+        market["ticker"]: len(fetch(f"{address}/admin/markets/{market['ticker']}/candles").body["candles"])
+        for market in markets
+    }
+    return max(candles, key=candles.get)
 
 
 def main():
     IMAGES.mkdir(exist_ok=True)
     with demo() as address, browser() as started:
+        ready = time.monotonic()
+        wait_until(lambda: time.monotonic() > ready + RECORDED_SECONDS, SECONDS, "something to see")
+        market = busy_market(address)
         for scheme in ("light", "dark"):
             with page_of(started, color_scheme=scheme, viewport=VIEW) as (page, complaints):
                 page.goto(address)
                 page.wait_for_selector(".production tbody tr")
                 page.wait_for_selector(".coverage tbody tr")
                 take(page, f"status-{scheme}")
-                page.goto(address + busiest_market(address, page))
+                page.goto(f"{address}/markets/{market}")
                 page.wait_for_selector(".ladder .bid")
                 page.wait_for_selector("#candles canvas")
                 take(page, f"market-{scheme}")

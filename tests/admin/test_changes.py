@@ -145,7 +145,7 @@ class Gatherer(BaseHTTPRequestHandler):
         return
 
 
-CONNECTION = {"conn": 1, "state": "connected", "messages": 10, "age_seconds": 0.5, "in_doubt": 0}
+CONNECTION = {"conn": 1, "state": "open", "messages": 10, "age_seconds": 0.5, "in_doubt": 0}
 
 
 @pytest.fixture(scope="module")

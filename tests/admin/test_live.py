@@ -59,9 +59,7 @@ def test_an_unknown_market_is_not_found(ops):
 def test_connections_and_subscriptions_are_shown(ops):
     status, body = ops.answer("/admin/connections")
     assert status == 200
-    assert [(each["conn"], each["state"], each["age_seconds"]) for each in body["connections"]] == [
-        (7, "connected", 0.25)
-    ]
+    assert [(each["conn"], each["state"], each["age_seconds"]) for each in body["connections"]] == [(7, "open", 0.25)]
     everything = ops.get("/admin/subscriptions").json()["subscriptions"]
     assert [(each["conn"], each["sid"], each["markets_heard"]) for each in everything] == [(7, 1, 8), (8, 1, 8)]
 

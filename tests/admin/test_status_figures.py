@@ -25,6 +25,13 @@ def test_an_hour_is_what_is_worst_of_it():
     assert [cell.state for cell in rows["ticker"]] == ["complete", "pending"]
 
 
+def test_hours_before_the_first_one_are_not_held_against_it_and_the_latest_may_not_be_known_yet():
+    rows = heat_map([(NINE - HOUR, None), (NINE, TEN), (TEN, None)], [])
+    assert [cell.state for cell in rows["ticker"]] == ["unrecorded", "complete", "pending"]
+    assert rows["ticker"][0].text == "21 Nov 08:00: before the record began"
+    assert heat_map([(NINE, None)], []) == {}
+
+
 def test_a_rate_is_the_growth_since_the_last_look_and_unknown_at_first_and_after_a_restart():
     now = [100.0]
     rates = MessageRates(clock=lambda: now[0])
