@@ -1,9 +1,9 @@
-import time
 from itertools import islice
 from typing import NamedTuple
 
 from msgspec import Raw
 
+from app.clock import now_us
 from app.coverage.moments import us_of
 from app.coverage.repairs import SECOND_US, Repair, note_repair, unknown_trades
 from app.kalshi.rest_client import TRADES_PER_PAGE, RestClient
@@ -48,7 +48,7 @@ class MissingTrades:
 
     def _store(self, page: list[Raw]) -> int:
         """How many of them were not here."""
-        received_us = time.time_ns() // 1_000
+        received_us = now_us()
         rows, unfit = [], []
         for content in page:
             try:

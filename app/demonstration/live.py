@@ -1,9 +1,9 @@
 """One gatherer in front of the real exchange: the same platform in small, and nothing to compare it with."""
 
 import os
-import time
 from pathlib import Path
 
+from app.clock import now_us
 from app.demonstration.archiving import archive
 from app.demonstration.platform import Platform
 from app.demonstration.screen import Screen
@@ -34,7 +34,7 @@ def run_live(settings: Settings, screen: Screen, seconds: float | None) -> None:
         )
     platform = Platform(settings, new_run(settings))
     screen.tell("Starting databases, a gatherer and a deduplicator in front of the real exchange.")
-    started_us = time.time_ns() // 1_000
+    started_us = now_us()
     with platform.running({"live": _given()}):
         with stop_request() as stopping:
             watch(platform, screen, stopping, seconds, [])
