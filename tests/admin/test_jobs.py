@@ -19,6 +19,7 @@ from tests.simulator.running import START, fetch, running_simulator
 BEGIN = datetime.fromisoformat(START)
 HOUR = {"from": START, "to": (BEGIN + timedelta(hours=1)).isoformat()}
 TRADES = "/trade-api/v2/markets/trades"
+PATIENT_SECONDS = 180
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def simulator(tmp_path_factory):
     """With a history that goes on no more."""
     options = ("--markets", 50, "--rate", 500, "--speed", 20, "--tier", "unlimited")
     with running_simulator(tmp_path_factory.mktemp("simulator"), *options) as simulator:
-        wait_until(lambda: len(trades_of(simulator)) > 300, what="trades")
+        wait_until(lambda: len(trades_of(simulator)) > 300, PATIENT_SECONDS, "trades")
         simulator.stop_the_clock()
         yield simulator
 
@@ -75,13 +76,12 @@ class Asked:
 
     def wait_for(self, job, state):
         """What the job says then."""
-        (ended,) = wait_until(
-            lambda: [each for each in self._jobs(job) if each["state"] == state], what=f"a {state} job"
-        )
-        return ended["outcome"]
 
-    def _jobs(self, job):
-        return [each for each in self.get("/admin/jobs")["jobs"] if each["job_id"] == job["job_id"]]
+        def found():
+            jobs = self.get("/admin/jobs", state=state)["jobs"]
+            return next((each for each in jobs if each["job_id"] == job["job_id"]), None)
+
+        return wait_until(found, PATIENT_SECONDS, f"a {state} job")["outcome"]
 
 
 def trades_of(simulator):
@@ -155,7 +155,7 @@ def assert_polled(asked, recorder):
         return [each["snapshot_ts"] for each in page]
 
     wanted = datetime.fromisoformat(told["taken_at"])
-    wait_until(lambda: wanted in map(datetime.fromisoformat, recorded()), what="the book in production")
+    wait_until(lambda: wanted in map(datetime.fromisoformat, recorded()), PATIENT_SECONDS, "the book in production")
 
 
 def assert_reconciled(asked, recorder):
@@ -164,6 +164,6 @@ def assert_reconciled(asked, recorder):
 
     before = wait_until(walks)
     asked.post("/admin/reconcile", None, 200)
-    wait_until(lambda: walks() >= 2 * before, what="another walk through all markets")
+    wait_until(lambda: walks() >= 2 * before, PATIENT_SECONDS, "another walk through all markets")
     actions = [change["action"] for change in asked.get("/admin/changes")["changes"]]
     assert actions == ["reconcile", "poll"]

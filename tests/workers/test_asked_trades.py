@@ -27,7 +27,8 @@ def simulation(tmp_path_factory):
     with simulated(tmp_path_factory.mktemp("simulator"), "--markets", 50, "--rate", 50, "--speed", 100) as simulation:
         simulator, _ = simulation
         # More than one piece of what is fetched at once.
-        wait_until(lambda: simulator.state()["now_us"] > (BEGIN + timedelta(minutes=12)).timestamp() * 1_000_000)
+        until_us = (BEGIN + timedelta(minutes=12)).timestamp() * 1_000_000
+        wait_until(lambda: simulator.state()["now_us"] > until_us, 180, "twelve minutes of trades")
         simulator.stop_the_clock()
         yield simulation
 
