@@ -85,8 +85,7 @@ class Asked:
 
 
 def trades_of(simulator):
-    page = simulator.rest("/markets/trades", limit=1_000).body
-    return {trade["trade_id"] for trade in page["trades"]}
+    return {trade["trade_id"] for trade in simulator.trades()}
 
 
 def test_trades_that_are_asked_for_are_in_production_and_then_in_the_lake(

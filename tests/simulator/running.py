@@ -101,10 +101,16 @@ class Running:
         return connect(f"ws://{host}{path}", additional_headers=headers, **how)
 
     def tickers(self, **filters):
+        return [market["ticker"] for market in self._all("/markets", "markets", filters)]
+
+    def trades(self, **filters):
+        return self._all("/markets/trades", "trades", filters)
+
+    def _all(self, path, name, filters):
         found, cursor = [], ""
         while True:
-            page = self.rest("/markets", limit=1000, cursor=cursor, **filters).body
-            found += [market["ticker"] for market in page["markets"]]
+            page = self.rest(path, limit=1000, cursor=cursor, **filters).body
+            found += page[name]
             cursor = page["cursor"]
             if not cursor:
                 return found

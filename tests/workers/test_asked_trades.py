@@ -34,12 +34,7 @@ def simulation(tmp_path_factory):
 
 
 def trades_of(simulator, **filters):
-    found, cursor = {}, ""
-    while True:
-        page = simulator.rest("/markets/trades", limit=1_000, cursor=cursor, **filters).body
-        found |= {trade["trade_id"]: trade["ticker"] for trade in page["trades"]}
-        if not (cursor := page["cursor"]):
-            return found
+    return {trade["trade_id"]: trade["ticker"] for trade in simulator.trades(**filters)}
 
 
 @pytest.fixture

@@ -28,18 +28,9 @@ def simulator(tmp_path_factory):
     """With a history of trades that goes on no more."""
     options = ("--markets", 50, "--rate", 2_000, "--speed", 20, "--tier", "unlimited")
     with running_simulator(tmp_path_factory.mktemp("simulator"), *options) as running:
-        wait_until(lambda: len(all_trades(running)) > 300, what="trades")
+        wait_until(lambda: len(running.trades()) > 300, what="trades")
         running.stop_the_clock()
         yield running
-
-
-def all_trades(simulator):
-    found, cursor = [], ""
-    while True:
-        page = simulator.rest("/markets/trades", limit=1_000, cursor=cursor).body
-        found += page["trades"]
-        if not (cursor := page["cursor"]):
-            return found
 
 
 @pytest.fixture
@@ -79,7 +70,7 @@ def hole_over(trades):
 
 
 def test_trades_that_nobody_heard_are_fetched_and_the_hole_is_noted(simulator, production, repairer):
-    trades = sorted(all_trades(simulator), key=happened)
+    trades = sorted(simulator.trades(), key=happened)
     missed = trades[50:200]
     judged_hour(production, BEGIN, hole_over(missed))
     assert repairer.step()
@@ -93,7 +84,7 @@ def test_trades_that_nobody_heard_are_fetched_and_the_hole_is_noted(simulator, p
 
 
 def test_what_is_here_already_is_not_added_even_under_another_time(simulator, production, repairer):
-    trades = sorted(all_trades(simulator), key=happened)[:20]
+    trades = sorted(simulator.trades(), key=happened)[:20]
     at_us = int(happened(trades[0]).timestamp() * 1_000) * 1_000 + 5_000_000
     writer = CopyWriter(PRODUCTION_TRADES, production)
     ticker, trade_id = trades[0]["ticker"], trades[0]["trade_id"]
@@ -124,11 +115,11 @@ def test_a_hole_that_was_repaired_is_none_any_more(simulator, production, repair
         repairer.step()
     assert [state for state, _, _ in states] == ["hole", "repaired"]
     assert states[1][1:] == ("{}", ["rest"])
-    assert recorded(production) == {trade["trade_id"] for trade in all_trades(simulator)}
+    assert recorded(production) == {trade["trade_id"] for trade in simulator.trades()}
 
 
 def test_a_market_with_more_volume_than_trades_is_asked_for(simulator, production, repairer):
-    trades = sorted(all_trades(simulator), key=happened)
+    trades = sorted(simulator.trades(), key=happened)
     ticker = max({trade["ticker"] for trade in trades}, key=lambda name: sum(name == t["ticker"] for t in trades))
     own = [trade for trade in trades if trade["ticker"] == ticker]
     size_e2 = sum(int(trade["count_fp"].replace(".", "")) for trade in own)
