@@ -29,10 +29,10 @@ class DuckDbEngine:
 
     def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
         for name, files in views.items():
-            found = (
-                self._session.read_parquet(files) if files else self._session.from_arrow(schemas[name].empty_table())
-            )
-            found.create_view(name, replace=True)
+            if files:
+                self._session.read_parquet(files).create_view(name, replace=True)
+            else:
+                self._session.register(name, schemas[name].empty_table())
         return self._session.sql(query).to_arrow_reader()
 
 
@@ -68,14 +68,17 @@ def _spark() -> Iterator["SparkSession"]:
     """The cluster that Spark's own configuration names; without one, this machine."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - installed only where it is used
 
-    session = (
-        SparkSession.builder.appName("kalshi-data lake")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .config("spark.ui.enabled", "false")
-        .getOrCreate()
-    )
-    try:
-        yield session
-    finally:
-        session.stop()
+    # Spark makes its warehouse, which we keep nothing in, where the user happens to be.
+    with tempfile.TemporaryDirectory(prefix="kalshi-spark-") as warehouse:
+        session = (
+            SparkSession.builder.appName("kalshi-data lake")
+            .config("spark.sql.session.timeZone", "UTC")
+            .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+            .config("spark.sql.warehouse.dir", warehouse)
+            .config("spark.ui.enabled", "false")
+            .getOrCreate()
+        )
+        try:
+            yield session
+        finally:
+            session.stop()

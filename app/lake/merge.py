@@ -5,25 +5,61 @@ identity it keeps one; the earliest received_at among them. Copies whose times d
 identity: within the window in which the deduplicator looks for them.
 """
 
-SAME_EVENT = {
-    # A change without a time takes that of its copy which has one; of those without a clock each is its own.
-    "orderbook_deltas": """
-WITH timed AS (
+# What carried no time takes that of its nearest copy which did; if none did, that of the earliest. Such rows are few,
+# and nothing is looked for but for them.
+TIMED = """
+WITH untimed AS (
+    SELECT DISTINCT {identity}, exchange_ts, ts_missing FROM {table} WHERE ts_missing {sought}
+),
+candidates AS (
     SELECT
-        CASE WHEN ts_missing AND clock >= 0 THEN coalesce(
-            max(CASE WHEN NOT ts_missing THEN exchange_ts END) OVER copies, min(exchange_ts) OVER copies
-        ) ELSE exchange_ts END AS exchange_ts,
-        received_at, clock, delta_e2, price_e6, nth, yes_side, after_gap,
-        CASE WHEN ts_missing AND clock >= 0 THEN min(CASE WHEN ts_missing THEN 1 ELSE 0 END) OVER copies = 1
-            ELSE ts_missing END AS ts_missing, ticker
-    FROM orderbook_deltas
-    WINDOW copies AS (PARTITION BY ticker, clock, yes_side, price_e6, delta_e2, nth)
+        {of_untimed}, untimed.exchange_ts, untimed.ts_missing, candidate.exchange_ts AS best_ts, row_number() OVER (
+            PARTITION BY {of_untimed}, untimed.exchange_ts
+            ORDER BY
+                CASE WHEN candidate.ts_missing THEN 1 ELSE 0 END,
+                CASE WHEN NOT candidate.ts_missing THEN greatest(
+                    candidate.exchange_ts - untimed.exchange_ts, untimed.exchange_ts - candidate.exchange_ts
+                ) END,
+                candidate.exchange_ts
+        ) AS place
+    FROM untimed JOIN {table} AS candidate ON {same}
+        AND candidate.exchange_ts BETWEEN untimed.exchange_ts - {window} AND untimed.exchange_ts + {window}
+),
+best AS (
+    SELECT {identity}, exchange_ts, ts_missing, best_ts FROM candidates WHERE place = 1
+),
+timed AS (
+    SELECT coalesce(best_ts, exchange_ts) AS happened_at, {table}.*
+    FROM {table} LEFT JOIN best USING ({identity}, exchange_ts, ts_missing)
 )
+"""
+
+
+def timed(table: str, identity: tuple[str, ...], window: str, sought: str = "") -> str:
+    return TIMED.format(
+        table=table,
+        identity=", ".join(identity),
+        of_untimed=", ".join(f"untimed.{name}" for name in identity),
+        same=" AND ".join(f"candidate.{name} = untimed.{name}" for name in identity),
+        window=window,
+        sought=sought,
+    )
+
+
+SAME_EVENT = {
+    # Of changes without a clock too, each is its own.
+    "orderbook_deltas": timed(
+        "orderbook_deltas",
+        ("ticker", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
+        "INTERVAL '120' SECOND",
+        "AND clock >= 0",
+    )
+    + """
 SELECT
-    exchange_ts, min(received_at) AS received_at, clock, delta_e2, price_e6, nth, yes_side,
+    happened_at AS exchange_ts, min(received_at) AS received_at, clock, delta_e2, price_e6, nth, yes_side,
     min(CASE WHEN after_gap THEN 1 ELSE 0 END) = 1 AS after_gap,
     min(CASE WHEN ts_missing THEN 1 ELSE 0 END) = 1 AS ts_missing, ticker
-FROM timed GROUP BY exchange_ts, clock, delta_e2, price_e6, nth, yes_side, ticker
+FROM timed GROUP BY happened_at, clock, delta_e2, price_e6, nth, yes_side, ticker
 """,
     # A time that is no whole second is the finer one, and of two the earlier is nearer.
     "trades": """
@@ -44,18 +80,21 @@ SELECT
     rest_alone = 1 AS from_rest, ticker, trade_id
 FROM placed WHERE place = 1
 """,
-    "tickers": """
-WITH placed AS (
+    # The digest is of all that a quote says.
+    "tickers": timed("tickers", ("ticker", "digest", "nth"), "INTERVAL '1' SECOND")
+    + """,
+placed AS (
     SELECT
-        *, row_number() OVER (
-            PARTITION BY exchange_ts, ticker, digest, nth
-            ORDER BY CASE WHEN ts_missing THEN 1 ELSE 0 END, received_at
+        *, min(received_at) OVER (PARTITION BY happened_at, ticker, digest, nth) AS first_received_at,
+        row_number() OVER (
+            PARTITION BY happened_at, ticker, digest, nth ORDER BY CASE WHEN ts_missing THEN 1 ELSE 0 END, received_at
         ) AS place
-    FROM tickers
+    FROM timed
 )
 SELECT
-    exchange_ts, received_at, digest, yes_bid_size_e2, yes_ask_size_e2, last_trade_size_e2, volume_e2, open_interest_e2,
-    dollar_volume, dollar_open_interest, price_e6, yes_bid_e6, yes_ask_e6, nth, ts_missing, ticker
+    happened_at AS exchange_ts, first_received_at AS received_at, digest, yes_bid_size_e2, yes_ask_size_e2,
+    last_trade_size_e2, volume_e2, open_interest_e2, dollar_volume, dollar_open_interest, price_e6, yes_bid_e6,
+    yes_ask_e6, nth, ts_missing, ticker
 FROM placed WHERE place = 1
 """,
     # Books are samples: two different ones of the same instant are kept a microsecond apart, by the deduplicator in the
