@@ -13,26 +13,6 @@ from app.postgres.connection import connected
 from app.simulator.candles import candles
 from app.simulator.changes import Trade
 from tests.cli_settings import invoke
-from tests.simulator.recording import Run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("truth")
-    run = Run(folder, markets=30, rate=300).record_books(range(30)).advance(20).record_everything()
-    return run, folder
-
-
-@pytest.fixture
-def exported(run, production, tmp_path):
-    """The settings of a production and its lake."""
-    with connected(production) as connection:
-        run[0].write(connection)
-        connection.commit()
-    settings = {"KALSHI_PRODUCTION_DSN": production.reveal(), "KALSHI_LAKE": str(tmp_path / "lake")}
-    done = invoke(settings, "export")
-    assert done.exit_code == 0, done.output
-    return settings
 
 
 def test_it_is_all_there_once_and_as_it_was(run, exported):
