@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+import duckdb
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
@@ -34,5 +35,5 @@ def hour_of_rows(dsn: Dsn, table: Table, hour: datetime) -> Iterator[pa.RecordBa
             cursor.execute(query)
             with cursor.fetch_record_batch() as reader:
                 yield reader
-    except dbapi.Error as error:
+    except (dbapi.Error, duckdb.Error) as error:  # DuckDB passes on what goes wrong while it reads
         raise DatabaseError(f"Reading {table.name} failed.", str(error).strip()) from error

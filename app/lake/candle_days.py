@@ -51,9 +51,8 @@ def make_candles(storage: Storage, day: datetime) -> int:
             with duckdb_session(Path(folder)) as session:
                 session.execute("CREATE MACRO floor_div(a, b) AS a // b")
                 for name in ("trades", "tickers"):
-                    session.from_arrow(rows_of_day(storage, name, day)).create_view(name)
-                made = session.sql(candles.candles_query(interval))
-                written = write_sorted(made, candles.SCHEMA, candles.ORDER, path)
+                    session.register(name, rows_of_day(storage, name, day))
+                written = write_sorted(session, candles.candles_query(interval), candles.SCHEMA, candles.ORDER, path)
             storage.put_file(key, path, versions[0])
             storage.put(manifest_key(key), Manifest.of(key, written).encode(), versions[1])
             rows += written.rows

@@ -71,25 +71,27 @@ class Exporter:
         return Exported(written.rows, written.size_bytes, is_final)
 
     def _write(self, dataset: Dataset, hour: datetime, path: Path) -> Written:
-        schema = schema_of(dataset.table)
-        with duckdb_session(path.parent) as session, self._rows(session, dataset, hour, path.parent) as rows:
-            return write_sorted(rows, schema, dataset.identity, path)
+        with duckdb_session(path.parent) as session, self._rows(session, dataset, hour, path.parent) as query:
+            return write_sorted(session, query, schema_of(dataset.table), dataset.identity, path)
 
     @contextmanager
     def _rows(
         self, session: duckdb.DuckDBPyConnection, dataset: Dataset, hour: datetime, folder: Path
-    ) -> Iterator[duckdb.DuckDBPyRelation]:
+    ) -> Iterator[str]:
+        """The query that has them."""
         archived = folder / "archived.parquet"
         is_partly_dropped = self._is_partly_dropped(dataset, hour)
         with hour_of_rows(self._source, dataset.table, hour) as fresh:
             if is_partly_dropped and self._storage.fetch(dataset.object_key(hour), archived):
                 # Both sides of the join read it; a stream can be read once.
-                session.from_arrow(fresh.read_all()).create_view("fresh")
+                session.register("stream", fresh)
+                session.execute("CREATE TEMPORARY TABLE fresh AS SELECT * FROM stream")
                 session.read_parquet(str(archived)).create_view("archived")
                 columns, identity = ", ".join(dataset.table.column_names), ", ".join(dataset.identity)
-                yield session.sql(TOGETHER.format(columns=columns, identity=identity))
+                yield TOGETHER.format(columns=columns, identity=identity)
             else:
-                yield session.from_arrow(fresh)
+                session.register("fresh", fresh)
+                yield "SELECT * FROM fresh"
 
     def _is_partly_dropped(self, dataset: Dataset, hour: datetime) -> bool:
         with connected(self._source, "exporter") as connection:

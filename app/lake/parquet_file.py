@@ -5,19 +5,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
+import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
 from app.lake.schema import ROW_GROUP_ROWS, encodings
 
 SORTING_MEMORY = "1GB"
-READ_BYTES = 1 << 20
+# One takes rows from the database while the other sorts; more would wait for the database.
+SORTING_THREADS = 2
 
 
-class Written(NamedTuple):
+class Written(msgspec.Struct, frozen=True):
     rows: int
     size_bytes: int
     sha256: str
@@ -29,11 +30,10 @@ class Written(NamedTuple):
 
 @contextmanager
 def duckdb_session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """In UTC, and with the folder for what is too much for memory."""
-    # One thread: closing a session has been seen to wait for ever for the other threads of it, which waited for Python.
-    # The database that rows come from is slower than one thread sorts.
+    """In UTC, and with the folder for what is too much for memory. Whatever reads from it is to be closed before it."""
+    spill = str(folder / "spill")
     session = duckdb.connect(
-        config={"memory_limit": SORTING_MEMORY, "temp_directory": str(folder / "spill"), "threads": 1}
+        config={"memory_limit": SORTING_MEMORY, "temp_directory": spill, "threads": SORTING_THREADS}
     )
     try:
         session.execute("SET TimeZone = 'UTC'")
@@ -42,13 +42,17 @@ def duckdb_session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         session.close()
 
 
-def write_sorted(rows: duckdb.DuckDBPyRelation, schema: pa.Schema, order: Sequence[str], path: Path) -> Written:
+def write_sorted(
+    session: duckdb.DuckDBPyConnection, query: str, schema: pa.Schema, order: Sequence[str], path: Path
+) -> Written:
     """The file has the schema's columns, whatever else the rows have. `order` begins with the ticker and the time."""
-    columns = ", ".join(schema.names)
-    sorted_rows = rows.order(", ".join(order)).select(columns).to_arrow_reader(ROW_GROUP_ROWS)
+    in_order = f"SELECT {', '.join(schema.names)} FROM ({query}) AS unsorted ORDER BY {', '.join(order)}"  # noqa: S608
     ticker, time = order[:2]
     span = _Span()
-    with parquet.ParquetWriter(path, schema, **encodings(schema)) as writer:
+    with (
+        session.sql(in_order).to_arrow_reader(ROW_GROUP_ROWS) as sorted_rows,
+        parquet.ParquetWriter(path, schema, **encodings(schema)) as writer,
+    ):
         for batch in _regrouped(sorted_rows):
             writer.write_table(batch.cast(schema), row_group_size=ROW_GROUP_ROWS)
             span.add(batch[ticker], batch[time])

@@ -1,5 +1,5 @@
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -86,10 +86,10 @@ def _write(
 ) -> int:
     path = folder / "written.parquet"
     with duckdb_session(folder) as session:
-        written = write_sorted(session.from_arrow(rows).filter(condition), schema, order, path)
+        session.register("made", rows)
+        written = write_sorted(session, f"SELECT * FROM made WHERE {condition}", schema, order, path)  # noqa: S608
     if written.rows:
+        manifest = manifest_key(key)
         into.put_file(key, path, into.version(key))
-        content: Mapping[str, bytes] = {manifest_key(key): Manifest.of(key, written).encode()}
-        for manifest, text in content.items():
-            into.put(manifest, text, into.version(manifest))
+        into.put(manifest, Manifest.of(key, written).encode(), into.version(manifest))
     return written.rows
