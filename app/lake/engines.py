@@ -18,8 +18,11 @@ Files = Mapping[str, list[str]]
 
 
 class Engine(Protocol):
-    def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
-        """What the query gives over views of Parquet files, by name; a view may have none."""
+    def rows(
+        self, query: str, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE"
+    ) -> pa.RecordBatchReader:
+        """What the query gives over views by name, each of the rows of Parquet files that meet the condition. There may
+        be no file."""
 
 
 class DuckDbEngine:
@@ -27,12 +30,14 @@ class DuckDbEngine:
         self._session = session
         session.execute("CREATE MACRO floor_div(a, b) AS a // b")
 
-    def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
+    def rows(
+        self, query: str, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE"
+    ) -> pa.RecordBatchReader:
         for name, files in views.items():
-            if files:
-                self._session.read_parquet(files).create_view(name, replace=True)
-            else:
-                self._session.register(name, schemas[name].empty_table())
+            found = (
+                self._session.read_parquet(files) if files else self._session.from_arrow(schemas[name].empty_table())
+            )
+            found.filter(condition).create_view(name, replace=True)
         return self._session.sql(query).to_arrow_reader()
 
 
@@ -44,11 +49,13 @@ class SparkEngine:
             "RETURN CASE WHEN a % b < 0 THEN (a div b) - 1 ELSE a div b END"
         )
 
-    def rows(self, query: str, views: Files, schemas: Mapping[str, pa.Schema]) -> pa.RecordBatchReader:
+    def rows(
+        self, query: str, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE"
+    ) -> pa.RecordBatchReader:
         for name, files in views.items():
             empty = schemas[name].empty_table()
             found = self._session.read.parquet(*files) if files else self._session.createDataFrame(empty)
-            found.createOrReplaceTempView(name)
+            found.where(condition).createOrReplaceTempView(name)
         table: pa.Table = self._session.sql(query).toArrow()
         return table.to_reader()
 

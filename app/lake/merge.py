@@ -5,6 +5,18 @@ identity it keeps one; the earliest received_at among them. Copies whose times d
 identity: within the window in which the deduplicator looks for them.
 """
 
+from datetime import timedelta
+
+# How much of the hours beside it is looked at to merge an hour: at least twice the window, for what comes in from there
+# may be a copy of what is further away.
+BESIDE = {
+    "orderbook_deltas": timedelta(minutes=5),
+    "trades": timedelta(hours=1),
+    "tickers": timedelta(minutes=5),
+    "orderbook_snapshots": timedelta(minutes=5),
+    "lifecycle_events": timedelta(hours=1),
+}
+
 # What carried no time takes that of its nearest copy which did; if none did, that of the earliest. Such rows are few,
 # and nothing is looked for but for them.
 TIMED = """

@@ -21,13 +21,13 @@ TYPES: dict[ColumnType, pa.DataType] = {
     ColumnType.INTEGER_ARRAY: pa.list_(pa.int32()),
 }
 
-# Measured on two million deltas of three thousand markets: pyarrow, which reads whole groups, finds those of one market
-# in 7 ms so and in 13 ms in groups of 250,000 rows; smaller ones make the file larger. The filter on tickers adds 0.003
-# bytes a row, and spares DuckDB and Spark the group where a market would be that had no event.
+# Measured on a million deltas of a thousand markets: pyarrow, which reads whole groups, finds those of one market in
+# 8 ms so, and in 16 ms in groups of 250,000 rows. The filter on tickers adds 0.002 bytes a row, and spares DuckDB and
+# Spark the group where a market would be that had no event.
 ROW_GROUP_ROWS = 100_000
 TICKER_FILTER = {"ndv": 10_000, "fpp": 0.01}
-# Measured on a million deltas, sorted: 5.6 bytes a row so, 7.7 with plain times and counters, 8.7 with dictionaries for
-# all. Whatever rises within a ticker is stored as differences; few different values, or runs of one, by dictionary.
+# Measured on the same: 7.6 bytes a row so, 8.6 with plain times and counters, 14.0 with dictionaries for all. Whatever
+# rises within a ticker is stored as differences; few different values, or runs of one, by dictionary.
 RISING = {"exchange_ts", "snapshot_ts", "received_at", "clock", "volume_e2", "start_ts", "notional_e8"}
 SCATTERED = {"trade_id", "digest", "levels_digest", "seq"}
 

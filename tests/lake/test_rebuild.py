@@ -9,18 +9,18 @@ from app.databases import Kind
 from app.lake.archive import Archive
 from app.lake.engines import engine_of
 from app.lake.folder import FolderStorage
+from app.lake.lake import Lake
 from app.lake.rebuild import rebuild
-from app.store.tables import GATHERER_TABLES, PRODUCTION_TABLES
+from app.store.tables import GATHERER_TABLES, ORDERBOOK_DELTAS, PRODUCTION_TABLES
 from tests.lake.exporting import export_all, write
 from tests.servers import new_database
 from tests.simulator.recording import Run
-from tests.store.rows import lineage
+from tests.store import rows
 
 SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2"
 
 
 GATHERERS = ("a", "b")
-SENDING_US = 1_000
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def lake(tmp_path, server, templates, production):
                 for number, row in enumerate(run.rows[table.name])
                 if number % 3 != position
             ]
-            write(dsn, table, [(*encoded(table, row), *lineage(table)) for row in heard])
+            write(dsn, table, [(*encoded(table, row), *rows.lineage(table)) for row in heard])
         export(production, storage, (name, dsn))
     for table in PRODUCTION_TABLES:
         best = [as_heard(table, number, row, position=0) for number, row in enumerate(run.rows[table.name])]
@@ -53,8 +53,12 @@ def as_heard(table, number, row, position):
     is_untimed = alone or (number % 15 == 5 and position == 1 and "ts_missing" in table.column_names)
     if not is_untimed:
         return row
+    return untimed(table, row)
+
+
+def untimed(table, row, later_us=1_000):
     values = dict(zip(table.column_names, row, strict=False))
-    values |= {"exchange_ts": values["exchange_ts"] + SENDING_US, "ts_missing": True}
+    values |= {"exchange_ts": values["exchange_ts"] + later_us, "ts_missing": True}
     return tuple(values.values())
 
 
@@ -88,6 +92,20 @@ def test_duckdb_makes_the_same_bytes_as_the_exporter(lake, tmp_path):
     found, expected = rebuilt("duckdb", lake, tmp_path / "rebuilt"), objects(lake)
     assert found.keys() == expected.keys()
     assert [key for key in found if found[key] != expected[key]] == []
+
+
+def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, templates, production):
+    storage = FolderStorage(tmp_path / "lake")
+    timed = rows.delta(at_us=rows.NOON_US - 1_000)
+    for name, heard in (("a", [timed]), ("b", [untimed(ORDERBOOK_DELTAS, timed, later_us=2_000), rows.delta(clock=2)])):
+        dsn = new_database(server, templates[Kind.TIMESERIES])
+        write(dsn, ORDERBOOK_DELTAS, heard)
+        export(production, storage, (name, dsn))
+    rebuilt("duckdb", storage, tmp_path / "rebuilt")
+    found = (
+        Lake(FolderStorage(tmp_path / "rebuilt")).orderbook_deltas.to_table(["hour", "clock", "ts_missing"]).to_pylist()
+    )
+    assert found == [{"hour": "11", "clock": 1, "ts_missing": False}, {"hour": "12", "clock": 2, "ts_missing": False}]
 
 
 @pytest.mark.filterwarnings("ignore")  # Spark's own, of pandas and of sockets; one of its threads would die of them
