@@ -20,15 +20,12 @@ from tests.store import rows
 SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2"
 
 
-GATHERERS = ("a", "b")
-
-
 @pytest.fixture
 def lake(tmp_path, server, templates, production):
     """Two gatherers that each lost every third row and heard some without a time, and production with all."""
     run = Run(tmp_path / "truth", markets=20, rate=200).record_books(range(20)).advance(15).record_everything()
     storage = FolderStorage(tmp_path / "lake")
-    for position, name in enumerate(GATHERERS):
+    for position, name in enumerate(("a", "b")):
         dsn = new_database(server, templates[Kind.TIMESERIES])
         for table in GATHERER_TABLES:
             heard = [
