@@ -12,7 +12,7 @@ from app.errors import OperatorError
 from app.postgres.binaries import find_binaries
 from app.postgres.connection import Connection, connected, value_of
 from app.settings import Settings
-from app.store.migrations import applied_migrations, migrations_of, pending
+from app.store.migrations import applied_migrations, later, migrations_of, pending
 
 FREE_MIN_BYTES = 10_000_000_000
 CLOCK_OFFSET_MAX_SECONDS = 1.0
@@ -84,6 +84,9 @@ def _clock(name: str, connection: Connection) -> Check:
 
 
 def _schema(database: Database, connection: Connection) -> Check:
-    waiting = pending(applied_migrations(connection), migrations_of(database.kind))
-    finding = f"{len(waiting)} migrations to apply: kalshi-data migrate" if waiting else "is this version's"
-    return Check(f"{database.kind.database} schema", ok=not waiting, finding=finding)
+    applied, known = applied_migrations(connection), migrations_of(database.kind)
+    subject = f"{database.kind.database} schema"
+    if waiting := pending(applied, known):
+        return Check(subject, ok=False, finding=f"{len(waiting)} migrations to apply: kalshi-data migrate")
+    names = ", ".join(later(applied, known).values())
+    return Check(subject, ok=True, finding=f"is a later version's, with {names}" if names else "is this version's")

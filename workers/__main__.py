@@ -61,9 +61,13 @@ def maintainer(settings: Settings) -> None:
     databases, budgets = databases_in_chunks(settings), chunk_budgets(settings)
     group = Group()
     offload = threads(len(databases))
-    for database in databases:
-        worker = Maintainer(database, budgets[database.kind], settings.maintenance_seconds, offload, group.stopping)
-        group.spawn(worker.run)
+    maintainers = [
+        Maintainer(database, budgets[database.kind], settings.maintenance_seconds, offload, group.stopping)
+        for database in databases
+    ]
+    readiness = [worker.why_not_ready for worker in maintainers]
+    for part in (*maintainers, *showing(settings, readiness, group.stopping)):
+        group.spawn(part.run)
     group.run_until_stopped()
 
 

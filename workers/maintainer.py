@@ -5,6 +5,7 @@ import gevent.event
 from app import logs
 from app.databases import Database
 from app.errors import DatabaseError
+from app.metrics.maintenance import CHUNKS_BYTES, MAINTAINED_AT
 from app.offload import Offload
 from app.postgres.connection import connected
 from app.store.confirmation import CONFIRMATIONS
@@ -25,10 +26,15 @@ class Maintainer:
         stopping: gevent.event.Event,
     ) -> None:
         self._database = database
+        self._name = database.kind.database
         self._max_bytes = max_bytes
         self._interval_seconds = interval_seconds
         self._offload = offload
         self._stopping = stopping
+        self._failure: str | None = "The first round is not over."
+
+    def why_not_ready(self) -> str | None:
+        return f"{self._name}: {self._failure}" if self._failure else None
 
     def run(self) -> None:
         self.step()
@@ -40,10 +46,15 @@ class Maintainer:
             done = self._offload(self._maintain)
         except DatabaseError as error:
             # Chunks are made days ahead and on demand: the next round is soon enough.
-            log.error("maintenance failed", database=self._database.kind.database, error=str(error))  # noqa: TRY400
+            self._failure = str(error)
+            log.error("maintenance failed", database=self._name, error=self._failure)  # noqa: TRY400
         else:
+            self._failure = None
             figures = done._asdict() if done else {"left_to": "another process"}
-            log.info("maintained", database=self._database.kind.database, **figures)
+            log.info("maintained", database=self._name, **figures)
+            if done:
+                MAINTAINED_AT.labels(self._name).set_to_current_time()
+                CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
 
     def _maintain(self) -> Round | None:
         with connected(self._database.dsn, "maintainer") as connection:

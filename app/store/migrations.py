@@ -49,12 +49,12 @@ def migrations_of(kind: Kind) -> list[Migration]:
 def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> list[Migration]:
     """What is still to be applied. Refuses a database whose past is not ours."""
     known = list(known)
-    numbers = {migration.number for migration in known}
-    if newer := sorted(set(applied) - numbers):
+    foreign = set(applied) - {migration.number for migration in known} - set(later(applied, known))
+    if foreign:
         raise MigrationError(
-            "The database has migrations that this version does not know.",
-            ", ".join(f"{number:04} {applied[number][0]}" for number in newer),
-            "run the version of kalshi-data that made them, or a later one; or the settings name one database twice.",
+            "The database has migrations that do not belong to it.",
+            ", ".join(applied[number][0] for number in sorted(foreign)),
+            "give each database's own in the settings: they name one twice, or that of another kind.",
         )
     for migration in known:
         if migration.number in applied and applied[migration.number][1] != migration.sha256:
@@ -73,6 +73,12 @@ def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> 
     return waiting
 
 
+def later(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> dict[int, str]:
+    """Names of what a later version applied. Migrations only add, and what they add is optional: this one runs on."""
+    last = max((migration.number for migration in known), default=0)
+    return {number: name for number, (name, _) in sorted(applied.items()) if number > last}
+
+
 def applied_migrations(connection: Connection) -> dict[int, tuple[str, str]]:
     if value_of(connection, "SELECT to_regclass('schema_migrations')") is None:
         return {}
@@ -88,7 +94,10 @@ def migrate(connection: Connection, migrations: list[Migration]) -> list[Migrati
         try:
             cursor.execute(TABLE)
             connection.commit()
-            waiting = pending(applied_migrations(connection), migrations)
+            applied = applied_migrations(connection)
+            waiting = pending(applied, migrations)
+            if names := later(applied, migrations):
+                log.warning("a later version migrated this database", names=[*names.values()])
             for migration in waiting:
                 _apply(connection, migration)
         finally:

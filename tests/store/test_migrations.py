@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import threading
 
@@ -63,11 +64,19 @@ def test_a_changed_old_file_is_refused(connection):
     assert tables_of(connection) == ["one", "schema_migrations"]
 
 
-def test_a_database_of_a_later_version_is_refused(connection):
+def test_a_database_of_a_later_version_is_left_as_it_is_and_told(connection, caplog):
     migrate(connection, [ONE, TWO])
-    with pytest.raises(MigrationError, match="does not know") as caught:
-        migrate(connection, [ONE])
-    assert "0002 0002_two" in caught.value.detail
+    assert migrate(connection, [ONE]) == []
+    assert tables_of(connection) == ["one", "schema_migrations", "two"]
+    assert "0002_two" in caplog.text
+
+
+@pytest.mark.parametrize(("kind", "other"), list(itertools.permutations(KINDS, 2)), ids=lambda kind: kind.name)
+def test_a_database_of_another_kind_is_refused(kind, other):
+    applied = {migration.number: (migration.name, migration.sha256) for migration in migrations_of(other)}
+    applied[9999] = ("9999_later", "of a version to come")
+    with pytest.raises(MigrationError):
+        pending(applied, migrations_of(kind))
 
 
 def test_a_migration_that_comes_late_is_refused():

@@ -1,15 +1,21 @@
 import signal
+import time
 
 import pytest
 
 from app.databases import Kind
 from app.postgres.connection import connected, value_of
 from app.store.migrations import migrate, migrations_of
-from tests.processes import run, running
+from tests.faults.gathering import Running
+from tests.processes import run, running, wait_until
 from tests.servers import temporary_server
 from tests.store.migrated import migrated_database
 
 MAINTAINER = ("-m", "workers", "maintainer")
+
+
+def maintaining(**settings):
+    return running(*MAINTAINER, KALSHI_OPS_ADDRESS="127.0.0.1:0", **settings)
 
 
 def chunks_in(dsn):
@@ -20,7 +26,7 @@ def chunks_in(dsn):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_makes_room_at_once_and_ends_cleanly_when_asked(timeseries, production, number):
     dsns = {"KALSHI_TS_DSN": timeseries.reveal(), "KALSHI_PRODUCTION_DSN": production.reveal()}
-    with running(*MAINTAINER, **dsns) as process:
+    with maintaining(**dsns) as process:
         process.wait_for('"database": "kalshi_ts"')
         process.wait_for('"database": "kalshi_production"')
         process.signal(number)
@@ -30,7 +36,7 @@ def test_it_makes_room_at_once_and_ends_cleanly_when_asked(timeseries, productio
 
 
 def test_it_looks_again_every_interval(timeseries):
-    with running(*MAINTAINER, KALSHI_TS_DSN=timeseries.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
+    with maintaining(KALSHI_TS_DSN=timeseries.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
         process.wait_for('"created": 1')
         process.wait_for('"created": 0')
 
@@ -39,10 +45,21 @@ def test_it_outlives_a_database_that_is_down():
     with temporary_server() as server:
         dsn = migrated_database(server, Kind.TIMESERIES)
         server.kill()
-        with running(*MAINTAINER, KALSHI_TS_DSN=dsn.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
+        with maintaining(KALSHI_TS_DSN=dsn.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
             process.wait_for("maintenance failed")
+            maintainer = Running(process)
+            wait_until(lambda: "kalshi_ts" in str(maintainer.why_not_ready()), what="the reason")
             server.start()
-            process.wait_for('"message": "maintained"')
+            wait_until(lambda: maintainer.why_not_ready() is None, what="its readiness")
+
+
+def test_it_tells_when_it_last_looked(timeseries):
+    before = time.time()
+    with maintaining(KALSHI_TS_DSN=timeseries.reveal()) as process:
+        maintainer = Running(process)
+        wait_until(lambda: maintainer.why_not_ready() is None, what="its readiness")
+        assert before <= maintainer.metric("kalshi_maintained_timestamp_seconds") <= time.time()
+        assert maintainer.metric("kalshi_chunks_bytes") > 0
 
 
 def test_without_a_database_it_ends_with_2_and_says_which_setting_is_missing():
@@ -52,7 +69,7 @@ def test_without_a_database_it_ends_with_2_and_says_which_setting_is_missing():
 
 
 def test_without_a_schema_it_says_what_to_run_and_waits_for_it(empty_database):
-    with running(*MAINTAINER, KALSHI_TS_DSN=empty_database.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
+    with maintaining(KALSHI_TS_DSN=empty_database.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
         process.wait_for("run kalshi-data migrate")
         with connected(empty_database) as connection:
             migrate(connection, migrations_of(Kind.TIMESERIES))
