@@ -95,7 +95,7 @@ def test_hosts_demand_tokens_for_their_metadata_and_keep_encrypted_disks_of_thei
 
 def test_gatherers_hear_the_deduplicator_and_operators_alone_and_reach_https_alone(groups):
     gatherer, deduplicator = groups["gatherer"], groups["deduplicator"]["GroupId"]
-    watched = {(port, deduplicator) for port in (5432, 5433, 9100, 9187, 9188, 9401)}
+    watched = {(port, deduplicator) for port in (5432, 5433, 9100, 9187, 9188, 9401, 9404)}
     assert rules(gatherer["IpPermissions"]) == {(22, OPERATORS), *watched}
     assert rules(gatherer["IpPermissionsEgress"]) == {(443, "0.0.0.0/0")}
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import jinja2
 import pytest
@@ -15,23 +16,27 @@ ROLE = ANSIBLE / "roles/application"
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 VARIABLES = yaml.safe_load((ROLE / "vars/main.yml").read_text())
 SERVICES = VARIABLES["application_services"]
+OTHERS = sorted((ANSIBLE / "roles").glob("*/templates/*.service.j2"))
 # Of 10, as systemd-analyze counts; ours is 1.1.
 MOST_EXPOSURE = 2.5
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
 def unit(service):
-    template = jinja2.Template((ROLE / "templates/service.j2").read_text(), trim_blocks=True)
-    known = {**DEFAULTS, **VARIABLES, "application_root": "/opt/kalshi-data"}
     services = {**SERVICES, service: {**SERVICES[service], "credentials": credentials(service)}}
-    return template.render(
-        {**known, "ansible_managed": "", "application_service": service, "application_services": services}
-    )
+    known = {**DEFAULTS, **VARIABLES, "application_root": "/opt/kalshi-data", "application_services": services}
+    return rendered(ROLE / "templates/service.j2", **known, application_service=service)
+
+
+def rendered(template, **known):
+    """What only a host knows is left empty."""
+    return jinja2.Template(template.read_text(), trim_blocks=True, undefined=jinja2.ChainableUndefined).render(known)
 
 
 def credentials(service):
+    """All that it may be given, wherever it runs."""
     named = SERVICES[service]["credentials"]
-    return named if isinstance(named, list) else re.findall(r"'(\w+_dsn)'", named)
+    return named if isinstance(named, list) else re.findall(r"\['(\w+)'\]", named)
 
 
 @pytest.fixture(params=sorted(SERVICES))
@@ -39,11 +44,12 @@ def service(request):
     return request.param
 
 
-@pytest.fixture
-def unit_file(service, tmp_path):
-    # The account and the program are the host's; here any that exist do.
-    text = unit(service).replace("=kalshi\n", "=daemon\n")
-    file = tmp_path / f"kalshi-{service}.service"
+@pytest.fixture(params=[*sorted(SERVICES), *OTHERS], ids=lambda kind: getattr(kind, "name", kind))
+def unit_file(request, tmp_path):
+    text = rendered(request.param) if isinstance(request.param, Path) else unit(request.param)
+    # The accounts and programs are the host's; here any that exist do.
+    text = re.sub(r"^(User|Group)=.*$", r"\1=daemon", text, flags=re.MULTILINE)
+    file = tmp_path / "kalshi-unit.service"
     file.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text))
     return file
 

@@ -1,0 +1,85 @@
+"""What the playbook grants in production is enough for what each process does there, and no account may do more."""
+
+import psycopg2.errors
+import pytest
+import yaml
+from psycopg2.extensions import make_dsn
+
+from app import jobs
+from app.databases import Kind
+from app.lake.archive import Archive
+from app.lake.dataset import PROCESSED
+from app.lake.folder import FolderStorage
+from app.postgres.connection import connected
+from app.postgres.dsn import Dsn
+from tests.admin.asked import Asked, service_of
+from tests.admin.seeded import seed
+from tests.ansible.places import ANSIBLE
+from tests.servers import new_database
+
+PRODUCTION = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"][
+    "production"
+]
+TIMES = {"from": "2026-11-21T10:00:00Z", "to": "2026-11-21T11:00:00Z"}
+
+
+def grant(cursor, database):
+    """As the roles database_access and application do."""
+    cursor.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
+    for reader in PRODUCTION["readers"]:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (reader,))
+        if cursor.fetchone() is None:
+            cursor.execute(f"CREATE ROLE {reader} LOGIN")
+        cursor.execute(f"GRANT CONNECT ON DATABASE {database} TO {reader}")
+        cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
+    for written in PRODUCTION["writes"]:
+        cursor.execute(f"GRANT {written['privileges']} ON {', '.join(written['tables'])} TO {written['role']}")
+
+
+@pytest.fixture(scope="module")
+def production(server, templates):
+    database = new_database(server, templates[Kind.PRODUCTION])
+    seed(database)
+    with connected(database) as connection, connection, connection.cursor() as cursor:
+        grant(cursor, database.database)
+    return database
+
+
+@pytest.fixture(scope="module")
+def as_role(production):
+    return lambda role: Dsn(make_dsn(production.reveal(), user=role))
+
+
+def test_the_admin_service_may_do_what_people_tell_it_to(as_role):
+    admin = Asked(service_of(as_role("kalshi_admin")))
+    rewind = {"gatherer": "gatherer-1a", "table": "trades", "dry_run": False}
+    answers = [
+        admin.post("/admin/cursors/rewind", rewind),
+        admin.post("/admin/quarantine/2/retry"),
+        admin.ask("DELETE", "/admin/quarantine/1"),
+        admin.post("/admin/jobs/backfill", TIMES),
+        job := admin.post("/admin/jobs/export", {**TIMES, "table": "trades"}),
+        admin.ask("DELETE", f"/admin/jobs/{job.json['job_id']}"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 202, 202, 200]
+
+
+def test_the_exporter_may_keep_its_ledger_and_claim_its_jobs(as_role, tmp_path):
+    exporter = as_role("kalshi_exporter")
+    archive = Archive(exporter, FolderStorage(tmp_path))
+    for dataset in PROCESSED.values():
+        while archive.step(dataset, 0):
+            continue
+    assert list(FolderStorage(tmp_path).keys("processed"))
+    with connected(exporter) as connection, connection.cursor() as cursor:
+        assert jobs.claim(cursor, ["export"], "exporter") is None
+
+
+@pytest.mark.parametrize("role", PRODUCTION["readers"])
+def test_nobody_who_reads_may_delete_what_is_recorded(as_role, role):
+    with (
+        connected(as_role(role)) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+    ):
+        cursor.execute("DELETE FROM trades")
