@@ -31,6 +31,7 @@ RECIPE = [
     f"--customize-hook={FETCH}",
     "bookworm",
 ]
+NSPAWN = ["systemd-nspawn", "--register=no", "--keep-unit", "--console=pipe"]
 PORT = 2222
 REBOOT = 133  # how nspawn ends when its host asks to be started again
 STARTING_SECONDS = 60
@@ -41,7 +42,14 @@ def why_impossible():
     if os.geteuid() != 0:
         return "containers need root"
     missing = [tool for tool in ("systemd-nspawn", "mmdebstrap", "ssh") if shutil.which(tool) is None]
-    return f"not installed: {', '.join(missing)}" if missing else None
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    tried = subprocess.run(
+        [*NSPAWN, "--volatile=yes", "--overlay=/etc::/srv", "--directory=/", "/usr/bin/true"],
+        capture_output=True,
+        text=True,
+    )
+    return None if tried.returncode == 0 else f"systemd-nspawn: {tried.stderr.strip()}"
 
 
 @functools.cache
@@ -89,11 +97,11 @@ class Machine:
         console = (self._folder / "console.log").open("ab")
         # Without a cgroup tree of its own, of the newer kind, stopping it takes minutes.
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
-        options = ["--register=no", "--keep-unit", "--boot", "--console=pipe", "--resolv-conf=copy-host"]
-        command = ["systemd-nspawn", "--directory", self._root, f"--machine={self.name}", f"--hostname={self.name}"]
+        options = ["--boot", "--resolv-conf=copy-host", f"--machine={self.name}", f"--hostname={self.name}"]
+        command = [*NSPAWN, *options, "--directory", self._root]
         with console:
             self._nspawn = subprocess.Popen(
-                [*command, *options], env=environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console
             )
 
     def reboot(self):

@@ -13,10 +13,8 @@ from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
 from tests.processes import wait_until
 from tests.simulator.running import running_simulator
 
-pytestmark = [
-    pytest.mark.skipif(not HOSTS_WANTED, reason=WHY_NOT),
-    pytest.mark.skipif(why_impossible() is not None, reason=f"no hosts can be started here: {why_impossible()}"),
-]
+IMPOSSIBLE = why_impossible() if HOSTS_WANTED else WHY_NOT
+pytestmark = pytest.mark.skipif(IMPOSSIBLE is not None, reason=f"no host was started: {IMPOSSIBLE}")
 
 GATHERER = "gatherer-1a"
 DEDUPLICATOR = "deduplicator-1a"
