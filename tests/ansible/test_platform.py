@@ -163,7 +163,7 @@ def test_who_has_a_token_sees_the_gatherers_and_may_change(hosts, token):
 
 @pytest.mark.parametrize("name", [GATHERER, DEDUPLICATOR])
 def test_an_operators_command_knows_the_hosts_databases(hosts, name):
-    done = hosts[name].run("kalshi-data", "doctor")
+    done = hosts[name].run("/usr/local/sbin/kalshi-data", "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "schema" in done.stdout
 
