@@ -10,7 +10,7 @@ from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
 pytestmark = pytest.mark.skipif(not HOSTS_WANTED, reason=WHY_NOT)
 
 OPERATORS = "203.0.113.7/32"
-GIVEN = {"platform_operator_cidrs": [OPERATORS], "bucket_wait_for_rules": False}
+GIVEN = {"platform_operator_cidrs": [OPERATORS], "bucket_wait_for_rules": False, "instances_wait_for_hosts": False}
 
 
 @pytest.fixture(scope="module")
