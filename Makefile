@@ -27,6 +27,7 @@ lint: $(VENV)/.development ## Check format, style, types, migrations and playboo
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/squawk sql/*/*.sql
+	cd ansible && ../$(RUN)/yamllint --strict .
 	cd ansible && PATH=../$(RUN):$$PATH ANSIBLE_INVENTORY=inventories/single ansible-lint -q
 
 format: $(VENV)/.development ## Format the code

@@ -1,6 +1,7 @@
 """site.yml from nothing, over SSH onto hosts that boot: a made-up AWS, a simulated exchange, and all the rest as it is."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import requests
 from app.tokens import Role, new_token
 from tests.ansible.machines import running_machines, why_impossible
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
+from tests.ansible.test_figures import ASKED, OF_A_HOST, PARTS
 from tests.processes import wait_until
 from tests.simulator.running import running_simulator
 
@@ -68,6 +70,7 @@ def site(aws, exchange, machines, ssh_key, token):
     of_the_exchange = {"KALSHI_REST_URL": exchange.where["rest"], "KALSHI_WS_URL": exchange.where["websocket"]}
     given = {
         "platform_ssh_public_key_file": f"{ssh_key}.pub",
+        "configure_databases_one_by_one": False,
         "application_settings": {
             "gatherer": {**of_the_exchange, "KALSHI_WS_CONNECTIONS": "10"},
             "deduplicator": of_the_exchange,
@@ -174,6 +177,12 @@ def test_prometheus_sees_all_that_runs(installed):
         return [target["scrapeUrl"] for target in targets if target["health"] != "up"] if targets else ["everything"]
 
     wait_until(lambda: not down(), what="every target")
+
+
+def test_every_figure_that_dashboards_and_alerts_ask_for_is_given(hosts):
+    told = "".join(requests.get(f"{address}/metrics", timeout=30).text for address in PROCESSES.values())
+    given = {PARTS.sub("", name) for name in re.findall(r"^# HELP (\S+)", told, re.MULTILINE)}
+    assert sorted(ASKED - given - OF_A_HOST) == []
 
 
 @pytest.mark.parametrize(("name", "process"), [(GATHERER, "gatherer"), (DEDUPLICATOR, "deduplicator")])
