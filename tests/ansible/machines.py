@@ -35,6 +35,7 @@ NSPAWN = ["systemd-nspawn", "--register=no", "--keep-unit", "--console=pipe"]
 PORT = 2222
 REBOOT = 133  # how nspawn ends when its host asks to be started again
 STARTING_SECONDS = 60
+STOPPING_SECONDS = 180
 
 
 def why_impossible():
@@ -118,10 +119,13 @@ class Machine:
         inside = ["nsenter", "--target", str(self.leader()), "--all", *command]
         return subprocess.run(inside, capture_output=True, text=True)
 
-    def stop(self):
+    def ask_to_stop(self):
         if self._nspawn and self._nspawn.poll() is None:
             self._nspawn.send_signal(signal.SIGTERM)
-            self._nspawn.wait(STARTING_SECONDS)
+
+    def end(self):
+        if self._nspawn:
+            self._nspawn.wait(STOPPING_SECONDS)
         subprocess.run(["umount", "--lazy", self._root])
         shutil.rmtree(self._folder / "changed", ignore_errors=True)
 
@@ -136,4 +140,6 @@ def running_machines(folder, public_key, addresses):
         yield machines
     finally:
         for machine in machines.values():
-            machine.stop()
+            machine.ask_to_stop()
+        for machine in machines.values():
+            machine.end()

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from app.tokens import Role, new_token
 from tests.ansible.machines import running_machines, why_impossible
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
 from tests.ansible.test_figures import ASKED, OF_A_HOST, PARTS
-from tests.processes import wait_until
+from tests.processes import ROOT, wait_until
 from tests.simulator.running import running_simulator
 
 IMPOSSIBLE = why_impossible() if HOSTS_WANTED else WHY_NOT
@@ -56,6 +57,13 @@ def token():
     return new_token("ada", Role.OPERATE)
 
 
+def the_commit():
+    """Of now: whoever works on while the tests run changes nothing of them."""
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def site(aws, exchange, machines, ssh_key, token):
     key = exchange.where["keys"][0]
@@ -71,6 +79,7 @@ def site(aws, exchange, machines, ssh_key, token):
     given = {
         "platform_ssh_public_key_file": f"{ssh_key}.pub",
         "configure_databases_one_by_one": False,
+        "application_release": the_commit(),
         "application_settings": {
             "gatherer": {**of_the_exchange, "KALSHI_WS_CONNECTIONS": "10"},
             "deduplicator": of_the_exchange,
