@@ -1,6 +1,5 @@
 """docs/lake.ipynb, its cells one after the other in a process of its own, over a small lake."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,20 +12,13 @@ assert of_market == sorted(of_market, key=lambda candle: candle["start_ts"])
 assert sum(candle["trades"] for candle in of_market) == trades.num_rows > 0
 assert bids and asks and bids[0][0] < asks[0][0]
 assert book.at == pc.max(trades["exchange_ts"]).as_py()
+assert plt.gca().get_title().startswith(ticker) and len(plt.gca().patches) >= len(bids + asks)
 """
-CHECK_OF_DRAWINGS = "assert plt.gca().get_title().startswith(ticker) and len(plt.gca().patches) >= len(bids + asks)\n"
 
 
 def program():
-    """Drawing takes a library that is not among ours."""
-    can_draw = importlib.util.find_spec("matplotlib") is not None
     cells = json.loads((ROOT / "docs/lake.ipynb").read_text())["cells"]
-    code = [
-        "".join(cell["source"])
-        for cell in cells
-        if cell["cell_type"] == "code" and (can_draw or "drawing" not in cell["metadata"].get("tags", []))
-    ]
-    return "\n\n".join([*code, CHECK, CHECK_OF_DRAWINGS if can_draw else ""])
+    return "\n\n".join([*("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"), CHECK])
 
 
 def test_the_notebook_goes_from_a_lake_to_candles_and_a_book(exported, tmp_path):
