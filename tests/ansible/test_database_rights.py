@@ -1,5 +1,7 @@
 """What the playbook grants in production is enough for what each process does there, and no account may do more."""
 
+import threading
+
 import psycopg2.errors
 import pytest
 import yaml
@@ -8,14 +10,17 @@ from psycopg2.extensions import make_dsn
 from app import jobs
 from app.databases import Kind
 from app.lake.archive import Archive
+from app.lake.asked_hours import AskedHours
 from app.lake.dataset import PROCESSED
 from app.lake.folder import FolderStorage
+from app.offload import inline
 from app.postgres.connection import connected
 from app.postgres.dsn import Dsn
 from tests.admin.asked import Asked, service_of
 from tests.admin.seeded import seed
 from tests.ansible.places import ANSIBLE
 from tests.servers import new_database
+from workers.job_worker import JobWorker
 
 PRODUCTION = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"][
     "production"
@@ -64,15 +69,22 @@ def test_the_admin_service_may_do_what_people_tell_it_to(as_role):
     assert [answer.status_code for answer in answers] == [200, 200, 200, 202, 202, 200]
 
 
-def test_the_exporter_may_keep_its_ledger_and_claim_its_jobs(as_role, tmp_path):
+def test_the_exporter_may_keep_its_ledger(as_role, tmp_path):
     exporter = as_role("kalshi_exporter")
     archive = Archive(exporter, FolderStorage(tmp_path))
     for dataset in PROCESSED.values():
         while archive.step(dataset, 0):
             continue
     assert list(FolderStorage(tmp_path).keys("processed"))
-    with connected(exporter) as connection, connection.cursor() as cursor:
-        assert jobs.claim(cursor, ["export"], "exporter") is None
+
+
+def test_the_exporter_does_what_the_admin_service_was_asked_for(as_role, tmp_path):
+    admin, exporter = Asked(service_of(as_role("kalshi_admin"))), as_role("kalshi_exporter")
+    asked = admin.post("/admin/jobs/export", {**TIMES, "table": "trades"}).json
+    exporting = AskedHours(Archive(exporter, FolderStorage(tmp_path)), inline).export
+    assert JobWorker(exporter, {jobs.EXPORT: exporting}, inline, threading.Event()).step()
+    (job,) = (job for job in admin.json("/admin/jobs")["jobs"] if job["job_id"] == asked["job_id"])
+    assert job["state"] == "done", job
 
 
 @pytest.mark.parametrize("role", PRODUCTION["readers"])
