@@ -54,7 +54,7 @@ def _add_orders(blueprint: Blueprint, database: Database, gatherers: Gatherers) 
 
     @blueprint.post("/reconcile")
     @described(
-        "Have every gatherer compare all markets and events with what the exchange shows, now.",
+        "Have every gatherer walk through all markets that are not settled, and the events that changed, now.",
         Role.OPERATE,
         answer=OfGatherers,
     )

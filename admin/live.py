@@ -38,7 +38,8 @@ def live_blueprint(live: LiveState) -> Blueprint:
 
     @blueprint.post("/reconcile")
     def reconcile() -> Response:
-        live.reconcile()
+        if reason := live.reconcile():
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reason)
         return _json({"status": "begun"})
 
     return blueprint

@@ -90,8 +90,8 @@ class LiveState(Protocol):
         """Asks the exchange. Raises its RestError, BusyError when too many wait, NoBookError when there is none to
         give, StoppedError when we are stopping."""
 
-    def reconcile(self) -> None:
-        """Begins to compare all markets and events with what REST shows."""
+    def reconcile(self) -> str | None:
+        """Begins to walk through all markets that are not settled, and the events that changed. Else: why not."""
 
 
 def moment(moment_us: int) -> datetime:

@@ -16,6 +16,7 @@ from app.offload import threads
 from app.postgres.dsn import Dsn
 from app.readiness import Readiness
 from app.recording import Sink
+from app.registry.settlements_since import SettlementsSince
 from app.run import Run
 from app.settings import Settings
 from app.store.previous_run import PreviousRun
@@ -58,7 +59,8 @@ class Gatherer:
         run_id = time.time_ns() // 1_000
 
         heard_until_us = PreviousRun(timeseries, run_id, stopping, threads(1)).trades_heard_until_us
-        self._registry = MarketRegistry(reconciling, sink, settings, self._producers, heard_until_us)
+        pending = SettlementsSince(settings.data_dir / "settlements_since", heard_until_us, sink.waiting_since_us)
+        self._registry = MarketRegistry(reconciling, sink, settings, self._producers, pending)
         self._repairer = TradeRepairer(repairing, sink, heard_until_us, stopping)
         self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
         self._account = Account(reconciling, settings.gatherers, self._poller, self._producers)

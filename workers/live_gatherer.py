@@ -39,8 +39,8 @@ class LiveGatherer:
     def poll_now(self, ticker: str) -> LiveBook:
         return book_of(self._poller.poll_now(ticker))
 
-    def reconcile(self) -> None:
-        self._registry.reconcile()
+    def reconcile(self) -> str | None:
+        return self._registry.reconcile()
 
 
 def _market(market: Market) -> LiveMarket:

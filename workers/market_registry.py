@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import gevent.event
 import gevent.queue
@@ -14,6 +14,7 @@ from app.registry.market import Market
 from app.registry.market_reading import MarketReading
 from app.registry.markets import Markets
 from app.registry.rereads import Rereads
+from app.registry.settlements_since import SettlementsSince
 from app.settings import Settings
 from workers.event_updates import EventUpdates
 from workers.exchange_watch import ExchangeWatch
@@ -42,7 +43,7 @@ class MarketRegistry:
         sink: Sink,
         settings: Settings,
         group: Group,
-        last_recorded_us: Callable[[], int | None],
+        settlements_since: SettlementsSince,
         now_us: Clock = clock_us,
     ) -> None:
         self._group = group
@@ -62,7 +63,7 @@ class MarketRegistry:
         self._workers = (
             self._watch,
             self._walk,
-            MissedSettlements(markets, last_recorded_us, walk_seconds, walked, stopping),
+            MissedSettlements(markets, settlements_since, walk_seconds, walked, stopping),
             self._events,
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),
@@ -90,10 +91,13 @@ class MarketRegistry:
     def stop(self) -> None:
         self._stopping.set()
 
-    def reconcile(self) -> None:
-        """Walks through all markets and reads the events that changed, now instead of at their next time."""
+    def reconcile(self) -> str | None:
+        """Walks through all markets and reads the events that changed, now and not at their next time; or why not."""
+        if reason := self._walk.component.why_not_ready() or self._events.component.why_not_ready():
+            return reason
         self._walk.rounds.ask()
         self._events.rounds.ask()
+        return None
 
     def subscribe_changes(self) -> ChangeQueue:
         """Holds 1,000 changes; who does not take them holds the registry up, and misses none."""

@@ -1,16 +1,17 @@
-from collections.abc import Callable
-
 import gevent.event
 
 from app import logs
+from app.clock import now_us
+from app.normal.times import SECOND_US
 from app.registry.market_reading import MarketReading
+from app.registry.settlements_since import SettlementsSince
 from app.stopping import Stopping, pause
 from workers.component import Component
 
 log = logs.get(__name__)
 
 RETRY_SECONDS = 10
-SECOND_US = 1_000_000
+LOOK_SECONDS = 1
 
 
 class MissedSettlements:
@@ -20,31 +21,35 @@ class MissedSettlements:
     def __init__(
         self,
         reading: MarketReading,
-        last_recorded_us: Callable[[], int | None],
+        since: SettlementsSince,
         walk_seconds: float,
         markets_walked: gevent.event.Event,
         stopping: Stopping,
     ) -> None:
         self.component = Component("missed_settlements")
         self._reading = reading
-        self._last_recorded_us = last_recorded_us
+        self._since = since
         self._walk_seconds = walk_seconds
         self._markets_walked = markets_walked
         self._stopping = stopping
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._run)
 
-    def _loop(self) -> None:
-        while not self._markets_walked.wait(1):
-            pause(self._stopping, 0)
-        last_us = self._last_recorded_us()
+    def _run(self) -> None:
+        last_us = self._since.read_us()
         if last_us is None:
             return
+        while not self._markets_walked.wait(1):
+            pause(self._stopping, 0)
         # What the stream did not tell the last run, its next walk would have.
         since_seconds = last_us // SECOND_US - int(self._walk_seconds)
         while not self.component.tries(lambda: self._read(since_seconds)):
             pause(self._stopping, RETRY_SECONDS)
+        read_us = now_us()
+        while not self._since.are_stored(read_us):
+            pause(self._stopping, LOOK_SECONDS)
+        self._since.settle()
 
     def _read(self, since_seconds: int) -> None:
         log.info("missed settlements read", markets=self._reading.read_settled_since(since_seconds))

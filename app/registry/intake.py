@@ -16,7 +16,7 @@ from app.registry.change import MarketChange
 from app.registry.change_feed import ChangeFeed
 from app.registry.market import Market
 from app.registry.markets import Markets
-from app.registry.reading import read_market
+from app.registry.reading import MarketReading, read_market
 from app.registry.rereads import Rereads
 from app.store.journal_tables import QUARANTINE
 from app.store.metadata_tables import EVENTS, MARKETS, SERIES
@@ -57,18 +57,20 @@ class Intake:
         """All that REST showed and that could be read."""
         with self._turn:
             now_us = self.now_us()
-            read, rows, changes = [], [], []
-            for reading in self._read(MARKETS, objects, lambda content: read_market(content, now_us)):
-                shown = self.markets.show(reading.market, reading.digest, now_us)
-                read.append(reading.market)
-                if shown.is_news:
-                    rows.append(reading.row)
-                if shown.change:
-                    changes.append(shown.change)
-                    self._meet(shown.change, reading.market)
-            self._store(MARKETS, rows)
-            self._feed.publish(changes)
-        return read
+            read = self._read(MARKETS, objects, lambda content: read_market(content, now_us))
+            self._take(read, now_us)
+        return [reading.market for reading in read]
+
+    def take_settled(self, objects: Iterable[Raw]) -> int:
+        """How many could be read. One that is not known comes to the database alone: there is nothing to follow, and
+        after a long time there are more of them than of all others."""
+        with self._turn:
+            now_us = self.now_us()
+            read = self._read(MARKETS, objects, lambda content: read_market(content, now_us))
+            unknown = [reading for reading in read if self.markets.get(reading.market.ticker) is None]
+            self._store(MARKETS, [reading.row for reading in unknown])
+            self._take([reading for reading in read if self.markets.get(reading.market.ticker) is not None], now_us)
+        return len(read)
 
     def take_events(self, objects: Iterable[Raw]) -> list[EventName]:
         """Those that could be read."""
@@ -96,6 +98,18 @@ class Intake:
     def want_events(self, tickers: Iterable[str]) -> None:
         for ticker in tickers:
             self._events.want(ticker)
+
+    def _take(self, read: Iterable[MarketReading], now_us: int) -> None:
+        rows, changes = [], []
+        for reading in read:
+            shown = self.markets.show(reading.market, reading.digest, now_us)
+            if shown.is_news:
+                rows.append(reading.row)
+            if shown.change:
+                changes.append(shown.change)
+                self._meet(shown.change, reading.market)
+        self._store(MARKETS, rows)
+        self._feed.publish(changes)
 
     def _change(self, make: Callable[[int], MarketChange | None]) -> MarketChange | None:
         with self._turn:

@@ -40,8 +40,9 @@ class MarketReading:
     def read_settled_since(self, min_settled_ts: int) -> int:
         """How many there are, of those that the exchange has not moved to its archive."""
         return sum(
-            sum(map(len, self._take(self._client.markets_settled_since(min_settled_ts, filter_))))
+            self._intake.take_settled(batch)
             for filter_ in self._filters
+            for batch in unhurried(self._client.markets_settled_since(min_settled_ts, filter_))
         )
 
     def read_named(self, tickers: list[str]) -> set[str]:

@@ -7,6 +7,7 @@ monkey.patch_all()
 import json  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import gevent  # noqa: E402
 import gevent.queue  # noqa: E402
@@ -20,6 +21,7 @@ from app.kalshi.rest_client import RestClient  # noqa: E402
 from app.kalshi.rest_transport import RestTransport  # noqa: E402
 from app.kalshi.waiting_line import Priority  # noqa: E402
 from app.registry import rereads  # noqa: E402
+from app.registry.settlements_since import SettlementsSince  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.store.journal_tables import QUARANTINE  # noqa: E402
 from app.store.metadata_tables import METADATA_TABLES  # noqa: E402
@@ -65,10 +67,12 @@ class Program:
         session = HttpSession(options.pop("rest_url"), None)
         transport = RestTransport(session, RequestBudget(PLENTY), self.group.stopping, QUICK)
         last_recorded_us = options.pop("last_recorded_us", None)
+        file = Path(options.pop("settlements_since", "/nowhere"))
+        since = SettlementsSince(file, lambda: last_recorded_us, lambda: None)
         self.is_slow = options.pop("is_slow", False)
         settings = msgspec.convert(options, Settings)
         client = RestClient(transport, Priority.RECONCILE)
-        self.registry = MarketRegistry(client, self.sink, settings, self.group, lambda: last_recorded_us, self.clock)
+        self.registry = MarketRegistry(client, self.sink, settings, self.group, since, self.clock)
         self.queue = self.registry.subscribe_changes()
         self.changes = []
         self.frames = gevent.queue.Queue(1_000)

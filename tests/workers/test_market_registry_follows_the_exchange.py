@@ -119,17 +119,21 @@ def settled_since(simulator, start_us):
     return {market["ticker"] for market in shown.body["markets"]}
 
 
-def test_what_settled_while_nobody_recorded_is_learnt_afterwards(simulator):
+def test_what_settled_while_nobody_recorded_is_learnt_afterwards(simulator, tmp_path):
     start_us = simulator.state()["now_us"]
     wait_until(lambda: len(settled_since(simulator, start_us)) > 5, what="markets' ends")
     settled = settled_since(simulator, start_us)
-    with registry_of(simulator, last_recorded_us=start_us) as registry:
+    to_be_asked = tmp_path / "settlements_since"
+    options = {"last_recorded_us": start_us, "settlements_since": str(to_be_asked), "start_us": start_us}
+    with running_registry(simulator.where["rest"], **options) as registry:
 
         def unknown(state):
             markets = state["rows"]["markets"]
             return [ticker for ticker in settled if markets.get(ticker, {}).get("status") != "finalized"]
 
-        without(registry, unknown)
+        state = without(registry, unknown)
+        wait_until(lambda: not to_be_asked.exists(), what="the end of asking")
+        assert settled.isdisjoint(state["statuses"])  # nobody has to follow them
 
 
 def test_every_market_is_to_be_recorded_before_it_opens(simulator):

@@ -20,6 +20,7 @@ from app.kalshi.request_budget import RequestBudget  # noqa: E402
 from app.kalshi.rest_client import RestClient  # noqa: E402
 from app.kalshi.rest_transport import RestTransport  # noqa: E402
 from app.kalshi.waiting_line import Priority  # noqa: E402
+from app.registry.settlements_since import SettlementsSince  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from tests.kalshi.exchange import PLENTY  # noqa: E402
 from workers.group import Group  # noqa: E402
@@ -73,7 +74,8 @@ def main(rest_url):
     logs.configure("text", "warning")
     group, sink, stall, changes = Group(), Discarding(), Stall(), Counter()
     transport = RestTransport(HttpSession(rest_url, None), RequestBudget(PLENTY), group.stopping)
-    registry = MarketRegistry(RestClient(transport, Priority.RECONCILE), sink, Settings(), group, lambda: None)
+    at_first = SettlementsSince(Path("/nowhere"), lambda: None, lambda: None)
+    registry = MarketRegistry(RestClient(transport, Priority.RECONCILE), sink, Settings(), group, at_first)
     watchers = [gevent.spawn(stall.watch), gevent.spawn(take_all, registry.subscribe_changes(), changes)]
     gc.collect()
     before_bytes, started = resident_bytes(), time.perf_counter()
