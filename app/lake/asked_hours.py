@@ -11,6 +11,9 @@ from app.lake.hours import hour_of
 from app.lake.verifier import Finding, Verdict
 from app.offload import Offload
 
+MOST_TOLD = 10
+AGAIN = "ask for them again."
+
 
 class AskedHours:
     def __init__(self, archive: Archive, offload: Offload) -> None:
@@ -22,12 +25,15 @@ class AskedHours:
         start, end = (datetime.fromisoformat(parameters[name]) for name in ("from", "to"))
         dataset = self._offload(self._archive.datasets)[parameters["table"]]
         hours = self._offload(self._hours, dataset, hour_of(start), end)
-        safe = rows = 0
+        rows, left = 0, []
         for number, hour in enumerate(hours, start=1):
             finding = self._offload(self._write, dataset, hour)
-            safe, rows = safe + finding.verdict.is_safe, rows + finding.rows
-            told = f"{number} of {len(hours)} hours written, {safe} read back and the same, {rows} rows"
-            yield told if finding.verdict.is_safe else f"{told}; {hour.isoformat()} {finding.verdict.value}"
+            rows += finding.rows
+            if not finding.verdict.is_safe:
+                left.append(f"{hour.isoformat()} {finding.verdict.value}")
+            yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
+        if left:
+            raise OperatorError(f"{len(left)} of {len(hours)} hours are left.", "; ".join(left[:MOST_TOLD]), AGAIN)
 
     def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
         with self._archive.opened() as archive:
@@ -39,5 +45,5 @@ class AskedHours:
             archive.export(dataset, hour)
             finding = archive.verify(dataset, hour)
         if finding.verdict is Verdict.DIFFERENT:
-            raise OperatorError(f"The lake differs in {hour.isoformat()}.", finding.difference, "ask for it again.")
+            raise OperatorError(f"The lake differs in {hour.isoformat()}.", finding.difference, AGAIN)
         return finding
