@@ -1,14 +1,13 @@
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from app import logs
+from app.clock import now_us
 from app.coverage.journals import read_gatherers
 from app.coverage.knowledge import PATIENCE, known_until_us
-from app.coverage.moments import us_of
 from app.errors import DatabaseError
-from app.merge.alone import SECOND_US, Alone, compare_second
+from app.merge.alone import Alone, compare_second
 from app.metrics import merge as metrics
-from app.normal.times import MICROSECOND
+from app.normal.times import MICROSECOND, SECOND_US
 from app.offload import Offload
 from app.postgres.connection import connected
 from app.postgres.dsn import Dsn
@@ -29,6 +28,7 @@ class Comparer:
         self._production = production
         self._offload = offload
         self._stopping = stopping
+        self._last_second = 0
 
     def run(self) -> None:
         while not self._stopping.wait(INTERVAL_SECONDS):
@@ -49,6 +49,10 @@ class Comparer:
 
     def _compare(self) -> dict[str, Alone]:
         with connected(self._production, "comparer") as connection, connection:
-            now_us = us_of(datetime.now(UTC))
-            known_us = known_until_us(read_gatherers(connection), now_us, PATIENCE // MICROSECOND)
-        return compare_second(self._gatherers, known_us // SECOND_US - ON_THE_WAY_SECONDS)
+            known_us = known_until_us(read_gatherers(connection), now_us(), PATIENCE // MICROSECOND)
+        second = known_us // SECOND_US - ON_THE_WAY_SECONDS
+        if second <= self._last_second:
+            return {}  # nothing has become known since
+        compared = compare_second(self._gatherers, second)
+        self._last_second = second
+        return compared

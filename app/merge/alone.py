@@ -14,7 +14,6 @@ from app.merge.rules import DELTAS, TICKERS, TRADES
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 
-SECOND_US = 1_000_000
 # What makes an event of these the same at all gatherers. A trade's time REST may tell finer than the older stream.
 IDENTITIES = {DELTAS.table: DELTAS.key, TRADES.table: ("trade_id",), TICKERS.table: TICKERS.key}
 TIMED = {DELTAS.table: "NOT ts_missing", TRADES.table: "TRUE", TICKERS.table: "NOT ts_missing"}

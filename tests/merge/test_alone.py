@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.merge.alone import SECOND_US, compare_second, events_alone
+from app.merge.alone import compare_second, events_alone
+from app.normal.times import SECOND_US
 from app.store.tables import ORDERBOOK_DELTAS
 from app.store.writer import CopyWriter
 from tests.store import rows

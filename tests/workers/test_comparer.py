@@ -32,7 +32,9 @@ def test_it_counts_what_is_known_to_have_arrived_and_nothing_while_a_gatherer_is
         writer.close()
     execute(production, KNOWN_UNTIL, {"noon": NOON})
     before = counted("rows"), counted("rows_alone", gatherer="a"), counted("rows_alone", gatherer="b")
-    assert Comparer(gatherers, production, inline, threading.Event()).step()
+    comparer = Comparer(gatherers, production, inline, threading.Event())
+    assert comparer.step()
+    assert comparer.step()  # the same second is not counted again
     away = {**gatherers, "b": Dsn(gatherers["b"].reveal().replace("dbname=", "dbname=no_"))}
     assert not Comparer(away, production, inline, threading.Event()).step()
     after = counted("rows"), counted("rows_alone", gatherer="a"), counted("rows_alone", gatherer="b")
