@@ -25,12 +25,28 @@ class AskedTrades:
         """Piece by piece, each noted as repaired; tells how far it is."""
         asked = Period(*(datetime.fromisoformat(parameters[name]) for name in ("from", "to")))
         ticker = parameters.get("ticker") or ""
-        known = _settled(asked, self._client.historical_cutoff().trades_created_ts)
         trades = added = 0
-        for piece in pieces(known, PIECE_OF_A_MARKET if ticker else PIECE_OF_ALL):
+        for piece in pieces(self._settled(asked), PIECE_OF_A_MARKET if ticker else PIECE_OF_ALL):
+            self._check_is_shown(piece)
             fetched = self._trades.repair(Repair(ticker, piece, Reason.ASKED))
             trades, added = trades + fetched.trades, added + fetched.added
             yield f"{trades} trades until {piece.end.isoformat()}, {added} of them new"
+
+    def _settled(self, asked: Period) -> Period:
+        """What REST has of it and all that was heard is merged of: a copy that comes later may tell another time."""
+        end = min(asked.end, datetime.now(UTC) - SETTLED, self._trades.merged_until())
+        if asked.start >= end:
+            raise OperatorError("That time has not passed yet.", fix=f"ask for a time before {end.isoformat()}.")
+        return Period(asked.start, end)
+
+    def _check_is_shown(self, piece: Period) -> None:
+        """A time whose trades it does not show must not be noted as repaired. Its archive grows as we work."""
+        shown_since = self._client.historical_cutoff().trades_created_ts
+        if piece.start < shown_since:
+            raise OperatorError(
+                "The exchange does not show trades of so long ago.",
+                fix=f"ask for a time after {shown_since.isoformat()}.",
+            )
 
 
 def pieces(period: Period, length: timedelta) -> Iterator[Period]:
@@ -39,15 +55,3 @@ def pieces(period: Period, length: timedelta) -> Iterator[Period]:
         end = min(start + length, period.end)
         yield Period(start, end)
         start = end
-
-
-def _settled(asked: Period, kept_since: datetime) -> Period:
-    """What REST has of it. A time whose trades it does not show must not be noted as repaired."""
-    end = min(asked.end, datetime.now(UTC) - SETTLED)
-    if asked.start >= end:
-        raise OperatorError("That time has not passed yet.", fix=f"ask for a time before {end.isoformat()}.")
-    if asked.start < kept_since:
-        raise OperatorError(
-            "The exchange does not show trades of so long ago.", fix=f"ask for a time after {kept_since.isoformat()}."
-        )
-    return Period(asked.start, end)

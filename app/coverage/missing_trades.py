@@ -1,17 +1,16 @@
-from itertools import islice
+from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import Raw
 
 from app.clock import now_us
 from app.coverage.moments import us_of
-from app.coverage.repairs import SECOND_US, Repair, note_repair, unknown_trades
-from app.kalshi.rest_client import TRADES_PER_PAGE, RestClient
+from app.coverage.repairs import Repair, merged_until, note_repair, unknown_trades
+from app.kalshi.rest_client import RestClient
 from app.metrics import coverage as metrics
 from app.normal.lineage import FROM_REST
-from app.normal.trades import rest_trade_row
-from app.normal.unfit import UnfitMessageError
 from app.offload import Offload
+from app.polling.backfill import trade_rows, trades_between
 from app.postgres.asker import Asker
 from app.postgres.dsn import Dsn
 from app.store.journal_tables import QUARANTINE
@@ -33,28 +32,25 @@ class MissingTrades:
         self._trades = CopyWriter(PRODUCTION_TRADES, production, offload)
         self._quarantine = CopyWriter(QUARANTINE, production, offload)
 
+    def merged_until(self) -> datetime:
+        return self._ask(merged_until)
+
     def repair(self, repair: Repair) -> Fetched:
         """Noted as repaired when all of them are stored. After an error: repeat all of it."""
-        start_us, end_us = map(us_of, repair.period)
-        found = self._client.trades(start_us // SECOND_US, end_us // SECOND_US + 1, repair.ticker or None)
         trades = added = 0
-        while page := list(islice(found, TRADES_PER_PAGE)):
-            trades += len(page)
-            added += self._store(page)
+        start_us, end_us = map(us_of, repair.period)
+        for part in trades_between(self._client, start_us, end_us, repair.ticker or None):
+            trades += len(part)
+            added += self._store(part)
         self._ask(lambda connection: note_repair(connection, repair, trades, added))
         metrics.REPAIRED_INTERVALS.labels(repair.reason.value).inc()
         metrics.REPAIRED_TRADES.labels(repair.reason.value).inc(added)
         return Fetched(trades, added)
 
-    def _store(self, page: list[Raw]) -> int:
+    def _store(self, trades: list[Raw]) -> int:
         """How many of them were not here."""
-        received_us = now_us()
-        rows, unfit = [], []
-        for content in page:
-            try:
-                rows.append(_production_row(rest_trade_row(content, received_us)))
-            except UnfitMessageError as error:
-                unfit.append((received_us, PRODUCTION_TRADES.name, str(error), bytes(content)))
+        fit, unfit = trade_rows(trades, now_us())
+        rows = list(map(_production_row, fit))
         if unfit:
             self._quarantine.write(unfit)
         new = self._ask(lambda connection: unknown_trades(connection, rows)) if rows else []

@@ -1,12 +1,13 @@
 """Trades that no gatherer has: where they are missing, and that they were asked for."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
 from app.coverage.journals import Period
-from app.postgres.connection import Connection
+from app.normal.times import SECOND_US
+from app.postgres.connection import Connection, value_of
 from app.store.tables import PRODUCTION_TRADES, Row
 
 # REST shows a trade a moment after it happened, and no trades of very long ago.
@@ -37,7 +38,6 @@ NOTE = """
 """
 TIME, TRADE_ID = (PRODUCTION_TRADES.column_names.index(name) for name in ("exchange_ts", "trade_id"))
 TOLERANCE = timedelta(minutes=1)
-SECOND_US = 1_000_000
 
 
 class Reason(Enum):
@@ -50,6 +50,12 @@ class Repair(NamedTuple):
     ticker: str  # '': of the whole exchange
     period: Period
     reason: Reason
+
+
+def merged_until(connection: Connection) -> datetime:
+    """Without any recording there is nothing to wait for."""
+    until: datetime = value_of(connection, "SELECT coalesce(max(known_until), now()) FROM coverage_hours")
+    return until
 
 
 def next_hole(connection: Connection) -> Repair | None:

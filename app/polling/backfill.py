@@ -34,11 +34,9 @@ def backfill(
     ticker: str | None = None,
 ) -> BackFilled:
     """Returns when the sink has all of them. After an error nobody knows which: repeat all."""
-    min_ts = started_us // SECOND_US - MARGIN_SECONDS
-    max_ts = -(-ended_us // SECOND_US) + MARGIN_SECONDS
     trades = unfit = 0
-    for part in _parts(client.trades(min_ts, max_ts, ticker)):
-        good, bad = _rows(part, clock_us())
+    for part in trades_between(client, started_us, ended_us, ticker):
+        good, bad = trade_rows(part, clock_us())
         trades += len(good)
         unfit += len(bad)
         if good:
@@ -48,12 +46,19 @@ def backfill(
     return BackFilled(trades, unfit)
 
 
-def _parts(trades: Iterator[Raw]) -> Iterator[list[Raw]]:
+def trades_between(
+    client: RestClient, started_us: int, ended_us: int, ticker: str | None = None
+) -> Iterator[list[Raw]]:
+    """All of that time, part by part, and some beside it."""
+    min_ts = started_us // SECOND_US - MARGIN_SECONDS
+    max_ts = -(-ended_us // SECOND_US) + MARGIN_SECONDS
+    trades = client.trades(min_ts, max_ts, ticker)
     while part := list(islice(trades, TRADES_AT_ONCE)):
         yield part
 
 
-def _rows(trades: Iterable[Raw], received_us: int) -> tuple[list[Row], list[Row]]:
+def trade_rows(trades: Iterable[Raw], received_us: int) -> tuple[list[Row], list[Row]]:
+    """And for quarantine, those that are not fit."""
     good: list[Row] = []
     bad: list[Row] = []
     for content in trades:
