@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import psycopg2.extensions
 from psycopg2.extras import Json
 
-SILENCE = timedelta(minutes=5)
+# Longer than any piece of a job takes, also behind the others of its process.
+SILENCE = timedelta(minutes=30)
 BACKFILL, EXPORT = KINDS = ("backfill", "export")
 
 ASK = "INSERT INTO jobs (kind, parameters, asked_by) VALUES (%s, %s, %s) RETURNING job_id"
@@ -28,7 +29,10 @@ CLAIM = """
 GO_ON = """
     UPDATE jobs SET claimed_at = now(), outcome = %s WHERE job_id = %s AND claimed_by = %s AND state = 'running'
 """
-GIVE_BACK = "UPDATE jobs SET state = 'queued' WHERE job_id = %s AND claimed_by = %s AND state = 'running'"
+GIVE_BACK = """
+    UPDATE jobs SET state = 'queued', outcome = coalesce(%s, outcome)
+    WHERE job_id = %s AND claimed_by = %s AND state = 'running'
+"""
 END = """
     UPDATE jobs SET state = %s, outcome = %s, ended_at = now()
     WHERE job_id = %s AND claimed_by = %s AND state = 'running'
@@ -56,14 +60,14 @@ def claim(cursor: psycopg2.extensions.cursor, kinds: Sequence[str], claimer: str
 
 
 def goes_on(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, progress: str) -> bool:
-    """To be said more often than every five minutes. False: it was cancelled, or is another's now."""
+    """To be said after every piece. False: it was cancelled, or is another's now."""
     cursor.execute(GO_ON, (progress, job.job_id, claimer))
     return cursor.rowcount == 1
 
 
-def give_back(cursor: psycopg2.extensions.cursor, job: Job, claimer: str) -> None:
+def give_back(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, obstacle: str | None = None) -> None:
     """Whoever claims next begins with it."""
-    cursor.execute(GIVE_BACK, (job.job_id, claimer))
+    cursor.execute(GIVE_BACK, (obstacle, job.job_id, claimer))
 
 
 def end(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, succeeded: bool, outcome: str) -> bool:

@@ -20,6 +20,7 @@ Task = Callable[[Mapping[str, Any]], Iterator[str]]
 Result = TypeVar("Result")
 
 IDLE_SECONDS = 2.0
+RETRY_SECONDS = 60.0
 NOTHING = "There was nothing to be done."
 
 
@@ -33,11 +34,13 @@ class JobWorker:
         offload: Offload,
         stopping: Stopping,
         idle_seconds: float = IDLE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._asker = Asker(production, "jobs", offload)
         self._tasks = tasks
         self._stopping = stopping
         self._idle_seconds = idle_seconds
+        self._retry_seconds = retry_seconds
         self._name = f"{socket.gethostname()} {uuid.uuid4().hex[:12]}"
 
     def run(self) -> None:
@@ -52,8 +55,9 @@ class JobWorker:
             if job is not None:
                 self._do(job)
         except DatabaseError as error:
-            # A job that was begun falls silent, and is claimed again.
+            # A job that was begun is in line again, or falls silent and is claimed again.
             log.error("jobs cannot be done", error=str(error))  # noqa: TRY400
+            self._stopping.wait(self._retry_seconds)
             return False
         return job is not None
 
@@ -61,7 +65,10 @@ class JobWorker:
         log.info("job begun", job=job.job_id, kind=job.kind, parameters=job.parameters)
         try:
             outcome = self._work(job)
-        except DatabaseError:
+        except DatabaseError as error:
+            # It may pass, and until then people see what keeps the job.
+            obstacle = str(error)
+            self._ask(lambda cursor: jobs.give_back(cursor, job, self._name, obstacle))
             raise
         except StoppedError:
             self._ask(lambda cursor: jobs.give_back(cursor, job, self._name))

@@ -1,5 +1,5 @@
--- The exchange tells in whole seconds when a market closes, and trades until that second is over. A close on the hour is
--- a planned one, and exact: such a market is none of the next hour.
+-- The exchange tells in whole seconds when a market closes, and may trade until that second is over. A close on the hour
+-- is taken for a planned one, and exact: else most markets would have a second of life in the next hour.
 CREATE FUNCTION traded_until(close_time TIMESTAMPTZ) RETURNS TIMESTAMPTZ
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE

@@ -118,7 +118,7 @@ def test_a_job_whose_worker_fell_silent_is_claimed_again(changing):
     changing.post("/admin/jobs/backfill", TIMES)
     with connected(changing.dsn) as connection, connection, connection.cursor() as cursor:
         job = jobs.claim(cursor, ["backfill"], "worker-1")
-        cursor.execute("UPDATE jobs SET claimed_at = claimed_at - INTERVAL '6 minutes'")
+        cursor.execute("UPDATE jobs SET claimed_at = claimed_at - INTERVAL '31 minutes'")
         assert jobs.claim(cursor, ["backfill"], "worker-2") == job
         assert not jobs.goes_on(cursor, job, "worker-1", "7 trades")
         assert not jobs.end(cursor, job, "worker-1", True, "too late")

@@ -25,7 +25,7 @@ def ask_for(production):
 @pytest.fixture
 def worker_of(production):
     def make(task, stopping=None):
-        return JobWorker(production, {jobs.BACKFILL: task}, inline, stopping or threading.Event())
+        return JobWorker(production, {jobs.BACKFILL: task}, inline, stopping or threading.Event(), retry_seconds=0)
 
     return make
 
@@ -84,12 +84,19 @@ def test_what_nobody_expected_is_told_in_the_job_and_ends_the_process(production
     assert states(production) == [("failed", "LookupError('what?')")]
 
 
-def test_a_job_whose_database_failed_is_claimed_again_by_another(production, ask_for, worker_of):
+def test_a_job_whose_database_failed_says_so_and_is_in_line_again(production, ask_for, worker_of):
     ask_for(until=1)
     assert not worker_of(failing(DatabaseError("It is away."))).step()
-    assert states(production) == [("running", "half of it")]
+    assert states(production) == [("queued", "It is away.")]
+    assert worker_of(count).step()
+    assert states(production) == [("done", "1 done")]
+
+
+def test_a_job_whose_process_died_is_claimed_again_by_another(production, ask_for, worker_of):
+    ask_for(until=1)
+    execute(production, "UPDATE jobs SET state = 'running', claimed_by = 'who died', claimed_at = now()")
     assert not worker_of(count).step(), "it may still be at it"
-    execute(production, "UPDATE jobs SET claimed_at = claimed_at - INTERVAL '6 minutes'")
+    execute(production, "UPDATE jobs SET claimed_at = claimed_at - INTERVAL '31 minutes'")
     assert worker_of(count).step()
     assert states(production) == [("done", "1 done")]
 
