@@ -23,6 +23,7 @@ HOLES = """
         (extract(epoch FROM upper(hole)) * 1000000)::BIGINT
     FROM coverage, unnest(holes) AS hole
 """
+OPEN_BEFORE = "SELECT ticker FROM markets WHERE open_time < to_timestamp({} / 1000000.0)"
 REPAIRED = "SELECT count(*) FROM coverage WHERE channel = 'trade' AND state = 'repaired'"
 KNOWN = """
     SELECT coalesce(max((extract(epoch FROM known_until) * 1000000)::BIGINT), 0) FROM coverage_hours
@@ -67,10 +68,13 @@ def test_what_reached_nobody_is_declared_and_nothing_else_is(platform):
     assert absent(platform, Trade, ready_us) == []
     assert TRADES not in {channel for channel, _ in holes}
     assert (TICKERS, WHOLE_EXCHANGE) in holes
+    # Of markets that opened since, nobody may know until the next look at REST: that is declared, however long it takes.
+    before = {ticker for (ticker,) in platform.rows(OPEN_BEFORE.format(away_us))} | {WHOLE_EXCHANGE}
     assert {
         subject: intervals
         for subject, intervals in holes.items()
-        if not all(away_us - MARGIN_US <= start and end <= back_us + MARGIN_US for start, end in intervals)
+        if subject[1] in before
+        and not all(away_us - MARGIN_US <= start and end <= back_us + MARGIN_US for start, end in intervals)
     } == {}
     assert [table.duplicated + table.unexpected + table.altered for table in report.tables] == [0] * len(report.tables)
 
