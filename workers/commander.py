@@ -1,6 +1,7 @@
 import time
 
 from app import logs
+from app.clock import now_us
 from app.kalshi.socket import Socket
 from app.kalshi.socket_errors import SocketError
 from app.stopping import Stopping
@@ -47,7 +48,7 @@ class Commander:
 
     def _send(self, socket: Socket) -> None:
         try:
-            for command in self._connection.subscriber.commands(time.time_ns() // 1000):
+            for command in self._connection.subscriber.commands(now_us()):
                 socket.send(command)
         except SocketError as error:
             self._end(socket, str(error))

@@ -8,6 +8,7 @@ import gevent.event
 import gevent.lock
 
 from app import logs
+from app.clock import now_us
 from app.kalshi.socket import Socket
 from app.kalshi.socket_errors import HandshakeRefusedError, SocketError, SocketTimeoutError
 from app.metrics import connections as metrics
@@ -57,7 +58,7 @@ class Connection:
         self._around = around
         self._redial = Redial(Random())  # noqa: S311 - who comes when is no secret
         self._state: State = "waiting"
-        self._state_since_us = time.time_ns() // 1000
+        self._state_since_us = now_us()
         self._in_hand_us: int | None = None
         self._intake: Intake | None = None
         self._messages = 0
@@ -148,7 +149,7 @@ class Connection:
     def _listen(self, socket: Socket) -> None:
         intake = self._intake = Intake(self.number, self.role, self.subscriber)
         self._redial.opened(time.monotonic())
-        self.subscriber.opened(intake.stream, time.time_ns() // 1000)
+        self.subscriber.opened(intake.stream, now_us())
         self.socket, self.down_since_seconds = socket, None
         self._enter("open")
         self.news.set()
@@ -192,4 +193,4 @@ class Connection:
     def _enter(self, state: State) -> None:
         metrics.CONNECTIONS.labels(self.role.name, self._state).dec()
         metrics.CONNECTIONS.labels(self.role.name, state).inc()
-        self._state, self._state_since_us = state, time.time_ns() // 1000
+        self._state, self._state_since_us = state, now_us()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from app import logs
+from app.clock import now_us
 from app.metrics import connections as metrics
 from app.recording import TRADE_CONNECTIONS
 from app.settings import Settings
@@ -69,12 +70,12 @@ class ConnectionManager:
     def step(self) -> None:
         """Places what has changed, and waits a moment for that."""
         wishes = {change.ticker: change.is_to_be_recorded for change in self._next_changes()}
-        now_us = time.time_ns() // 1000
+        moment_us = now_us()
         self._want(self._placement.place(ticker for ticker, is_wanted in wishes.items() if is_wanted))
-        self._unwant([ticker for ticker, is_wanted in wishes.items() if not is_wanted], now_us)
+        self._unwant([ticker for ticker, is_wanted in wishes.items() if not is_wanted], moment_us)
         if time.monotonic() >= self._next_look_seconds:
             self._next_look_seconds = time.monotonic() + TICK_SECONDS
-            self._look_after(now_us)
+            self._look_after(moment_us)
 
     def connections(self) -> list[ConnectionStatus]:
         return [connection.status() for connection in self._connections.values()]
@@ -136,30 +137,30 @@ class ConnectionManager:
             self._books[conn].want(tickers)
             self._connections[conn].news.set()
 
-    def _unwant(self, tickers: list[str], now_us: int) -> None:
+    def _unwant(self, tickers: list[str], moment_us: int) -> None:
         leaving: dict[int, list[str]] = {}
         for ticker in tickers:
             conn = self._placement.remove(ticker)
             if conn is not None:
                 leaving.setdefault(conn, []).append(ticker)
         for conn, gone in leaving.items():
-            self._books[conn].unwant(gone, now_us)
+            self._books[conn].unwant(gone, moment_us)
             self._connections[conn].news.set()
 
-    def _look_after(self, now_us: int) -> None:
+    def _look_after(self, moment_us: int) -> None:
         for conn, subscription in self._books.items():
             if turned_away := subscription.take_turned_away():
                 for ticker in turned_away:
                     self._placement.remove(ticker)
                 self._placement.is_full(conn)
                 self._move(turned_away, conn, "it has no room for them")
-        self._rehome(now_us)
+        self._rehome(moment_us)
         self._want(self._placement.place_homeless())
         metrics.MARKETS_WANTED.set(len(self._placement))
         metrics.MARKETS_HEARD.set(self._heard())
         metrics.MARKETS_TURNED_AWAY.set(self._placement.homeless)
 
-    def _rehome(self, now_us: int) -> None:
+    def _rehome(self, moment_us: int) -> None:
         down = [conn for conn in self._books if self._is_down(conn)]
         for conn in self._books.keys() - set(down):
             self._placement.count_on(conn)
@@ -169,7 +170,7 @@ class ConnectionManager:
         for conn in down:
             self._placement.give_up(conn)
             if tickers := self._books[conn].tickers():
-                self._unwant(tickers, now_us)
+                self._unwant(tickers, moment_us)
                 self._move(tickers, conn, "it is down")
 
     def _move(self, tickers: list[str], conn: int, reason: str) -> None:

@@ -1,10 +1,10 @@
 import os
-import time
 from collections.abc import Callable
 
 from prometheus_client import REGISTRY
 
 from app import logs
+from app.clock import now_us
 from app.errors import OperatorError, SettingsError
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_transport import transport_of
@@ -56,7 +56,7 @@ class Gatherer:
         REGISTRY.register(RestBudgetCollector(transport))
         reconciling, repairing, polling = (RestClient(transport, priority) for priority in Priority)
         on_demand = RestClient(transport, Priority.REPAIR, ON_DEMAND_SECONDS)
-        run_id = time.time_ns() // 1_000
+        run_id = now_us()
 
         heard_until_us = PreviousRun(timeseries, run_id, stopping, threads(1)).trades_heard_until_us
         pending = SettlementsSince(settings.data_dir / "settlements_since", heard_until_us, sink.waiting_since_us)

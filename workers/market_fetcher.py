@@ -4,6 +4,7 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from app import logs
+from app.clock import now_us
 from app.errors import DatabaseError
 from app.follow.strangers import Ends, is_known, store_metadata, strangers, table_ends
 from app.kalshi.rest_client import RestClient
@@ -102,7 +103,7 @@ class MarketFetcher:
         if content is None:
             return None
         try:
-            row = row_of(content, time.time_ns() // 1_000)
+            row = row_of(content, now_us())
         except UnfitMessageError as error:
             log.error("not understood", table=table.name, error=str(error), content=bytes(content)[:200])  # noqa: TRY400
             return None

@@ -1,9 +1,9 @@
-import time
 from collections.abc import Iterator
 
 import gevent.event
 import gevent.queue
 
+from app.clock import now_us
 from app.kalshi.exchange_status import ExchangeStatus
 from app.kalshi.rest_client import RestClient
 from app.recording import Sink
@@ -27,10 +27,6 @@ from workers.missed_settlements import MissedSettlements
 from workers.rereader import Rereader
 
 
-def clock_us() -> int:
-    return time.time_ns() // 1_000
-
-
 class MarketRegistry:
     """The one place that knows which markets there are, and in which state. Everybody else asks it, or listens to it.
 
@@ -44,14 +40,14 @@ class MarketRegistry:
         settings: Settings,
         group: Group,
         settlements_since: SettlementsSince,
-        now_us: Clock = clock_us,
+        clock_us: Clock = now_us,
     ) -> None:
         self._group = group
         self._stopping = gevent.event.Event()
         self._markets = Markets()
         self._feed = ChangeFeed(self._stopping)
         market_rereads, event_rereads = Rereads("markets"), Rereads("events")
-        intake = Intake(self._markets, sink, self._feed, event_rereads, now_us)
+        intake = Intake(self._markets, sink, self._feed, event_rereads, clock_us)
         markets = MarketReading(client, intake, combos=settings.combos)
         events = EventReading(client, intake, combos=settings.combos)
         stopping = self._stopping

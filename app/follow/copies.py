@@ -48,28 +48,7 @@ class Statements:
     """Of one copy. `gatherer` is a parameter throughout, and unused where the target has no such column."""
 
     def __init__(self, copy: Copy) -> None:
-        names = copy.source.column_names
-        own = ("gatherer",) if copy.is_per_gatherer else ()
-        changing = [name for name in names if name not in copy.source.key]
-        values = {
-            "source": sql.Identifier(copy.source.name),
-            "target": sql.Identifier(copy.target),
-            "staging": sql.Identifier(f"staging_{copy.target}"),
-            "columns": _names(names),
-            # Only metadata has an index to look for newer times by; a journal is judged by its runs.
-            "newest": sql.SQL("NULL" if copy.is_per_gatherer else NEWEST_US.format(copy.source.time_column)),
-            "written": _names((*own, *names)),
-            "selected": sql.SQL("%(gatherer)s, " if copy.is_per_gatherer else ""),
-            "key": _names((*own, *copy.source.key)),
-            "changes": sql.SQL(", ").join(
-                [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing]
-                + ([sql.SQL("ingest_id = DEFAULT")] if copy.is_read_on else [])
-            ),
-            "replaces": sql.SQL(copy.replaces),
-            "literal": sql.Literal(copy.target),
-        }
-
-        self._values = values
+        self._values = values = _values(copy)
 
         def statement(text: str) -> sql.Composed:
             return sql.SQL(text).format(**values)
@@ -94,6 +73,29 @@ class Statements:
             "COPY (SELECT ingest_id, {columns} FROM {source} WHERE ingest_id > {after} ORDER BY ingest_id LIMIT {rows})"
             " TO STDOUT (FORMAT binary)"
         ).format(after=sql.Literal(after), rows=sql.Literal(rows), **self._values)
+
+
+def _values(copy: Copy) -> dict[str, sql.Composable]:
+    names = copy.source.column_names
+    own = ("gatherer",) if copy.is_per_gatherer else ()
+    changing = [name for name in names if name not in copy.source.key]
+    return {
+        "source": sql.Identifier(copy.source.name),
+        "target": sql.Identifier(copy.target),
+        "staging": sql.Identifier(f"staging_{copy.target}"),
+        "columns": _names(names),
+        # Only metadata has an index to look for newer times by; a journal is judged by its runs.
+        "newest": sql.SQL("NULL" if copy.is_per_gatherer else NEWEST_US.format(copy.source.time_column)),
+        "written": _names((*own, *names)),
+        "selected": sql.SQL("%(gatherer)s, " if copy.is_per_gatherer else ""),
+        "key": _names((*own, *copy.source.key)),
+        "changes": sql.SQL(", ").join(
+            [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing]
+            + ([sql.SQL("ingest_id = DEFAULT")] if copy.is_read_on else [])
+        ),
+        "replaces": sql.SQL(copy.replaces),
+        "literal": sql.Literal(copy.target),
+    }
 
 
 def _names(names: tuple[str, ...]) -> sql.Composed:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from app import logs
+from app.clock import now_us
 from app.kalshi.frame_reader import MAX_MESSAGE_BYTES, FrameReader
 from app.kalshi.frame_sender import FrameSender
 from app.kalshi.frames import NORMAL_CLOSURE, Close
@@ -53,7 +54,7 @@ class Socket:
     def last_sign_us(self) -> int:
         """When the latest message or ping was read, by our clock."""
         quiet_seconds = time.monotonic() - max(self.last_message_seconds, self.last_ping_seconds)
-        return time.time_ns() // 1000 - int(quiet_seconds * 1_000_000)
+        return now_us() - int(quiet_seconds * 1_000_000)
 
     def receive(self, max_messages: int = BATCH_MESSAGES) -> Batch:
         """The next messages, as many as there are up to this number, all of one read; waits for the first.
@@ -124,7 +125,7 @@ class Socket:
         except OSError as error:
             self._ending = ConnectionLostError(f"the connection was lost while receiving: {error}")
             return
-        self._received_us = time.time_ns() // 1000
+        self._received_us = now_us()
         pings = self._reader.pings
         self._messages = self._reader.read(chunk)
         self._note_signs_of_life(self._reader.pings != pings)

@@ -67,9 +67,12 @@ class Intake:
         with self._turn:
             now_us = self.now_us()
             read = self._read(MARKETS, objects, lambda content: read_market(content, now_us))
-            unknown = [reading for reading in read if self.markets.get(reading.market.ticker) is None]
+            known: list[MarketReading] = []
+            unknown: list[MarketReading] = []
+            for reading in read:
+                (unknown if self.markets.get(reading.market.ticker) is None else known).append(reading)
             self._store(MARKETS, [reading.row for reading in unknown])
-            self._take([reading for reading in read if self.markets.get(reading.market.ticker) is not None], now_us)
+            self._take(known, now_us)
         return len(read)
 
     def take_events(self, objects: Iterable[Raw]) -> list[EventName]:
