@@ -31,7 +31,7 @@ class MarketUpdates:
     def step(self) -> None:
         started_us = self._intake.now_us()
         since_seconds = self._complete_until_us // SECOND_US - OVERLAP_SECONDS
-        count = self._reading.read_updated_since(since_seconds)
+        count = self._reading.read_changed_since(since_seconds)
         self._complete_until_us = started_us
         SYNCED.labels("market_updates").set_to_current_time()
         log.info("market updates read", markets=count)

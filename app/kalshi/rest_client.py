@@ -81,6 +81,11 @@ class RestClient:
             "/markets", Markets, limit=MARKETS_PER_PAGE, min_updated_ts=min_updated_ts, mve_filter="exclude"
         )
 
+    def markets_created_since(self, min_created_ts: int, mve_filter: ComboFilter) -> Iterator[Raw]:
+        return self._pages(
+            "/markets", Markets, limit=MARKETS_PER_PAGE, min_created_ts=min_created_ts, mve_filter=mve_filter
+        )
+
     def markets_settled_since(self, min_settled_ts: int, mve_filter: ComboFilter) -> Iterator[Raw]:
         return self._pages(
             "/markets",

@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from msgspec import Raw
@@ -33,9 +34,12 @@ class MarketReading:
         """How many markets it has."""
         return sum(map(len, self._take(self._client.markets(part.status, part.combos))))
 
-    def read_updated_since(self, min_updated_ts: int) -> int:
-        """How many there are."""
-        return sum(map(len, self._take(self._client.markets_updated_since(min_updated_ts))))
+    def read_changed_since(self, since_seconds: int) -> int:
+        """How many there are. The exchange does not tell which combos changed, but which ones it created."""
+        changed = self._client.markets_updated_since(since_seconds)
+        if "only" in self._filters:
+            changed = chain(changed, self._client.markets_created_since(since_seconds, "only"))
+        return sum(map(len, self._take(changed)))
 
     def read_settled_since(self, min_settled_ts: int) -> int:
         """How many there are, of those that the exchange has not moved to its archive."""

@@ -15,6 +15,8 @@ from tests.specifications import published_text
 LISTS = {
     "markets": lambda client: client.markets("open", "exclude", "S", "E"),
     "markets updated": lambda client: client.markets_updated_since(1),
+    "markets created": lambda client: client.markets_created_since(1, "only"),
+    "markets settled": lambda client: client.markets_settled_since(1, "only"),
     "order books": lambda client: client.order_books(map(str, range(300))),
     "trades": lambda client: client.trades(1, 2, "A"),
     "events": lambda client: client.events("open", 1, "S", with_nested_markets=True),

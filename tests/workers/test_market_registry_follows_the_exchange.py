@@ -157,6 +157,18 @@ def test_reconciliation_alone_gets_there_too(simulator):
         agreeing(registry, expected)
 
 
+def test_combos_that_no_stream_told_of_are_met_before_the_next_walk(simulator):
+    def combos():
+        shown = simulator.rest("/markets", limit=1_000, status="open", mve_filter="only")
+        return {market["ticker"] for market in shown.body["markets"]}
+
+    with registry_of(simulator, reconcile_seconds=1) as registry:
+        known = registry.wait_for(lambda state: state["why_not_ready"] is None, "the initial sync")["statuses"].keys()
+        wait_until(lambda: combos() - known, what="a new combo")
+        created = combos() - known
+        without(registry, lambda state: created - state["statuses"].keys())
+
+
 def test_whoever_asks_for_reconciliation_need_not_wait_for_its_time(simulator):
     with registry_of(simulator) as registry:
         known = registry.wait_for(lambda state: state["why_not_ready"] is None, "the initial sync")["statuses"]

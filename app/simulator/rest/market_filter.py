@@ -73,7 +73,7 @@ def candidates(site: Site, query: MarketsQuery | HistoricalMarketsQuery, below: 
     elif query.series_ticker:
         numbers = _of_series(site, query.series_ticker)
     else:
-        return iter(range(below - 1, -1, -1))
+        return iter(range(below - 1, _first_created(site, query) - 1, -1))
     return (index for index in numbers if index < below)
 
 
@@ -115,6 +115,13 @@ def _is_within(site: Site, window: Window, index: int, now_us: int) -> bool:
         "settled": market.settled_us,
     }
     return window.holds(at_us[window.kind])
+
+
+def _first_created(site: Site, query: MarketsQuery | HistoricalMarketsQuery) -> int:
+    """Of those that can be meant: markets are numbered as they are created."""
+    if not isinstance(query, MarketsQuery) or query.min_created_ts is None:
+        return 0
+    return site.catalog.plan.markets_created(query.min_created_ts * 1_000_000)
 
 
 def _of_event(event: int) -> range:
