@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-ansible lint format bench docs screenshots clean
+.PHONY: help demo test test-ansible test-ansible-long lint format bench docs screenshots clean
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -21,6 +21,9 @@ test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS an
 	@bash .ci/containers
 	@ANSIBLE_HOSTS=1 $(RUN)/python -m pytest tests/ansible/test_provisioning.py tests/ansible/test_platform.py \
 		-o faulthandler_timeout=1200 $(ARGS)
+
+test-ansible-long: $(VENV)/.development ## The same with a second gatherer: four hosts
+	@ANSIBLE_GATHERERS=2 $(MAKE) test-ansible ARGS="$(ARGS)"
 
 lint: $(VENV)/.development ## Check format, style, types, migrations and playbooks
 	$(RUN)/ruff format --check .

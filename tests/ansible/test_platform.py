@@ -1,6 +1,7 @@
 """site.yml from nothing, over SSH onto hosts that boot: a made-up AWS, a simulated exchange, and all the rest as it is."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -19,12 +20,17 @@ from tests.simulator.running import running_simulator
 IMPOSSIBLE = why_impossible() if HOSTS_WANTED else WHY_NOT
 pytestmark = pytest.mark.skipif(IMPOSSIBLE is not None, reason=f"no host was started: {IMPOSSIBLE}")
 
+# make test-ansible has one, make test-ansible-long two.
+GATHERERS = {
+    name: f"{number}.10"
+    for number, name in enumerate(["gatherer-1a", "gatherer-1b"][: int(os.environ.get("ANSIBLE_GATHERERS", "1"))], 1)
+}
 GATHERER = "gatherer-1a"
 DEDUPLICATOR = "deduplicator-1a"
 PRODUCTION = "production-1a"
 PROCESSES = {
-    "gatherer": "http://127.0.1.10:9401",
-    "maintainer of the gatherer": "http://127.0.1.10:9404",
+    **{name: f"http://127.0.{address}:9401" for name, address in GATHERERS.items()},
+    **{f"maintainer of {name}": f"http://127.0.{address}:9404" for name, address in GATHERERS.items()},
     "deduplicator": "http://127.0.1.20:9402",
     "exporter": "http://127.0.1.20:9403",
     "maintainer of production": "http://127.0.1.20:9404",
@@ -46,7 +52,8 @@ def exchange(tmp_path_factory):
 @pytest.fixture(scope="module")
 def machines(ssh_key, tmp_path_factory):
     public_key = ssh_key.with_suffix(".pub").read_text()
-    addresses = {GATHERER: "127.0.1.10", DEDUPLICATOR: "127.0.1.20", PRODUCTION: "127.0.1.30"}
+    gatherers = {name: f"127.0.{address}" for name, address in GATHERERS.items()}
+    addresses = {**gatherers, DEDUPLICATOR: "127.0.1.20", PRODUCTION: "127.0.1.30"}
     with running_machines(tmp_path_factory.mktemp("machines"), public_key, addresses) as running:
         yield running
 
@@ -78,6 +85,10 @@ def site(aws, exchange, machines, ssh_key, token):
     of_the_exchange = {"KALSHI_REST_URL": exchange.where["rest"], "KALSHI_WS_URL": exchange.where["websocket"]}
     given = {
         "platform_ssh_public_key_file": f"{ssh_key}.pub",
+        "platform_gatherers": [
+            {"name": name, "zone": f"us-east-{name.removeprefix('gatherer-')}", "address": f"10.0.{address}"}
+            for name, address in GATHERERS.items()
+        ],
         "configure_databases_one_by_one": False,
         "application_release": the_commit(),
         "application_settings": {
@@ -125,7 +136,8 @@ def changes(host, port, database):
 
 def wait_for_more_changes(hosts):
     """Recorded, and merged."""
-    for name, port, database in ((GATHERER, 5432, "kalshi_ts"), (PRODUCTION, 5434, "kalshi_production")):
+    recorded = [(name, 5432, "kalshi_ts") for name in GATHERERS]
+    for name, port, database in (*recorded, (PRODUCTION, 5434, "kalshi_production")):
         before = changes(hosts[name], port, database)
         wait_until(lambda: changes(hosts[name], port, database) > before, READY_SECONDS, f"more changes in {database}")
 
@@ -167,7 +179,7 @@ def test_no_secret_is_to_be_seen_on_a_host(aws, hosts):
 def test_who_has_a_token_sees_the_gatherers_and_may_change(hosts, token):
     assert asked_by(None, "GET", "/gatherers").status_code == requests.codes.unauthorized
     connections = asked_by(token, "GET", "/connections").json()
-    assert GATHERER in json.dumps(connections)
+    assert all(name in json.dumps(connections) for name in GATHERERS)
     body = {"gatherer": GATHERER, "table": "trades", "dry_run": False}
     rewound = asked_by(token, "POST", "/cursors/rewind", json=body)
     assert rewound.status_code == requests.codes.ok, rewound.text
@@ -194,9 +206,12 @@ def test_every_figure_that_dashboards_and_alerts_ask_for_is_given(hosts):
     assert sorted(ASKED - given - OF_A_HOST) == []
 
 
-@pytest.mark.parametrize(("name", "process"), [(GATHERER, "gatherer"), (DEDUPLICATOR, "deduplicator")])
-def test_killed_it_comes_back_and_works(hosts, name, process):
-    main = hosts[name].run("systemctl", "show", "--property=MainPID", "--value", f"kalshi-{process}").stdout.strip()
+@pytest.mark.parametrize(
+    ("name", "process", "unit"),
+    [(GATHERER, GATHERER, "kalshi-gatherer"), (DEDUPLICATOR, "deduplicator", "kalshi-deduplicator")],
+)
+def test_killed_it_comes_back_and_works(hosts, name, process, unit):
+    main = hosts[name].run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
     hosts[name].run("kill", f"-{signal.SIGKILL}", main)
     wait_until(lambda: not is_ready(process), what=f"the end of the {process}")
     wait_until(lambda: is_ready(process), READY_SECONDS, f"the {process}")
