@@ -39,11 +39,21 @@ class Gap(NamedTuple):
     ended_us: int | None  # None: until further notice
 
 
+class Loss(NamedTuple):
+    """What a gatherer heard, and nobody has any more."""
+
+    gatherer: str
+    channel: str
+    started_us: int
+    ended_us: int
+
+
 class Hearing:
     """When which socket heard all that it was subscribed to."""
 
-    def __init__(self, runs: Mapping[Run, Interval], gaps: Iterable[Gap]) -> None:
+    def __init__(self, runs: Mapping[Run, Interval], gaps: Iterable[Gap], losses: Iterable[Loss] = ()) -> None:
         self._runs = runs
+        self._losses = list(losses)
         self._gaps: dict[Socket, list[Gap]] = defaultdict(list)
         for gap in gaps:
             self._gaps[gap.socket].append(gap)
@@ -68,12 +78,17 @@ class Hearing:
     def _work_out(self, socket: Socket, channel: str) -> Intervals:
         if socket.run not in self._runs:
             return ()
-        unheard = union(
+        unheard = [
             (gap.started_us, _end(gap.ended_us))
             for gap in self._gaps.get(socket, ())
             if gap.channel is None or gap.channel == channel
-        )
-        return difference(union([self._runs[socket.run]]), unheard)
+        ]
+        lost = [
+            (loss.started_us, loss.ended_us)
+            for loss in self._losses
+            if (loss.gatherer, loss.channel) == (socket.run.gatherer, channel)
+        ]
+        return difference(union([self._runs[socket.run]]), union([*unheard, *lost]))
 
 
 def _end(ended_us: int | None) -> int:

@@ -4,11 +4,25 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from app.coverage.hearing import WHOLE_EXCHANGE, Gap, Hearing, Run, Socket, Subscription
+from app.coverage.hearing import (
+    BOOKS,
+    COMBO_LIFECYCLE,
+    LIFECYCLE,
+    TICKERS,
+    TRADES,
+    WHOLE_EXCHANGE,
+    Gap,
+    Hearing,
+    Loss,
+    Run,
+    Socket,
+    Subscription,
+)
 from app.coverage.intervals import Interval
 from app.coverage.knowledge import GathererState, RunState
 from app.coverage.moments import moment_of, us_of
 from app.postgres.connection import Connection
+from app.store import tables
 
 RUNS = """
     SELECT gatherer, run_id, started_at, delivered_until FROM gatherer_runs
@@ -20,6 +34,17 @@ GAPS = """
     WHERE r.started_at < %(end)s AND r.delivered_until > %(start)s
         AND g.started_at < %(end)s AND coalesce(g.ended_at, 'infinity') > %(start)s
 """
+LOSSES = """
+    SELECT gatherer, table_name, started_at, ended_at FROM gatherer_losses
+    WHERE started_at < %(end)s AND ended_at > %(start)s
+"""
+CHANNELS = {
+    tables.ORDERBOOK_DELTAS.name: (BOOKS,),
+    tables.ORDERBOOK_SNAPSHOTS.name: (BOOKS,),
+    tables.TRADES.name: (TRADES,),
+    tables.TICKERS.name: (TICKERS,),
+    tables.LIFECYCLE_EVENTS.name: (LIFECYCLE, COMBO_LIFECYCLE),
+}
 SUBSCRIPTIONS = """
     SELECT channel, s.gatherer, s.run_id, s.conn, s.started_at, s.ended_at FROM gatherer_subscriptions AS s
     JOIN gatherer_runs AS r USING (gatherer, run_id)
@@ -59,7 +84,13 @@ def read_hearing(connection: Connection, period: Period) -> Hearing:
             Gap(Socket(Run(gatherer, run_id), conn), channel, us_of(start), end and us_of(end))
             for gatherer, run_id, conn, channel, start, end in cursor
         ]
-    return Hearing(runs, gaps)
+        cursor.execute(LOSSES, period._asdict())
+        losses = [
+            Loss(gatherer, channel, us_of(start), us_of(end))
+            for gatherer, table, start, end in cursor
+            for channel in CHANNELS[table]
+        ]
+    return Hearing(runs, gaps, losses)
 
 
 def read_subscriptions(

@@ -4,10 +4,13 @@ from collections.abc import Iterable
 
 import psycopg2.extensions
 
+from app import logs
 from app.errors import DatabaseError
 from app.merge.position import BEGINNING, Position, Pull
 from app.merge.shards import Shard
 from app.postgres.connection import Connection
+
+log = logs.get(__name__)
 
 LEAST = """
     SELECT DISTINCT ON (gatherer) gatherer, system_identifier, ingest_id, probe FROM sync_cursors
@@ -44,6 +47,16 @@ BEGIN_ANEW = """
         system_identifier = %(system_identifier)s, ingest_id = 0, probe = NULL, restarts = restarts + 1,
         updated_at = now()
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s
+"""
+# A row's time is the exchange's, and it is received a little later.
+LOSE = """
+    INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at)
+    SELECT %(gatherer)s, %(table)s, delivered.until, %(dropped_before)s + INTERVAL '1 minute'
+    FROM (
+        SELECT coalesce(max(delivered_until), 'epoch') AS until FROM gatherer_runs WHERE gatherer = %(gatherer)s
+    ) AS delivered
+    WHERE delivered.until < %(dropped_before)s
+    RETURNING started_at, ended_at
 """
 NOTE = """
     UPDATE sync_cursors SET
@@ -97,9 +110,23 @@ class Cursors:
         if pull.starts_anew:
             # Of all shards: the least of their cursors must be true of one and the same database.
             cursor.execute(BEGIN_ANEW, where | read)
+        if pull.dropped_before:
+            self._note_loss(cursor, where | {"dropped_before": pull.dropped_before})
 
     def note_failure(self, cursor: psycopg2.extensions.cursor, gatherer: str, failure: str | None) -> None:
         cursor.execute(NOTE, (failure, failure, gatherer, self._table, *self._shard))
+
+    def _note_loss(self, cursor: psycopg2.extensions.cursor, of: dict[str, object]) -> None:
+        """Of what was dropped, production has only what it knows to be delivered."""
+        cursor.execute(LOSE, of)
+        for started_at, ended_at in cursor.fetchall():
+            log.error(
+                "production lacks what its gatherer has dropped",
+                gatherer=of["gatherer"],
+                table=self._table,
+                received_after=started_at.isoformat(),
+                received_before=ended_at.isoformat(),
+            )
 
 
 def merged_through(production: Connection, gatherer: str) -> dict[str, Position]:

@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import NamedTuple
 
 
@@ -26,6 +27,7 @@ class Pull(NamedTuple):
     content: bytes = b""
     received_us: int | None = None  # when the gatherer received the last of the rows
     has_more: bool = False
+    dropped_before: datetime | None = None  # what the gatherer had from before was dropped, since we called it safe
 
     @property
     def starts_anew(self) -> bool:

@@ -27,6 +27,21 @@ CONFIRM = """
     ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
     WHERE confirmed.ingest_id <> excluded.ingest_id
 """
+# Chunks are dropped whole, the oldest first. One far behind the others holds what came with a strange time.
+DROPPED_BEFORE = """
+    SELECT coalesce(
+        (
+            SELECT max(range_start)
+            FROM (
+                SELECT range_start, lag(range_end) OVER (ORDER BY range_start) AS previous_end FROM chunks(%(table)s)
+                WHERE range_start <= now()
+            ) AS kept
+            WHERE previous_end IS DISTINCT FROM range_start
+        ),
+        now()
+    )
+    FROM confirmations WHERE table_name = %(table)s AND ingest_id > 0
+"""
 
 
 class _Window(NamedTuple):
@@ -76,6 +91,7 @@ class Source:
     def _pull(self, session: Connection, after: Position) -> Pull:
         wanted = self._rows_at_once()
         rows, has_more = self._read(session, after.ingest_id, wanted)
+        dropped_before = self._dropped_before(session) if after.is_beginning else None
         if not after.is_beginning:
             if not self._is_known(after, rows):
                 return Pull(after, Position(self._system_identifier, 0))
@@ -85,7 +101,13 @@ class Source:
         content, last = content_of(rows), rows[-1]
         self._row_bytes = len(content) // len(rows)
         through = Position(self._system_identifier, ingest_id_of(last), probe_of(last))
-        return Pull(after, through, len(rows), content, received_us_of(last), has_more)
+        return Pull(after, through, len(rows), content, received_us_of(last), has_more, dropped_before)
+
+    def _dropped_before(self, session: Connection) -> datetime | None:
+        with session, session.cursor() as cursor:
+            cursor.execute(DROPPED_BEFORE, {"table": self.table.name})
+            found: tuple[datetime] | None = cursor.fetchone()
+        return found and found[0]
 
     def _is_known(self, after: Position, rows: Sequence[bytes]) -> bool:
         if after.system_identifier != self._system_identifier or not rows:

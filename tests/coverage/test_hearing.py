@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.coverage.hearing import BOOKS, TRADES, Gap, Hearing, Run, Socket, Subscription
+from app.coverage.hearing import BOOKS, TRADES, Gap, Hearing, Loss, Run, Socket, Subscription
 from app.coverage.intervals import union
 from app.coverage.judgement import REST, State, judge_books, judge_channel
 
@@ -76,3 +76,10 @@ def test_two_sockets_of_a_gatherer_hear_for_each_other():
     (first, gaps), (second, others) = listening("a", [(10, 40)]), listening("a", [(40, 60)], conn=8)
     hearing = Hearing({first.socket.run: (0, 100)}, [*gaps, *others])
     assert judge_books((0, 100), [first, second], hearing).state is State.COMPLETE
+
+
+def test_what_one_gatherer_heard_and_was_lost_another_one_may_have():
+    (first, _), (second, gaps) = listening("a", []), listening("b", [(30, 60)])
+    runs = {subscription.socket.run: (0, 100) for subscription in (first, second)}
+    lost = [Loss("a", BOOKS, 0, 40), Loss("b", TRADES, 0, 100)]
+    assert judge_books((0, 100), [first, second], Hearing(runs, gaps, lost)).holes == ((30, 40),)

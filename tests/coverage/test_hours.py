@@ -41,6 +41,20 @@ def test_of_three_gatherers_the_hole_is_exactly_what_none_of_them_heard(coverage
     assert market(coverage)[0, "trade"] == ("complete", None, [])
 
 
+def test_what_production_lost_and_no_gatherer_has_any_more_is_a_hole_though_it_was_heard(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    for gatherer in coverage.gatherers:
+        gatherer.runs(0, 60).listens_to_all(tickers=["KXTEST-1"])
+    coverage.judge(61)
+    assert books(coverage)[0] == ("complete", None, [])
+    lose = "INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at) VALUES (%s, %s, %s, %s)"
+    for name, since, until in (("a", -500, 20), ("b", 10, 30), ("c", 5, 40)):
+        execute(coverage.production, lose, (name, "orderbook_snapshots", at(since), at(until)))
+    coverage.judge(61)
+    assert books(coverage)[0] == ("hole", [10, 20], ["a"])
+    assert market(coverage)[0, "trade"] == ("complete", None, [])
+
+
 def test_what_is_complete_takes_no_rows(coverage):
     for number in range(20):
         put_market(coverage.production, f"KXTEST-{number}")

@@ -31,7 +31,7 @@ def gatherers(lasting_databases):
 
 @pytest.fixture
 def production(lasting_databases):
-    return emptied(lasting_databases[1], "sync_cursors, merge_statistics, exports")
+    return emptied(lasting_databases[1], "sync_cursors, merge_statistics, exports, gatherer_runs, gatherer_losses")
 
 
 @pytest.fixture

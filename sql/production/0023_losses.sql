@@ -1,0 +1,14 @@
+-- Times of which production has not what a gatherer recorded, and the gatherer has it no more: production was put back to
+-- an earlier state, or made anew, after the gatherer had been told that its rows are safe.
+CREATE TABLE gatherer_losses (
+    loss_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    gatherer TEXT COLLATE "C" NOT NULL,
+    table_name TEXT COLLATE "C" NOT NULL,
+    started_at TIMESTAMPTZ NOT NULL,
+    ended_at TIMESTAMPTZ NOT NULL,
+    noticed_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    CHECK (started_at < ended_at)
+);
+
+CREATE TRIGGER judge_again_after_insert AFTER INSERT ON gatherer_losses
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION judge_again('SELECT started_at, ended_at FROM added');
