@@ -2,13 +2,22 @@
 
 from admin.listing import Listing
 from admin.listings.catalog import ACTIVE_MARKETS, EVENTS, MARKETS, SERIES
-from admin.listings.completeness import COVERAGE, COVERAGE_HOURS, FINDINGS, GAPS, MARKET_COVERAGE, REPAIRS, RUNS
+from admin.listings.completeness import (
+    COVERAGE,
+    COVERAGE_HOURS,
+    FINDINGS,
+    GAPS,
+    LOSSES,
+    MARKET_COVERAGE,
+    REPAIRS,
+    RUNS,
+)
 from admin.listings.operation import CHANGES, CURSORS, EXPORTS, JOBS, QUARANTINE
 from admin.listings.records import LIFECYCLE, SNAPSHOTS, TICKERS, TRADES
 
 LISTINGS: tuple[Listing, ...] = (
     *(ACTIVE_MARKETS, MARKETS, EVENTS, SERIES),
     *(TRADES, TICKERS, SNAPSHOTS, LIFECYCLE),
-    *(COVERAGE_HOURS, COVERAGE, MARKET_COVERAGE, GAPS, RUNS, REPAIRS, FINDINGS),
+    *(COVERAGE_HOURS, COVERAGE, MARKET_COVERAGE, GAPS, LOSSES, RUNS, REPAIRS, FINDINGS),
     *(CURSORS, EXPORTS, QUARANTINE, JOBS, CHANGES),
 )

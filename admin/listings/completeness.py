@@ -89,6 +89,19 @@ GAPS = Listing(
     },
     newest_first=True,
 )
+LOSSES = Listing(
+    path="/losses",
+    name="losses",
+    summary="What a gatherer recorded and nobody has any more, since production was put back to an earlier state.",
+    columns=(
+        *(shown_number("loss_id"), shown_time("noticed_at"), shown("gatherer"), shown("table_name")),
+        *(shown_time("started_at"), shown_time("ended_at")),
+    ),
+    source="gatherer_losses",
+    keys=(Key("loss_id", number),),
+    filters=equal("gatherer", table="table_name"),
+    newest_first=True,
+)
 RUNS = Listing(
     path="/runs",
     name="runs",

@@ -77,6 +77,8 @@ SEED = """
     SELECT hour, 'trade', '', 'repaired', '{}',
         tstzmultirange(tstzrange(hour + INTERVAL '5 minutes', hour + INTERVAL '6 minutes')), '{rest}'
     FROM coverage_hours WHERE hour = date_trunc('hour', now()) - INTERVAL '5 hours';
+    INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at)
+    VALUES ('gatherer-1b', 'trades', now() - INTERVAL '9 days', now() - INTERVAL '8 days');
     INSERT INTO trade_repairs (ticker, started_at, ended_at, reason, trades, added)
     VALUES ('', now() - INTERVAL '5 hours', now() - INTERVAL '4 hours', 'hole', 20, 3);
     UPDATE audit_progress SET compared = 48210, equal = 48208;

@@ -82,6 +82,8 @@ def test_lines_go_on_past_a_page(api):
         ("/admin/cursors", {"failing": "true"}, 1),
         ("/admin/coverage", {"state": "hole"}, 1),
         ("/admin/gaps", {"gatherer": "gatherer-1b"}, 0),
+        ("/admin/losses", {"gatherer": "gatherer-1b", "table": "trades"}, 1),
+        ("/admin/losses", {"gatherer": "gatherer-1a"}, 0),
         ("/admin/quarantine", {"table": "trades"}, 1),
     ],
 )
