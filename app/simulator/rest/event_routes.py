@@ -3,7 +3,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 from flask import Blueprint, Response
 
+from app.simulator.knowledge import updated_us
 from app.simulator.listing import Event
+from app.simulator.plan import first_market_of, kind_of
 from app.simulator.rest.cursors import decode_cursor
 from app.simulator.rest.market_filter import STATUSES
 from app.simulator.rest.pages import page_of
@@ -19,7 +21,7 @@ def event_routes(site: Site) -> Blueprint:
     @routes.get("/events")
     def events() -> Response:
         query = read_query(EventsQuery)
-        tests: list[Callable[[int], bool]] = [lambda number: not site.catalog.event(number).is_combo]
+        tests: list[Callable[[int], bool]] = [lambda number: not kind_of(number).is_combo]
         tests += _tests(site, query)
         page = page_of("events", _candidates(site, query), tests, query.limit)
         bodies = json_list(_body(site, number, nested=query.with_nested_markets) for number in page.numbers)
@@ -31,7 +33,7 @@ def event_routes(site: Site) -> Blueprint:
         query = read_query(MultivariateEventsQuery)
         if query.series_ticker and query.collection_ticker:
             raise bad_request("collection_ticker cannot be used together with series_ticker")
-        tests: list[Callable[[int], bool]] = [lambda number: site.catalog.event(number).is_combo]
+        tests: list[Callable[[int], bool]] = [lambda number: kind_of(number).is_combo]
         if query.collection_ticker:
             tests.append(lambda number: site.catalog.event(number).collection_ticker == query.collection_ticker)
         page = page_of("events", _candidates(site, query), tests, query.limit)
@@ -77,32 +79,32 @@ def _candidates(site: Site, query: EventsQuery | MultivariateEventsQuery) -> Ite
 
 
 def _tests(site: Site, query: EventsQuery) -> list[Callable[[int], bool]]:
-    catalog, now_us = site.catalog, site.clock.now_us()
+    catalog, now_us, count = site.catalog, site.clock.now_us(), site.market_count()
     tests: list[Callable[[int], bool]] = []
     if query.series_ticker:
         tests.append(lambda number: catalog.event(number).series_ticker == query.series_ticker)
     if query.status:
         wanted = STATUSES[query.status]
-        tests.append(lambda number: any(catalog.status(index, now_us) in wanted for index in _numbers(site, number)))
+        tests.append(lambda number: any(catalog.status(index, now_us) in wanted for index in _numbers(number, count)))
     if (closes_after := query.min_close_ts) is not None:
         tests.append(
             lambda number: any(
-                catalog.close_us(index, now_us) > closes_after * 1_000_000 for index in _numbers(site, number)
+                catalog.close_us(index, now_us) > closes_after * 1_000_000 for index in _numbers(number, count)
             )
         )
     if (updated_after := query.min_updated_ts) is not None:
-        tests.append(lambda number: catalog.event(number, now_us).updated_us > updated_after * 1_000_000)
+        tests.append(lambda number: updated_us(catalog.plan.life(number), 0, now_us) > updated_after * 1_000_000)
     return tests
 
 
-def _numbers(site: Site, number: int) -> range:
+def _numbers(number: int, market_count: int) -> range:
     """Of the event's markets that are there already."""
-    event = site.catalog.event(number)
-    return range(event.first_market, min(event.first_market + event.market_count, site.market_count()))
+    first = first_market_of(number)
+    return range(first, min(first + kind_of(number).markets_per_event, market_count))
 
 
 def _markets(site: Site, number: int) -> bytes:
-    live = (index for index in _numbers(site, number) if not site.is_historical(index, site.cutoff_us()))
+    live = (index for index in _numbers(number, site.market_count()) if not site.is_historical(index, site.cutoff_us()))
     return json_list(site.market_json(index) for index in live)
 
 
