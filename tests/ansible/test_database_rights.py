@@ -39,6 +39,9 @@ def grant(cursor, database):
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
     for written in PRODUCTION["writes"]:
         cursor.execute(f"GRANT {written['privileges']} ON {', '.join(written['tables'])} TO {written['role']}")
+    for call in PRODUCTION["calls"]:
+        signature = f"{call['function']} ({', '.join(call['arguments'])})"
+        cursor.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {call['role']}")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,30 @@ def test_the_admin_service_may_do_what_people_tell_it_to(as_role):
         admin.ask("DELETE", f"/admin/jobs/{job.json['job_id']}"),
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 202, 202, 200]
+
+
+def test_a_row_from_quarantine_is_stored_also_where_there_is_no_chunk_yet(production, as_role):
+    with connected(production) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("""
+            INSERT INTO quarantine (table_name, reason, payload)
+            SELECT 'trades', 'no chunk',
+                convert_to((to_jsonb(trades) || '{"exchange_ts": "2026-01-01T12:00:00Z"}')::TEXT, 'UTF8')
+            FROM trades LIMIT 1
+            RETURNING quarantine_id
+        """)
+        (quarantine_id,) = cursor.fetchone()
+    admin = Asked(service_of(as_role("kalshi_admin")))
+    assert admin.post(f"/admin/quarantine/{quarantine_id}/retry").json == {"stored": True}
+
+
+@pytest.mark.parametrize("role", sorted({*PRODUCTION["readers"]} - {"kalshi_admin"}))
+def test_nobody_else_who_reads_may_make_a_chunk(as_role, role):
+    with (
+        connected(as_role(role)) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+    ):
+        cursor.execute("SELECT ensure_chunk('trades', '2026-01-02')")
 
 
 def test_the_exporter_may_keep_its_ledger(as_role, tmp_path):

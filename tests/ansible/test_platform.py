@@ -20,12 +20,12 @@ from tests.simulator.running import running_simulator
 IMPOSSIBLE = why_impossible() if HOSTS_WANTED else WHY_NOT
 pytestmark = pytest.mark.skipif(IMPOSSIBLE is not None, reason=f"no host was started: {IMPOSSIBLE}")
 
+GATHERER, ANOTHER = "gatherer-1a", "gatherer-1b"
 # make test-ansible has one, make test-ansible-long two.
 GATHERERS = {
     name: f"{number}.10"
-    for number, name in enumerate(["gatherer-1a", "gatherer-1b"][: int(os.environ.get("ANSIBLE_GATHERERS", "1"))], 1)
+    for number, name in enumerate([GATHERER, ANOTHER][: int(os.environ.get("ANSIBLE_GATHERERS", "1"))], 1)
 }
-GATHERER = "gatherer-1a"
 DEDUPLICATOR = "deduplicator-1a"
 PRODUCTION = "production-1a"
 PROCESSES = {
@@ -38,6 +38,9 @@ PROCESSES = {
 }
 PROMETHEUS = "http://127.0.1.20:9090"
 READY_SECONDS = 180
+needs_another_gatherer = pytest.mark.skipif(
+    len(GATHERERS) == 1, reason="the only gatherer is not restarted for a release: make test-ansible-long"
+)
 # Of 10, as systemd-analyze counts.
 MOST_EXPOSURE = 2.5
 
@@ -97,9 +100,9 @@ def site(aws, exchange, machines, ssh_key, token):
         },
     }
 
-    def run(name="site.yml"):
+    def run(name="site.yml", **more):
         settings = {**aws.environment, "ANSIBLE_HOST_KEY_CHECKING": "false"}
-        return playbook(name, "--private-key", ssh_key, extra=given, **settings)
+        return playbook(name, "--private-key", ssh_key, extra={**given, **more}, **settings)
 
     return run
 
@@ -132,6 +135,10 @@ def changes(host, port, database):
     asked = "SELECT count(*) FROM orderbook_deltas"
     done = host.run("runuser", "-u", "postgres", "--", "psql", "-p", str(port), "-Atc", asked, database)
     return int(done.stdout) if done.stdout else 0
+
+
+def main_process(host, unit):
+    return host.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
 
 
 def wait_for_more_changes(hosts):
@@ -211,8 +218,7 @@ def test_every_figure_that_dashboards_and_alerts_ask_for_is_given(hosts):
     [(GATHERER, GATHERER, "kalshi-gatherer"), (DEDUPLICATOR, "deduplicator", "kalshi-deduplicator")],
 )
 def test_killed_it_comes_back_and_works(hosts, name, process, unit):
-    main = hosts[name].run("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
-    hosts[name].run("kill", f"-{signal.SIGKILL}", main)
+    hosts[name].run("kill", f"-{signal.SIGKILL}", main_process(hosts[name], unit))
     wait_until(lambda: not is_ready(process), what=f"the end of the {process}")
     wait_until(lambda: is_ready(process), READY_SECONDS, f"the {process}")
     wait_for_more_changes(hosts)
@@ -224,3 +230,36 @@ def test_rebooted_all_come_back_and_work(hosts, name):
     for process in PROCESSES:
         wait_until(lambda: is_ready(process), READY_SECONDS, f"the {process}")
     wait_for_more_changes(hosts)
+
+
+@needs_another_gatherer
+def test_what_somebody_changed_on_a_host_is_put_right_there_alone(hosts, site):
+    changed = {GATHERER: "/etc/kalshi-data/gatherer.env", ANOTHER: "/etc/postgresql/15/timeseries/pg_hba.conf"}
+    before = {name: hosts[name].run("cat", file).stdout for name, file in changed.items()}
+    for name, file in changed.items():
+        hosts[name].run("sh", "-c", f"echo '# by hand' >> {file}")
+    done = site()
+    assert done.succeeded, done.output[-20_000:]
+    assert {name for name, count in done.changed.items() if count} == changed.keys(), done.changed_tasks
+    assert {name: hosts[name].run("cat", file).stdout for name, file in changed.items()} == before
+    wait_for_more_changes(hosts)
+
+
+@needs_another_gatherer
+def test_an_earlier_release_is_one_variable_away(hosts, site):
+    done = site("deploy.yml", application_release=f"{the_commit()}~1")
+    assert done.succeeded, done.output[-20_000:]
+    running = {hosts[name].run("readlink", "/opt/kalshi-data/current").stdout for name in (*GATHERERS, DEDUPLICATOR)}
+    assert len(running) == 1
+    assert the_commit()[:12] not in running.pop()
+    for process in PROCESSES:
+        wait_until(lambda: is_ready(process), READY_SECONDS, f"the {process}")
+    wait_for_more_changes(hosts)
+
+
+def test_settings_that_a_release_does_not_take_stop_it_before_anything_is_restarted(hosts, site):
+    before = main_process(hosts[DEDUPLICATOR], "kalshi-deduplicator")
+    refused = site("deploy.yml", application_settings={"deduplicator": {"KALSHI_NO_SUCH_SETTING": "1"}})
+    assert not refused.succeeded
+    assert "KALSHI_NO_SUCH_SETTING" in refused.output
+    assert main_process(hosts[DEDUPLICATOR], "kalshi-deduplicator") == before
