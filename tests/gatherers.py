@@ -5,6 +5,7 @@ from functools import cached_property
 
 from app.databases import Kind
 from app.postgres.connection import connected
+from app.store.tables import GATHERER_TABLES
 from tests.servers import new_database
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -61,6 +62,17 @@ class Gatherer:
     def has_recorded(self):
         """Its database was made for something."""
         return "timeseries" in vars(self)
+
+    def is_read_into(self, production):
+        """The deduplicator has looked into its tables, and found nothing so far."""
+        execute(
+            production,
+            """INSERT INTO sync_cursors (gatherer, table_name, system_identifier, ingest_id)
+            SELECT %s, table_name, system_identifier, 0 FROM unnest(%s) AS table_name, pg_control_system()
+            ON CONFLICT DO NOTHING""",
+            (self.name, [table.name for table in GATHERER_TABLES]),
+        )
+        return self
 
     def runs(self, started, recorded, ended=None, run_id=1):
         execute(

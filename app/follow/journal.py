@@ -22,7 +22,8 @@ from app.store.tables import GATHERER_TABLES
 
 log = logs.get(__name__)
 
-MARKED_TABLES = tuple(table.name for table in (*GATHERER_TABLES, *(copy.source for copy in JOURNAL_COPIES)))
+MERGED_TABLES = [table.name for table in GATHERER_TABLES]
+MARKED_TABLES = (*MERGED_TABLES, *(copy.source.name for copy in JOURNAL_COPIES))
 
 RUNS = "SELECT run_id, started_at, recorded_until, ended_at FROM runs"
 SAVE_RUNS = """
@@ -49,12 +50,18 @@ SAVE_MARKS = """
     ON CONFLICT (gatherer, table_name) DO UPDATE
     SET system_identifier = excluded.system_identifier, ingest_id = excluded.ingest_id
 """
-# A table that is read in shards is here as far as the least of them; a cursor of another database says nothing of it.
+# A table that is read in shards is here as far as the least of them; a cursor of another database says nothing of it,
+# and nothing is known of an empty table either before it was looked into: it may be empty since it was dropped.
 PASSED = """
     SELECT NOT EXISTS (
-        SELECT FROM gatherer_marks AS m
+        SELECT FROM gatherer_marks AS m, LATERAL (
+            SELECT CASE WHEN m.table_name = ANY (%(merged)s) THEN -1 ELSE 0 END AS ingest_id
+        ) AS unread
         WHERE m.gatherer = %(gatherer)s AND m.ingest_id > (
-            SELECT coalesce(min(CASE WHEN c.system_identifier = m.system_identifier THEN c.ingest_id ELSE 0 END), 0)
+            SELECT coalesce(
+                min(CASE WHEN c.system_identifier = m.system_identifier THEN c.ingest_id ELSE unread.ingest_id END),
+                unread.ingest_id
+            )
             FROM sync_cursors AS c WHERE c.gatherer = m.gatherer AND c.table_name = m.table_name
         )
     )
@@ -138,7 +145,7 @@ class JournalFollower:
 
     def _acknowledge(self, production: Connection) -> None:
         """What was marked counts as heard once everything up to the marks is here."""
-        where = {"gatherer": self.gatherer}
+        where = {"gatherer": self.gatherer, "merged": MERGED_TABLES}
         with production, production.cursor() as cursor:
             cursor.execute(PASSED, where)
             if cursor.fetchone() == (True,):

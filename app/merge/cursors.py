@@ -48,14 +48,17 @@ BEGIN_ANEW = """
         updated_at = now()
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s
 """
-# A row's time is the exchange's, and it is received a little later.
+# Where production knows of no delivery, it was made anew. What was dropped has the exchange's time, and is received a
+# little later; and a book is known again from its next snapshot on, for which gatherers ask every six hours.
 LOSE = """
     INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at)
-    SELECT %(gatherer)s, %(table)s, delivered.until, %(dropped_before)s + INTERVAL '1 minute'
+    SELECT %(gatherer)s, %(table)s, delivered.until, %(lost_before)s + INTERVAL '1 minute'
+        + CASE WHEN %(table)s IN ('orderbook_deltas', 'orderbook_snapshots') THEN INTERVAL '6 hours' ELSE '0' END
     FROM (
         SELECT coalesce(max(delivered_until), 'epoch') AS until FROM gatherer_runs WHERE gatherer = %(gatherer)s
     ) AS delivered
-    WHERE delivered.until < %(dropped_before)s
+    WHERE delivered.until < %(lost_before)s
+    ON CONFLICT DO NOTHING
     RETURNING started_at, ended_at
 """
 NOTE = """
@@ -110,8 +113,8 @@ class Cursors:
         if pull.starts_anew:
             # Of all shards: the least of their cursors must be true of one and the same database.
             cursor.execute(BEGIN_ANEW, where | read)
-        if pull.dropped_before:
-            self._note_loss(cursor, where | {"dropped_before": pull.dropped_before})
+        if pull.lost_before:
+            self._note_loss(cursor, where | {"lost_before": pull.lost_before})
 
     def note_failure(self, cursor: psycopg2.extensions.cursor, gatherer: str, failure: str | None) -> None:
         cursor.execute(NOTE, (failure, failure, gatherer, self._table, *self._shard))

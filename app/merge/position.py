@@ -27,13 +27,13 @@ class Pull(NamedTuple):
     content: bytes = b""
     received_us: int | None = None  # when the gatherer received the last of the rows
     has_more: bool = False
-    dropped_before: datetime | None = None  # what the gatherer had from before was dropped, since we called it safe
+    lost_before: datetime | None = None  # what came before and is not here was dropped: we had called it safe
 
     @property
     def starts_anew(self) -> bool:
         """Nothing was read but that the source is not the one that it was."""
-        return self.through.is_beginning and self.after != self.through
+        return self.through.is_beginning and not self.after.is_beginning
 
     @property
     def is_empty(self) -> bool:
-        return not self.rows and not self.starts_anew
+        return not self.rows and self.after == self.through

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from psycopg2 import sql
 
 from app.merge.binary_rows import Chunks, content_of, ingest_id_of, probe_of, received_us_of
-from app.merge.position import Position, Pull
+from app.merge.position import BEGINNING, Position, Pull
 from app.merge.shards import Shard
 from app.postgres.connection import Connection, connect, value_of
 from app.postgres.dsn import Dsn
@@ -27,20 +27,10 @@ CONFIRM = """
     ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
     WHERE confirmed.ingest_id <> excluded.ingest_id
 """
-# Chunks are dropped whole, the oldest first. One far behind the others holds what came with a strange time.
-DROPPED_BEFORE = """
-    SELECT coalesce(
-        (
-            SELECT max(range_start)
-            FROM (
-                SELECT range_start, lag(range_end) OVER (ORDER BY range_start) AS previous_end FROM chunks(%(table)s)
-                WHERE range_start <= now()
-            ) AS kept
-            WHERE previous_end IS DISTINCT FROM range_start
-        ),
-        now()
-    )
-    FROM confirmations WHERE table_name = %(table)s AND ingest_id > 0
+# Rows that production had, which was put back to an earlier state since or made anew.
+LOST_BEFORE = """
+    SELECT dropped_through FROM chunked_tables JOIN confirmations USING (table_name)
+    WHERE table_name = %s AND ingest_id > %s AND dropped_through > '-infinity'
 """
 
 
@@ -91,21 +81,25 @@ class Source:
     def _pull(self, session: Connection, after: Position) -> Pull:
         wanted = self._rows_at_once()
         rows, has_more = self._read(session, after.ingest_id, wanted)
-        dropped_before = self._dropped_before(session) if after.is_beginning else None
+        anew = Position(self._system_identifier, 0)
         if not after.is_beginning:
             if not self._is_known(after, rows):
-                return Pull(after, Position(self._system_identifier, 0))
+                return Pull(after, anew, lost_before=self._lost_before(session, after))
             rows = rows[1:]
+        lost_before = self._lost_before(session, after) if after == BEGINNING else None
         if not rows:
-            return Pull(after, after)
+            return Pull(after, anew if after.is_beginning else after, lost_before=lost_before)
         content, last = content_of(rows), rows[-1]
         self._row_bytes = len(content) // len(rows)
         through = Position(self._system_identifier, ingest_id_of(last), probe_of(last))
-        return Pull(after, through, len(rows), content, received_us_of(last), has_more, dropped_before)
+        return Pull(after, through, len(rows), content, received_us_of(last), has_more, lost_before)
 
-    def _dropped_before(self, session: Connection) -> datetime | None:
+    def _lost_before(self, session: Connection, after: Position) -> datetime | None:
+        """Of a database that is another one than it was, nothing was called safe that it does not have."""
+        if after.system_identifier not in (BEGINNING.system_identifier, self._system_identifier):
+            return None
         with session, session.cursor() as cursor:
-            cursor.execute(DROPPED_BEFORE, {"table": self.table.name})
+            cursor.execute(LOST_BEFORE, (self.table.name, after.ingest_id))
             found: tuple[datetime] | None = cursor.fetchone()
         return found and found[0]
 

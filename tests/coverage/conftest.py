@@ -22,6 +22,7 @@ class Coverage:
         """Everything that there is to be judged; the hours that were."""
         for gatherer in self.gatherers:
             if gatherer.has_recorded:
+                gatherer.is_read_into(self.production)
                 JournalFollower(gatherer.name, gatherer.timeseries, self.production).round()
         hours = []
         with connected(self.production) as connection:

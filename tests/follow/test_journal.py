@@ -9,6 +9,7 @@ from tests.store import rows
 
 @pytest.fixture
 def follower(gatherer, production):
+    gatherer.is_read_into(production)
     return JournalFollower(gatherer.name, gatherer.timeseries, production)
 
 
@@ -62,6 +63,16 @@ def test_what_was_recorded_counts_once_all_of_it_has_arrived(gatherer, productio
     arrive(gatherer, production)
     follower.round()
     assert delivered(production) == [(1, at(20))]
+
+
+def test_an_empty_table_is_one_only_when_it_was_looked_into(gatherer, production):
+    follower = JournalFollower(gatherer.name, gatherer.timeseries, production)
+    gatherer.runs(0, 10)
+    follower.round()
+    assert delivered(production) == [(1, None)]
+    gatherer.is_read_into(production)
+    follower.round()
+    assert delivered(production) == [(1, at(10))]
 
 
 def test_the_shard_that_is_behind_counts(gatherer, production, follower):

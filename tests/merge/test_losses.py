@@ -4,13 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.merge.position import BEGINNING
+from app.merge.shards import Shard
 from app.postgres.connection import connected
 from tests.gatherers import execute
 from tests.store import rows
 
 HOUR = timedelta(hours=1)
 NOON = datetime.fromtimestamp(rows.NOON_US // 1_000_000, UTC)
+# Until a row that was dropped can have been received, and until the next book.
+LATER = timedelta(hours=6, minutes=1)
 DROP = "SELECT drop_chunk('orderbook_deltas', %s, 1000000)"
+CURSORS = "SELECT min(system_identifier), sum(restarts) FROM sync_cursors WHERE gatherer = 'a'"
 
 
 def delta(hour):
@@ -19,9 +24,9 @@ def delta(hour):
 
 @pytest.fixture
 def recording(recordings, damaged):
-    """Of an hour and four more, merged, and told to be safe."""
+    """Of four hours and, after one of silence, another, merged and told to be safe."""
     made = recordings("orderbook_deltas")
-    for hour in range(5):
+    for hour in (0, 1, 2, 3, 5):
         made.record("a", [delta(hour)])
         made.round()
     assert made.sources["a"].confirm(made.positions["a"])
@@ -38,11 +43,11 @@ def drop(gatherer, *hours):
         assert execute(gatherer, DROP, (NOON + hour * HOUR,)) == [(True,)]
 
 
-def put_back(production, recording, ingest_id, delivered_until):
-    """The cursor to an earlier row, of which it knows the digest."""
+def put_back(production, recording, position, delivered_until):
+    """Its cursor, and what it knows to be delivered."""
     with connected(production) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sync_cursors SET ingest_id = %s, probe = %s WHERE gatherer = 'a'", (ingest_id, ingest_id and 1)
+            "UPDATE sync_cursors SET system_identifier = %s, ingest_id = %s, probe = %s WHERE gatherer = 'a'", position
         )
         cursor.execute(
             "INSERT INTO gatherer_runs (gatherer, run_id, started_at, recorded_until, delivered_until)"
@@ -52,42 +57,65 @@ def put_back(production, recording, ingest_id, delivered_until):
     recording.forget()
 
 
-@pytest.mark.parametrize("ingest_id", [0, 1], ids=["at its beginning", "later"])
-def test_what_was_dropped_and_is_not_known_to_be_delivered_is_lost(recording, damaged, production, losses, ingest_id):
+def earlier(recording):
+    """Where it had read one row."""
+    return recording.positions["a"]._replace(ingest_id=1, probe=1)
+
+
+def test_what_was_dropped_and_is_not_known_to_be_delivered_is_lost(recording, damaged, production, losses):
     drop(damaged, 0, 1, 2)
-    put_back(production, recording, ingest_id, NOON + 0.5 * HOUR)
+    put_back(production, recording, earlier(recording), NOON + 0.5 * HOUR)
     recording.catch_up()
-    assert losses() == [("a", "orderbook_deltas", NOON + 0.5 * HOUR, NOON + 3 * HOUR + timedelta(minutes=1))]
+    assert losses() == [("a", "orderbook_deltas", NOON + 0.5 * HOUR, NOON + 3 * HOUR + LATER)]
 
 
-def test_a_production_that_knows_of_no_delivery_has_lost_all_that_was_dropped(recording, damaged, production, losses):
-    drop(damaged, 0)
-    put_back(production, recording, 0, None)
+@pytest.mark.parametrize("dropped", [[0], [0, 1, 2, 3, 5]], ids=["some of it", "all of it"])
+def test_a_production_that_was_made_anew_lacks_all_that_was_dropped(recording, damaged, production, losses, dropped):
+    drop(damaged, *dropped)
+    put_back(production, recording, BEGINNING, None)
     recording.catch_up()
     (loss,) = losses()
     assert loss[2] < NOON
-    assert loss[3] == NOON + HOUR + timedelta(minutes=1)
+    assert loss[3] == NOON + (dropped[-1] + 1) * HOUR + LATER
 
 
-def test_a_row_with_a_strange_time_hides_no_loss(recording, damaged, production, losses):
-    recording.record("a", [delta(-1_000)])
-    recording.round()
-    drop(damaged, 0, 1)
-    put_back(production, recording, 0, None)
-    recording.catch_up()
-    assert [loss[3] for loss in losses()] == [NOON + 2 * HOUR + timedelta(minutes=1)]
+def test_each_shard_notices_it_and_it_is_said_once(recordings, recording, damaged, production, losses):
+    drop(damaged, 0)
+    execute(production, "DELETE FROM sync_cursors")
+    recording.forget()
+    for number in range(2):
+        recordings("orderbook_deltas", shard=Shard(number, 2)).round()
+    assert len(losses()) == 1
 
 
-@pytest.mark.parametrize("ingest_id", [0, 1], ids=["from its beginning", "from a row that is gone"])
-def test_nothing_is_lost_that_was_delivered(recording, damaged, production, losses, ingest_id):
+def test_nothing_is_lost_that_was_delivered(recording, damaged, production, losses):
     drop(damaged, 0, 1, 2)
-    put_back(production, recording, ingest_id, NOON + 4 * HOUR)
+    put_back(production, recording, earlier(recording), NOON + 4 * HOUR)
     recording.catch_up()
     assert losses() == []
 
 
-def test_nothing_is_lost_by_a_production_that_is_read_into_for_the_first_time(recordings, losses):
-    recording = recordings("orderbook_deltas")
-    recording.record("a", [delta(0)])
+def test_who_was_so_long_away_that_all_was_dropped_has_lost_nothing(recording, damaged, production, losses):
+    position = recording.positions["a"]
+    drop(damaged, 0, 1, 2, 3, 5)
+    put_back(production, recording, position, NOON + 2 * HOUR)
+    recording.record("a", [delta(200)])
     recording.catch_up()
+    assert losses() == []
+
+
+def test_nothing_is_lost_by_reading_again_because_somebody_says_so(recording, damaged, production, losses):
+    position = recording.positions["a"]._replace(ingest_id=0, probe=None)
+    drop(damaged, 0, 1)
+    put_back(production, recording, position, NOON)
+    recording.catch_up()
+    assert losses() == []
+
+
+def test_an_empty_table_is_looked_into_once(recordings, production, losses):
+    recording = recordings("orderbook_deltas")
+    recording.round()
+    ((identifier, restarts),) = execute(production, CURSORS)
+    assert (identifier > 0, restarts) == (True, 0)
+    assert recording.sources["a"].pull(recording.positions["a"]).is_empty
     assert losses() == []

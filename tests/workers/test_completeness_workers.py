@@ -43,8 +43,8 @@ print([follower.why_not_ready() for follower in followers])
 
 
 @pytest.fixture
-def gatherer(server, templates):
-    return Gatherer(server, templates, "a")
+def gatherer(server, templates, production):
+    return Gatherer(server, templates, "a").is_read_into(production)
 
 
 def program(*dsns):

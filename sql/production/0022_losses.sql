@@ -7,6 +7,7 @@ CREATE TABLE gatherer_losses (
     started_at TIMESTAMPTZ NOT NULL,
     ended_at TIMESTAMPTZ NOT NULL,
     noticed_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    UNIQUE (gatherer, table_name, started_at, ended_at), -- each shard notices it
     CHECK (started_at < ended_at)
 );
 
