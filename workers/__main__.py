@@ -14,6 +14,7 @@ from app.environment import load_settings  # noqa: E402
 from app.errors import OperatorError, SettingsError  # noqa: E402
 from app.jobs import EXPORT  # noqa: E402
 from app.offload import threads  # noqa: E402
+from app.postgres.dsn import Dsn  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from workers import deduplicator as merging  # noqa: E402
 from workers import gatherer as gathering  # noqa: E402
@@ -79,8 +80,14 @@ def deduplicator(settings: Settings) -> None:
     merging.Deduplicator(settings).run()
 
 
+def production_of(settings: Settings) -> Dsn:
+    if settings.production_dsn is None:
+        raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", "set it.")
+    return settings.production_dsn
+
+
 @workers.command()
-@check_config_option
+@check_config(production_of)
 @click.pass_obj
 def exporter(settings: Settings) -> None:
     """Bring production's hours into the lake as they end, and read them back."""
@@ -90,13 +97,12 @@ def exporter(settings: Settings) -> None:
     from app.lake.storage import storage_of  # noqa: PLC0415
     from workers.exporter import Exporter  # noqa: PLC0415
 
-    if settings.production_dsn is None:
-        raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", "set it.")
+    production = production_of(settings)
     group = Group()
-    archive, offload = Archive(settings.production_dsn, storage_of(settings)), threads(1)
+    archive, offload = Archive(production, storage_of(settings)), threads(1)
     worker = Exporter(archive, settings.lake_settle_seconds, offload, group.stopping)
     tasks = {EXPORT: AskedHours(archive, offload).export}
-    jobs = JobWorker(settings.production_dsn, tasks, threads(1), group.stopping)
+    jobs = JobWorker(production, tasks, threads(1), group.stopping)
     parts: list[Worker] = [worker, jobs, *showing(settings, [lambda: worker.failure], group.stopping)]
     for part in parts:
         group.spawn(part.run)

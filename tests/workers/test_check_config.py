@@ -22,6 +22,7 @@ MISSING = {
         ),
     ],
     "maintainer": [({}, "There is no database to look after.")],
+    "exporter": [({}, "There is no database to export.")],
 }
 
 

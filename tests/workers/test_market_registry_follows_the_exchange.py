@@ -164,8 +164,7 @@ def test_combos_that_no_stream_told_of_are_met_before_the_next_walk(simulator):
 
     with registry_of(simulator, reconcile_seconds=1) as registry:
         known = registry.wait_for(lambda state: state["why_not_ready"] is None, "the initial sync")["statuses"].keys()
-        wait_until(lambda: combos() - known, what="a new combo")
-        created = combos() - known
+        created = wait_until(lambda: combos() - known, what="a new combo")
         without(registry, lambda state: created - state["statuses"].keys())
 
 
