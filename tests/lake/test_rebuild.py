@@ -1,5 +1,6 @@
 """raw/ of several gatherers to processed/, by DuckDB and by Spark, held against production's way."""
 
+import logging
 import shutil
 from datetime import datetime, timedelta
 
@@ -109,6 +110,7 @@ def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, temp
 def test_spark_makes_the_same_bytes_as_duckdb(lake, tmp_path, monkeypatch):
     if shutil.which("java") is None:
         pytest.skip("there is no java on this machine, which Spark needs")
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it speaks of its end when the tests' output is closed already
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", f"{SMALL_SPARK} pyspark-shell")
     (tmp_path / "here").mkdir()
