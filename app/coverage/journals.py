@@ -36,8 +36,10 @@ GAPS = """
 """
 LOSSES = """
     SELECT gatherer, table_name, started_at, ended_at FROM gatherer_losses
-    WHERE started_at < %(end)s AND ended_at > %(start)s
+    WHERE started_at < %(end)s AND ended_at + %(snapshots_us)s * INTERVAL '1 microsecond' > %(start)s
 """
+# Then gatherers have asked for every book once more, and it is known again.
+SNAPSHOTS_US = 6 * 3_600_000_000
 CHANNELS = {
     tables.ORDERBOOK_DELTAS.name: (BOOKS,),
     tables.ORDERBOOK_SNAPSHOTS.name: (BOOKS,),
@@ -84,9 +86,9 @@ def read_hearing(connection: Connection, period: Period) -> Hearing:
             Gap(Socket(Run(gatherer, run_id), conn), channel, us_of(start), end and us_of(end))
             for gatherer, run_id, conn, channel, start, end in cursor
         ]
-        cursor.execute(LOSSES, period._asdict())
+        cursor.execute(LOSSES, {**period._asdict(), "snapshots_us": SNAPSHOTS_US})
         losses = [
-            Loss(gatherer, channel, us_of(start), us_of(end))
+            Loss(gatherer, channel, us_of(start), us_of(end) + (SNAPSHOTS_US if channel == BOOKS else 0))
             for gatherer, table, start, end in cursor
             for channel in CHANNELS[table]
         ]

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import duckdb
 from psycopg2 import sql
 
-from app.lake.hours import HOUR
 from app.postgres.connection import Connection
 from app.store.arrivals import arrivals
 from app.store.tables import Column, ColumnType, Table
@@ -16,6 +15,8 @@ from app.store.tables import Column, ColumnType, Table
 HASH = "md5(concat_ws(chr(31), {values}))"
 IN_POSTGRES = "SELECT count(*), coalesce(sum(('x' || left({hash}, 15))::BIT(60)::BIGINT), 0)::TEXT"
 IN_DUCKDB = "SELECT count(*), coalesce(sum(('0x' || left({hash}, 15))::BIGINT), 0)::TEXT"
+# Chunks were dropped, or the database was put back to an earlier state.
+LACKS_ROWS = "complete_since(%(table)s, %(hour)s + INTERVAL '1 hour') > %(hour)s"
 
 
 class Content(NamedTuple):
@@ -30,21 +31,20 @@ def content_of_file(session: duckdb.DuckDBPyConnection, table: Table, path: Path
 
 
 def content_in_database(session: Connection, table: Table, hour: datetime) -> tuple[Content, int, bool]:
-    """With the last row's ingest_id, and whether rows may be missing since chunks were dropped. The session is one for
-    arrivals()."""
+    """With the last row's ingest_id, and whether rows may be missing. The session is one for arrivals()."""
     query = sql.SQL("""
-        {figures}, coalesce(max(ingest_id), 0),
-            (SELECT dropped_through > %s FROM chunked_tables WHERE table_name = %s)
-        FROM {table} WHERE {time} >= %s AND {time} < %s
+        {figures}, coalesce(max(ingest_id), 0), {lacks_rows}
+        FROM {table} WHERE {time} >= %(hour)s AND {time} < %(hour)s + INTERVAL '1 hour'
     """).format(
         figures=sql.SQL(IN_POSTGRES.format(hash=_hash(table))),
+        lacks_rows=sql.SQL(LACKS_ROWS),
         table=sql.Identifier(table.name),
         time=sql.Identifier(table.time_column),
     )
     with arrivals(session, table.name) as cursor:
-        cursor.execute(query, (hour, table.name, hour, hour + HOUR))
-        rows, hash_sum, last_ingest_id, is_partly_dropped = cursor.fetchone() or (0, "0", 0, False)
-    return Content(rows, hash_sum), last_ingest_id, is_partly_dropped
+        cursor.execute(query, {"table": table.name, "hour": hour})
+        rows, hash_sum, last_ingest_id, lacks_rows = cursor.fetchone() or (0, "0", 0, False)
+    return Content(rows, hash_sum), last_ingest_id, lacks_rows
 
 
 def _hash(table: Table) -> str:

@@ -9,6 +9,7 @@ import duckdb
 
 from app import logs
 from app.lake.arrow_source import hour_of_rows
+from app.lake.content import LACKS_ROWS
 from app.lake.dataset import Dataset
 from app.lake.ledger import Ledger
 from app.lake.manifest import Manifest
@@ -22,8 +23,7 @@ from app.store.arrivals import arrivals_session
 
 log = logs.get(__name__)
 
-DROPPED_THROUGH = "SELECT dropped_through > %s FROM chunked_tables WHERE table_name = %s"
-# Once chunks were dropped, the lake has rows that the database has no more: what it has now comes to them.
+# What the lake has that the database has no more, the database's rows come to.
 TOGETHER = """
     SELECT {columns} FROM fresh UNION ALL SELECT {columns} FROM archived ANTI JOIN fresh USING ({identity})
 """
@@ -80,9 +80,9 @@ class Exporter:
     ) -> Iterator[str]:
         """The query that has them."""
         archived = folder / "archived.parquet"
-        is_partly_dropped = self._is_partly_dropped(dataset, hour)
+        lacks_rows = self._lacks_rows(dataset, hour)
         with hour_of_rows(self._source, dataset.table, hour) as fresh:
-            if is_partly_dropped and self._storage.fetch(dataset.object_key(hour), archived):
+            if lacks_rows and self._storage.fetch(dataset.object_key(hour), archived):
                 # Both sides of the join read it; a stream can be read once.
                 session.register("stream", fresh)
                 session.execute("CREATE TEMPORARY TABLE fresh AS SELECT * FROM stream")
@@ -93,6 +93,6 @@ class Exporter:
                 session.register("fresh", fresh)
                 yield "SELECT * FROM fresh"
 
-    def _is_partly_dropped(self, dataset: Dataset, hour: datetime) -> bool:
+    def _lacks_rows(self, dataset: Dataset, hour: datetime) -> bool:
         with connected(self._source, "exporter") as connection:
-            return bool(value_of(connection, DROPPED_THROUGH, (hour, dataset.table.name)))
+            return bool(value_of(connection, f"SELECT {LACKS_ROWS}", {"hour": hour, "table": dataset.table.name}))

@@ -22,7 +22,7 @@ log = logs.get(__name__)
 
 class Verdict(Enum):
     SAME = "the same in the object, its manifest and the database"
-    ARCHIVED = "as its manifest says; the database has dropped it"
+    ARCHIVED = "as its manifest says; the database lacks it"
     OUTDATED = "has newer rows in the database, and will be written again"
     BUSY = "is being written or verified by another process"
     DIFFERENT = "different"
@@ -73,12 +73,12 @@ class Verifier:
         if content is None:
             return Finding(Verdict.DIFFERENT, 0, difference)
         with arrivals_session(self._source, "lake verifier") as session:
-            stored, last_ingest_id, is_partly_dropped = content_in_database(session, dataset.table, hour)
+            stored, last_ingest_id, lacks_rows = content_in_database(session, dataset.table, hour)
         if last_ingest_id > through_ingest_id:
             return Finding(Verdict.OUTDATED, content.rows)
         if stored == content:
             return Finding(Verdict.SAME, content.rows)
-        if is_partly_dropped and stored.rows < content.rows:
+        if lacks_rows and stored.rows < content.rows:
             return Finding(Verdict.ARCHIVED, content.rows)
         return Finding(Verdict.DIFFERENT, content.rows, f"the object has {content}, the database {stored}")
 

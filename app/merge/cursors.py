@@ -49,11 +49,10 @@ BEGIN_ANEW = """
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s
 """
 # Where production knows of no delivery, it was made anew. What was dropped has the exchange's time, and is received a
-# little later; and a book is known again from its next snapshot on, for which gatherers ask every six hours.
+# little later.
 LOSE = """
     INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at)
     SELECT %(gatherer)s, %(table)s, delivered.until, %(lost_before)s + INTERVAL '1 minute'
-        + CASE WHEN %(table)s IN ('orderbook_deltas', 'orderbook_snapshots') THEN INTERVAL '6 hours' ELSE '0' END
     FROM (
         SELECT coalesce(max(delivered_until), 'epoch') AS until FROM gatherer_runs WHERE gatherer = %(gatherer)s
     ) AS delivered

@@ -49,10 +49,12 @@ def test_what_production_lost_and_no_gatherer_has_any_more_is_a_hole_though_it_w
     assert books(coverage)[0] == ("complete", None, [])
     lose = "INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at) VALUES (%s, %s, %s, %s)"
     for name, since, until in (("a", -500, 20), ("b", 10, 30), ("c", 5, 40)):
-        execute(coverage.production, lose, (name, "orderbook_snapshots", at(since), at(until)))
+        execute(coverage.production, lose, (name, "trades", at(since), at(until)))
+        # A book that was lost is known again hours later.
+        execute(coverage.production, lose, (name, "orderbook_deltas", at(-500), at(until - 360)))
     coverage.judge(61)
-    assert books(coverage)[0] == ("hole", [10, 20], ["a"])
-    assert market(coverage)[0, "trade"] == ("complete", None, [])
+    assert books(coverage)[0] == ("hole", [0, 20], ["a"])
+    assert market(coverage)[0, "trade"] == ("hole", [10, 20], [])
 
 
 def test_what_is_complete_takes_no_rows(coverage):

@@ -127,6 +127,22 @@ def test_rows_that_the_database_has_dropped_stay_when_late_ones_come(production,
     assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
 
 
+def test_what_the_lake_has_stays_when_production_was_put_back(production, exporter, verifier, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    with connected(production) as connection:
+        execute(connection, "DELETE FROM orderbook_deltas WHERE clock = 2")
+        execute(
+            connection,
+            "INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at) VALUES ('a', %s, %s, %s)",
+            *("orderbook_deltas", NOON + HOUR / 2, NOON + 5 * HOUR),
+        )
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=3)])
+    export_all(exporter, ledger)
+    assert clocks(storage) == [1, 2, 3]
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
+
+
 class BrokenError(Exception):
     pass
 

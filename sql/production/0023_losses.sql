@@ -12,4 +12,15 @@ CREATE TABLE gatherer_losses (
 );
 
 CREATE TRIGGER judge_again_after_insert AFTER INSERT ON gatherer_losses
-REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION judge_again('SELECT started_at, ended_at FROM added');
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION judge_again(
+    -- Of books until the next snapshot: app/coverage/journals.py
+    'SELECT started_at, ended_at + INTERVAL ''6 hours'' FROM added'
+);
+
+CREATE OR REPLACE FUNCTION complete_since(the_table TEXT, moment TIMESTAMPTZ) RETURNS TIMESTAMPTZ
+LANGUAGE sql STABLE AS $$
+    SELECT greatest(
+        dropped_through, (SELECT max(ended_at) FROM gatherer_losses WHERE table_name = the_table AND started_at < moment)
+    )
+    FROM chunked_tables WHERE table_name = the_table
+$$;
