@@ -23,7 +23,8 @@ from app.store.arrivals import arrivals_session
 
 log = logs.get(__name__)
 
-# What the lake has that the database has no more, the database's rows come to.
+# What the lake has that the database has no more, the database's rows come to. An object that the ledger does not know of
+# is from before production was put back to an earlier state.
 TOGETHER = """
     SELECT {columns} FROM fresh UNION ALL SELECT {columns} FROM archived ANTI JOIN fresh USING ({identity})
 """
@@ -80,9 +81,9 @@ class Exporter:
     ) -> Iterator[str]:
         """The query that has them."""
         archived = folder / "archived.parquet"
-        lacks_rows = self._lacks_rows(dataset, hour)
+        may_lack_rows = self._lacks_rows(dataset, hour) or not self._ledger.has_written(dataset, hour)
         with hour_of_rows(self._source, dataset.table, hour) as fresh:
-            if lacks_rows and self._storage.fetch(dataset.object_key(hour), archived):
+            if may_lack_rows and self._storage.fetch(dataset.object_key(hour), archived):
                 # Both sides of the join read it; a stream can be read once.
                 session.register("stream", fresh)
                 session.execute("CREATE TEMPORARY TABLE fresh AS SELECT * FROM stream")

@@ -66,6 +66,7 @@ CANDLES_MADE = """
     ON CONFLICT (table_name, hour) DO UPDATE SET
         row_count = excluded.row_count, exported_at = excluded.exported_at, verified_at = excluded.verified_at
 """
+HAS_WRITTEN = "SELECT FROM exports WHERE table_name = %s AND hour = %s AND manifest <> ''"
 REOPEN = "UPDATE exports SET through_ingest_id = 0, verified_at = NULL WHERE table_name = %s AND hour = %s"
 
 
@@ -153,6 +154,11 @@ class Ledger:
     def candles_made(self, day: datetime, rows: int, as_of: datetime) -> None:
         with self._connection as transaction, transaction.cursor() as cursor:
             cursor.execute(CANDLES_MADE, (day, rows, as_of, as_of))
+
+    def has_written(self, dataset: Dataset, hour: datetime) -> bool:
+        with self._connection as transaction, transaction.cursor() as cursor:
+            cursor.execute(HAS_WRITTEN, (dataset.name, hour))
+            return cursor.fetchone() is not None
 
     def reopen(self, dataset: Dataset, hour: datetime) -> None:
         """It is to be written once more."""

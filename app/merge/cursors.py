@@ -48,8 +48,8 @@ BEGIN_ANEW = """
         updated_at = now()
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s
 """
-# Where production knows of no delivery, it was made anew. What was dropped has the exchange's time, and is received a
-# little later.
+# Where production knows of no delivery, it was made anew, or the gatherer has a new name. What was dropped has the
+# exchange's time, and is received a little later.
 LOSE = """
     INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at)
     SELECT %(gatherer)s, %(table)s, delivered.until, %(lost_before)s + INTERVAL '1 minute'

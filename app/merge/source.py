@@ -57,6 +57,7 @@ class Source:
         what = f"Reading {table.name} of {gatherer} failed."
         self._kept = KeptConnection(self._connect, what, "run kalshi-data migrate there.")
         self._system_identifier = 0
+        self._had_read = 0  # before it began anew, of the same database
 
     def pull(self, after: Position) -> Pull:
         """The next rows, about as many as fill a batch. They can be asked for again."""
@@ -82,11 +83,14 @@ class Source:
         wanted = self._rows_at_once()
         rows, has_more = self._read(session, after.ingest_id, wanted)
         anew = Position(self._system_identifier, 0)
-        if not after.is_beginning:
-            if not self._is_known(after, rows):
-                return Pull(after, anew, lost_before=self._lost_before(session, after))
-            rows = rows[1:]
-        lost_before = self._lost_before(session, after) if after == BEGINNING else None
+        if after.is_beginning:
+            lost_before = self._lost_before(session, after)
+        elif self._is_known(after, rows):
+            lost_before, rows = None, rows[1:]
+        else:
+            lost_before = self._lost_before(session, after)
+            self._had_read = 0 if lost_before else after.ingest_id
+            return Pull(after, anew, lost_before=lost_before)
         if not rows:
             return Pull(after, anew if after.is_beginning else after, lost_before=lost_before)
         content, last = content_of(rows), rows[-1]
@@ -99,7 +103,7 @@ class Source:
         if after.system_identifier not in (BEGINNING.system_identifier, self._system_identifier):
             return None
         with session, session.cursor() as cursor:
-            cursor.execute(LOST_BEFORE, (self.table.name, after.ingest_id))
+            cursor.execute(LOST_BEFORE, (self.table.name, max(after.ingest_id, self._had_read)))
             found: tuple[datetime] | None = cursor.fetchone()
         return found and found[0]
 

@@ -65,6 +65,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=60,
+            le=21_600,  # app/coverage/journals.py counts on it
             description="Every market's book is asked for again on its socket about once in this time: what "
             "changes are counted from, and checked against.",
             examples=["21600"],

@@ -17,6 +17,7 @@ REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION judge_again(
     'SELECT started_at, ended_at + INTERVAL ''6 hours'' FROM added'
 );
 
+-- A loss of one gatherer counts, though another one may have brought the rows.
 CREATE OR REPLACE FUNCTION complete_since(the_table TEXT, moment TIMESTAMPTZ) RETURNS TIMESTAMPTZ
 LANGUAGE sql STABLE AS $$
     SELECT greatest(

@@ -167,7 +167,8 @@ def test_a_second_run_changes_nothing(installed, site):
 
 def test_no_service_failed(hosts):
     for host in hosts.values():
-        assert host.run("systemctl", "--failed", "--no-legend", "--plain").stdout == ""
+        failed = host.run("systemctl", "--failed", "--no-legend", "--plain").stdout
+        assert failed == "", host.run("journalctl", "--no-pager", "--unit", failed.split()[0]).stdout
 
 
 def test_our_services_are_hardly_exposed(hosts):

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pyarrow import parquet
 
+from app.databases import Kind
 from app.lake.dataset import PROCESSED
+from app.lake.exporter import Exporter
 from app.lake.ledger import open_ledger
 from app.lake.storage import ReplacedError
 from app.lake.survey import survey
@@ -13,6 +15,7 @@ from app.postgres.connection import connected, value_of
 from app.store.arrivals import arrivals_session
 from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.lake.exporting import EVER, export_all, write
+from tests.servers import new_database
 from tests.store import rows
 
 DELTAS = PROCESSED["orderbook_deltas"]
@@ -141,6 +144,16 @@ def test_what_the_lake_has_stays_when_production_was_put_back(production, export
     export_all(exporter, ledger)
     assert clocks(storage) == [1, 2, 3]
     assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
+
+
+def test_an_hour_that_this_production_never_wrote_is_added_to(production, exporter, ledger, storage, server, templates):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    earlier = new_database(server, templates[Kind.PRODUCTION])
+    write(earlier, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2), delta(clock=3)])
+    with open_ledger(earlier) as its_ledger:
+        export_all(Exporter(earlier, its_ledger, storage), its_ledger)
+    assert clocks(storage) == [1, 2, 3]
 
 
 class BrokenError(Exception):

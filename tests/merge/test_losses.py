@@ -62,6 +62,10 @@ def earlier(recording):
     return recording.positions["a"]._replace(ingest_id=1, probe=1)
 
 
+def begun_anew(recording):
+    return recording.positions["a"]._replace(ingest_id=0, probe=None)
+
+
 def test_what_was_dropped_and_is_not_known_to_be_delivered_is_lost(recording, damaged, production, losses):
     drop(damaged, 0, 1, 2)
     put_back(production, recording, earlier(recording), NOON + 0.5 * HOUR)
@@ -105,11 +109,26 @@ def test_who_was_so_long_away_that_all_was_dropped_has_lost_nothing(recording, d
 
 
 def test_nothing_is_lost_by_reading_again_because_somebody_says_so(recording, damaged, production, losses):
-    position = recording.positions["a"]._replace(ingest_id=0, probe=None)
     drop(damaged, 0, 1)
-    put_back(production, recording, position, NOON)
+    put_back(production, recording, begun_anew(recording), NOON + 4 * HOUR)
     recording.catch_up()
     assert losses() == []
+
+
+def test_what_is_dropped_while_it_begins_anew_is_lost_too(recording, damaged, production, losses):
+    drop(damaged, 0, 1)
+    put_back(production, recording, earlier(recording), NOON)
+    recording.round()
+    drop(damaged, 2)
+    recording.catch_up()
+    assert [loss[3] for loss in losses()] == [NOON + 2 * HOUR + LATER, NOON + 3 * HOUR + LATER]
+
+
+def test_what_was_dropped_after_a_table_was_found_empty_is_lost(recording, damaged, production, losses):
+    drop(damaged, 0)
+    put_back(production, recording, begun_anew(recording), NOON)
+    recording.catch_up()
+    assert [loss[3] for loss in losses()] == [NOON + HOUR + LATER]
 
 
 def test_an_empty_table_is_looked_into_once(recordings, production, losses):

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.book import apply_deltas
-from app.postgres.connection import connected, value_of
-from app.store.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, PRODUCTION_ORDERBOOK_SNAPSHOTS
+from app.postgres.connection import value_of
+from app.store.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS
 from app.store.writer import CopyWriter
 from tests.store import rows
 from tests.store.rows import NOON_US
@@ -183,24 +183,3 @@ def test_at_any_clock_the_book_is_what_plain_arithmetic_says(connection, record,
     ]
     record([rows.snapshot(clock=0, yes=sides[0], no=sides[1])], deltas)
     assert book_at(connection, NOON_US + at) == apply_deltas(book, later[:at])
-
-
-def test_where_changes_after_a_snapshot_were_lost_there_is_no_book_from_it(production):
-    minute_us = 60 * SECOND_US
-    snapshots = [
-        rows.snapshot(lineage=(), clock=5, yes=[(400_000, 100)]),
-        rows.snapshot(lineage=(), at_us=NOON_US + 30 * minute_us, clock=9, yes=[(600_000, 300)]),
-    ]
-    CopyWriter(PRODUCTION_ORDERBOOK_SNAPSHOTS, production).write(snapshots)
-    with connected(production) as connection:
-        at_us = [NOON_US + minutes * minute_us for minutes in (5, 29, 31)]
-        first, second = {(True, 400_000): 100}, {(True, 600_000): 300}
-        assert [book_at(connection, each) for each in at_us] == [first, first, second]
-        with connection, connection.cursor() as cursor:
-            cursor.execute(
-                """INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at)
-                SELECT 'a', 'orderbook_deltas', noon + INTERVAL '10 minutes', noon + INTERVAL '20 minutes'
-                FROM (SELECT 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us' AS noon) AS at""",
-                (NOON_US,),
-            )
-        assert [book_at(connection, each) for each in at_us] == [first, {}, second]
