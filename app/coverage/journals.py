@@ -38,8 +38,8 @@ LOSSES = """
     SELECT gatherer, table_name, started_at, ended_at FROM gatherer_losses
     WHERE started_at < %(end)s AND ended_at + %(snapshots_us)s * INTERVAL '1 microsecond' > %(start)s
 """
-# Gatherers ask for every book once more in this time at most (KALSHI_SNAPSHOT_REFRESH_SECONDS), and one that was lost is
-# known again. 0023_losses.sql judges as many hours.
+# Gatherers ask for every book once more in this time at most (KALSHI_SNAPSHOT_REFRESH_SECONDS), and one that was lost
+# is known again. 0023_losses.sql judges as many hours.
 SNAPSHOTS_US = 6 * 3_600_000_000
 CHANNELS = {
     tables.ORDERBOOK_DELTAS.name: (BOOKS,),

@@ -23,8 +23,8 @@ from app.store.arrivals import arrivals_session
 
 log = logs.get(__name__)
 
-# What the lake has that the database has no more, the database's rows come to. An object that the ledger does not know of
-# is from before production was put back to an earlier state.
+# What the lake has that the database has no more, the database's rows come to. An object that the ledger does not know
+# of is from before production was put back to an earlier state.
 TOGETHER = """
     SELECT {columns} FROM fresh UNION ALL SELECT {columns} FROM archived ANTI JOIN fresh USING ({identity})
 """
