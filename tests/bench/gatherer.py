@@ -140,13 +140,15 @@ def million(report):
         started = time.monotonic()
         wait_until(lambda: "reading markets" in str(recorder.why_not_ready()), what="the walk through all markets")
         # Events are read after that: no book waits for them.
-        synced = heard = None
-        while heard is None:
-            reasons = str(recorder.why_not_ready())
-            if synced is None and "reading markets" not in reasons:
+        synced = heard = ready = None
+        while ready is None:
+            reasons = recorder.why_not_ready()
+            if synced is None and "reading markets" not in str(reasons):
                 synced = time.monotonic()
-            if synced is not None and heard_share(recorder) > NEARLY_ALL:
+            if heard is None and synced is not None and heard_share(recorder) > NEARLY_ALL:
                 heard = time.monotonic()
+            if heard is not None and reasons is None:
+                ready = time.monotonic()
             assert time.monotonic() < started + HALT_SECONDS, reasons
             time.sleep(0.2)
         memory = psutil.Process(recorder.pid).memory_info().rss
@@ -155,6 +157,7 @@ def million(report):
     conditions = {"markets": markets, "in_database": in_database, "books_heard": books}
     report("gatherer_sync_seconds", synced - started, "s", 120, at_least=False, **conditions)
     report("gatherer_all_heard_seconds", heard - started, "s", **conditions)
+    report("gatherer_ready_seconds", ready - started, "s", **conditions)
     report("gatherer_million_rss_mb", memory / MB, "MB", 850, at_least=False, **conditions)
 
 
