@@ -58,6 +58,15 @@ def as_role(production):
     return lambda role: Dsn(make_dsn(production.reveal(), user=role))
 
 
+def assert_refused(dsn, statement):
+    with (
+        connected(dsn) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+    ):
+        cursor.execute(statement)
+
+
 def test_the_admin_service_may_do_what_people_tell_it_to(as_role):
     admin = Asked(service_of(as_role("kalshi_admin")))
     rewind = {"gatherer": "gatherer-1a", "table": "trades", "dry_run": False}
@@ -88,12 +97,7 @@ def test_a_row_from_quarantine_is_stored_also_where_there_is_no_chunk_yet(produc
 
 @pytest.mark.parametrize("role", sorted({*PRODUCTION["readers"]} - {"kalshi_admin"}))
 def test_nobody_else_who_reads_may_make_a_chunk(as_role, role):
-    with (
-        connected(as_role(role)) as connection,
-        connection.cursor() as cursor,
-        pytest.raises(psycopg2.errors.InsufficientPrivilege),
-    ):
-        cursor.execute("SELECT ensure_chunk('trades', '2026-01-02')")
+    assert_refused(as_role(role), "SELECT ensure_chunk('trades', '2026-01-02')")
 
 
 def test_the_exporter_may_keep_its_ledger(as_role, tmp_path):
@@ -116,9 +120,4 @@ def test_the_exporter_does_what_the_admin_service_was_asked_for(as_role, tmp_pat
 
 @pytest.mark.parametrize("role", PRODUCTION["readers"])
 def test_nobody_who_reads_may_delete_what_is_recorded(as_role, role):
-    with (
-        connected(as_role(role)) as connection,
-        connection.cursor() as cursor,
-        pytest.raises(psycopg2.errors.InsufficientPrivilege),
-    ):
-        cursor.execute("DELETE FROM trades")
+    assert_refused(as_role(role), "DELETE FROM trades")
