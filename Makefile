@@ -2,11 +2,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-ansible test-ansible-long lint format bench docs screenshots clean
+.PHONY: help demo test test-faults test-ansible test-ansible-long lint format bench docs screenshots clean
 
 VENV := .venv
 RUN := $(VENV)/bin
 ARGS ?=
+# Tests that run beside each other: most wait for processes and clocks rather than for the processor.
+WORKERS ?= 6
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -15,7 +17,10 @@ demo: $(VENV)/.runtime ## Run the platform on embedded parts and prove it; optio
 	@exec $(RUN)/kalshi-data demo $(ARGS)
 
 test: $(VENV)/.development ## Run the tests; pytest options in ARGS="..."
-	@$(RUN)/python -m pytest $(ARGS)
+	@$(RUN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
+
+test-faults: $(VENV)/.development ## Run the longest tests of faults, which `make test` leaves out
+	@$(RUN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
 
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
 	@bash .ci/containers
@@ -48,7 +53,7 @@ screenshots: $(VENV)/.development ## Take the README's pictures over a running d
 	@$(RUN)/python -m tests.admin.screenshots
 
 clean: ## Remove the virtual environment and caches (recorded data stays)
-	rm -rf $(VENV) .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .test-failures .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements.txt setup.cfg pyproject.toml

@@ -1,16 +1,28 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app import logs
 from app.databases import Kind
 from app.postgres.connection import connected
-from app.store.migrations import migrate, migrations_of
 from tests.admin.ops import running_ops
-from tests.servers import new_database, temporary_server
+from tests.harness import database, distribution, kept, progress
+from tests.harness.database import shared_server, templates_of
+from tests.servers import new_database
 
 # The specifications' folder is for tests alone: a process of ours would refuse it as an unknown setting.
 SPECIFICATIONS_FOLDER = os.environ.pop("KALSHI_SPEC_DIR", None)
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    for plugin in (database, distribution, kept, progress):
+        config.pluginmanager.register(plugin)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,21 +31,15 @@ def _readable_logs():
 
 
 @pytest.fixture(scope="session")
-def server():
+def server(pytestconfig):
     """One database server for all tests that only need one."""
-    # Nothing in a test's database needs to survive a power cut.
-    with temporary_server(fsync="off", max_connections="300") as running:
+    with shared_server(pytestconfig) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def templates(server):
-    made = {}
-    for kind in Kind:
-        made[kind] = new_database(server)
-        with connected(made[kind]) as connection:
-            migrate(connection, migrations_of(kind))
-    return made
+    return templates_of(server)
 
 
 @pytest.fixture

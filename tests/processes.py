@@ -1,15 +1,19 @@
 """Programs run as a user runs them: as processes, judged by their output and exit code."""
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.harness.kept import keep_output
+
 ROOT = Path(__file__).parents[1]
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 
 def environment(**settings):
@@ -20,9 +24,16 @@ def environment(**settings):
 
 def run(*arguments, **settings):
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(
+    done = subprocess.run(
         command, env=environment(**settings), capture_output=True, text=True, timeout=DEADLINE_SECONDS, cwd=ROOT
     )
+    keep_output(name_of(command), lambda: done.stdout + done.stderr, lambda: True)
+    return done
+
+
+def name_of(command):
+    """Short enough for a file: what follows the interpreter."""
+    return re.sub(r"[^\w.]+", "-", "-".join(command[1:4])).strip("-")[:40]
 
 
 @contextmanager
@@ -34,6 +45,24 @@ def running(*arguments, **settings):
         process.end()
 
 
+@contextmanager
+def kept_errors(name):
+    """A file for what a process says on standard error, kept if the test fails."""
+    said = []
+    # Appended to, since the process writes where its reader here leaves the file's position.
+    with tempfile.TemporaryFile("a+", errors="replace") as file:
+
+        def read():
+            file.seek(0)
+            return file.read()
+
+        keep_output(name, lambda: said[0] if said else read(), lambda: bool(said))
+        try:
+            yield file
+        finally:
+            said.append(read())
+
+
 class Running:
     def __init__(self, command, settings):
         self._popen = subprocess.Popen(
@@ -43,6 +72,7 @@ class Running:
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        keep_output(name_of(command), lambda: "".join(self.lines), self._is_over)
 
     def wait_for(self, text):
         """The first line with this text. Fails when the process ends or the deadline passes without one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from app.postgres.connection import connected, value_of
 from app.postgres.server import EmbeddedServer
 
 
@@ -42,3 +43,14 @@ def new_database(server, template=None):
     finally:
         connection.close()
     return server.dsn(name)
+
+
+def end_sessions(dsn, application):
+    """End those of this application on this database alone: the server has other tests' as well. Return how many."""
+    with connected(dsn) as other:
+        return value_of(
+            other,
+            """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name LIKE %s AND pid <> pg_backend_pid()""",
+            (f"{application}%",),
+        )

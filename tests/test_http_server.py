@@ -47,12 +47,12 @@ class Server:
         self.port = json.loads(process.lines[0])
 
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=120)
 
     def hang_ups(self, cause):
         with requests.Session() as session:
             session.trust_env = False
-            return session.get(f"http://127.0.0.1:{self.port}/", timeout=30).json()[cause]
+            return session.get(f"http://127.0.0.1:{self.port}/", timeout=120).json()[cause]
 
 
 @contextmanager

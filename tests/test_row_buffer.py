@@ -26,7 +26,7 @@ def beside():
 
     yield start
     for thread in threads:
-        thread.join(10)
+        thread.join(120)
         assert not thread.is_alive()
 
 
@@ -87,7 +87,7 @@ def test_whoever_puts_too_much_waits_with_the_rows_taken(beside):
     wait_until(lambda: len(buffer) == 3)
     assert putting.is_alive()
     buffer.drop_through(1)
-    putting.join(10)
+    putting.join(120)
     assert not putting.is_alive()
 
 
@@ -122,7 +122,7 @@ def test_who_waits_for_room_is_let_go_when_it_is_to_end():
     waiting.join(0.1)
     assert waiting.is_alive()
     buffer.release()
-    waiting.join(5)
+    waiting.join(120)
     assert not waiting.is_alive()
     buffer.put([(3,)])
     assert len(buffer) == 3

@@ -7,7 +7,7 @@ import requests
 
 from tests.processes import running
 
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 
 
 class Ops:

@@ -21,7 +21,7 @@ from tests.servers import new_database
 from tests.simulator.judging import found
 from tests.simulator.running import fetch, running_simulator
 
-READY_SECONDS = 120
+READY_SECONDS = 240
 OPTIONS = ("--markets", 300, "--rate", 400, "--tier", "unlimited")
 
 

@@ -13,8 +13,8 @@ from tests.processes import running, wait_until
 from tests.servers import new_database
 
 NAMES = ("one", "two", "three")
-MERGED_SECONDS = 120
-AUDITED_SECONDS = 240
+MERGED_SECONDS = 240
+AUDITED_SECONDS = 300
 MERGED = """
     SELECT coalesce(min(ingest_id), 0) FROM sync_cursors WHERE gatherer = %s AND table_name = %s
 """

@@ -91,7 +91,7 @@ class FakeExchange:
                 port = self.client_address[1]
                 reply = exchange.reply_to(Asked(parts.path, parse_qsl(parts.query), dict(self.headers), port))
                 if reply.after is not None:
-                    reply.after.wait(10)
+                    reply.after.wait(120)
                 self.close_connection = reply.hang_up or reply.missing_bytes > 0
                 if not reply.hang_up:
                     self._send(reply)

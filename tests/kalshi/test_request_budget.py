@@ -141,7 +141,7 @@ def test_a_stop_ends_the_wait_and_frees_the_place():
     waiter.start()
     wait_until(lambda: budget.waiting == 1)
     stopping.set()
-    waiter.join(2)
+    waiter.join(120)
     assert ended
     assert budget.waiting == 0
 
@@ -166,7 +166,7 @@ def call(priority):
 group = gevent.pool.Group()
 for priority in (Priority.POLLING, Priority.POLLING, Priority.REPAIR, Priority.RECONCILE, Priority.RECONCILE):
     group.spawn(call, priority)
-group.join(5)
+group.join(120)
 print(*served)
 
 def wait_for_ever():
@@ -180,7 +180,7 @@ budget.empty()
 waiter = group.spawn(wait_for_ever)
 gevent.sleep(0)
 stopping.set()
-waiter.join(2)
+waiter.join(120)
 """
 
 

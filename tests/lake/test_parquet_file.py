@@ -2,7 +2,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-import psycopg2
 import pytest
 from pyarrow import parquet
 
@@ -14,6 +13,7 @@ from app.lake.schema import ROW_GROUP_ROWS, schema_of
 from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.code_base.sources import ROOT
 from tests.lake.exporting import write
+from tests.servers import end_sessions
 from tests.store import rows
 
 DELTAS = PROCESSED["orderbook_deltas"]
@@ -31,6 +31,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from app.lake.parquet_file import duckdb_session
+from tests.servers import end_sessions
 
 def batches():
     for number in range(1_000):
@@ -84,19 +85,6 @@ def test_a_database_that_goes_away_is_an_operator_s_error(production, session, t
 
 def write_while_the_database_goes_away(production, session, path):
     with hour_of_rows(production, DELTAS.table, datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)) as stream:
-        end_the_exporter_s_session(production)
+        assert end_sessions(production, "exporter") == 1
         session.register("stream", stream)
         write_sorted(session, "SELECT * FROM stream", SCHEMA, DELTAS.identity, path)
-
-
-def end_the_exporter_s_session(dsn):
-    connection = psycopg2.connect(dsn.reveal())
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = 'exporter' AND datname = current_database()"
-            )
-            assert cursor.fetchall() == [(True,)]
-    finally:
-        connection.close()

@@ -1,13 +1,8 @@
 import contextlib
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.simulator.running import Client, running_simulator
-
-# How long an example takes says more of what else the machine does than of the code.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
 
 
 @contextlib.contextmanager

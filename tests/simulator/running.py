@@ -19,10 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from websockets.sync.client import connect
 
+from tests.harness.kept import keep_output
 from tests.processes import wait_until
 
 PROJECT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 START = "2026-11-21T15:00:00Z"
 
 
@@ -49,9 +50,10 @@ def fetch(url, method="GET", body=None, headers=None, **parameters):
 
 
 class Running:
-    def __init__(self, process, where):
+    def __init__(self, process, where, log):
         self.process = process
         self.where = where
+        self.log = log
         self.truth = Path(where["truth"])
 
     def rest(self, path, headers=None, **parameters):
@@ -132,22 +134,28 @@ def running_simulator(folder, *options):
     """Ends with it; where it was not stopped by the test, it must end in good order."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
     command = [sys.executable, "-m", "app", "simulator", "--folder", str(folder), "--start", START]
-    with subprocess.Popen(
-        [*command, *map(str, options)],
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    # A pipe that nobody reads would stop it once it is full.
+    log = folder.with_name(f"{folder.name}.log")
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [*command, *map(str, options)],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        keep_output("simulator", log.read_text, lambda: process.poll() is not None)
         try:
             line = process.stdout.readline()
-            assert line, process.stderr.read()
-            yield Running(process, json.loads(line))
+            assert line, log.read_text()
+            yield Running(process, json.loads(line), log)
             if process.poll() is None:
                 process.terminate()
                 process.wait(DEADLINE_SECONDS)
-                assert process.returncode == 0, process.stderr.read()
+                assert process.returncode == 0, log.read_text()
         finally:
             process.kill()
 

@@ -58,7 +58,7 @@ def test_the_truth_of_two_runs_is_the_same_byte_by_byte(tmp_path):
     for name, hash_seed in (("one", "1"), ("other", "2")):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])}
         command = [sys.executable, "-c", SAMPLE, str(tmp_path / name)]
-        subprocess.run(command, env=environment, check=True, timeout=60)
+        subprocess.run(command, env=environment, check=True, timeout=120)
     one, other = (tmp_path / name / "history.jsonl" for name in ("one", "other"))
     assert one.read_bytes() == other.read_bytes()
     assert one.read_bytes().count(b"\n") > 3_000

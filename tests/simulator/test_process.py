@@ -28,7 +28,7 @@ def test_sigterm_says_goodbye_and_exits_with_0(tmp_path):
             client.wait_for(lambda _: False, "the end")
         assert closed.value.rcvd.code == 1001
         assert simulator.process.wait(DEADLINE_SECONDS) == 0
-        assert simulator.process.stderr.read() == ""
+        assert simulator.log.read_text() == ""
 
 
 def test_sigkill_leaves_a_readable_truth_of_all_but_the_last_second(tmp_path):
@@ -102,7 +102,7 @@ def history(folder, *options, watched=False):
                 for ticker in tickers[:50]:
                     simulator.rest(f"/markets/{ticker}/orderbook")
         assert wait_until(lambda: simulator.process.poll() is not None, what="its end")
-        assert simulator.process.returncode == 0, simulator.process.stderr.read()
+        assert simulator.process.returncode == 0, simulator.log.read_text()
     return (simulator.truth / "history.jsonl").read_bytes()
 
 

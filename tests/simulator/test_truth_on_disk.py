@@ -128,7 +128,7 @@ def test_a_kill_loses_nothing_that_was_flushed(tmp_path):
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as victim:
         flushed = int(victim.stdout.readline())
         victim.send_signal(signal.SIGKILL)
-        victim.wait(30)
+        victim.wait(120)
     expected = Run(tmp_path / "again").advance(3)
     expected.truth.close()
     reader = TruthReader(tmp_path / "truth")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from tests.processes import DEADLINE_SECONDS, ROOT, environment, wait_until
+from tests.processes import DEADLINE_SECONDS, ROOT, environment, kept_errors, wait_until
 
 CONN, ENDED, SID, MARKETS, MISSING, CAUSE = 2, 4, 5, 6, 7, 9  # in a row of gaps
 PROGRAM = ROOT / "tests/workers/programs/listen.py"
@@ -90,9 +90,11 @@ def listening(simulator, *, connections=8, keeps=True, **settings):
         **settings,
     }
     command = [sys.executable, str(PROGRAM), "keep" if keeps else "count"]
-    with subprocess.Popen(
-        command, env=environment(**given), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        kept_errors("listening") as errors,
+        subprocess.Popen(command, env=environment(**given), **pipes, stderr=errors, text=True, cwd=ROOT) as process,
+    ):
         try:
             yield Listening(process)
         finally:

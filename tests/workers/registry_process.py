@@ -5,7 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from tests.processes import DEADLINE_SECONDS, ROOT, environment, wait_until
+from tests.processes import DEADLINE_SECONDS, ROOT, environment, kept_errors, wait_until
 
 
 class RegistryProcess:
@@ -41,9 +41,11 @@ class RegistryProcess:
 @contextmanager
 def running_registry(rest_url, **options):
     command = [sys.executable, "-m", "tests.workers.registry_program", json.dumps({"rest_url": rest_url, **options})]
-    with subprocess.Popen(
-        command, env=environment(NO_PROXY="127.0.0.1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        kept_errors("registry") as errors,
+        subprocess.Popen(command, env=environment(NO_PROXY="127.0.0.1"), **pipes, stderr=errors, cwd=ROOT) as process,
+    ):
         try:
             yield RegistryProcess(process)
         finally:

@@ -28,7 +28,7 @@ def test_who_waits_is_woken_by_whoever_asks_or_stops(stopping):
         waiting = gevent.spawn(rounds.wait)
         gevent.sleep(0)
         wake()
-        assert waiting.get(timeout=30) is goes_on
+        assert waiting.get(timeout=120) is goes_on
 
 
 def test_after_the_interval_a_round_is_due(stopping):

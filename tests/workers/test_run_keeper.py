@@ -152,7 +152,7 @@ def test_it_asks_again_when_the_database_is_back_and_gives_up_when_it_stops():
         asker = threading.Thread(target=lambda: answers.append(asking.trades_heard_until_us()))
         asker.start()
         server.start()
-        asker.join(30)
+        asker.join(120)
         assert answers == [None]
         server.kill()
         stopping.set()

@@ -191,7 +191,7 @@ def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
         thread.start()
         wait_until(lambda: exchange.asked)
         run.stopping.set()
-        thread.join(20)
+        thread.join(120)
         assert (thread.is_alive(), run.poller.component.halted_because) == (False, None)
 
 

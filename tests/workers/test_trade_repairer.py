@@ -49,7 +49,7 @@ def repairing(exchange, sink=None, last_recorded_us=None, now_us=NOON_US + 60 * 
         yield run
         stopping.set()
         if run.thread.ident:
-            run.thread.join(20)
+            run.thread.join(120)
             assert not run.thread.is_alive()
 
 
@@ -174,7 +174,7 @@ def test_without_a_last_run_there_is_nothing_to_fetch(exchange):
     with repairing(exchange) as run:
         run.thread.start()
         run.stopping.set()
-        run.thread.join(20)
+        run.thread.join(120)
     assert exchange.asked == []
 
 

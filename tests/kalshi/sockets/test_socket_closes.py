@@ -88,7 +88,7 @@ def test_a_server_that_does_not_answer_or_floods_does_not_hold_us_for_long():
         except ConnectionError as error:
             seen.append(error)
 
-    for script in (lambda _: let_go.wait(20), flood):
+    for script in (lambda _: let_go.wait(120), flood):
         seen = []
         let_go.clear()
         with connected(script) as opened:
@@ -111,12 +111,12 @@ def test_closing_wakes_whoever_receives(transport):
         except (ClosedError, ConnectionLostError) as ending:
             endings.append(ending)
 
-    with connected(lambda _: let_go.wait(20), transport) as opened:
+    with connected(lambda _: let_go.wait(120), transport) as opened:
         receiver = threading.Thread(target=receive, args=(opened,))
         receiver.start()
         wait_until(opened._receiving.locked)
         opened.close()
-        receiver.join(20)
+        receiver.join(120)
         let_go.set()
     assert len(endings) == 1
 

@@ -45,7 +45,7 @@ def test_the_time_of_a_batch_is_that_of_the_read_that_completed_it():
 
     def script(peer):
         peer.send(server_frame(b"1") + server_frame(b"2") + server_frame(b"begun ", final=False))
-        assert go_on.wait(20)
+        assert go_on.wait(120)
         peer.send(server_frame(b"and done", CONTINUATION))
 
     with connected(script) as opened:
@@ -64,7 +64,7 @@ def test_silence_is_a_timeout_after_which_receiving_goes_on():
 
     def script(peer):
         peer.send(server_frame(b"half of it")[:5])
-        assert go_on.wait(20)
+        assert go_on.wait(120)
         peer.send(server_frame(b"half of it")[5:])
 
     with connected(script, timeout_seconds=0.05) as opened:
@@ -140,7 +140,7 @@ def test_signs_of_life_are_told_apart():
     def script(peer):
         peer.send(server_frame(b"heartbeat", PING))
         assert peer.next_frame() == (0xA, b"heartbeat")
-        assert go_on.wait(20)
+        assert go_on.wait(120)
         peer.send(server_frame(b"data", TEXT))
 
     with connected(script, timeout_seconds=0.2) as opened:

@@ -37,7 +37,7 @@ OTHERS_RUN_WHILE_ONE_WAITS = """
         gevent.sleep(0.05)
         assert not receiver.ready()
         opened.send(b"hello")
-        assert receiver.get(timeout=20).messages == [b"done"]
+        assert receiver.get(timeout=120).messages == [b"done"]
     assert seen == [(1, "hello"), (PONG, b"heartbeat")], seen
 """
 
@@ -47,13 +47,13 @@ CLOSING_WAKES_THE_RECEIVER = """
     def script(peer):
         assert peer.next_frame() == (8, (1000, ""))
         peer.send(server_frame(b"on its way") + close_frame(1000))
-        assert let_go.wait(20)
+        assert let_go.wait(120)
 
     with connected(script, authority) as opened:
         receiver = gevent.spawn(opened.receive)
         gevent.sleep(0.05)
         opened.close()
-        assert receiver.get(timeout=20).messages == [b"on its way"]
+        assert receiver.get(timeout=120).messages == [b"on its way"]
         let_go.set()
 
     def ending_of(opened):
@@ -63,11 +63,11 @@ CLOSING_WAKES_THE_RECEIVER = """
             return ending
 
     let_go.clear()
-    with connected(lambda _: let_go.wait(20), authority) as opened:
+    with connected(lambda _: let_go.wait(120), authority) as opened:
         receiver = gevent.spawn(ending_of, opened)
         gevent.sleep(0.05)
         opened.close()
-        print(receiver.get(timeout=20))
+        print(receiver.get(timeout=120))
         let_go.set()
 """
 
@@ -86,7 +86,7 @@ NEITHER_SIDE_GETS_STUCK = """
         messages = []
         while messages[-1:] != [b"done"]:
             messages += opened.receive().messages
-        sender.get(timeout=20)
+        sender.get(timeout=120)
     assert len(messages) == 2_001
 """
 
@@ -110,7 +110,7 @@ OTHERS_RUN_BETWEEN_THE_READS_OF_A_LONG_MESSAGE = """
 
 NOTHING_FOLLOWS_HALF_A_FRAME = """
     let_go = threading.Event()
-    with connected(lambda _: let_go.wait(20), authority, timeout_seconds=3) as opened:
+    with connected(lambda _: let_go.wait(120), authority, timeout_seconds=3) as opened:
         sender = gevent.spawn(opened.send, b"x" * (16 << 20))
         gevent.sleep(0.05)
         assert not sender.ready()
@@ -124,7 +124,7 @@ NOTHING_FOLLOWS_HALF_A_FRAME = """
 
 SILENCE_IS_A_TIMEOUT = """
     let_go = threading.Event()
-    with connected(lambda _: let_go.wait(20), authority, timeout_seconds=0.1) as opened:
+    with connected(lambda _: let_go.wait(120), authority, timeout_seconds=0.1) as opened:
         try:
             opened.receive()
         except SocketTimeoutError:
