@@ -60,7 +60,11 @@ def test_any_rows_come_back_as_they_were_and_in_order(open_spool, tmp_path_facto
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("value", [2**70, "\ud800", object(), {1, 2}, float("nan")], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [2**70, "\ud800", object(), {1, 2}, float("nan")],
+    ids=["too_large", "half_a_character", "an_object", "a_set", "not_a_number"],
+)
 def test_a_value_that_cannot_be_kept_holds_up_nothing_and_fits_no_column(open_spool, value):
     spool = open_spool()
     bad = (*rows.delta()[:4], value, *rows.delta()[5:])
