@@ -9,6 +9,8 @@ RUN := $(VENV)/bin
 ARGS ?=
 # Tests that run beside each other: most wait for processes and clocks rather than for the processor.
 WORKERS ?= 6
+# Where it is set, every process of a test or of the demo compiles the whole platform anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
