@@ -14,6 +14,9 @@ from tests.harness.kept import keep_output
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_SECONDS = 180
+# Conditions ask databases and processes: a long wait that asked often would take the processor from what it waits for.
+FIRST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 0.25
 
 
 def environment(**settings):
@@ -105,7 +108,9 @@ class Running:
 def wait_until(condition, deadline_seconds=DEADLINE_SECONDS, what="it"):
     """What the condition returns as soon as that is true."""
     deadline = time.monotonic() + deadline_seconds
+    pause_seconds = FIRST_PAUSE_SECONDS
     while not (seen := condition()):
         assert time.monotonic() < deadline, f"{what} did not come about in {deadline_seconds} s; last seen: {seen!r}"
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
+        pause_seconds = min(1.2 * pause_seconds, LONGEST_PAUSE_SECONDS)
     return seen

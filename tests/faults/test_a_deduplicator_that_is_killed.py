@@ -3,6 +3,8 @@
 import random
 import signal
 
+import pytest
+
 from app.merge.rules import RULES
 from tests.faults.gathering import let_pass
 from tests.processes import wait_until
@@ -10,6 +12,7 @@ from tests.processes import wait_until
 SHARDS = 2
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_and_started_again_it_makes_the_same_recording(platform):
     chance = random.Random(5)
     with platform.gatherers() as recorders:

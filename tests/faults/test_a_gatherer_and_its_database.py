@@ -41,6 +41,7 @@ def test_a_restart_of_the_database_loses_nothing(simulator, own, tmp_path):
     assert_exact(simulator, own)
 
 
+@pytest.mark.long
 def test_a_database_that_is_down_at_the_start_is_waited_for(simulator, own, tmp_path):
     own.server.kill()
     with gatherer(settings_of(simulator, own, tmp_path / "data")) as recorder:
@@ -67,6 +68,7 @@ def test_a_database_that_stays_away_leaves_everything_on_disk_for_the_next_start
     assert_exact(simulator, own)
 
 
+@pytest.mark.long
 def test_a_database_that_stands_still_does_not_stand_in_the_way(simulator, own, tmp_path):
     """It takes what it is sent and answers nothing, as on a disk that hangs."""
     with gatherer(settings_of(simulator, own, tmp_path / "data", KALSHI_BUFFER_ROWS=1_000)) as recorder:

@@ -1,11 +1,14 @@
 import signal
 
+import pytest
+
 from tests.faults.gathering import assert_exact, exchange, gatherer, let_pass, settings_of, stop_in_order
 from tests.processes import wait_until
 
 STOPPED_SECONDS = 60
 
 
+@pytest.mark.long
 def test_a_process_that_was_stopped_for_a_minute_goes_on(tmp_path, databases):
     """Its sockets overflow, or their other ends give up; what was sent is read all the same."""
     with exchange(tmp_path, "--buffer-frames", 500) as simulator:

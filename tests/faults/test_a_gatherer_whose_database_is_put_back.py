@@ -16,6 +16,7 @@ def platform(platform_with, another_server):
     return platform_with(one=another_server)
 
 
+@pytest.mark.long
 def test_what_it_records_under_the_same_ids_is_merged_too(platform, another_server):
     one = platform.databases["one"]
     with platform.gatherers() as recorders, platform.deduplicator() as deduplicator:

@@ -39,7 +39,7 @@ def causes(databases):
     return {cause for (cause,) in databases.rows("SELECT DISTINCT cause FROM gaps")}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3))])
 def test_with_150_connections_20_000_markets_and_every_fault(seed, server, templates, tmp_path):
     databases = Databases(server, templates)
     with exchange(tmp_path, "--seed", seed, "--markets", 20_000, "--rate", 1_500, "--heartbeat", 2) as simulator:

@@ -1,8 +1,11 @@
 """What the exchange never says to one gatherer, and nothing tells that it is missing, another one has."""
 
+import pytest
+
 from tests.faults.gathering import let_pass
 
 
+@pytest.mark.long
 def test_one_of_three_misses_five_in_a_hundred(platform):
     with platform.gatherers() as recorders, platform.deduplicator() as deduplicator:
         platform.simulator.inflict("lose", keys=[platform.key_of("one")], count=0, every=20)

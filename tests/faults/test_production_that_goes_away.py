@@ -55,6 +55,7 @@ def test_it_is_killed_and_it_only_reads_for_a_while(platform, another_server):
     assert platform.value("SELECT count(*) FROM quarantine") == 0
 
 
+@pytest.mark.long
 def test_it_fails_over_to_what_it_was_some_time_ago(platform, another_server):
     one = platform.databases["one"]
     with platform.gatherers() as recorders, platform.deduplicator() as deduplicator:

@@ -1,7 +1,10 @@
+import pytest
+
 from tests.faults.gathering import let_pass
 from tests.faults.platform import NAMES
 
 
+@pytest.mark.long
 def test_three_healthy_ones_are_merged_into_what_happened(platform):
     with platform.gatherers() as recorders, platform.deduplicator() as deduplicator:
         deduplicator.wait_until_ready()
