@@ -7,14 +7,13 @@ from pyarrow import parquet
 from app.databases import Kind
 from app.lake.dataset import PROCESSED
 from app.lake.exporter import Exporter
-from app.lake.ledger import open_ledger
 from app.lake.storage import ReplacedError
 from app.lake.survey import survey
 from app.lake.verifier import Verdict
 from app.postgres.connection import connected, value_of
 from app.store.arrivals import arrivals_session
 from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
-from tests.lake.exporting import EVER, export_all, write
+from tests.lake.exporting import EVER, export_all, ledger_of, write
 from tests.servers import new_database
 from tests.store import rows
 
@@ -151,7 +150,7 @@ def test_an_hour_that_this_production_never_wrote_is_added_to(production, export
     export_all(exporter, ledger)
     earlier = new_database(server, templates[Kind.PRODUCTION])
     write(earlier, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2), delta(clock=3)])
-    with open_ledger(earlier) as its_ledger:
+    with ledger_of(earlier, storage) as its_ledger:
         export_all(Exporter(earlier, its_ledger, storage), its_ledger)
     assert clocks(storage) == [1, 2, 3]
 
@@ -186,7 +185,7 @@ def test_a_crash_anywhere_leaves_the_old_object_or_the_new_and_the_work_to_be_do
 def test_two_exporters_do_not_write_the_same_hour_at_once(production, exporter, ledger, storage):
     write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta()])
     exporter.survey(DELTAS)
-    with open_ledger(production) as other, other.claimed(DELTAS, NOON) as is_theirs:
+    with ledger_of(production, storage) as other, other.claimed(DELTAS, NOON) as is_theirs:
         assert is_theirs
         assert exporter.export(DELTAS, NOON) is None
     assert exporter.export(DELTAS, NOON).rows == 1

@@ -1,9 +1,11 @@
 import threading
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from app.lake.dataset import PROCESSED
+from app.lake.identity import bind
 from app.lake.ledger import open_ledger
 from app.lake.survey import survey
 from app.postgres.connection import connected, value_of
@@ -20,6 +22,7 @@ NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
 HOUR = timedelta(hours=1)
 HOUR_US = 3_600_000_000
 PLENTY_BYTES = 10**12
+LAKE = UUID(int=1)
 
 
 @pytest.fixture
@@ -166,7 +169,12 @@ def export(connection, hour, through, verified):
 
 def survey_for_the_lake(dsn):
     dataset = PROCESSED["orderbook_deltas"]
-    with arrivals_session(dsn, "test") as session, open_ledger(dsn) as ledger:
+    with connected(dsn) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO lakes (lake_id, location) VALUES (%s, '/lake') ON CONFLICT DO NOTHING", (str(LAKE),)
+        )
+        bind(connection, LAKE)
+    with arrivals_session(dsn, "test") as session, open_ledger(dsn, LAKE) as ledger:
         ledger.note(dataset, survey(session, dataset.table, ledger.surveyed_through(dataset)))
 
 
