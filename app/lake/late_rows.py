@@ -7,7 +7,7 @@ rule looks; an hour whose archived rows then change is named, and is to be writt
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,18 +92,17 @@ class LateRows:
         if self._rule.is_sample:
             self._move_apart()
         self._improve()
-        hour = f"date_trunc('hour', {time})"
         touched = session.execute(
-            f"SELECT {hour}, fate, count(*) FROM (FROM stored WHERE fate <> 'kept' UNION ALL FROM withdrawn) "  # noqa: S608
+            f"SELECT epoch(date_trunc('hour', {time}))::BIGINT, fate, count(*) FROM (FROM stored WHERE fate <> 'kept' UNION ALL FROM withdrawn) "  # noqa: S608
             "GROUP BY ALL ORDER BY ALL"
         ).fetchall()
         return self._told(touched)
 
-    def _told(self, touched: list[tuple[datetime, str, int]]) -> Touched:
-        in_hour = sum(rows for hour, _, rows in touched if hour == self._hour)
+    def _told(self, touched: list[tuple[int, str, int]]) -> Touched:
+        hours = [(datetime.fromtimestamp(second, UTC), fate, rows) for second, fate, rows in touched]
         # What is new beside the hour is a row of the database there: its own hour is written for that anyway.
-        others = {hour for hour, fate, _ in touched if fate != "new" and hour != self._hour}
-        return Touched(in_hour, sorted(others))
+        others = {hour for hour, fate, _ in hours if fate != "new" and hour != self._hour}
+        return Touched(sum(rows for hour, _, rows in hours if hour == self._hour), sorted(others))
 
     def _take_best_times(self, copies: Copies) -> None:
         has_mark = MARK in self._rule.table.column_names
