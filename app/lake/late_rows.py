@@ -92,10 +92,9 @@ class LateRows:
         if self._rule.is_sample:
             self._move_apart()
         self._improve()
-        touched = session.execute(
-            f"SELECT epoch(date_trunc('hour', {time}))::BIGINT, fate, count(*) FROM (FROM stored WHERE fate <> 'kept' UNION ALL FROM withdrawn) "  # noqa: S608
-            "GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
+        changed = "FROM stored WHERE fate <> 'kept' UNION ALL FROM withdrawn"
+        hour = f"epoch(date_trunc('hour', {time}))::BIGINT"
+        touched = session.execute(f"SELECT {hour}, fate, count(*) FROM ({changed}) GROUP BY ALL").fetchall()  # noqa: S608
         return self._told(touched)
 
     def _told(self, touched: list[tuple[int, str, int]]) -> Touched:

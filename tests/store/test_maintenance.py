@@ -37,14 +37,14 @@ def ids_by_hour(connection):
     return value_of(connection, "SELECT array_agg(ingest_id ORDER BY exchange_ts) FROM orderbook_deltas")
 
 
-def confirm(connection, hours):
-    """The deduplicator has so many of the hours."""
+def confirm(connection, hours, production="the one"):
+    """A production has so many of the hours."""
     ingest_id = [0, *ids_by_hour(connection)][hours]
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO confirmations VALUES ('orderbook_deltas', %s) "
-            "ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id",
-            (ingest_id,),
+            "INSERT INTO confirmations (production, table_name, ingest_id) VALUES (%s, 'orderbook_deltas', %s) "
+            "ON CONFLICT (production, table_name) DO UPDATE SET ingest_id = excluded.ingest_id",
+            (production, ingest_id),
         )
     connection.commit()
 
