@@ -4,9 +4,14 @@ for a row from quarantine. The caller holds the table's lock."""
 from collections.abc import Mapping
 
 import psycopg2.extensions
+from psycopg2.sql import Composed
 
+from app import logs
 from app.merge.rules import Rule
 from app.merge.statements import Statements
+from app.metrics.merge import DIFFERING_COPIES
+
+log = logs.get(__name__)
 
 EVERYTHING = {"frontier": "infinity"}
 
@@ -30,9 +35,19 @@ def apply_rule(cursor: psycopg2.extensions.cursor, rule: Rule, statements: State
     new = _insert(cursor, statements, span, is_sifted=is_sifted) - withdrawn
     if rule.is_sample:
         new += _move_apart(cursor, statements, span)
+    if statements.note_differing:
+        _note_differing(cursor, statements.note_differing, span)
     if are_marked and statements.improve:
         cursor.execute(statements.improve, span)
     return new
+
+
+def _note_differing(cursor: psycopg2.extensions.cursor, statement: Composed, span: Mapping[str, str]) -> None:
+    cursor.execute(statement, span)
+    (copies,) = cursor.fetchone() or (0,)
+    if copies:
+        DIFFERING_COPIES.inc(copies)
+        log.error("copies of a trade differ", copies=copies, see="differing_trades")
 
 
 def _insert(
