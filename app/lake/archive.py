@@ -8,12 +8,12 @@ from app.errors import OperatorError
 from app.lake.candle_days import CandleDays
 from app.lake.dataset import PROCESSED, RAW_TABLES, Dataset, raw_dataset
 from app.lake.exporter import Exporter
-from app.lake.identity import bind_first, bound_lake, identity_of, register
+from app.lake.identity import bind_first, bound_lake, identity_of, register, release
 from app.lake.ledger import Ledger, Unfinished, open_ledger
 from app.lake.storage import Storage
 from app.lake.verifier import Finding, Verdict, Verifier
 from app.metrics import lake as metrics
-from app.postgres.connection import connected, value_of
+from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
 
 log = logs.get(__name__)
@@ -90,9 +90,14 @@ class Archive:
             with connected(self._production, "lake ledger") as production:
                 register(production, self._storage, lake_id)
                 if self._binds:
-                    bind_first(production, lake_id)
+                    self._bind(production, lake_id)
             self._registered = lake_id
         return lake_id
+
+    def _bind(self, production: Connection, lake_id: UUID) -> None:
+        if self._registered is not None and release(production, self._registered):
+            log.error("the lake was replaced by another one; production drops what that one has", lake=str(lake_id))
+        bind_first(production, lake_id)
 
 
 class OpenArchive:

@@ -40,7 +40,9 @@ ADOPT_CURSORS = """
     WHERE lake_id = %(unknown)s AND table_name NOT IN (SELECT table_name FROM exports WHERE lake_id = %(unknown)s)
 """
 BOUND = "SELECT lake_id, location FROM lakes WHERE bound_at IS NOT NULL"
-UNBIND = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_id <> %s"
+UNRELEASE = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_id = %s"
+BIND = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_id <> %s"
+RELEASE = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_id = %s"
 BIND = "UPDATE lakes SET bound_at = now() WHERE lake_id = %s AND bound_at IS NULL"
 BIND_FIRST = f"{BIND} AND NOT EXISTS (SELECT FROM lakes WHERE bound_at IS NOT NULL)"
 LAKES = """
@@ -131,6 +133,13 @@ def bind(production: Connection, lake_id: UUID) -> None:
     with production, production.cursor() as cursor:
         cursor.execute(UNBIND, (str(lake_id),))
         cursor.execute(BIND, (str(lake_id),))
+
+
+def release(production: Connection, lake_id: UUID) -> bool:
+    """Have production bound to this lake no more. Return whether it was."""
+    with production, production.cursor() as cursor:
+        cursor.execute(RELEASE, (str(lake_id),))
+        return cursor.rowcount == 1
 
 
 def known_lakes(production: Connection) -> list[KnownLake]:

@@ -158,7 +158,7 @@ ROWS = {
     "orderbook_deltas": st.builds(
         # A change happened at one time, whoever heard it; only who was not told when it was has another.
         lambda clock, missing, gap, at, nth: (
-            *(moment_us(at if missing else 50 * clock), 0, clock, 100, 500_000, nth, True, gap, missing, "KX"),
+            *(moment_us(at if missing else 50 * abs(clock)), 0, clock, 100, 500_000, nth, True, gap, missing, "KX"),
         ),
         *(st.sampled_from([-1, 1, 2]), BOOLEANS, BOOLEANS, st.sampled_from([40, 51, 90, 171, 300]), st.integers(0, 1)),
     ),
