@@ -70,7 +70,7 @@ def test_in_a_bucket_whoever_has_read_the_footer_gets_an_error_or_one_hour(monke
         monkeypatch.setenv(name, "test")
     with faulty_s3.faulty_s3() as server:
         faulty_s3.client(server.endpoint).create_bucket(Bucket=BUCKET)
-        storage = BucketStorage(faulty_s3.client(server.endpoint), BUCKET, "v1", endpoint=server.endpoint)
+        storage = BucketStorage(faulty_s3.client(server.endpoint), BUCKET, "rewritten", endpoint=server.endpoint)
         try:
             found = rows_across_a_rewrite(storage, versions)
         except OSError:

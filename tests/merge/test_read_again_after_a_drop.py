@@ -168,7 +168,7 @@ ROWS = {
     ),
     "tickers": st.builds(
         lambda digest, missing, at, nth: (
-            *(moment_us(at if missing else digest), 0, digest, *[None] * 9, nth, missing, "KX"),
+            *(moment_us(at if missing else digest), 0, digest, *[None] * 10, nth, missing, "KX"),
         ),
         *(st.integers(0, 1), BOOLEANS, TIMES, st.integers(0, 1)),
     ),
