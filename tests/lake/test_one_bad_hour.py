@@ -159,3 +159,19 @@ def test_a_book_whose_objects_cannot_be_read_is_an_error_of_the_storage(tmp_path
     storage.put("processed/orderbook_snapshots/date=2026-11-01/hour=12/part-0.parquet", b"no Parquet", None)
     with pytest.raises(StorageError):
         book_at(Lake(storage), "KX", datetime(2026, 11, 1, 13, tzinfo=UTC))
+
+
+def test_an_hour_that_is_not_as_it_was_written_is_written_again_and_not_in_every_round(production, exporter, bucket):
+    write(production, PRODUCTION_TRADES, [trade(1)])
+    dataset = PROCESSED["trades"]
+    archive = Archive(production, bucket)
+    assert archive.step(dataset, -1e9)
+    (hour,) = [row[0] for row in execute(production, "SELECT hour FROM exports WHERE table_name = 'trades'")]
+    bucket.put(dataset.object_key(hour), b"broken", bucket.version(dataset.object_key(hour)))
+    assert not archive.step(dataset, -1e9)
+    state = "SELECT through_ingest_id, failures, retry_at > now() FROM exports WHERE table_name = 'trades'"
+    assert execute(production, state) == [(0, 1, True)]
+    assert not archive.step(dataset, -1e9)
+    execute(production, "UPDATE exports SET retry_at = now()")
+    work(exporter)
+    assert ("trades", 12, True, 0) in execute(production, EXPORTS)

@@ -214,3 +214,18 @@ def test_production_keeps_trades_for_ever(production):
     with connected(production) as opened:
         value_of(opened, "SELECT ensure_chunk('trades', %s)", (NOON,))
         assert maintain(opened, lake_has_it, PLENTY_BYTES, NOON + timedelta(days=3650)).dropped == 0
+
+
+def test_production_keeps_a_day_while_an_hour_beside_it_is_to_be_written_again(production, day_in_production):
+    """A row of this day may belong into that hour, and is read for it."""
+    survey_for_the_lake(production)
+    for number, hour in enumerate((NOON, NOON + HOUR)):
+        export(day_in_production, hour, ids_by_hour(day_in_production)[number], verified=True)
+    evening = NOON.replace(hour=0) - HOUR
+    with open_ledger(production, LAKE) as ledger:
+        ledger.reopen(PROCESSED["orderbook_deltas"], evening)
+        later = NOON + timedelta(days=91)
+        assert maintain(day_in_production, lake_has_it, PLENTY_BYTES, later).unconfirmed == 1
+        ledger.reopen(PROCESSED["orderbook_deltas"], evening - HOUR)
+    export(day_in_production, evening, 1, verified=True)
+    assert maintain(day_in_production, lake_has_it, PLENTY_BYTES, later).dropped == 1
