@@ -43,6 +43,12 @@ def moment(text: str) -> datetime:
     return value
 
 
+def truth(text: str) -> bool:
+    if text not in {"True", "False"}:
+        raise ValueError("It is neither True nor False.")
+    return text == "True"
+
+
 def word(text: str) -> str:
     if not text.isprintable():
         raise ValueError("It is not printable.")

@@ -49,11 +49,15 @@ STORAGE = """
     SELECT table_name, count(*) AS chunks, sum(bytes)::BIGINT AS bytes, min(range_start) AS since
     FROM chunked_tables CROSS JOIN LATERAL chunks(table_name) GROUP BY table_name ORDER BY table_name
 """
-DATABASE = "SELECT pg_database_size(current_database()) AS bytes, (SELECT count(*) FROM quarantine) AS quarantined"
+DATABASE = """
+    SELECT pg_database_size(current_database()) AS bytes, (SELECT count(*) FROM quarantine) AS quarantined,
+        (SELECT count(*) FROM differing_trades) AS differing
+"""
 EXPORTS = """
     SELECT table_name, max(hour) AS hour, count(*) FILTER (WHERE verified_at IS NULL) AS unverified,
-        sum(row_count)::BIGINT AS row_count
-    FROM exports GROUP BY table_name ORDER BY table_name
+        count(failure) AS failing, sum(row_count)::BIGINT AS row_count
+    FROM exports WHERE lake_id = coalesce((SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL), lake_id)
+    GROUP BY table_name ORDER BY table_name
 """
 
 Values = dict[str, Any]

@@ -9,52 +9,44 @@ from psycopg2 import sql
 
 from admin.database import Cursor
 from admin.problems import ProblemError
-from app.store.tables import (
-    PRODUCTION_LIFECYCLE_EVENTS,
-    PRODUCTION_ORDERBOOK_DELTAS,
-    PRODUCTION_ORDERBOOK_SNAPSHOTS,
-    PRODUCTION_TICKERS,
-    PRODUCTION_TRADES,
-)
+from app.merge.rule_steps import apply_rule
+from app.merge.rules import RULES
+from app.merge.statements import Statements
 
-RECORDS = {
-    table.name: table
-    for table in (
-        PRODUCTION_ORDERBOOK_DELTAS,
-        PRODUCTION_TRADES,
-        PRODUCTION_TICKERS,
-        PRODUCTION_ORDERBOOK_SNAPSHOTS,
-        PRODUCTION_LIFECYCLE_EVENTS,
-    )
-}
+RULE_OF = {rule.table.name: rule for rule in RULES}
 TAKE = "DELETE FROM quarantine WHERE quarantine_id = %s RETURNING table_name, reason, payload"
 MAKE_ROOM = sql.SQL(
     "SELECT ensure_chunk(%s, {time}) FROM json_populate_record(NULL::{table}, convert_from(%s, 'UTF8')::JSON)"
 )
-STORE = sql.SQL("""
-    INSERT INTO {table} ({columns})
+STAGE = sql.SQL("""
+    INSERT INTO staging ({columns})
     SELECT {columns} FROM json_populate_record(NULL::{table}, convert_from(%s, 'UTF8')::JSON)
-    ON CONFLICT DO NOTHING
 """)
 
 
 def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
-    """As it is: what did not fit once fits only when its table has changed, or the row was not the cause."""
+    """Merge the row as a gatherer's would be. It is as it was: what did not fit once fits only when its table has
+    changed, or the row was not the cause."""
     table_name, _, payload = _taken(cursor, quarantine_id)
-    if (table := RECORDS.get(table_name)) is None:
+    if (rule := RULE_OF.get(table_name)) is None:
         raise ProblemError(HTTPStatus.CONFLICT, "It is not a row of a table of records: only a person can judge it.")
     names = {
-        "table": sql.Identifier(table.name),
-        "time": sql.Identifier(table.time_column),
-        "columns": sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
+        "table": sql.Identifier(rule.table.name),
+        "time": sql.Identifier(rule.table.time_column),
+        "columns": sql.SQL(", ").join(map(sql.Identifier, rule.table.column_names)),
     }
+    statements = Statements(rule)
     try:
-        cursor.execute(MAKE_ROOM.format(**names), (table.name, payload))
-        cursor.execute(STORE.format(**names), (payload,))
+        # Before anything of the row is written: readers pass over what is committed out of the order of ids.
+        cursor.execute(statements.lock_table)
+        cursor.execute(MAKE_ROOM.format(**names), (rule.table.name, payload))
+        cursor.execute(statements.create_staging)
+        cursor.execute(STAGE.format(**names), (payload,))
+        new = apply_rule(cursor, rule, statements, is_sifted=False)
     except (psycopg2.DataError, psycopg2.IntegrityError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ProblemError(HTTPStatus.CONFLICT, f"It does not fit: {reason}") from error
-    return {"stored": cursor.rowcount == 1}
+    return {"stored": new == 1}
 
 
 def discard(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:

@@ -99,11 +99,12 @@ def exporter(settings: Settings) -> None:
 
     production = production_of(settings)
     group = Group()
-    archive, offload = Archive(production, storage_of(settings)), threads(1)
+    # A lake that nobody named, below whoever's home, is not what production is bound to unasked.
+    archive, offload = Archive(production, storage_of(settings), binds=settings.lake is not None), threads(1)
     worker = Exporter(archive, settings.lake_settle_seconds, offload, group.stopping)
     tasks = {EXPORT: AskedHours(archive, offload).export}
     jobs = JobWorker(production, tasks, threads(1), group.stopping)
-    parts: list[Worker] = [worker, jobs, *showing(settings, [lambda: worker.failure], group.stopping)]
+    parts: list[Worker] = [worker, jobs, *showing(settings, [worker.why_not_ready], group.stopping)]
     for part in parts:
         group.spawn(part.run)
     group.run_until_stopped()

@@ -1,8 +1,10 @@
+from collections.abc import Callable
+
 from app import logs
 from app.errors import OperatorError
 from app.lake.archive import Archive
-from app.metrics.lake import FAILURES
-from app.offload import Offload
+from app.metrics.lake import FAILURES, IS_BOUND
+from app.offload import Offload, P, Result
 from app.stopping import Stopping
 
 log = logs.get(__name__)
@@ -30,27 +32,48 @@ class Exporter:
         self._idle_seconds = idle_seconds
         self._retry_seconds = retry_seconds
         self.failure: str | None = None
+        self._failures: list[str] = []
+        self._why_nothing_is_dropped: str | None = None
 
     def run(self) -> None:
         while not self._stopping.is_set():
             if not self.step():
                 self._stopping.wait(self._retry_seconds if self.failure else self._idle_seconds)
 
+    def why_not_ready(self) -> str | None:
+        return self.failure or self._why_nothing_is_dropped
+
     def step(self) -> bool:
         """An hour of every table. Whether to go on at once."""
+        self._failures = []
+        self._look_at_the_lake()
+        datasets = self._tried(self._archive.datasets) or {}
+        # A list: every table has its turn, whatever the others have to do, and whatever becomes of them.
+        has_more = [
+            self._tried(self._archive.step, dataset, self._settle_seconds) or False for dataset in datasets.values()
+        ]
+        if not self._archive.is_raw:
+            has_more.append(self._tried(self._archive.make_candles) or False)
+        self.failure = self._failures[0] if self._failures else None
+        return any(has_more) and self.failure is None
+
+    def _tried(self, work: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result | None:
+        """None: it failed. What was not finished is found unfinished the next time."""
         try:
-            datasets = self._offload(self._archive.datasets)
-            # A list: every table has its turn, whatever the others have to do.
-            has_more = [
-                self._offload(self._archive.step, dataset, self._settle_seconds) for dataset in datasets.values()
-            ]
-            if not self._archive.is_raw:
-                has_more.append(self._offload(self._archive.make_candles))
+            return self._offload(work, *arguments, **options)
         except OperatorError as error:
-            # What was not finished is found unfinished the next time.
-            self.failure = str(error)
             FAILURES.inc()
-            log.error("not exported", reason=self.failure)  # noqa: TRY400
-            return False
-        self.failure = None
-        return any(has_more)
+            log.error("not exported", reason=str(error))  # noqa: TRY400
+            self._failures.append(str(error))
+            return None
+
+    def _look_at_the_lake(self) -> None:
+        if self._archive.is_raw:
+            return
+        reason = self._tried(self._archive.why_nothing_is_dropped)
+        if self._failures:
+            return
+        if reason and reason != self._why_nothing_is_dropped:
+            log.error("production drops nothing of what is exported", reason=reason)
+        self._why_nothing_is_dropped = reason
+        IS_BOUND.set(reason is None)

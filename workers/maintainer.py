@@ -8,7 +8,7 @@ from app.errors import DatabaseError
 from app.metrics.maintenance import CHUNKS_BYTES, MAINTAINED_AT
 from app.offload import Offload
 from app.postgres.connection import connected
-from app.store.confirmation import CONFIRMATIONS
+from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
 from app.store.maintenance import Round, maintain
 
 log = logs.get(__name__)
@@ -58,4 +58,13 @@ class Maintainer:
 
     def _maintain(self) -> Round | None:
         with connected(self._database.dsn, "maintainer") as connection:
-            return maintain(connection, CONFIRMATIONS[self._database.kind], self._max_bytes, datetime.now(UTC))
+            kind = self._database.kind
+            done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, datetime.now(UTC))
+            if done and done.unconfirmed:
+                log.warning(
+                    "chunks stay that are not safe elsewhere",
+                    database=self._name,
+                    chunks=done.unconfirmed,
+                    reason=why_not_confirmed(connection, kind),
+                )
+        return done

@@ -3,7 +3,7 @@ from app.merge.merger import Merger
 from app.merge.pace import Pace
 from app.merge.rules import RULES, Rule
 from app.merge.shards import Shard
-from app.merge.source import Source
+from app.merge.source import Source, name_of
 from app.offload import threads
 from app.postgres.dsn import Dsn
 from app.settings import Settings
@@ -25,6 +25,7 @@ class Merging:
         self._settings = settings
         self._group = group
         self._gatherers, self._production = gatherers, production
+        self._production_name = name_of(production)
         shards = [Shard(number, settings.dedup_shards) for number in range(settings.dedup_shards)]
         lanes = [(rule, shard) for shard in shards for rule in RULES]
         # A thread for every call that may wait at the same time: for a gatherer that hangs, no other has to.
@@ -43,7 +44,7 @@ class Merging:
         for puller in self._pullers:
             self._group.spawn(puller.run)
         for gatherer, dsn in self._gatherers.items():
-            sources = [Source(gatherer, dsn, rule.table, Shard(0, 1), batch_bytes=1) for rule in RULES]
+            sources = [Source(gatherer, dsn, rule.table, Shard(0, 1), 1, self._production_name) for rule in RULES]
             confirmer = Confirmer(gatherer, sources, self._production, self._offload, self._group.stopping)
             self._group.spawn(confirmer.run)
 
@@ -62,6 +63,6 @@ class Merging:
         pace = Pace(CLAIM_SECONDS, STANDBY_SECONDS)
         self._mergers.append(TableMerger(merger, inbox, self._membership, pace, self._offload, stopping))
         for gatherer, dsn in self._gatherers.items():
-            source = Source(gatherer, dsn, rule.table, shard, settings.dedup_batch_bytes)
+            source = Source(gatherer, dsn, rule.table, shard, settings.dedup_batch_bytes, self._production_name)
             pace = Pace(settings.dedup_busy_milliseconds / 1_000, settings.dedup_idle_milliseconds / 1_000)
             self._pullers.append(Puller(source, inbox, shard.number, pace, self._offload, stopping))

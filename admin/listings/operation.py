@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from admin.keyset import Key, moment, number, word
+from admin.keyset import Key, moment, number, truth, word
 from admin.listing import Column, Listing
 from admin.listings.values import between, equal, one_of, shown, shown_number, shown_object, shown_time, whether
 from app.jobs import KINDS
@@ -31,11 +31,33 @@ EXPORTS = Listing(
     summary="Which hours are in the lake, and whether they were read back and compared.",
     columns=(
         *(shown_time("hour"), shown("table_name"), shown_number("row_count"), shown("manifest")),
-        *(shown_time("exported_at"), shown_time("verified_at")),
+        *(shown_time("exported_at"), shown_time("verified_at"), shown("lake_id", "lake_id::TEXT")),
+        *(shown_number("failures"), shown("failure"), shown_time("retry_at")),
     ),
     source="exports",
-    keys=(Key("hour", moment), Key("table_name", word)),
-    filters={**equal(table="table_name"), **whether(verified="verified_at IS NOT NULL"), **between("hour")},
+    keys=(Key("hour", moment), Key("table_name", word), Key("lake_id", word)),
+    filters={
+        **equal(table="table_name"),
+        **whether(verified="verified_at IS NOT NULL", failing="failure IS NOT NULL"),
+        **between("hour"),
+    },
+    newest_first=True,
+)
+DIFFERING_TRADES = Listing(
+    path="/differing-trades",
+    name="differing_trades",
+    summary="Trades of which copies differ in price, size or side: every version, the one that is kept among them.",
+    columns=(
+        *(shown("trade_id"), shown("ticker"), shown_time("exchange_ts"), shown_number("yes_price_e6")),
+        *(shown_number("size_e2"), Column("taker_yes", "taker_yes", fields.Boolean())),
+        *(Column("from_rest", "from_rest", fields.Boolean()), shown_time("found_at")),
+    ),
+    source="differing_trades",
+    keys=(
+        *(Key("found_at", moment), Key("trade_id", word), Key("yes_price_e6", number), Key("size_e2", number)),
+        Key("taker_yes", truth),
+    ),
+    filters=equal("trade_id", "ticker"),
     newest_first=True,
 )
 QUARANTINE = Listing(

@@ -8,6 +8,7 @@ from app import __version__, logs
 from app.cli.backfill import backfill
 from app.cli.book import book
 from app.cli.check_config import check_config_option
+from app.cli.confirmations import confirmations
 from app.cli.coverage import coverage
 from app.cli.demo import demo
 from app.cli.doctor import doctor
@@ -42,6 +43,7 @@ def cli(context: click.Context) -> None:
 cli.add(demo, section="Try")
 cli.add(migrate, section="Databases")
 cli.add(maintain, section="Databases")
+cli.add(confirmations, section="Databases")
 cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
 cli.add(backfill, section="Operate")

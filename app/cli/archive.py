@@ -47,7 +47,7 @@ def archive_of(settings: Settings, *, raw: bool) -> Iterator["Archive"]:
             needed = "KALSHI_PRODUCTION_DSN and KALSHI_TS_DSN are" if raw else "KALSHI_PRODUCTION_DSN is"
             raise SettingsError("There is no database to export.", f"{needed} not set.", "set it.")
         gatherer = (settings.gatherer, timeseries) if raw and timeseries else None
-        yield Archive(production, storage_of(settings), gatherer)
+        yield Archive(production, storage_of(settings), gatherer, binds=False)
 
 
 def chosen(archive: "Archive", tables: tuple[str, ...]) -> list["Dataset"]:

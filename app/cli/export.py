@@ -3,6 +3,7 @@ import sys
 import click
 
 from app.cli.archive import archive_of, chosen, moment, which_hours
+from app.errors import OperatorError
 from app.settings import Settings
 
 
@@ -14,7 +15,9 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
 
     `python -m workers exporter` does it for ever, for every hour that has ended.
     """
+    from app.lake.asked_hours import MOST_TOLD
     from app.lake.hours import hour_of
+    from app.lake.storage import StorageError
 
     start, end = hour_of(moment(start_us)), moment(end_us)
     with archive_of(settings, raw=raw) as archive, archive.opened() as opened:
@@ -22,13 +25,18 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
         for dataset in chosen(archive, tables):
             opened.survey(dataset)
             work += [(dataset, hour) for hour in opened.ledger.hours(dataset, start, end)]
-        written = 0
+        written, failed = 0, []
         hidden = not sys.stderr.isatty()
         with click.progressbar(work, label="Writing hours", file=sys.stderr, hidden=hidden) as hours:
             for dataset, hour in hours:
-                written += opened.export(dataset, hour)
+                try:
+                    written += opened.export(dataset, hour)
+                except StorageError as error:
+                    failed.append(f"{dataset.name} {hour:%Y-%m-%dT%H}: {error}")
         days = 0
         while not raw and opened.candles.make_next():
             days += 1
-    left = len(work) - written
+    left = len(work) - written - len(failed)
     click.echo(f"wrote {written} hours and the candles of {days} days; {left} are left to another process")
+    if failed:
+        raise OperatorError(f"{len(failed)} of {len(work)} hours could not be written.", "\n".join(failed[:MOST_TOLD]))

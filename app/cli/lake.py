@@ -30,6 +30,49 @@ def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: s
 
 
 @lake.command()
+@click.pass_obj
+def bind(settings: Settings) -> None:
+    """Have production drop what the lake that KALSHI_LAKE names has verified, and only that."""
+    from app.databases import Kind, open_database
+    from app.lake import identity
+    from app.lake.storage import storage_of
+    from app.postgres.connection import connected
+
+    if settings.lake is None:
+        raise SettingsError("There is no lake to bind production to.", "KALSHI_LAKE is not set.", "set it.")
+    storage = storage_of(settings)
+    lake_id = identity.identity_of(storage).lake_id
+    with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn) as production:
+        before = identity.bound_lake(production)
+        identity.register(production, storage, lake_id)
+        identity.bind(production, lake_id)
+    click.echo(
+        f"production drops what {storage.location} has verified; before, of {before.location if before else '-'}"
+    )
+
+
+@lake.command()
+@click.pass_obj
+def status(settings: Settings) -> None:
+    """List the lakes that production knows, the one that it is bound to, and hours that could not be exported."""
+    from app.databases import Kind, open_database
+    from app.lake import identity
+    from app.postgres.connection import connected
+
+    with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn) as production:
+        lakes, failing = identity.known_lakes(production), identity.failing_hours(production)
+    for known in lakes:
+        bound = "bound" if known.is_bound else "not bound"
+        click.echo(
+            f"{known.location} ({known.lake_id}): {bound}, {known.verified} hours verified, {known.unfinished} not yet"
+        )
+    if not any(known.is_bound for known in lakes):
+        click.echo("production is bound to no lake, and drops nothing: run kalshi-data lake bind")
+    for each in failing:
+        click.echo(f"{each.table_name} {each.hour:%Y-%m-%dT%H}: failed {each.failures} times: {each.failure}")
+
+
+@lake.command()
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 if the bucket has other rules.")
 @click.pass_obj
 def lifecycle(settings: Settings, check: bool) -> None:

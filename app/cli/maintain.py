@@ -12,7 +12,7 @@ def maintain(settings: Settings) -> None:
     from app.databases import chunk_budgets, open_databases
     from app.postgres.connection import connected
     from app.store import maintenance
-    from app.store.confirmation import CONFIRMATIONS
+    from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
 
     with open_databases(settings) as databases:
         budgets = chunk_budgets(settings)
@@ -21,5 +21,8 @@ def maintain(settings: Settings) -> None:
                 continue
             with connected(dsn) as connection:
                 done = maintenance.maintain(connection, CONFIRMATIONS[kind], max_bytes, datetime.now(UTC))
+                reason = why_not_confirmed(connection, kind) if done and done.unconfirmed else None
             figures = ", ".join(f"{name} {value}" for name, value in done._asdict().items()) if done else ""
             click.echo(f"{kind.database}: {figures or 'another process is at it'}")
+            if reason:
+                click.echo(f"{kind.database}: chunks stay, {reason}")

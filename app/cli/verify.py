@@ -13,7 +13,8 @@ from app.settings import Settings
 def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
     """Read the lake back, and compare it with its manifests and the database. Exit 1 if anything differs."""
     from app.lake.hours import hour_of
-    from app.lake.verifier import Verdict
+    from app.lake.storage import StorageError
+    from app.lake.verifier import WRONG, Finding, Verdict
 
     start, end = hour_of(moment(start_us)), moment(end_us)
     found: Counter[Verdict] = Counter()
@@ -26,13 +27,16 @@ def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
         hidden = not sys.stderr.isatty()
         with click.progressbar(work, label="Reading hours", file=sys.stderr, hidden=hidden) as hours:
             for dataset, hour in hours:
-                finding = opened.verify(dataset, hour)
+                try:
+                    finding = opened.verify(dataset, hour)
+                except StorageError as error:
+                    finding = Finding(Verdict.UNREADABLE, 0, str(error))
                 found[finding.verdict] += 1
                 rows += finding.rows
-                if finding.verdict is Verdict.DIFFERENT:
+                if finding.verdict in WRONG:
                     click.echo(f"{dataset.name} {hour:%Y-%m-%dT%H}: {finding.difference}", err=True)
     for verdict, count in found.items():
         click.echo(f"{count} hours: {verdict.value}")
     click.echo(f"{rows} rows were read back")
-    if found[Verdict.DIFFERENT]:
+    if any(found[verdict] for verdict in WRONG):
         sys.exit(1)

@@ -1,29 +1,43 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from uuid import UUID
 
+from app import logs
+from app.errors import OperatorError
 from app.lake.candle_days import CandleDays
 from app.lake.dataset import PROCESSED, RAW_TABLES, Dataset, raw_dataset
 from app.lake.exporter import Exporter
+from app.lake.identity import bind_first, bound_lake, identity_of, register, release
 from app.lake.ledger import Ledger, Unfinished, open_ledger
 from app.lake.storage import Storage
 from app.lake.verifier import Finding, Verdict, Verifier
 from app.metrics import lake as metrics
-from app.postgres.connection import connected, value_of
+from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
 
+log = logs.get(__name__)
+
+BIND = "To have it drop what another lake has, run kalshi-data lake bind with KALSHI_LAKE set to that one."
+MOST_FAILURES = 3  # in one step: where nothing works, hours are not tried one after the other
 SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 
 
 class Archive:
-    """One database's tables in the lake: noticing which hours are new, writing them, reading them back. The ledger is
-    in production, whether the rows are production's or a gatherer's."""
+    """One database's tables in one lake: noticing which hours are new, writing them, reading them back. The ledger is
+    in production, whether the rows are production's or a gatherer's.
 
-    def __init__(self, production: Dsn, storage: Storage, gatherer: tuple[str, Dsn] | None = None) -> None:
+    The first lake that an archive which `binds` is opened for is the one that production is bound to from then on."""
+
+    def __init__(
+        self, production: Dsn, storage: Storage, gatherer: tuple[str, Dsn] | None = None, *, binds: bool = True
+    ) -> None:
         self._production = production
         self._storage = storage
         self._gatherer = gatherer
         self._source = gatherer[1] if gatherer else production
+        self._binds = binds and gatherer is None
+        self._registered: UUID | None = None
 
     @property
     def is_raw(self) -> bool:
@@ -40,7 +54,7 @@ class Archive:
 
     @contextmanager
     def opened(self) -> Iterator["OpenArchive"]:
-        with open_ledger(self._production) as ledger:
+        with open_ledger(self._production, self._lake_id()) as ledger:
             yield OpenArchive(self._source, ledger, self._storage)
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
@@ -53,6 +67,38 @@ class Archive:
         with self.opened() as archive:
             return archive.candles.make_next()
 
+    def why_nothing_is_dropped(self) -> str | None:
+        """Why production drops nothing on account of this lake. None: it is bound to it."""
+        lake_id = self._lake_id()
+        with connected(self._production, "lake ledger") as production:
+            if self._binds and bind_first(production, lake_id):
+                log.info("production is bound to this lake", lake=self._storage.location)
+            bound = bound_lake(production)
+        if bound is None:
+            return f"Production is bound to no lake, and drops nothing. {BIND}"
+        if bound.lake_id != lake_id:
+            return (
+                f"Production is bound to the lake at {bound.location}, and drops only what that one has: what is "
+                f"exported to {self._storage.location} lets nothing be dropped. {BIND}"
+            )
+        return None
+
+    def _lake_id(self) -> UUID:
+        """Read each time: what lies there may have been replaced."""
+        lake_id = identity_of(self._storage).lake_id
+        if lake_id != self._registered:
+            with connected(self._production, "lake ledger") as production:
+                register(production, self._storage, lake_id)
+                if self._binds:
+                    self._bind(production, lake_id)
+            self._registered = lake_id
+        return lake_id
+
+    def _bind(self, production: Connection, lake_id: UUID) -> None:
+        if self._registered is not None and release(production, self._registered):
+            log.error("the lake was replaced by another one; production drops what that one has", lake=str(lake_id))
+        bind_first(production, lake_id)
+
 
 class OpenArchive:
     def __init__(self, source: Dsn, ledger: Ledger, storage: Storage) -> None:
@@ -63,9 +109,29 @@ class OpenArchive:
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
         has_more = self.exporter.survey(dataset)
-        unfinished = self.ledger.unfinished(dataset, settle_seconds)
-        metrics.BEHIND_SECONDS.labels(dataset.table.name).set(unfinished[0].age_seconds if unfinished else 0)
-        return any(self._advance(dataset, hour) for hour in unfinished) or has_more
+        arrears = self.ledger.arrears(dataset, settle_seconds)
+        metrics.BEHIND_SECONDS.labels(dataset.table.name).set(arrears.oldest_seconds)
+        metrics.FAILING_HOURS.labels(dataset.table.name).set(arrears.failing_hours)
+        return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
+
+    def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
+        """Whether one of the hours came nearer to its end. One that fails is tried again later."""
+        failures = 0
+        for hour in unfinished:
+            try:
+                if self._advance(dataset, hour):
+                    return True
+            except OperatorError as error:
+                self._failed(dataset, hour.hour, str(error))
+                failures += 1
+            if failures == MOST_FAILURES:
+                break
+        return False
+
+    def _failed(self, dataset: Dataset, hour: datetime, reason: str) -> None:
+        metrics.FAILURES.inc()
+        log.error("hour not exported", dataset=dataset.name, hour=hour.isoformat(), reason=reason)
+        self.ledger.failed(dataset, hour, reason)
 
     def survey(self, dataset: Dataset) -> None:
         while self.exporter.survey(dataset):
@@ -93,7 +159,8 @@ class OpenArchive:
         """Whether that brought it nearer to its end."""
         if unfinished.is_to_be_written:
             return self.export(dataset, unfinished.hour)
-        verdict = self.verify(dataset, unfinished.hour).verdict
-        if verdict is Verdict.DIFFERENT:
+        finding = self.verify(dataset, unfinished.hour)
+        if finding.verdict is Verdict.DIFFERENT:
             self.ledger.reopen(dataset, unfinished.hour)
-        return verdict.is_safe
+            self.ledger.failed(dataset, unfinished.hour, finding.difference)
+        return finding.verdict.is_safe

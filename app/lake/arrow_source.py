@@ -1,7 +1,7 @@
-"""An hour of a table as Arrow, without a Python object for any row: COPY's binary form, decoded by Arrow's driver."""
+"""Rows of a table as Arrow, without a Python object for any row: COPY's binary form, decoded by Arrow's driver."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 
 import duckdb
@@ -18,13 +18,16 @@ from app.store.tables import Table
 BATCH_BYTES = "16000000"
 
 
+def hour_of_rows(dsn: Dsn, table: Table, hour: datetime) -> AbstractContextManager[pa.RecordBatchReader]:
+    return rows_between(dsn, table, hour, hour + HOUR)
+
+
 @contextmanager
-def hour_of_rows(dsn: Dsn, table: Table, hour: datetime) -> Iterator[pa.RecordBatchReader]:
+def rows_between(dsn: Dsn, table: Table, start: datetime, end: datetime) -> Iterator[pa.RecordBatchReader]:
     """In no particular order. Has every row that was committed before the block began."""
-    start, end = (moment.isoformat() for moment in (hour, hour + HOUR))
     query = (
         f"SELECT {', '.join(table.column_names)} FROM {table.name} "  # noqa: S608 - names of our own tables
-        f"WHERE {table.time_column} >= '{start}' AND {table.time_column} < '{end}'"
+        f"WHERE {table.time_column} >= '{start.isoformat()}' AND {table.time_column} < '{end.isoformat()}'"
     )
     try:
         with dbapi.connect(parameters(dsn, "exporter")) as connection, connection.cursor() as cursor:

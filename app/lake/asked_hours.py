@@ -8,6 +8,7 @@ from app.errors import OperatorError
 from app.lake.archive import Archive
 from app.lake.dataset import Dataset
 from app.lake.hours import hour_of
+from app.lake.storage import StorageError
 from app.lake.verifier import Finding, Verdict
 from app.offload import Offload
 
@@ -30,7 +31,7 @@ class AskedHours:
             finding = self._offload(self._write, dataset, hour)
             rows += finding.rows
             if not finding.verdict.is_safe:
-                left.append(f"{hour.isoformat()} {finding.verdict.value}")
+                left.append(f"{hour.isoformat()} {finding.difference or finding.verdict.value}")
             yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
         if left:
             raise OperatorError(f"{len(left)} of {len(hours)} hours are left.", "; ".join(left[:MOST_TOLD]), AGAIN)
@@ -41,9 +42,10 @@ class AskedHours:
             return archive.ledger.hours(dataset, start, end)
 
     def _write(self, dataset: Dataset, hour: datetime) -> Finding:
+        """What is wrong with one hour holds up no other."""
         with self._archive.opened() as archive:
-            archive.export(dataset, hour)
-            finding = archive.verify(dataset, hour)
-        if finding.verdict is Verdict.DIFFERENT:
-            raise OperatorError(f"The lake differs in {hour.isoformat()}.", finding.difference, AGAIN)
-        return finding
+            try:
+                archive.export(dataset, hour)
+                return archive.verify(dataset, hour)
+            except StorageError as error:
+                return Finding(Verdict.UNREADABLE, 0, str(error))

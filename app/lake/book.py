@@ -12,6 +12,7 @@ from app.book import Levels, apply_deltas
 from app.errors import OperatorError
 from app.lake.hours import DAY, HOUR, day_of, hours_between
 from app.lake.lake import Lake
+from app.lake.storage import storage_errors
 
 # A snapshot is stamped when it was sent, a change when it happened: a change it lacks may be stamped a bit earlier.
 STAMP_TOLERANCE = timedelta(minutes=1)
@@ -31,6 +32,7 @@ class Book(NamedTuple):
         return sorted(((price, size) for (side, price), size in self.levels.items() if side is yes_side), reverse=True)
 
 
+@storage_errors("A book out of the lake")
 def book_at(lake: Lake, ticker: str, at: datetime) -> Book:
     base = _base(lake, ticker, at)
     levels = {(True, price): size for price, size in zip(base["yes_prices_e6"], base["yes_sizes_e2"], strict=True)}

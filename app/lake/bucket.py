@@ -1,6 +1,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +31,11 @@ RETRYING = Config(
 
 def client_of(endpoint: str | None) -> S3Client:
     """Who we are and the region come from the machine, as every AWS client finds them."""
-    return boto3.client("s3", endpoint_url=endpoint, config=RETRYING)
+    try:
+        return boto3.client("s3", endpoint_url=endpoint, config=RETRYING)
+    except (BotoCoreError, ValueError) as error:
+        fix = "check AWS_REGION, the AWS profile, and KALSHI_LAKE_S3_ENDPOINT."
+        raise StorageError("There is no way to speak to S3.", str(error), fix) from error
 
 
 class BucketStorage:
@@ -52,6 +57,10 @@ class BucketStorage:
         self._encryption = _encryption(*encryption)
         self._endpoint = endpoint
         self._part_bytes = part_bytes
+
+    @property
+    def location(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def version(self, key: str) -> str | None:
         try:
@@ -90,16 +99,16 @@ class BucketStorage:
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self._at(prefix)["Key"] + "/"
-        )
+        below = self._at(f"{prefix}/" if prefix else "")["Key"]
+        where = {"Bucket": self.bucket, "Prefix": below}
+        pages = iter(self.client.get_paginator("list_objects_v2").paginate(**where))
         start = len(self._at("")["Key"])
-        for page in pages:
+        while (page := self._asked(prefix, partial(next, pages, None))) is not None:
             yield from (item["Key"][start:] for item in page.get("Contents", []))
 
     def filesystem(self) -> tuple[FileSystem, str]:
         where = {} if self._endpoint is None else {"endpoint_override": self._endpoint}
-        return S3FileSystem(**where), f"{self.bucket}/{self.prefix}".rstrip("/")
+        return S3FileSystem(**where), self.location.removeprefix("s3://")
 
     def lifecycle_rules(self) -> list[dict[str, Any]]:
         try:
@@ -124,7 +133,8 @@ class BucketStorage:
             self.client.complete_multipart_upload(**which, **_condition(replaces), MultipartUpload={"Parts": parts})
         except BaseException:
             # Parts that nobody completes are paid for until the bucket's lifecycle removes them.
-            self.client.abort_multipart_upload(**which)
+            with suppress(ClientError, BotoCoreError):  # what went wrong first is what is told
+                self.client.abort_multipart_upload(**which)
             raise
 
     def _parts(self, which: Mapping[str, Any], path: Path) -> Iterator[Any]:
@@ -150,7 +160,7 @@ class BucketStorage:
             if code in REPLACED:
                 raise ReplacedError(f"{key} was written by another process meanwhile.", str(error)) from error
             raise self._failed(key, error) from error
-        except BotoCoreError as error:
+        except (BotoCoreError, OSError) as error:  # OSError: of the local file
             raise self._failed(key, error) from error
 
     def _failed(self, key: str, error: Exception) -> StorageError:

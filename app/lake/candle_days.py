@@ -1,25 +1,57 @@
+"""Candles of whole days, made of the lake's own trades and quotes."""
+
 import tempfile
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-import pyarrow as pa
-from pyarrow import dataset as arrow_dataset
-
 from app import logs
+from app.errors import OperatorError
 from app.lake import candles
 from app.lake.dataset import PROCESSED, manifest_key
-from app.lake.hours import HOUR
+from app.lake.engines import DuckDbEngine
+from app.lake.hours import DAY, hours_between
 from app.lake.ledger import Ledger
 from app.lake.manifest import Manifest
 from app.lake.parquet_file import duckdb_session, write_sorted
 from app.lake.schema import schema_of
-from app.lake.storage import Storage
+from app.lake.storage import Storage, storage_errors
+from app.metrics.lake import FAILURES
 
 log = logs.get(__name__)
 
+# A day's candles are a row of their own: made of the lake as it was at that time. They wait, an hour at most, for hours
+# of their day that have ended and are about to be written: each would have them made anew.
+CANDLE_DAY = """
+    SELECT day, now() FROM (
+        SELECT
+            date_bin('1 day', hour, 'epoch') AS day,
+            max(exported_at) FILTER (WHERE through_ingest_id > 0) AS exported_at,
+            bool_or(
+                through_ingest_id < changed_through AND failure IS NULL AND hour + INTERVAL '1 hour' <= now()
+            ) AS is_incomplete
+        FROM exports WHERE lake_id = %(lake)s AND table_name IN ('trades', 'tickers') GROUP BY 1
+    ) AS days
+    LEFT JOIN exports AS made ON made.lake_id = %(lake)s AND made.table_name = 'ohlcv' AND made.hour = day
+    WHERE days.exported_at >= coalesce(made.exported_at, '-infinity') AND coalesce(made.retry_at <= now(), TRUE)
+        AND (NOT is_incomplete OR days.exported_at < now() - INTERVAL '1 hour')
+    ORDER BY day LIMIT 1
+"""
+CANDLES_MADE = """
+    INSERT INTO exports (lake_id, table_name, hour, through_ingest_id, row_count, manifest, exported_at, verified_at)
+    VALUES (%(lake)s, 'ohlcv', %(day)s, 0, %(rows)s, '', %(as_of)s, %(as_of)s)
+    ON CONFLICT (lake_id, table_name, hour) DO UPDATE SET
+        row_count = excluded.row_count, exported_at = excluded.exported_at, verified_at = excluded.verified_at,
+        failures = 0, failure = NULL, retry_at = NULL
+"""
+CANDLES_MISSING = """
+    INSERT INTO exports (lake_id, table_name, hour, through_ingest_id, row_count, manifest, exported_at)
+    VALUES (%(lake)s, 'ohlcv', %(hour)s, 0, 0, '', 'epoch') ON CONFLICT DO NOTHING
+"""
+
 
 class CandleDays:
-    """Candles of whole days, made of the lake's own trades and quotes."""
+    """Which days' candles are due in one lake. A day that fails is tried again later, and the others are made."""
 
     def __init__(self, ledger: Ledger, storage: Storage) -> None:
         self._ledger = ledger
@@ -27,14 +59,24 @@ class CandleDays:
 
     def make_next(self) -> bool:
         """Of one day whose trades or quotes have changed. False: there was none."""
-        due = self._ledger.day_for_candles()
+        due = self._ledger.row(CANDLE_DAY)
         if due is None:
             return False
         day, as_of = due
-        rows = make_candles(self._storage, day)
-        self._ledger.candles_made(day, rows, as_of)
-        log.info("candles made", day=f"{day:%Y-%m-%d}", rows=rows)
+        try:
+            rows = make_candles(self._storage, day)
+        except OperatorError as error:
+            self._failed(day, error)
+        else:
+            self._ledger.change(CANDLES_MADE, day=day, rows=rows, as_of=as_of)
+            log.info("candles made", day=f"{day:%Y-%m-%d}", rows=rows)
         return True
+
+    def _failed(self, day: datetime, error: OperatorError) -> None:
+        FAILURES.inc()
+        log.error("candles not made", day=f"{day:%Y-%m-%d}", reason=str(error))
+        self._ledger.change(CANDLES_MISSING, hour=day)
+        self._ledger.note_failure("ohlcv", day, str(error))
 
 
 def candles_key(interval: str, day: datetime) -> str:
@@ -44,14 +86,21 @@ def candles_key(interval: str, day: datetime) -> str:
 def make_candles(storage: Storage, day: datetime) -> int:
     """How many, of all intervals together. Made again of the same rows, they are the same bytes."""
     rows = 0
-    with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as name, storage_errors(f"Candles of {day:%Y-%m-%d}"):
+        folder = Path(name)
+        datasets = {name: PROCESSED[name] for name in ("trades", "tickers")}
+        # Each object is read once, for all intervals.
+        files = {
+            name: list(fetched(storage, map(dataset.object_key, hours_between(day, day + DAY)), folder))
+            for name, dataset in datasets.items()
+        }
+        schemas = {name: schema_of(dataset.table) for name, dataset in datasets.items()}
         for interval in candles.INTERVALS:
-            key, path = candles_key(interval, day), Path(folder) / f"{interval}.parquet"
+            key, path = candles_key(interval, day), folder / f"{interval}.parquet"
             versions = storage.version(key), storage.version(manifest_key(key))
-            with duckdb_session(Path(folder)) as session:
-                session.execute("CREATE MACRO floor_div(a, b) AS a // b")
-                for name in ("trades", "tickers"):
-                    session.register(name, rows_of_day(storage, name, day))
+            with duckdb_session(folder) as session:
+                engine = DuckDbEngine(session)
+                engine.see(files, schemas)
                 written = write_sorted(session, candles.candles_query(interval), candles.SCHEMA, candles.ORDER, path)
             storage.put_file(key, path, versions[0])
             storage.put(manifest_key(key), Manifest.of(key, written).encode(), versions[1])
@@ -59,10 +108,10 @@ def make_candles(storage: Storage, day: datetime) -> int:
     return rows
 
 
-def rows_of_day(storage: Storage, table_name: str, day: datetime) -> arrow_dataset.Dataset:
-    dataset = PROCESSED[table_name]
-    filesystem, folder = storage.filesystem()
-    keys = [dataset.object_key(day + number * HOUR) for number in range(24)]
-    files = [f"{folder}/{key}" for key in keys if storage.version(key) is not None]
-    schema: pa.Schema = schema_of(dataset.table)
-    return arrow_dataset.dataset(files, schema, format="parquet", filesystem=filesystem)
+def fetched(storage: Storage, keys: Iterable[str], folder: Path) -> Iterator[str]:
+    """Copy objects into a folder, under their keys. Give the paths of those that there are."""
+    for key in keys:
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if storage.fetch(key, path):
+            yield str(path)

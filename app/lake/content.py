@@ -1,7 +1,7 @@
 """What rows say, whatever their order: how many there are, and the sum of their hashes. PostgreSQL and DuckDB each
 compute it of what they have themselves: nothing of how rows are carried from one to the other is taken on trust."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ from app.store.tables import Column, ColumnType, Table
 HASH = "md5(concat_ws(chr(31), {values}))"
 IN_POSTGRES = "SELECT count(*), coalesce(sum(('x' || left({hash}, 15))::BIT(60)::BIGINT), 0)::TEXT"
 IN_DUCKDB = "SELECT count(*), coalesce(sum(('0x' || left({hash}, 15))::BIGINT), 0)::TEXT"
-# Chunks were dropped, or the database was put back to an earlier state.
-LACKS_ROWS = "complete_since(%(table)s, %(hour)s + INTERVAL '1 hour') > %(hour)s"
+# Chunks were dropped, or the database was put back to an earlier state: within the hour, or as near to it as copies of
+# its rows may be.
+LACKS_ROWS = "complete_since(%(table)s, %(hour)s + INTERVAL '1 hour' + %(window)s) > %(hour)s - %(window)s"
 
 
 class Content(NamedTuple):
@@ -30,7 +31,9 @@ def content_of_file(session: duckdb.DuckDBPyConnection, table: Table, path: Path
     return Content(rows, hash_sum)
 
 
-def content_in_database(session: Connection, table: Table, hour: datetime) -> tuple[Content, int, bool]:
+def content_in_database(
+    session: Connection, table: Table, hour: datetime, window: timedelta
+) -> tuple[Content, int, bool]:
     """With the last row's ingest_id, and whether rows may be missing. The session is one for arrivals()."""
     query = sql.SQL("""
         {figures}, coalesce(max(ingest_id), 0), {lacks_rows}
@@ -42,7 +45,7 @@ def content_in_database(session: Connection, table: Table, hour: datetime) -> tu
         time=sql.Identifier(table.time_column),
     )
     with arrivals(session, table.name) as cursor:
-        cursor.execute(query, {"table": table.name, "hour": hour})
+        cursor.execute(query, {"table": table.name, "hour": hour, "window": window})
         rows, hash_sum, last_ingest_id, lacks_rows = cursor.fetchone() or (0, "0", 0, False)
     return Content(rows, hash_sum), last_ingest_id, lacks_rows
 

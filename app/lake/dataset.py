@@ -25,6 +25,11 @@ class Dataset(NamedTuple):
     file: str = "part-0.parquet"
 
     @property
+    def is_raw(self) -> bool:
+        """Whether it is of a gatherer, as received."""
+        return self.name != self.table.name
+
+    @property
     def identity(self) -> tuple[str, ...]:
         return IDENTITY[self.table.name]
 

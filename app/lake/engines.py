@@ -33,12 +33,19 @@ class DuckDbEngine:
     def rows(
         self, query: str, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE"
     ) -> pa.RecordBatchReader:
+        self.see(views, schemas, condition)
+        return self._session.sql(query).to_arrow_reader()
+
+    def see(self, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE") -> None:
+        """Make the views."""
         for name, files in views.items():
             found = (
-                self._session.read_parquet(files) if files else self._session.from_arrow(schemas[name].empty_table())
+                # Named by what lies in them alone: folders are `date=…/hour=…`, and these are no columns of a table.
+                self._session.read_parquet(files, hive_partitioning=False)
+                if files
+                else self._session.from_arrow(schemas[name].empty_table())
             )
             found.filter(condition).create_view(name, replace=True)
-        return self._session.sql(query).to_arrow_reader()
 
 
 class SparkEngine:

@@ -1,6 +1,4 @@
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -8,26 +6,22 @@ from typing import NamedTuple
 import duckdb
 
 from app import logs
-from app.lake.arrow_source import hour_of_rows
+from app.lake.arrow_source import hour_of_rows, rows_between
 from app.lake.content import LACKS_ROWS
 from app.lake.dataset import Dataset
+from app.lake.hours import hours_between
+from app.lake.late_rows import LateRows, around, window_of
 from app.lake.ledger import Ledger
 from app.lake.manifest import Manifest
 from app.lake.parquet_file import Written, duckdb_session, write_sorted
 from app.lake.schema import schema_of
-from app.lake.storage import Storage
+from app.lake.storage import Storage, storage_errors
 from app.lake.survey import survey
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
 from app.store.arrivals import arrivals_session
 
 log = logs.get(__name__)
-
-# What the lake has that the database has no more, the database's rows come to. An object that the ledger does not know
-# of is from before production was put back to an earlier state.
-TOGETHER = """
-    SELECT {columns} FROM fresh UNION ALL SELECT {columns} FROM archived ANTI JOIN fresh USING ({identity})
-"""
 
 
 class Exported(NamedTuple):
@@ -63,37 +57,59 @@ class Exporter:
             through_ingest_id = self._ledger.begin(dataset, hour)
             with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder:
                 path = Path(folder) / "hour.parquet"
-                written = self._write(dataset, hour, path)
+                with storage_errors(f"{dataset.name} of {hour:%Y-%m-%dT%H}"):
+                    written = self._write(dataset, hour, path)
                 self._storage.put_file(keys[0], path, versions[0])
             self._storage.put(keys[1], Manifest.of(keys[0], written).encode(), versions[1])
-            is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows)
+            is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows, written.sha256)
         figures = {"rows": written.rows, "size_bytes": written.size_bytes}
         log.info("exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
         return Exported(written.rows, written.size_bytes, is_final)
 
     def _write(self, dataset: Dataset, hour: datetime, path: Path) -> Written:
-        with duckdb_session(path.parent) as session, self._rows(session, dataset, hour, path.parent) as query:
-            return write_sorted(session, query, schema_of(dataset.table), dataset.identity, path)
-
-    @contextmanager
-    def _rows(
-        self, session: duckdb.DuckDBPyConnection, dataset: Dataset, hour: datetime, folder: Path
-    ) -> Iterator[str]:
-        """The query that has them."""
-        archived = folder / "archived.parquet"
-        may_lack_rows = self._lacks_rows(dataset, hour) or not self._ledger.has_written(dataset, hour)
-        with hour_of_rows(self._source, dataset.table, hour) as fresh:
-            if may_lack_rows and self._storage.fetch(dataset.object_key(hour), archived):
-                # Both sides of the join read it; a stream can be read once.
-                session.register("stream", fresh)
-                session.execute("CREATE TEMPORARY TABLE fresh AS SELECT * FROM stream")
-                session.read_parquet(str(archived)).create_view("archived")
-                columns, identity = ", ".join(dataset.table.column_names), ", ".join(dataset.identity)
-                yield TOGETHER.format(columns=columns, identity=identity)
-            else:
+        archived = archived_rows(self._source, self._ledger, self._storage, dataset, hour, path.parent)
+        with duckdb_session(path.parent) as session:
+            if archived:
+                query = self._merged(session, dataset, hour, archived)
+                return write_sorted(session, query, schema_of(dataset.table), dataset.identity, path)
+            with hour_of_rows(self._source, dataset.table, hour) as fresh:
                 session.register("fresh", fresh)
-                yield "SELECT * FROM fresh"
+                return write_sorted(session, "FROM fresh", schema_of(dataset.table), dataset.identity, path)
 
-    def _lacks_rows(self, dataset: Dataset, hour: datetime) -> bool:
-        with connected(self._source, "exporter") as connection:
-            return bool(value_of(connection, f"SELECT {LACKS_ROWS}", {"hour": hour, "table": dataset.table.name}))
+    def _merged(
+        self, session: duckdb.DuckDBPyConnection, dataset: Dataset, hour: datetime, archived: list[Path]
+    ) -> str:
+        """The query that has the rows of archived objects and of the database together."""
+        late_rows = LateRows(session, dataset, hour)
+        late_rows.store(archived)
+        with rows_between(self._source, dataset.table, *around(dataset, hour, windows=1)) as fresh:
+            touched = late_rows.merge(fresh)
+        for other in touched.other_hours:
+            # Before this hour is finished: whatever happens then, the other one is not forgotten.
+            self._ledger.reopen(dataset, other)
+        return late_rows.query
+
+
+def archived_rows(
+    source: Dsn, ledger: Ledger, storage: Storage, dataset: Dataset, hour: datetime, folder: Path
+) -> list[Path]:
+    """Fetch the objects whose rows count as stored when an hour is exported: its own and those of hours beside it,
+    where the lake may have more than the database. None, as of nearly all hours: the database's rows are the hour."""
+    span = around(dataset, hour, windows=2)
+    hours = [hour, *(other for other in hours_between(*span) if other != hour)]
+    lacking = _lacking(source, dataset, hours)
+    unknown = {other for other in hours if not ledger.has_written(dataset, other)}
+    if hour not in lacking | unknown:
+        return []
+    found = []
+    for number, other in enumerate(hours):
+        path = folder / f"archived-{number}.parquet"
+        if other in lacking | unknown and storage.fetch(dataset.object_key(other), path):
+            found.append(path)
+    return found
+
+
+def _lacking(source: Dsn, dataset: Dataset, hours: list[datetime]) -> set[datetime]:
+    with connected(source, "exporter") as connection:
+        of = {"table": dataset.table.name, "window": window_of(dataset)}
+        return {hour for hour in hours if value_of(connection, f"SELECT {LACKS_ROWS}", {"hour": hour, **of})}

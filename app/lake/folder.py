@@ -3,13 +3,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from pyarrow.fs import FileSystem, LocalFileSystem
 
-from app.lake.storage import ReplacedError
+from app.lake.storage import ReplacedError, StorageError
 
 LOCK = ".lock"
 UNFINISHED = ".unfinished-"
@@ -21,11 +21,16 @@ class FolderStorage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def location(self) -> str:
+        return str(self.folder)
+
     def version(self, key: str) -> str | None:
-        try:
-            found = (self.folder / key).stat()
-        except FileNotFoundError:
-            return None
+        with self._told(key):
+            try:
+                found = (self.folder / key).stat()
+            except FileNotFoundError:
+                return None
         return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
 
     def put_file(self, key: str, path: Path, replaces: str | None) -> None:
@@ -39,17 +44,19 @@ class FolderStorage:
         self._write(key, lambda file: file.write(content), replaces)
 
     def read(self, key: str) -> bytes | None:
-        try:
-            return (self.folder / key).read_bytes()
-        except FileNotFoundError:
-            return None
+        with self._told(key):
+            try:
+                return (self.folder / key).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def fetch(self, key: str, path: Path) -> bool:
-        try:
-            shutil.copyfile(self.folder / key, path)
-        except FileNotFoundError:
-            return False
-        return True
+        with self._told(key):
+            try:
+                shutil.copyfile(self.folder / key, path)
+            except FileNotFoundError:
+                return False
+            return True
 
     def keys(self, prefix: str) -> Iterator[str]:
         for path in sorted((self.folder / prefix).rglob("*")):
@@ -61,18 +68,28 @@ class FolderStorage:
 
     def _write(self, key: str, fill: Callable[[IO[bytes]], object], replaces: str | None) -> None:
         target = self.folder / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Names that begin with a dot are passed over by whoever reads a folder of Parquet.
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=UNFINISHED, delete=False) as file:
-            unfinished = Path(file.name)
-            try:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-                self._swap(key, unfinished, target, replaces)
-            except BaseException:
-                unfinished.unlink(missing_ok=True)
-                raise
+        with self._told(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._unfinished(target.parent) as file:
+                unfinished = Path(file.name)
+                try:
+                    fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    self._swap(key, unfinished, target, replaces)
+                except BaseException:
+                    unfinished.unlink(missing_ok=True)
+                    raise
+
+    def _unfinished(self, folder: Path) -> IO[bytes]:
+        """Make a file, locked for as long as it is open. Those of writers that were killed are removed."""
+        with self._locked():
+            for left in folder.glob(f"{UNFINISHED}*"):
+                _remove_unless_locked(left)
+            # Names that begin with a dot are passed over by whoever reads a folder of Parquet.
+            file = tempfile.NamedTemporaryFile(dir=folder, prefix=UNFINISHED, delete=False)  # noqa: SIM115
+            fcntl.flock(file, fcntl.LOCK_EX)
+        return file
 
     def _swap(self, key: str, unfinished: Path, target: Path, replaces: str | None) -> None:
         with self._locked():
@@ -88,7 +105,22 @@ class FolderStorage:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Between looking at the version and replacing it, nobody else may replace it."""
+        """Between looking at the version and replacing it, nobody else may replace it; nor take a file that is being
+        made for one that was left."""
         with (self.folder / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def _told(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            fix = "check KALSHI_LAKE, the rights on its folder, and the room on its disk."
+            raise StorageError(f"{self.folder / key} cannot be read or written.", str(error), fix) from error
+
+
+def _remove_unless_locked(path: Path) -> None:
+    with suppress(FileNotFoundError, BlockingIOError, PermissionError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()

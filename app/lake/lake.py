@@ -8,10 +8,14 @@ from app.errors import OperatorError
 from app.lake import candles
 from app.lake.dataset import PROCESSED
 from app.lake.schema import schema_of
-from app.lake.storage import Storage, storage_at
+from app.lake.storage import Storage, storage_at, storage_errors
 
 DATE = pa.field("date", pa.string())
 HOUR = pa.field("hour", pa.string())
+# Of an object that is replaced while it is read, pages of the new one are an error rather than other rows.
+CHECKED = arrow_dataset.ParquetFileFormat(
+    default_fragment_scan_options=arrow_dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
 INTERVAL = pa.field("interval", pa.string())
 
 
@@ -52,13 +56,14 @@ class Lake:
     def _dataset(self, folder: str, schema: pa.Schema, folders: list[pa.Field]) -> Dataset:
         if next(iter(self._storage.keys(folder)), None) is None:
             raise OperatorError(f"The lake has no {folder}.", fix="export some hours first, or name another lake.")
-        filesystem, root = self._storage.filesystem()
         for field in folders:
             schema = schema.append(field)
         partitioning = arrow_dataset.partitioning(pa.schema(folders), flavor="hive")
-        return arrow_dataset.dataset(
-            f"{root}/{folder}", schema, format="parquet", filesystem=filesystem, partitioning=partitioning
-        )
+        with storage_errors(f"The lake's {folder}"):
+            filesystem, root = self._storage.filesystem()
+            return arrow_dataset.dataset(
+                f"{root}/{folder}", schema, format=CHECKED, filesystem=filesystem, partitioning=partitioning
+            )
 
 
 def open_lake(where: str) -> Lake:

@@ -1,114 +1,132 @@
-"""Production's table of exports: which hours there are, and up to which row each is in the lake."""
+"""Production's table of exports: which hours there are, and up to which row each is in one lake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from app.lake.dataset import Dataset
 from app.lake.survey import Changes
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 
-CURSOR = "SELECT ingest_id FROM export_cursors WHERE table_name = %s"
+OF_LAKE = "lake_id = %(lake)s AND table_name = %(name)s"
+OF_HOUR = f"{OF_LAKE} AND hour = %(hour)s"
+CURSOR = f"SELECT ingest_id FROM export_cursors WHERE {OF_LAKE}"  # noqa: S608 - constants, as below
 # Of two surveys at the same time one finds the cursor moved, and adds nothing.
 ADVANCE = """
-    INSERT INTO export_cursors AS known (table_name, ingest_id) VALUES (%s, %s)
-    ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id WHERE known.ingest_id = %s
+    INSERT INTO export_cursors AS known (lake_id, table_name, ingest_id) VALUES (%(lake)s, %(name)s, %(through)s)
+    ON CONFLICT (lake_id, table_name) DO UPDATE SET ingest_id = excluded.ingest_id WHERE known.ingest_id = %(after)s
 """
 NOTE = """
-    INSERT INTO exports AS known (table_name, hour, through_ingest_id, row_count, manifest, changed_through)
-    VALUES (%s, %s, 0, 0, '', %s)
-    ON CONFLICT (table_name, hour) DO UPDATE SET
+    INSERT INTO exports AS known (lake_id, table_name, hour, through_ingest_id, row_count, manifest, changed_through)
+    VALUES (%(lake)s, %(name)s, %(hour)s, 0, 0, '', %(last)s)
+    ON CONFLICT (lake_id, table_name, hour) DO UPDATE SET
         changed_through = greatest(known.changed_through, excluded.changed_through), changed_at = now()
 """
-UNFINISHED = """
-    SELECT hour, through_ingest_id < changed_through, extract(epoch FROM now() - hour)::BIGINT FROM exports
-    WHERE table_name = %s AND (through_ingest_id < changed_through OR verified_at IS NULL)
-        AND greatest(hour + INTERVAL '1 hour', changed_at) + %s * INTERVAL '1 second' <= now()
-    ORDER BY hour LIMIT 20
+IS_UNFINISHED = f"""
+    {OF_LAKE} AND (through_ingest_id < changed_through OR verified_at IS NULL)
+    AND greatest(hour + INTERVAL '1 hour', changed_at) + %(settle)s * INTERVAL '1 second' <= now()
 """
-HOURS = "SELECT hour FROM exports WHERE table_name = %s AND hour >= %s AND hour < %s ORDER BY hour"
+UNFINISHED = f"""
+    SELECT hour, through_ingest_id < changed_through FROM exports
+    WHERE {IS_UNFINISHED} AND coalesce(retry_at <= now(), TRUE) ORDER BY hour LIMIT 20
+"""  # noqa: S608
+ARREARS = f"""
+    SELECT coalesce(extract(epoch FROM now() - min(hour)), 0)::BIGINT, count(failure) FROM exports
+    WHERE {IS_UNFINISHED}
+"""  # noqa: S608
+HOURS = f"SELECT hour FROM exports WHERE {OF_LAKE} AND hour >= %(start)s AND hour < %(end)s ORDER BY hour"  # noqa: S608
 CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
 # While it is being written, neither the object nor what was known of it is good for anything. Whoever withdraws a row
 # meanwhile sets it to 0, and then what we have read is not the hour any more.
 BEING_WRITTEN = -1
-BEGIN = """
-    UPDATE exports SET through_ingest_id = %s, verified_at = NULL WHERE table_name = %s AND hour = %s
-    RETURNING changed_through
+BEGIN = f"""
+    UPDATE exports SET through_ingest_id = {BEING_WRITTEN}, verified_at = NULL WHERE {OF_HOUR} RETURNING changed_through
+"""  # noqa: S608
+FINISH = f"""
+    UPDATE exports SET
+        through_ingest_id = %(through)s, row_count = %(rows)s, manifest = %(manifest)s, sha256 = %(sha256)s,
+        exported_at = now(), retry_at = NULL
+    WHERE {OF_HOUR} AND through_ingest_id = {BEING_WRITTEN}
+"""  # noqa: S608
+VERIFIED = f"""
+    UPDATE exports SET verified_at = now(), failures = 0, failure = NULL, retry_at = NULL
+    WHERE {OF_HOUR} AND through_ingest_id = %(through)s
+"""  # noqa: S608
+WRITTEN = f"""
+    SELECT through_ingest_id, sha256 FROM exports
+    WHERE {OF_HOUR} AND through_ingest_id > 0 AND through_ingest_id >= changed_through
+"""  # noqa: S608
+HAS_WRITTEN = f"SELECT FROM exports WHERE {OF_HOUR} AND manifest <> ''"
+# Of an hour that is not known, its rows are: they lie in the lake.
+REOPEN = """
+    INSERT INTO exports (lake_id, table_name, hour, through_ingest_id, row_count, manifest, changed_through)
+    VALUES (%(lake)s, %(name)s, %(hour)s, 0, 0, '', 1)
+    ON CONFLICT (lake_id, table_name, hour) DO UPDATE SET through_ingest_id = 0, verified_at = NULL
 """
-FINISH = """
-    UPDATE exports SET through_ingest_id = %s, row_count = %s, manifest = %s, exported_at = now()
-    WHERE table_name = %s AND hour = %s AND through_ingest_id = %s
-"""
-VERIFIED = """
-    UPDATE exports SET verified_at = now() WHERE table_name = %s AND hour = %s AND through_ingest_id = %s
-"""
-WRITTEN = """
-    SELECT through_ingest_id FROM exports
-    WHERE table_name = %s AND hour = %s AND through_ingest_id > 0 AND through_ingest_id >= changed_through
-"""
-# A day's candles are a row of their own: made of the lake as it was at that time.
-CANDLE_DAY = """
-    SELECT day FROM (
-        SELECT date_bin('1 day', hour, 'epoch') AS day, max(exported_at) AS exported_at FROM exports
-        WHERE table_name IN ('trades', 'tickers') AND through_ingest_id > 0 GROUP BY 1
-    ) AS days
-    WHERE exported_at >= coalesce(
-        (SELECT made.exported_at FROM exports AS made WHERE made.table_name = 'ohlcv' AND made.hour = day), '-infinity'
-    )
-    ORDER BY day LIMIT 1
-"""
-CANDLES_MADE = """
-    INSERT INTO exports (table_name, hour, through_ingest_id, row_count, manifest, exported_at, verified_at)
-    VALUES ('ohlcv', %s, 0, %s, '', %s, %s)
-    ON CONFLICT (table_name, hour) DO UPDATE SET
-        row_count = excluded.row_count, exported_at = excluded.exported_at, verified_at = excluded.verified_at
-"""
-HAS_WRITTEN = "SELECT FROM exports WHERE table_name = %s AND hour = %s AND manifest <> ''"
-REOPEN = "UPDATE exports SET through_ingest_id = 0, verified_at = NULL WHERE table_name = %s AND hour = %s"
+FAILED = f"""
+    UPDATE exports SET
+        failures = failures + 1, failure = left(%(reason)s, 2000),
+        retry_at = now() + least(30 * 2 ^ least(failures, 10), 900) * INTERVAL '1 second'
+    WHERE {OF_HOUR}
+"""  # noqa: S608
 
 
 class Unfinished(NamedTuple):
     hour: datetime
     is_to_be_written: bool  # else it is to be verified
-    age_seconds: int
+
+
+class Arrears(NamedTuple):
+    """How far a table is behind in the lake."""
+
+    oldest_seconds: int  # age of its oldest unfinished hour; 0: there is none
+    failing_hours: int
+
+
+class Written(NamedTuple):
+    through_ingest_id: int
+    sha256: str  # '': not known
 
 
 class Ledger:
-    """One connection to production. What is claimed stays ours until it is given back, or the connection is lost."""
+    """One lake's, on one connection to production. What is claimed stays ours until it is given back, or the connection
+    is lost."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, lake_id: UUID) -> None:
         self._connection = connection
+        self._lake = str(lake_id)
 
     def surveyed_through(self, dataset: Dataset) -> int:
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(CURSOR, (dataset.name,))
-            return int((cursor.fetchone() or (0,))[0])
+        row = self.row(CURSOR, name=dataset.name)
+        return int(row[0]) if row else 0
 
     def note(self, dataset: Dataset, changes: Changes) -> None:
+        of = {"lake": self._lake, "name": dataset.name}
         with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(ADVANCE, (dataset.name, changes.through_ingest_id, changes.after_ingest_id))
+            cursor.execute(ADVANCE, {**of, "through": changes.through_ingest_id, "after": changes.after_ingest_id})
             if cursor.rowcount:
                 for hour, last_ingest_id in changes.hours:
-                    cursor.execute(NOTE, (dataset.name, hour, last_ingest_id))
+                    cursor.execute(NOTE, {**of, "hour": hour, "last": last_ingest_id})
 
     def unfinished(self, dataset: Dataset, settle_seconds: float) -> list[Unfinished]:
-        """The oldest hours that have settled, and are not written or not verified."""
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(UNFINISHED, (dataset.name, settle_seconds))
-            return [Unfinished(*row) for row in cursor.fetchall()]
+        """The oldest hours that have settled and are not written or not verified, but for those to be retried later."""
+        return [Unfinished(*row) for row in self.rows(UNFINISHED, name=dataset.name, settle=settle_seconds)]
+
+    def arrears(self, dataset: Dataset, settle_seconds: float) -> Arrears:
+        """Of hours that have settled."""
+        return Arrears(*(self.row(ARREARS, name=dataset.name, settle=settle_seconds) or (0, 0)))
 
     def hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(HOURS, (dataset.name, start, end))
-            return [hour for (hour,) in cursor.fetchall()]
+        return [hour for (hour,) in self.rows(HOURS, name=dataset.name, start=start, end=end)]
 
     @contextmanager
     def claimed(self, dataset: Dataset, hour: datetime) -> Iterator[bool]:
         """Whether the hour is ours while the block runs: no two processes write it."""
-        name = f"exporting {dataset.name} {hour.isoformat()}"
+        name = f"exporting {dataset.name} {hour.isoformat()} to {self._lake}"
         with self._connection as transaction, transaction.cursor() as cursor:
             cursor.execute(CLAIM, (name,))
             is_ours = bool((cursor.fetchone() or (False,))[0])
@@ -122,51 +140,52 @@ class Ledger:
 
     def begin(self, dataset: Dataset, hour: datetime) -> int:
         """Before the rows are read. Up to which row the hour is known: whoever reads from now on has all of these."""
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(BEGIN, (BEING_WRITTEN, dataset.name, hour))
-            return int((cursor.fetchone() or (0,))[0])
+        row = self.row(BEGIN, name=dataset.name, hour=hour)
+        return int(row[0]) if row else 0
 
-    def finish(self, dataset: Dataset, hour: datetime, through_ingest_id: int, rows: int) -> bool:
+    def finish(self, dataset: Dataset, hour: datetime, through_ingest_id: int, rows: int, sha256: str) -> bool:
         """False: a row was withdrawn meanwhile, and the hour is to be written once more."""
-        where = (dataset.name, hour, BEING_WRITTEN)
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(FINISH, (through_ingest_id, rows, dataset.manifest_key(hour), *where))
-            return cursor.rowcount == 1
+        written = {"through": through_ingest_id, "rows": rows, "sha256": sha256}
+        return self.change(FINISH, name=dataset.name, hour=hour, manifest=dataset.manifest_key(hour), **written)
 
-    def written_through(self, dataset: Dataset, hour: datetime) -> int | None:
+    def written(self, dataset: Dataset, hour: datetime) -> Written | None:
         """None: it is to be written, as far as we know."""
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(WRITTEN, (dataset.name, hour))
-            row = cursor.fetchone()
-        return int(row[0]) if row else None
+        row = self.row(WRITTEN, name=dataset.name, hour=hour)
+        return Written(*row) if row else None
 
     def verified(self, dataset: Dataset, hour: datetime, through_ingest_id: int) -> bool:
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(VERIFIED, (dataset.name, hour, through_ingest_id))
-            return cursor.rowcount == 1
-
-    def day_for_candles(self) -> tuple[datetime, datetime] | None:
-        """A day of which trades or quotes were written since its candles were made; and what time it is there."""
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(f"SELECT day, now() FROM ({CANDLE_DAY}) AS next")  # noqa: S608 - a constant
-            return cursor.fetchone()
-
-    def candles_made(self, day: datetime, rows: int, as_of: datetime) -> None:
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(CANDLES_MADE, (day, rows, as_of, as_of))
+        return self.change(VERIFIED, name=dataset.name, hour=hour, through=through_ingest_id)
 
     def has_written(self, dataset: Dataset, hour: datetime) -> bool:
-        with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(HAS_WRITTEN, (dataset.name, hour))
-            return cursor.fetchone() is not None
+        return self.row(HAS_WRITTEN, name=dataset.name, hour=hour) is not None
 
     def reopen(self, dataset: Dataset, hour: datetime) -> None:
         """It is to be written once more."""
+        self.change(REOPEN, name=dataset.name, hour=hour)
+
+    def failed(self, dataset: Dataset, hour: datetime, reason: str) -> None:
+        """Have the hour tried again later: twice as long after each failure, a quarter of an hour at most."""
+        self.note_failure(dataset.name, hour, reason)
+
+    def note_failure(self, name: str, hour: datetime, reason: str) -> None:
+        self.change(FAILED, name=name, hour=hour, reason=reason)
+
+    def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
         with self._connection as transaction, transaction.cursor() as cursor:
-            cursor.execute(REOPEN, (dataset.name, hour))
+            cursor.execute(query, {"lake": self._lake, **values})
+            return cursor.fetchall()
+
+    def row(self, query: str, **values: object) -> tuple[Any, ...] | None:
+        return next(iter(self.rows(query, **values)), None)
+
+    def change(self, statement: str, **values: object) -> bool:
+        """Whether there was something to change."""
+        with self._connection as transaction, transaction.cursor() as cursor:
+            cursor.execute(statement, {"lake": self._lake, **values})
+            return cursor.rowcount > 0
 
 
 @contextmanager
-def open_ledger(production: Dsn) -> Iterator[Ledger]:
+def open_ledger(production: Dsn, lake_id: UUID) -> Iterator[Ledger]:
     with connected(production, "lake ledger") as connection:
-        yield Ledger(connection)
+        yield Ledger(connection, lake_id)

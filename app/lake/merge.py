@@ -73,9 +73,19 @@ SELECT
     min(CASE WHEN ts_missing THEN 1 ELSE 0 END) = 1 AS ts_missing, ticker
 FROM timed GROUP BY happened_at, clock, delta_e2, price_e6, nth, yes_side, ticker
 """,
-    # A time that is no whole second is the finer one, and of two the earlier is nearer.
+    # A time that is no whole second is the finer one, and of two the earlier is nearer. Where copies differ in what
+    # they say, it is what the stream said, and of several such versions the least.
     "trades": """
-WITH placed AS (
+WITH told AS (
+    SELECT
+        *, row_number() OVER (
+            PARTITION BY trade_id
+            ORDER BY
+                CASE WHEN from_rest THEN 1 ELSE 0 END, yes_price_e6, size_e2, CASE WHEN taker_yes THEN 1 ELSE 0 END
+        ) AS told_place
+    FROM trades
+),
+placed AS (
     SELECT
         *, row_number() OVER (
             PARTITION BY trade_id
@@ -84,11 +94,15 @@ WITH placed AS (
         ) AS place,
         min(received_at) OVER (PARTITION BY trade_id) AS first_received_at,
         min(CASE WHEN from_rest THEN 1 ELSE 0 END) OVER (PARTITION BY trade_id) AS rest_alone,
-        max(CASE WHEN is_block_trade THEN 1 WHEN NOT is_block_trade THEN 0 END) OVER (PARTITION BY trade_id) AS block
-    FROM trades
+        max(CASE WHEN is_block_trade THEN 1 WHEN NOT is_block_trade THEN 0 END) OVER (PARTITION BY trade_id) AS block,
+        max(CASE WHEN told_place = 1 THEN size_e2 END) OVER (PARTITION BY trade_id) AS told_size_e2,
+        max(CASE WHEN told_place = 1 THEN yes_price_e6 END) OVER (PARTITION BY trade_id) AS told_price_e6,
+        max(CASE WHEN told_place = 1 AND taker_yes THEN 1 ELSE 0 END) OVER (PARTITION BY trade_id) AS told_yes
+    FROM told
 )
 SELECT
-    exchange_ts, first_received_at AS received_at, size_e2, yes_price_e6, taker_yes, block = 1 AS is_block_trade,
+    exchange_ts, first_received_at AS received_at, told_size_e2 AS size_e2, told_price_e6 AS yes_price_e6,
+    told_yes = 1 AS taker_yes, block = 1 AS is_block_trade,
     rest_alone = 1 AS from_rest, ticker, trade_id
 FROM placed WHERE place = 1
 """,

@@ -1,12 +1,12 @@
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 
 from app.lake import candles
-from app.lake.candle_days import candles_key
+from app.lake.candle_days import candles_key, fetched
 from app.lake.dataset import PROCESSED, Dataset, manifest_key
 from app.lake.engines import Engine
 from app.lake.hours import DAY, HOUR, day_of, hour_folder, hours_between
@@ -14,7 +14,7 @@ from app.lake.manifest import Manifest
 from app.lake.merge import BESIDE, SAME_EVENT
 from app.lake.parquet_file import duckdb_session, write_sorted
 from app.lake.schema import schema_of
-from app.lake.storage import Storage
+from app.lake.storage import Storage, storage_errors
 
 
 def rebuild(engine: Engine, source: Storage, into: Storage, start: datetime, end: datetime) -> dict[str, int]:
@@ -24,8 +24,9 @@ def rebuild(engine: Engine, source: Storage, into: Storage, start: datetime, end
     for name, dataset in PROCESSED.items():
         raw_keys = list(source.keys(f"raw/{name}"))
         for hour in hours:
-            with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder:
-                files = list(_fetched(source, _near(raw_keys, hour), Path(folder)))
+            what = f"Merging {name} of {hour:%Y-%m-%dT%H}"
+            with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder, storage_errors(what):
+                files = list(fetched(source, _near(raw_keys, hour), Path(folder)))
                 done[name] += _merge_hour(engine, into, dataset, hour, files)
     for day in sorted(set(map(day_of, hours))):
         done["ohlcv"] += _make_candles(engine, into, day)
@@ -50,23 +51,16 @@ def _make_candles(engine: Engine, into: Storage, day: datetime) -> int:
     tables = {name: PROCESSED[name] for name in ("trades", "tickers")}
     schemas = {name: schema_of(dataset.table) for name, dataset in tables.items()}
     rows = 0
-    with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder:
+    what = f"Candles of {day:%Y-%m-%d}"
+    with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder, storage_errors(what):
         views = {
-            name: list(_fetched(into, map(dataset.object_key, hours_between(day, day + DAY)), Path(folder)))
+            name: list(fetched(into, map(dataset.object_key, hours_between(day, day + DAY)), Path(folder)))
             for name, dataset in tables.items()
         }
         for interval in candles.INTERVALS:
             with engine.rows(candles.candles_query(interval), views, schemas) as made:
                 rows += _write(made, candles.SCHEMA, candles.ORDER, into, candles_key(interval, day))
     return rows
-
-
-def _fetched(storage: Storage, keys: Iterable[str], folder: Path) -> Iterator[str]:
-    for key in keys:
-        path = folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if storage.fetch(key, path):
-            yield str(path)
 
 
 def _within(dataset: Dataset, start: datetime, end: datetime) -> str:

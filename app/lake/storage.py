@@ -1,9 +1,13 @@
 """Where the lake lies: one small interface, over a local folder or a bucket."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
+
+import duckdb
+import pyarrow as pa
 
 from app.errors import OperatorError
 from app.settings import Settings
@@ -20,8 +24,25 @@ class ReplacedError(StorageError):
     """Somebody else has written the object since its version was read."""
 
 
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn what Parquet's readers and the disk of temporary files say into StorageError."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise StorageError(
+            f"{what}: an object of the lake or a temporary file cannot be read or written.",
+            str(error).strip(),
+            "check the object with kalshi-data verify, and that there is room in the folder of temporary files.",
+        ) from error
+
+
 class Storage(Protocol):
     """Objects by key. One that is written is there as a whole or not at all, until it is replaced as a whole."""
+
+    @property
+    def location(self) -> str:
+        """A folder, or `s3://bucket/prefix`."""
 
     def version(self, key: str) -> str | None:
         """Of what lies there now; None: nothing does."""

@@ -8,12 +8,15 @@ import duckdb
 import msgspec
 
 from app import logs
+from app.lake.arrow_source import rows_between
 from app.lake.content import Content, content_in_database, content_of_file
 from app.lake.dataset import Dataset, manifest_key
-from app.lake.ledger import Ledger
+from app.lake.exporter import archived_rows
+from app.lake.late_rows import LateRows, around, window_of
+from app.lake.ledger import Ledger, Written
 from app.lake.manifest import Manifest, decode_manifest
 from app.lake.parquet_file import duckdb_session, sha256_of
-from app.lake.storage import Storage
+from app.lake.storage import Storage, storage_errors
 from app.postgres.dsn import Dsn
 from app.store.arrivals import arrivals_session
 
@@ -26,10 +29,14 @@ class Verdict(Enum):
     OUTDATED = "has newer rows in the database, and will be written again"
     BUSY = "is being written or verified by another process"
     DIFFERENT = "different"
+    UNREADABLE = "could not be read"
 
     @property
     def is_safe(self) -> bool:
         return self in {Verdict.SAME, Verdict.ARCHIVED}
+
+
+WRONG = frozenset({Verdict.DIFFERENT, Verdict.UNREADABLE})
 
 
 class Finding(NamedTuple):
@@ -51,57 +58,88 @@ class Verifier:
         with self._ledger.claimed(dataset, hour) as is_ours:
             if not is_ours:
                 return Finding(Verdict.BUSY)
-            through_ingest_id = self._ledger.written_through(dataset, hour)
-            if through_ingest_id is None:
+            written = self._ledger.written(dataset, hour)
+            if written is None:
                 return Finding(Verdict.OUTDATED)
-            finding = self._compare(dataset, hour, through_ingest_id)
+            what = f"{dataset.name} of {hour:%Y-%m-%dT%H}"
+            with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder, storage_errors(what):
+                finding = self._compare(dataset, hour, written, Path(folder))
             # A row that was withdrawn while we looked has reopened the hour in the same transaction.
-            if finding.verdict.is_safe and not self._ledger.verified(dataset, hour, through_ingest_id):
+            if finding.verdict.is_safe and not self._ledger.verified(dataset, hour, written.through_ingest_id):
                 return Finding(Verdict.OUTDATED)
             if finding.verdict is Verdict.DIFFERENT:
-                finding = self._judge_again(dataset, hour, through_ingest_id, finding)
+                finding = self._judge_again(dataset, hour, written, finding)
         return finding
 
-    def _judge_again(self, dataset: Dataset, hour: datetime, through_ingest_id: int, finding: Finding) -> Finding:
-        if self._ledger.written_through(dataset, hour) != through_ingest_id:
+    def _judge_again(self, dataset: Dataset, hour: datetime, written: Written, finding: Finding) -> Finding:
+        if self._ledger.written(dataset, hour) != written:
             return Finding(Verdict.OUTDATED)
         log.error("the lake differs", dataset=dataset.name, hour=hour.isoformat(), difference=finding.difference)
         return finding
 
-    def _compare(self, dataset: Dataset, hour: datetime, through_ingest_id: int) -> Finding:
-        difference, content = read_back(self._storage, dataset, hour)
+    def _compare(self, dataset: Dataset, hour: datetime, written: Written, folder: Path) -> Finding:
+        difference, content = read_back(self._storage, dataset, hour, folder, written.sha256)
         if content is None:
             return Finding(Verdict.DIFFERENT, 0, difference)
-        with arrivals_session(self._source, "lake verifier") as session:
-            stored, last_ingest_id, lacks_rows = content_in_database(session, dataset.table, hour)
-        if last_ingest_id > through_ingest_id:
+        stored, last_ingest_id, lacks_rows = self._in_database(dataset, hour)
+        if last_ingest_id > written.through_ingest_id:
             return Finding(Verdict.OUTDATED, content.rows)
         if stored == content:
             return Finding(Verdict.SAME, content.rows)
-        if lacks_rows and stored.rows < content.rows:
-            return Finding(Verdict.ARCHIVED, content.rows)
+        if lacks_rows:
+            return self._compare_archived(dataset, hour, written, folder)._replace(rows=content.rows)
         return Finding(Verdict.DIFFERENT, content.rows, f"the object has {content}, the database {stored}")
 
+    def _compare_archived(self, dataset: Dataset, hour: datetime, written: Written, folder: Path) -> Finding:
+        """The object has what the database dropped. Of what it has not, nothing may be missing there."""
+        touched = self._would_change(dataset, hour, folder)
+        if not touched:
+            return Finding(Verdict.ARCHIVED)
+        if self._in_database(dataset, hour)[1] > written.through_ingest_id:
+            return Finding(Verdict.OUTDATED)
+        difference = f"{touched} rows of the object would come, go or change if the database's were merged into it"
+        return Finding(Verdict.DIFFERENT, difference=difference)
 
-def read_back(storage: Storage, dataset: Dataset, hour: datetime) -> tuple[str, Content | None]:
-    """What the object holds; or how it differs from its manifest."""
+    def _in_database(self, dataset: Dataset, hour: datetime) -> tuple[Content, int, bool]:
+        with arrivals_session(self._source, "lake verifier") as session:
+            return content_in_database(session, dataset.table, hour, window_of(dataset))
+
+    def _would_change(self, dataset: Dataset, hour: datetime, folder: Path) -> int:
+        """How many of the object's rows would come, go or change if what the database has were merged into it again."""
+        archived = archived_rows(self._source, self._ledger, self._storage, dataset, hour, folder)
+        with duckdb_session(folder) as session:
+            late_rows = LateRows(session, dataset, hour)
+            late_rows.store(archived)
+            with rows_between(self._source, dataset.table, *around(dataset, hour, windows=1)) as fresh:
+                return late_rows.merge(fresh).in_hour
+
+
+def read_back(
+    storage: Storage, dataset: Dataset, hour: datetime, folder: Path, sha256: str
+) -> tuple[str, Content | None]:
+    """What the object holds; or how it differs from its manifest, or from what was written."""
     key = dataset.object_key(hour)
     manifest = _manifest_of(storage, key)
     if isinstance(manifest, str):
         return manifest, None
-    with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder:
-        path = Path(folder) / "hour.parquet"
-        if not storage.fetch(key, path):
-            return "there is a manifest, but no object", None
-        if (path.stat().st_size, sha256_of(path)) != (manifest.size_bytes, manifest.sha256):
-            return "the object's bytes are not those of its manifest", None
-        try:
-            with duckdb_session(path.parent) as session:
-                content = content_of_file(session, dataset.table, path)
-        except duckdb.Error as error:
-            return f"the object cannot be read: {error}", None
-    if content.rows != manifest.rows:
-        return f"the object has {content.rows} rows, its manifest says {manifest.rows}", None
+    path = folder / "hour.parquet"
+    if not storage.fetch(key, path):
+        return "there is a manifest, but no object", None
+    if (path.stat().st_size, sha256_of(path)) != (manifest.size_bytes, manifest.sha256):
+        return "the object's bytes are not those of its manifest", None
+    if sha256 not in {"", manifest.sha256}:
+        return "the object and its manifest are not those that were written", None
+    return _content_of(dataset, path, manifest.rows)
+
+
+def _content_of(dataset: Dataset, path: Path, manifest_rows: int) -> tuple[str, Content | None]:
+    try:
+        with duckdb_session(path.parent) as session:
+            content = content_of_file(session, dataset.table, path)
+    except duckdb.Error as error:
+        return f"the object cannot be read: {error}", None
+    if content.rows != manifest_rows:
+        return f"the object has {content.rows} rows, its manifest says {manifest_rows}", None
     return "", content
 
 

@@ -6,6 +6,7 @@ import psycopg2.extensions
 from app.merge.claim import Claim
 from app.merge.cursors import Cursors
 from app.merge.position import Position, Pull
+from app.merge.rule_steps import apply_rule
 from app.merge.rules import Rule
 from app.merge.shards import Shard
 from app.merge.sift import load, sift_staged, stage_what_fits
@@ -16,7 +17,6 @@ from app.postgres.kept_connection import KeptConnection
 from app.store.writer import REFUSED_BY_THE_DATABASE
 
 SESSION = "SET temp_buffers = '64MB'; SET work_mem = '64MB'; SET jit = off"
-EVERYTHING = {"frontier": "infinity"}
 COUNT = """
     INSERT INTO merge_statistics AS total (table_name, shard, rounds, rows_read, rows_new, rows_quarantined)
     VALUES (%s, %s, 1, %s, %s, %s)
@@ -88,7 +88,7 @@ class Merger:
         with connection, connection.cursor() as cursor:
             refused = self._stage(cursor, pulls, is_sifting=is_sifting)
             cursor.execute(self._statements.lock_table)
-            new = self._apply_rule(cursor, is_sifted=is_sifting)
+            new = apply_rule(cursor, self.rule, self._statements, is_sifted=is_sifting)
             for gatherer, pull in pulls.items():
                 self._cursors.advance(cursor, gatherer, pull)
             merged = Merged(sum(pull.rows for pull in pulls.values()), new, refused)
@@ -105,57 +105,6 @@ class Merger:
             else:
                 load(cursor, pull.content)
         return refused + (sift_staged(cursor, self.rule.table) if is_sifting else 0)
-
-    def _apply_rule(self, cursor: psycopg2.extensions.cursor, *, is_sifted: bool) -> int:
-        """How many of the staged rows were new. app/merge/rules.py says what happens here."""
-        cursor.execute(self._statements.survey)
-        first, last, is_seeking = cursor.fetchone() or (None, None, False)
-        if first is None:
-            return 0
-        span = {"first": first, "last": last}
-        are_marked = self._are_marked(cursor, span)
-        if is_seeking or are_marked:
-            cursor.execute("ANALYZE staging")
-        if is_seeking and self._statements.take_best_times:
-            cursor.execute(self._statements.take_best_times, span)
-        withdrawn = 0
-        if are_marked and self._statements.withdraw:
-            cursor.execute(self._statements.withdraw, span)
-            withdrawn = cursor.rowcount
-        new = self._insert(cursor, span, is_sifted=is_sifted) - withdrawn
-        if self.rule.is_sample:
-            new += self._move_apart(cursor, span)
-        if are_marked and self._statements.improve:
-            cursor.execute(self._statements.improve, span)
-        return new
-
-    def _insert(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str], *, is_sifted: bool) -> int:
-        if is_sifted:
-            cursor.execute(self._statements.insert, EVERYTHING)
-            return cursor.rowcount
-        cursor.execute(self._statements.frontier, span)
-        frontier = {"frontier": (cursor.fetchone() or ("infinity",))[0]}
-        cursor.execute(self._statements.insert, frontier)
-        known = cursor.rowcount
-        cursor.execute(self._statements.insert_later, frontier)
-        return known + cursor.rowcount
-
-    def _are_marked(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> bool:
-        """Whether a row that is here already may give way or improve."""
-        if not self.rule.marked:
-            return True
-        cursor.execute(self._statements.are_marked, span)
-        (are_marked,) = cursor.fetchone() or (True,)
-        return bool(are_marked)
-
-    def _move_apart(self, cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> int:
-        new = 0
-        cursor.execute(self._statements.move_apart, span)
-        while cursor.rowcount:
-            cursor.execute(self._statements.insert, EVERYTHING)
-            new += cursor.rowcount
-            cursor.execute(self._statements.move_apart, span)
-        return new
 
     def _make_room(self, connection: Connection, pulls: Mapping[str, Pull]) -> None:
         """Each chunk in a transaction of its own, since it locks its table until the end."""

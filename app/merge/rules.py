@@ -17,6 +17,8 @@ Beyond the key:
       than that. The time of the copy that came first stays.
 - `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
 - `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
+- Copies of one trade that differ in price, size or side are a finding: all versions are kept in `differing_trades`. The
+  trade is what the stream said rather than REST, and of several such versions the least one: whichever came first.
 - Books are samples, and each is kept. Two different ones of the same market and microsecond, which two gatherers may
   take, are kept a microsecond apart, and one in full counts for more than its confirmation; so whichever book a
   confirmation means by its digest is here in full.
@@ -60,6 +62,7 @@ class Rule(NamedTuple):
     preferred: tuple[str, ...] = ()  # of rows just read with the same key, the one that is least in these
     copies: Copies | None = None
     improvement: Improvement | None = None
+    told: tuple[str, ...] = ()  # what all copies should say alike; where they do not, it is noted
     marked: tuple[str, ...] = ()  # only where one of these flags is set, a row of production gives way or improves
     is_sample: bool = False
 
@@ -88,10 +91,14 @@ DELTAS = Rule(
     ),
     marked=("ts_missing", "after_gap"),
 )
+BETTER_TOLD = """(
+    (copy.from_rest, copy.yes_price_e6, copy.size_e2, copy.taker_yes)
+    < (stored.from_rest, stored.yes_price_e6, stored.size_e2, stored.taker_yes)
+)"""
 TRADES = Rule(
     PRODUCTION_TRADES,
     ("exchange_ts", "trade_id"),
-    preferred=("from_rest", "is_block_trade"),
+    preferred=("from_rest", "yes_price_e6", "size_e2", "taker_yes", "is_block_trade"),
     copies=Copies(
         ("trade_id",),
         window=timedelta(hours=1),
@@ -100,19 +107,22 @@ TRADES = Rule(
         withdrawn="stored.exchange_ts <> staged.exchange_ts",
     ),
     improvement=Improvement(
-        """
+        f"""
         from_rest = stored.from_rest AND copy.from_rest,
-        is_block_trade = coalesce(stored.is_block_trade, copy.is_block_trade)
+        is_block_trade = coalesce(stored.is_block_trade, copy.is_block_trade),
+        yes_price_e6 = CASE WHEN {BETTER_TOLD} THEN copy.yes_price_e6 ELSE stored.yes_price_e6 END,
+        size_e2 = CASE WHEN {BETTER_TOLD} THEN copy.size_e2 ELSE stored.size_e2 END,
+        taker_yes = CASE WHEN {BETTER_TOLD} THEN copy.taker_yes ELSE stored.taker_yes END
         """,
         """
-        SELECT exchange_ts, trade_id, bool_and(from_rest) AS from_rest, bool_or(is_block_trade) AS is_block_trade
-        FROM staging GROUP BY exchange_ts, trade_id
+        SELECT DISTINCT ON (exchange_ts, trade_id)
+            exchange_ts, trade_id, from_rest, yes_price_e6, size_e2, taker_yes,
+            bool_or(is_block_trade) OVER (PARTITION BY exchange_ts, trade_id) AS is_block_trade
+        FROM staging ORDER BY exchange_ts, trade_id, from_rest, yes_price_e6, size_e2, taker_yes
         """,
-        """
-        (stored.from_rest AND NOT copy.from_rest)
-        OR (stored.is_block_trade IS NULL AND copy.is_block_trade IS NOT NULL)
-        """,
+        f"{BETTER_TOLD} OR (stored.is_block_trade IS NULL AND copy.is_block_trade IS NOT NULL)",
     ),
+    told=("yes_price_e6", "size_e2", "taker_yes"),
 )
 TICKERS = Rule(
     PRODUCTION_TICKERS,

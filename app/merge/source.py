@@ -1,5 +1,6 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 
 from psycopg2 import sql
@@ -7,7 +8,7 @@ from psycopg2 import sql
 from app.merge.binary_rows import Chunks, content_of, ingest_id_of, probe_of, received_us_of
 from app.merge.position import BEGINNING, Position, Pull
 from app.merge.shards import Shard
-from app.postgres.connection import Connection, connect, value_of
+from app.postgres.connection import Connection, connect, connected, value_of
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
 from app.store.arrivals import arrivals
@@ -22,16 +23,42 @@ ALONG_THE_INDEX = """
     SET plan_cache_mode = force_generic_plan;
     SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off
 """
+# What was confirmed before productions were told apart is of the first that confirms and has not just begun.
+ADOPT = """
+    UPDATE confirmations SET production = %(production)s WHERE table_name = %(table)s AND production = ''
+        AND NOT EXISTS (SELECT FROM confirmations WHERE production = %(production)s AND table_name = %(table)s)
+"""
 CONFIRM = """
-    INSERT INTO confirmations AS confirmed (table_name, ingest_id) VALUES (%s, %s)
-    ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
+    INSERT INTO confirmations AS confirmed (production, table_name, ingest_id)
+    VALUES (%(production)s, %(table)s, %(ingest_id)s)
+    ON CONFLICT (production, table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
     WHERE confirmed.ingest_id <> excluded.ingest_id
 """
-# Rows that production had, which was put back to an earlier state since or made anew.
+# Who begins to read says so first: from then on nothing is dropped that it has not read.
+BEGIN = """
+    INSERT INTO confirmations (production, table_name, ingest_id) VALUES (%(production)s, %(table)s, 0)
+    ON CONFLICT DO NOTHING
+"""
+# Rows that this production had, which was put back to an earlier state since or made anew; or that went before it came.
 LOST_BEFORE = """
     SELECT dropped_through FROM chunked_tables JOIN confirmations USING (table_name)
-    WHERE table_name = %s AND ingest_id > %s AND dropped_through > '-infinity'
+    WHERE table_name = %(table)s AND ingest_id > %(ingest_id)s AND dropped_through > '-infinity' AND (
+        production = %(production)s OR NOT EXISTS (
+            SELECT FROM confirmations WHERE table_name = %(table)s AND production = %(production)s AND ingest_id > 0
+        )
+    ) LIMIT 1
 """
+
+
+def name_of(production: Dsn) -> Callable[[], str]:
+    """Give a function that tells a production from others, by its server's identifier and its name. It asks once."""
+
+    @cache
+    def name() -> str:
+        with connected(production, "deduplicator") as connection:
+            return str(value_of(connection, f"SELECT ({SYSTEM_IDENTIFIER}) || '/' || current_database()"))
+
+    return name
 
 
 class _Window(NamedTuple):
@@ -46,8 +73,17 @@ class _Window(NamedTuple):
 class Source:
     """A table of one gatherer, read on in the order in which its rows were committed: app/store/arrivals.py."""
 
-    def __init__(self, gatherer: str, dsn: Dsn, table: Table, shard: Shard, batch_bytes: int) -> None:
+    def __init__(
+        self,
+        gatherer: str,
+        dsn: Dsn,
+        table: Table,
+        shard: Shard,
+        batch_bytes: int,
+        production: Callable[[], str] = lambda: "",
+    ) -> None:
         self.gatherer = gatherer
+        self._production = production  # the name under which it is told what is safe
         self.table = table
         self._dsn = dsn
         self._shard = shard
@@ -57,6 +93,7 @@ class Source:
         what = f"Reading {table.name} of {gatherer} failed."
         self._kept = KeptConnection(self._connect, what, "run kalshi-data migrate there.")
         self._system_identifier = 0
+        self._has_begun = False
         self._had_read = 0  # before it began anew, of the same database
 
     def pull(self, after: Position) -> Pull:
@@ -73,13 +110,17 @@ class Source:
                 return False
             with session, session.cursor() as cursor:
                 cursor.execute("SET TRANSACTION READ WRITE")
-                cursor.execute(CONFIRM, (self.table.name, position.ingest_id))
+                where = {"production": self._production(), "table": self.table.name}
+                cursor.execute(ADOPT, where)
+                cursor.execute(CONFIRM, {**where, "ingest_id": position.ingest_id})
         return True
 
     def close(self) -> None:
         self._kept.close()
 
     def _pull(self, session: Connection, after: Position) -> Pull:
+        if after.is_beginning and not self._has_begun:
+            self._begin(session)
         wanted = self._rows_at_once()
         rows, has_more = self._read(session, after.ingest_id, wanted)
         anew = Position(self._system_identifier, 0)
@@ -98,12 +139,21 @@ class Source:
         through = Position(self._system_identifier, ingest_id_of(last), probe_of(last))
         return Pull(after, through, len(rows), content, received_us_of(last), has_more, lost_before)
 
+    def _begin(self, session: Connection) -> None:
+        if production := self._production():
+            with session, session.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ WRITE")
+                cursor.execute(BEGIN, {"production": production, "table": self.table.name})
+        self._has_begun = True
+
     def _lost_before(self, session: Connection, after: Position) -> datetime | None:
         """Of a database that is another one than it was, nothing was called safe that it does not have."""
         if after.system_identifier not in (BEGINNING.system_identifier, self._system_identifier):
             return None
         with session, session.cursor() as cursor:
-            cursor.execute(LOST_BEFORE, (self.table.name, max(after.ingest_id, self._had_read)))
+            had_read = max(after.ingest_id, self._had_read)
+            where = {"production": self._production(), "table": self.table.name, "ingest_id": had_read}
+            cursor.execute(LOST_BEFORE, where)
             found: tuple[datetime] | None = cursor.fetchone()
         return found and found[0]
 
@@ -135,6 +185,7 @@ class Source:
         with session, session.cursor() as cursor:
             cursor.execute(ALONG_THE_INDEX)
             cursor.execute(self._statements.prepare)
+        self._has_begun = False
         self._system_identifier = int(value_of(session, SYSTEM_IDENTIFIER))
         session.commit()
         return session

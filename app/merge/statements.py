@@ -10,6 +10,7 @@ from app.merge.rules import Copies, Improvement, Rule
 from app.store.arrivals import TABLE_LOCK
 
 MARK = "ts_missing"
+MOST_DIFFERING = 100_000
 LEAST_WINDOW = timedelta(seconds=1)
 
 
@@ -32,6 +33,7 @@ class Statements:
         self.take_best_times = self._take_best_times(rule.copies) if rule.copies else None
         self.withdraw = self._withdraw(rule.copies) if rule.copies and rule.copies.withdrawn else None
         self.improve = self._improve(rule.improvement) if rule.improvement else None
+        self.note_differing = self._note_differing(rule.told) if rule.told else None
         self.move_apart = self._statement("""
             UPDATE staging AS copy SET {time} = copy.{time} + INTERVAL '1 microsecond' FROM {table} AS stored
             WHERE {same_key} AND stored.levels_digest <> copy.levels_digest
@@ -148,12 +150,41 @@ class Statements:
             applies=sql.SQL(improvement.applies),
         )
 
+    def _note_differing(self, told: tuple[str, ...]) -> Composed:
+        """How many of the rows just read differ. Both versions are kept, if there are not unreasonably many already."""
+        columns = ("trade_id", *told, "from_rest", "exchange_ts", "ticker")
+        return self._statement(
+            """
+            WITH differing AS (
+                SELECT version.* FROM staging AS copy
+                JOIN {table} AS stored ON {same_key} AND stored.{time} BETWEEN %(first)s AND %(last)s
+                CROSS JOIN LATERAL (VALUES ({of_copy}), ({of_stored})) AS version ({of_version})
+                WHERE ({told_by_copy}) IS DISTINCT FROM ({told_by_stored})
+            ), kept AS (
+                INSERT INTO differing_trades ({of_version}) SELECT {of_version} FROM differing
+                WHERE (SELECT count(*) FROM (SELECT FROM differing_trades LIMIT {most}) AS known) < {most}
+                ON CONFLICT DO NOTHING
+            )
+            SELECT count(*) / 2 FROM differing
+            """,
+            of_copy=_of("copy", columns),
+            of_stored=_of("stored", columns),
+            of_version=_listed(columns),
+            told_by_copy=_of("copy", told),
+            told_by_stored=_of("stored", told),
+            most=sql.Literal(MOST_DIFFERING),
+        )
+
     def _statement(self, text: str, **more: sql.Composable) -> Composed:
         return sql.SQL(text).format(**self._names, **more)
 
 
 def _listed(names: tuple[str, ...]) -> Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _of(alias: str, names: tuple[str, ...]) -> Composed:
+    return sql.SQL(", ").join(sql.Identifier(alias, name) for name in names)
 
 
 def _equal(names: tuple[str, ...], left: str, right: str) -> Composed:

@@ -23,7 +23,14 @@ DIFFERENT_FILES = Counter(
     TABLE,
 )
 FAILURES = Counter(
-    "kalshi_lake_failures", "Rounds that ended in an error of the database or the storage; they are repeated."
+    "kalshi_lake_failures", "Hours, days of candles and rounds that ended in an error; they are tried again later."
+)
+FAILING_HOURS = Gauge(
+    "kalshi_lake_failing_hours", "Hours that could not be written or read back when they were tried last.", TABLE
+)
+IS_BOUND = Gauge(
+    "kalshi_lake_is_bound",
+    "1: production drops what this exporter's lake has verified; 0: it is bound to another lake.",
 )
 BEHIND_SECONDS = Gauge(
     "kalshi_lake_behind_seconds",

@@ -17,6 +17,10 @@ SAMPLED_ROWS_ALONE = Counter(
     "Of these events, those that one gatherer has alone.",
     ("gatherer", "table"),
 )
+DIFFERING_COPIES = Counter(
+    "kalshi_merge_differing_copies_total",
+    "Copies of trades that say another price, size or side than the one in production; both are in differing_trades.",
+)
 ROWS_QUARANTINED = Counter("kalshi_merge_rows_quarantined_total", "Rows that production refuses.", ("table",))
 ROUND_SECONDS = Histogram(
     "kalshi_merge_round_seconds",

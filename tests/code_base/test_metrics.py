@@ -10,11 +10,23 @@ README = (ROOT / "README.md").read_text()
 MEASURED_IN = {"seconds", "bytes", "ratio", "info"}
 COUNTED = {
     *("rows", "objects", "records", "files", "batches", "quarantined"),
-    *("markets", "tickers", "shards", "books", "trades", "findings", "changes", "announcements", "intervals"),
+    *(
+        "markets",
+        "tickers",
+        "shards",
+        "books",
+        "trades",
+        "findings",
+        "changes",
+        "announcements",
+        "intervals",
+        "hours",
+        "copies",
+    ),
     *("messages", "frames", "commands", "connections", "reconnects", "gaps"),
     *("members", "requests", "retries", "waits", "polls", "rereads", "rounds", "hang_ups", "errors", "failures"),
 }
-IS_SO = {"active", "trading", "halted", "refuses"}
+IS_SO = {"active", "trading", "halted", "refuses", "bound"}
 
 
 def test_the_metrics_table_is_the_code_s_own():

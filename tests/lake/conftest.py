@@ -2,10 +2,10 @@ import pytest
 
 from app.lake.exporter import Exporter
 from app.lake.folder import FolderStorage
-from app.lake.ledger import open_ledger
 from app.lake.verifier import Verifier
 from app.postgres.connection import connected
 from tests.cli_settings import invoke
+from tests.lake.exporting import ledger_of
 from tests.simulator.recording import Run
 
 
@@ -15,8 +15,8 @@ def storage(tmp_path):
 
 
 @pytest.fixture
-def ledger(production):
-    with open_ledger(production) as opened:
+def ledger(production, storage):
+    with ledger_of(production, storage) as opened:
         yield opened
 
 

@@ -1,10 +1,25 @@
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from app.lake.dataset import PROCESSED
+from app.lake.identity import bind_first, identity_of, register
+from app.lake.ledger import open_ledger
+from app.postgres.connection import connected
 from app.store.writer import CopyWriter
 
 ALL = tuple(PROCESSED.values())
 EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+
+
+@contextmanager
+def ledger_of(production, storage):
+    """The lake's own, which production is bound to if it is the first."""
+    lake_id = identity_of(storage).lake_id
+    with connected(production) as connection:
+        register(connection, storage, lake_id)
+        bind_first(connection, lake_id)
+    with open_ledger(production, lake_id) as ledger:
+        yield ledger
 
 
 def write(dsn, table, rows):

@@ -1,20 +1,23 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from app.databases import Kind
 from app.lake.dataset import PROCESSED
 from app.lake.exporter import Exporter
-from app.lake.ledger import open_ledger
+from app.lake.manifest import Manifest
+from app.lake.parquet_file import duckdb_session, write_sorted
+from app.lake.schema import schema_of
 from app.lake.storage import ReplacedError
 from app.lake.survey import survey
 from app.lake.verifier import Verdict
 from app.postgres.connection import connected, value_of
 from app.store.arrivals import arrivals_session
 from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
-from tests.lake.exporting import EVER, export_all, write
+from tests.lake.exporting import EVER, export_all, ledger_of, write
 from tests.servers import new_database
 from tests.store import rows
 
@@ -151,9 +154,73 @@ def test_an_hour_that_this_production_never_wrote_is_added_to(production, export
     export_all(exporter, ledger)
     earlier = new_database(server, templates[Kind.PRODUCTION])
     write(earlier, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2), delta(clock=3)])
-    with open_ledger(earlier) as its_ledger:
+    with ledger_of(earlier, storage) as its_ledger:
         export_all(Exporter(earlier, its_ledger, storage), its_ledger)
     assert clocks(storage) == [1, 2, 3]
+
+
+def test_as_many_rows_with_another_value_are_a_difference(production, exporter, verifier, ledger):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    with connected(production) as connection:
+        execute(connection, "UPDATE orderbook_deltas SET delta_e2 = delta_e2 + 1 WHERE clock = 2")
+    finding = verifier.verify(DELTAS, NOON)
+    assert (finding.verdict, finding.rows) == (Verdict.DIFFERENT, 2)
+    assert [unfinished.hour for unfinished in ledger.unfinished(DELTAS, 0)] == [NOON]
+
+
+@pytest.fixture
+def with_dropped_rows(production, exporter, ledger):
+    """The lake has three rows, of which the database still has the third."""
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    with connected(production) as connection:
+        value_of(connection, "SELECT drop_chunk('orderbook_deltas', %s, 1000)", (NOON.replace(hour=0),))
+        connection.commit()
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=3)])
+    export_all(exporter, ledger)
+
+
+def test_a_late_row_that_the_object_lacks_is_a_difference_though_it_has_more(production, verifier, with_dropped_rows):
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
+    with connected(production) as connection:
+        execute(connection, "UPDATE orderbook_deltas SET clock = 4")
+    assert verifier.verify(DELTAS, NOON).verdict is Verdict.DIFFERENT
+
+
+def test_another_object_than_the_one_that_was_written_is_a_difference(verifier, storage, tmp_path, with_dropped_rows):
+    key = DELTAS.object_key(NOON)
+    changed = parquet.read_table(storage.folder / key, partitioning=None).to_pylist()
+    changed[0]["delta_e2"] += 1
+    with duckdb_session(tmp_path) as session:
+        session.register("changed", pa.Table.from_pylist(changed, schema_of(DELTAS.table)))
+        written = write_sorted(session, "FROM changed", schema_of(DELTAS.table), DELTAS.identity, tmp_path / "changed")
+    storage.put_file(key, tmp_path / "changed", storage.version(key))
+    manifest = DELTAS.manifest_key(NOON)
+    storage.put(manifest, Manifest.of(key, written).encode(), storage.version(manifest))
+    finding = verifier.verify(DELTAS, NOON)
+    assert (finding.verdict, finding.difference) == (
+        Verdict.DIFFERENT,
+        "the object and its manifest are not those that were written",
+    )
+
+
+def test_a_row_that_comes_between_reading_and_writing_leaves_its_hour_to_be_written(
+    production, exporter, ledger, monkeypatch
+):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1)])
+    exporter.survey(DELTAS)
+
+    def a_row_comes_after(*arguments):
+        written = write_sorted(*arguments)
+        write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2)])
+        exporter.survey(DELTAS)
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr("app.lake.exporter.write_sorted", a_row_comes_after)
+        assert exporter.export(DELTAS, NOON).rows == 1
+    assert ledger.unfinished(DELTAS, 0)[0].is_to_be_written
 
 
 class BrokenError(Exception):
@@ -186,7 +253,7 @@ def test_a_crash_anywhere_leaves_the_old_object_or_the_new_and_the_work_to_be_do
 def test_two_exporters_do_not_write_the_same_hour_at_once(production, exporter, ledger, storage):
     write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta()])
     exporter.survey(DELTAS)
-    with open_ledger(production) as other, other.claimed(DELTAS, NOON) as is_theirs:
+    with ledger_of(production, storage) as other, other.claimed(DELTAS, NOON) as is_theirs:
         assert is_theirs
         assert exporter.export(DELTAS, NOON) is None
     assert exporter.export(DELTAS, NOON).rows == 1

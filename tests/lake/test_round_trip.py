@@ -16,12 +16,11 @@ from app.lake.dataset import PROCESSED
 from app.lake.exporter import Exporter
 from app.lake.folder import FolderStorage
 from app.lake.lake import Lake
-from app.lake.ledger import open_ledger
 from app.lake.verifier import Verdict, Verifier
 from app.postgres.connection import connected
 from app.store.tables import PRODUCTION_TABLES, ColumnType
 from tests.lake.any_rows import rows_of
-from tests.lake.exporting import EVER, export_all, write
+from tests.lake.exporting import EVER, export_all, ledger_of, write
 from tests.store.reading import EPOCH
 from tests.store.reading import rows_of as stored_rows
 
@@ -80,7 +79,7 @@ def test_every_value_comes_back(table, production):
         write(production, table, rows)
         with connected(production) as connection:
             expected = [tuple(map(plain, row)) for row in stored_rows(connection, table)]
-        with tempfile.TemporaryDirectory() as folder, open_ledger(production) as ledger:
+        with tempfile.TemporaryDirectory() as folder, ledger_of(production, FolderStorage(Path(folder))) as ledger:
             storage = FolderStorage(Path(folder))
             export_all(Exporter(production, ledger, storage), ledger, [dataset])
             verifier = Verifier(production, ledger, storage)

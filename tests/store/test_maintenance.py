@@ -1,9 +1,11 @@
 import threading
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from app.lake.dataset import PROCESSED
+from app.lake.identity import bind
 from app.lake.ledger import open_ledger
 from app.lake.survey import survey
 from app.postgres.connection import connected, value_of
@@ -20,6 +22,7 @@ NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
 HOUR = timedelta(hours=1)
 HOUR_US = 3_600_000_000
 PLENTY_BYTES = 10**12
+LAKE = UUID(int=1)
 
 
 @pytest.fixture
@@ -34,14 +37,14 @@ def ids_by_hour(connection):
     return value_of(connection, "SELECT array_agg(ingest_id ORDER BY exchange_ts) FROM orderbook_deltas")
 
 
-def confirm(connection, hours):
-    """The deduplicator has so many of the hours."""
+def confirm(connection, hours, production="the one"):
+    """A production has so many of the hours."""
     ingest_id = [0, *ids_by_hour(connection)][hours]
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO confirmations VALUES ('orderbook_deltas', %s) "
-            "ON CONFLICT (table_name) DO UPDATE SET ingest_id = excluded.ingest_id",
-            (ingest_id,),
+            "INSERT INTO confirmations (production, table_name, ingest_id) VALUES (%s, 'orderbook_deltas', %s) "
+            "ON CONFLICT (production, table_name) DO UPDATE SET ingest_id = excluded.ingest_id",
+            (production, ingest_id),
         )
     connection.commit()
 
@@ -166,7 +169,12 @@ def export(connection, hour, through, verified):
 
 def survey_for_the_lake(dsn):
     dataset = PROCESSED["orderbook_deltas"]
-    with arrivals_session(dsn, "test") as session, open_ledger(dsn) as ledger:
+    with connected(dsn) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO lakes (lake_id, location) VALUES (%s, '/lake') ON CONFLICT DO NOTHING", (str(LAKE),)
+        )
+        bind(connection, LAKE)
+    with arrivals_session(dsn, "test") as session, open_ledger(dsn, LAKE) as ledger:
         ledger.note(dataset, survey(session, dataset.table, ledger.surveyed_through(dataset)))
 
 
@@ -206,3 +214,18 @@ def test_production_keeps_trades_for_ever(production):
     with connected(production) as opened:
         value_of(opened, "SELECT ensure_chunk('trades', %s)", (NOON,))
         assert maintain(opened, lake_has_it, PLENTY_BYTES, NOON + timedelta(days=3650)).dropped == 0
+
+
+def test_production_keeps_a_day_while_an_hour_beside_it_is_to_be_written_again(production, day_in_production):
+    """A row of this day may belong into that hour, and is read for it."""
+    survey_for_the_lake(production)
+    for number, hour in enumerate((NOON, NOON + HOUR)):
+        export(day_in_production, hour, ids_by_hour(day_in_production)[number], verified=True)
+    evening = NOON.replace(hour=0) - HOUR
+    with open_ledger(production, LAKE) as ledger:
+        ledger.reopen(PROCESSED["orderbook_deltas"], evening)
+        later = NOON + timedelta(days=91)
+        assert maintain(day_in_production, lake_has_it, PLENTY_BYTES, later).unconfirmed == 1
+        ledger.reopen(PROCESSED["orderbook_deltas"], evening - HOUR)
+    export(day_in_production, evening, 1, verified=True)
+    assert maintain(day_in_production, lake_has_it, PLENTY_BYTES, later).dropped == 1

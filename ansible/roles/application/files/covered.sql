@@ -3,6 +3,6 @@ SELECT
     AND NOT EXISTS (
         SELECT FROM json_each_text(':written') AS written
         WHERE written.value::BIGINT > coalesce(
-            (SELECT ingest_id FROM confirmations WHERE table_name = written.key), 0
+            (SELECT min(ingest_id) FROM confirmations WHERE table_name = written.key), 0
         )
     )

@@ -1,0 +1,85 @@
+"""The steps by which staged rows become production's, for whoever has staged some: the merger, and the admin service
+for a row from quarantine. The caller holds the table's lock."""
+
+from collections.abc import Mapping
+
+import psycopg2.extensions
+from psycopg2.sql import Composed
+
+from app import logs
+from app.merge.rules import Rule
+from app.merge.statements import Statements
+from app.metrics.merge import DIFFERING_COPIES
+
+log = logs.get(__name__)
+
+EVERYTHING = {"frontier": "infinity"}
+
+
+def apply_rule(cursor: psycopg2.extensions.cursor, rule: Rule, statements: Statements, *, is_sifted: bool) -> int:
+    """Return how many of the staged rows were new. app/merge/rules.py says what happens here."""
+    cursor.execute(statements.survey)
+    first, last, is_seeking = cursor.fetchone() or (None, None, False)
+    if first is None:
+        return 0
+    span = {"first": first, "last": last}
+    are_marked = _are_marked(cursor, rule, statements, span)
+    if is_seeking or are_marked:
+        cursor.execute("ANALYZE staging")
+    if is_seeking and statements.take_best_times:
+        cursor.execute(statements.take_best_times, span)
+    withdrawn = 0
+    if are_marked and statements.withdraw:
+        cursor.execute(statements.withdraw, span)
+        withdrawn = cursor.rowcount
+    new = _insert(cursor, statements, span, is_sifted=is_sifted) - withdrawn
+    if rule.is_sample:
+        new += _move_apart(cursor, statements, span)
+    if statements.note_differing:
+        _note_differing(cursor, statements.note_differing, span)
+    if are_marked and statements.improve:
+        cursor.execute(statements.improve, span)
+    return new
+
+
+def _note_differing(cursor: psycopg2.extensions.cursor, statement: Composed, span: Mapping[str, str]) -> None:
+    cursor.execute(statement, span)
+    (copies,) = cursor.fetchone() or (0,)
+    if copies:
+        DIFFERING_COPIES.inc(copies)
+        log.error("copies of a trade differ", copies=copies, see="differing_trades")
+
+
+def _insert(
+    cursor: psycopg2.extensions.cursor, statements: Statements, span: Mapping[str, str], *, is_sifted: bool
+) -> int:
+    if is_sifted:
+        cursor.execute(statements.insert, EVERYTHING)
+        return cursor.rowcount
+    cursor.execute(statements.frontier, span)
+    frontier = {"frontier": (cursor.fetchone() or ("infinity",))[0]}
+    cursor.execute(statements.insert, frontier)
+    known = cursor.rowcount
+    cursor.execute(statements.insert_later, frontier)
+    return known + cursor.rowcount
+
+
+def _are_marked(
+    cursor: psycopg2.extensions.cursor, rule: Rule, statements: Statements, span: Mapping[str, str]
+) -> bool:
+    """Whether a row that is here already may give way or improve."""
+    if not rule.marked:
+        return True
+    cursor.execute(statements.are_marked, span)
+    (are_marked,) = cursor.fetchone() or (True,)
+    return bool(are_marked)
+
+
+def _move_apart(cursor: psycopg2.extensions.cursor, statements: Statements, span: Mapping[str, str]) -> int:
+    new = 0
+    cursor.execute(statements.move_apart, span)
+    while cursor.rowcount:
+        cursor.execute(statements.insert, EVERYTHING)
+        new += cursor.rowcount
+        cursor.execute(statements.move_apart, span)
+    return new
