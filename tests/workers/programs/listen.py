@@ -61,10 +61,9 @@ class Program:
         settings = load_settings()
         around = Surroundings(
             dial=dialler_of(settings),
-            admission=Admission(self.group.stopping, connects_per_second=100),
+            admission=Admission(self.group.stopping, lambda: self.is_open, connects_per_second=100),
             sink=self.sink,
             on_lifecycle=self.take_lifecycle,
-            exchange_is_open=lambda: self.is_open,
             set_halted=self.set_halted,
             stopping=self.group.stopping,
         )
