@@ -43,8 +43,8 @@ class Admission:
         """Whether the exchange answers handshakes and lets nobody in."""
         return self._queue.is_refusing
 
-    def wait(self, *, is_of_books: bool) -> bool:
-        """Return at our turn to dial: opened() or failed() must follow. False if we are stopping."""
+    def wait(self, *, is_of_books: bool) -> Turn | None:
+        """Return at our turn to dial: opened() or failed() must follow. None if we are stopping."""
         turn = self._queue.join(is_of_books=is_of_books)
         waker = self._wakers[turn] = gevent.event.Event()
         try:
@@ -52,23 +52,23 @@ class Admission:
                 waker.clear()
                 wait_seconds = self._seconds_until(turn)
                 if not wait_seconds:
-                    return True
+                    return turn
                 gevent.wait([self._stopping, waker], min(wait_seconds, LOOK_SECONDS), count=1)
-            return False
+            return None
         finally:
             self._queue.leave(turn)
             del self._wakers[turn]
             self._wake_first()
 
-    def opened(self) -> None:
-        if self._queue.opened():
+    def opened(self, turn: Turn) -> None:
+        if self._queue.opened(turn):
             self._openings += 1
         self._wake_first()
 
-    def failed(self, error: SocketError) -> None:
+    def failed(self, turn: Turn, error: SocketError) -> None:
         is_refused = isinstance(error, HandshakeRefusedError)
         is_denied = isinstance(error, HandshakeRefusedError) and error.status in DENIED
-        self._queue.failed(time.monotonic(), is_refused=is_refused, is_denied=is_denied)
+        self._queue.failed(turn, time.monotonic(), is_refused=is_refused, is_denied=is_denied)
         self._wake_first()
 
     def rest(self, seconds: float) -> bool:

@@ -111,15 +111,17 @@ class Connection:
 
     def _open(self) -> Socket | None:
         self._enter("waiting")
-        if not self._around.admission.wait(is_of_books=self.role.is_of_books):
+        turn = self._around.admission.wait(is_of_books=self.role.is_of_books)
+        if turn is None:
             return None
         self._enter("connecting")
         try:
             socket = self._around.dial()
         except SocketError as error:
+            self._around.admission.failed(turn, error)
             self._not_opened(error)
             return None
-        self._around.admission.opened()
+        self._around.admission.opened(turn)
         self._around.set_halted(False)
         self._opened += 1
         if self._opened > 1:
@@ -132,7 +134,6 @@ class Connection:
             self._redial.reset()
 
     def _not_opened(self, error: SocketError) -> None:
-        self._around.admission.failed(error)
         metrics.CONNECT_FAILURES.labels(self.role.name).inc()
         if isinstance(error, HandshakeRefusedError) and error.status in DENIED:
             log.error("the exchange refuses our key", conn=self.number, status=error.status)
