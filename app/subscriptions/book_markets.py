@@ -56,6 +56,9 @@ class BookMarkets:
         self.waiting: dict[str, None] = {}
         self.joining: dict[str, int] = {}  # until when its snapshot is expected
         self.to_leave: dict[str, None] = {}
+        self.granted_when_refused: dict[
+            str, int
+        ] = {}  # how many commands: of those the exchange refused to add or delete
         self._silent: dict[str, int] = {}  # when it is tried again
         self._leaving: set[str] = set()  # the exchange was asked to delete them
         self._returning: set[str] = set()
@@ -148,6 +151,12 @@ class BookMarkets:
                 if perhaps:
                     self._perhaps.add(ticker)
 
+    def note_refused(self, tickers: Iterable[str], granted: int) -> None:
+        """They were to be added, or to be deleted, when so many commands had been granted."""
+        for ticker in tickers:
+            if self.state_of(ticker) is not State.ABSENT:
+                self.granted_when_refused.setdefault(ticker, granted)
+
     def turn_away(self, ended_us: int) -> list[str]:
         """There is no room for those that wait: they are not this socket's any more."""
         gone = list(self.waiting)
@@ -163,7 +172,8 @@ class BookMarkets:
     def left(self, tickers: Iterable[str]) -> None:
         for ticker in tickers:
             self._leaving.discard(ticker)
-            self.to_leave.pop(ticker, None)
+            for place in (self.to_leave, self.granted_when_refused):
+                place.pop(ticker, None)
             if ticker in self._returning:
                 self._returning.remove(ticker)
                 self.waiting[ticker] = None
@@ -212,7 +222,7 @@ class BookMarkets:
         returning = dict.fromkeys(self._returning)
         places = (self.since, self.waiting, self.joining, returning, self._silent)
         self.waiting = {ticker: None for place in places for ticker in place}
-        for place in (self.joining, self._silent, self.to_leave, self._own):
+        for place in (self.joining, self._silent, self.to_leave, self._own, self.granted_when_refused):
             place.clear()
         for group in (self._leaving, self._returning, self._perhaps, self._tried_twice):
             group.clear()
@@ -224,7 +234,7 @@ class BookMarkets:
         self.to_leave[ticker] = None
 
     def _clear(self, ticker: str) -> None:
-        for place in (self.waiting, self.joining, self._silent, self._own):
+        for place in (self.waiting, self.joining, self._silent, self._own, self.granted_when_refused):
             place.pop(ticker, None)
         for group in (self._returning, self._perhaps, self._tried_twice):
             group.discard(ticker)

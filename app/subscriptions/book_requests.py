@@ -21,14 +21,12 @@ class BookRequests:
         self._backoff = Backoff()
         self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
         self._granted = {Kind.ADD: 0, Kind.DELETE: 0}
-        self._refused_alone: dict[tuple[Kind, str], int] = {}  # how much had been granted by then
         self._list_us = 0
         self._subscribe_from_us = 0
 
     def start(self, now_us: int, place: int) -> None:
         self._backoff = Backoff()
         self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
-        self._refused_alone.clear()
         self._subscribe_from_us = now_us
         self._list_us = now_us + LIST_US
         self._refresh.start(now_us, place)
@@ -62,9 +60,6 @@ class BookRequests:
         elif command.kind in JOINS:
             self._granted[Kind.ADD] += 1
             self._joined_at_once = min(2 * self._joined_at_once, MARKETS_PER_COMMAND)
-            if self._refused_alone:
-                for ticker in command.tickers:
-                    self._refused_alone.pop((Kind.ADD, ticker), None)
 
     def back_off(self, now_us: int) -> None:
         """After anything was refused."""
@@ -83,6 +78,7 @@ class BookRequests:
     def halved(self, command: Command) -> bool:
         """To be asked again in two halves. False if it was about a single market."""
         self.put_back(command)
+        self._markets.note_refused(command.tickers, self._granted_like(command))
         half = max(len(command.tickers) // 2, 1)
         if command.kind is Kind.DELETE:
             self._deleted_at_once = half
@@ -91,14 +87,13 @@ class BookRequests:
         return len(command.tickers) > 1
 
     def is_to_blame(self, command: Command) -> bool:
-        """Return whether the only market of a refused command is the reason: something else was granted since it was
-        first refused alone. Else it is the exchange that refuses."""
-        kind = Kind.DELETE if command.kind is Kind.DELETE else Kind.ADD
-        key, granted = (kind, command.tickers[0]), self._granted[kind]
-        is_to_blame = granted > self._refused_alone.setdefault(key, granted)
-        if is_to_blame:
-            del self._refused_alone[key]
-        return is_to_blame
+        """Return whether the only market of a refused command is the reason: others were granted since it was first
+        refused, be it with them. Else it is the exchange that refuses."""
+        granted = self._granted_like(command)
+        return granted > self._markets.granted_when_refused.get(command.tickers[0], granted)
+
+    def _granted_like(self, command: Command) -> int:
+        return self._granted[Kind.DELETE if command.kind is Kind.DELETE else Kind.ADD]
 
     def _subscribe(self, now_us: int) -> list[bytes]:
         if self._commands.unanswered(Kind.SUBSCRIBE) or now_us < self._subscribe_from_us:
