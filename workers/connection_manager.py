@@ -39,6 +39,7 @@ class ConnectionManager:
         around: Surroundings,
         changes: MarketChanges,
         on_trades_missed: Callable[[int, int], None],
+        latch: Latch | None = None,
     ) -> None:
         self._settings = settings
         self._run_id = run_id
@@ -53,7 +54,7 @@ class ConnectionManager:
         self._placement = Placement(self._books, settings.gatherer)
         self._full_since_seconds: dict[int, float] = {}
         self._next_look_seconds = 0.0
-        self._latch = Latch()
+        self._latch = latch or Latch()
 
     def start(self, spawn: Callable[[Callable[[], None]], None]) -> None:
         for connection in self._connections.values():
