@@ -20,14 +20,11 @@ from app.subscriptions.redial import Redial
 from app.subscriptions.roles import role_of
 from app.subscriptions.status import ConnectionStatus, State
 from app.subscriptions.subscriber import Subscriber
-from workers.admission import Admission
+from workers.admission import DENIED, Admission
 
 log = logs.get(__name__)
 
 BATCH_MESSAGES = 50
-DENIED = (401, 403)
-# An exchange that is said to be closed is tried all the same now and then: the word may be wrong.
-CLOSED_SECONDS = 60
 
 
 class Surroundings(NamedTuple):
@@ -37,7 +34,6 @@ class Surroundings(NamedTuple):
     admission: Admission
     sink: Sink
     on_lifecycle: Callable[[bytes], None]  # may wait
-    exchange_is_open: Callable[[], bool]  # as far as it says
     set_halted: Callable[[bool], None]  # whether the exchange refuses our key
     stopping: Stopping
 
@@ -66,13 +62,12 @@ class Connection:
         metrics.CONNECTIONS.labels(self.role.name, self._state).inc()
 
     def run(self) -> None:
-        delay_seconds = 0.0
         try:
-            while not self._around.stopping.wait(delay_seconds):
+            while not self._around.stopping.is_set():
                 socket = self._open()
                 if socket is not None:
                     self._listen(socket)
-                delay_seconds = self._redial.delay_seconds(time.monotonic())
+                    self._rest()
         finally:
             self.is_over = True
 
@@ -116,35 +111,35 @@ class Connection:
 
     def _open(self) -> Socket | None:
         self._enter("waiting")
-        self._await_exchange()
-        self._around.admission.wait()
-        if self._around.stopping.is_set():
+        turn = self._around.admission.wait(is_of_books=self.role.is_of_books)
+        if turn is None:
             return None
         self._enter("connecting")
         try:
             socket = self._around.dial()
         except SocketError as error:
+            self._around.admission.failed(turn, error)
             self._not_opened(error)
             return None
+        self._around.admission.opened(turn)
         self._around.set_halted(False)
         self._opened += 1
         if self._opened > 1:
             metrics.RECONNECTS.labels(self.role.name).inc()
         return socket
 
-    def _await_exchange(self) -> None:
-        for _ in range(CLOSED_SECONDS):
-            if self._around.exchange_is_open() or self._around.stopping.wait(1):
-                return
+    def _rest(self) -> None:
+        """A socket that ended as soon as it was opened is not opened again at once."""
+        if self._around.admission.rest(self._redial.delay_seconds(time.monotonic())):
+            self._redial.reset()
 
     def _not_opened(self, error: SocketError) -> None:
         metrics.CONNECT_FAILURES.labels(self.role.name).inc()
         if isinstance(error, HandshakeRefusedError) and error.status in DENIED:
             log.error("the exchange refuses our key", conn=self.number, status=error.status)
             self._around.set_halted(True)
-            self._redial.be_slow()
         else:
-            log.warning("no socket", conn=self.number, reason=str(error))
+            log.warning("could not connect", conn=self.number, reason=str(error))
 
     def _listen(self, socket: Socket) -> None:
         intake = self._intake = Intake(self.number, self.role, self.subscriber)

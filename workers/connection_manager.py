@@ -6,9 +6,11 @@ from itertools import count
 from app import logs
 from app.clock import now_us
 from app.metrics import connections as metrics
+from app.readiness import Latch
 from app.recording import TRADE_CONNECTIONS
 from app.settings import Settings
 from app.subscriptions.books import BookSubscription
+from app.subscriptions.dialler import sockets_of
 from app.subscriptions.journal import Gap, Journal
 from app.subscriptions.market_change import MarketChange, MarketChanges
 from app.subscriptions.missed_trades import MissedTrades
@@ -23,6 +25,8 @@ log = logs.get(__name__)
 
 CHANGES_AT_ONCE = 1_000
 TICK_SECONDS = 1.0
+# The exchange may have room on a socket again.
+FULL_SECONDS = 300.0
 
 
 class ConnectionManager:
@@ -35,6 +39,7 @@ class ConnectionManager:
         around: Surroundings,
         changes: MarketChanges,
         on_trades_missed: Callable[[int, int], None],
+        latch: Latch | None = None,
     ) -> None:
         self._settings = settings
         self._run_id = run_id
@@ -44,20 +49,14 @@ class ConnectionManager:
         self._missed_trades = MissedTrades(TRADE_CONNECTIONS, run_id)
         self._gap_numbers = count(1)
         self._books: dict[int, BookSubscription] = {}
-        self._connections = {conn: self._connection(conn) for conn in range(1, settings.ws_connections + 1)}
-        self._placement = Placement(self._books)
+        self._whole_exchange: list[WholeExchange] = []
+        self._connections = {conn: self._connection(conn) for conn in range(1, sockets_of(settings) + 1)}
+        self._placement = Placement(self._books, settings.gatherer)
+        self._full_since_seconds: dict[int, float] = {}
         self._next_look_seconds = 0.0
-        self._was_ready = False
+        self._latch = latch or Latch()
 
     def start(self, spawn: Callable[[Callable[[], None]], None]) -> None:
-        needed = self._settings.ws_connections * self._settings.gatherers
-        if needed > self._settings.account_connections:
-            log.warning(
-                "all gatherers together need more sockets than the account is granted",
-                needed=needed,
-                granted=self._settings.account_connections,
-                fix="lower KALSHI_WS_CONNECTIONS, or raise KALSHI_ACCOUNT_CONNECTIONS to what the exchange grants",
-            )
         for connection in self._connections.values():
             spawn(connection.run)
             spawn(Commander(connection, self._settings.stale_seconds, self._around.stopping).run)
@@ -102,21 +101,34 @@ class ConnectionManager:
         return min((moment_us for moment_us in moments_us if moment_us is not None), default=None)
 
     def why_not_ready(self) -> str | None:
-        is_open = [connection.socket is not None for connection in self._connections.values()]
-        if 3 * sum(is_open) < 2 * len(is_open):
-            return f"only {sum(is_open)} of {len(is_open)} sockets are open"
+        reason = self._why_not_hearing()
+        # Before the first markets are known there is nothing to be ready for.
+        return self._latch(reason) if len(self._placement) else reason
+
+    def _why_not_hearing(self) -> str | None:
+        reasons = [f"nothing hears {channel}" for channel, conns in self._channels().items() if not conns]
         wanted, heard = len(self._placement), self._heard()
         # Some may be unknown to the exchange, and some have always just come.
-        is_ready = self._was_ready or 100 * heard >= 99 * wanted
-        self._was_ready = is_ready and wanted > 0
-        return None if is_ready else f"{heard} of {wanted} order books are listened to"
+        if 100 * heard < 99 * wanted:
+            reasons.append(f"{heard} of {wanted} order books are listened to")
+        sockets = [connection.socket is not None for connection in self._connections.values()]
+        return f"{', '.join(reasons)}; {sum(sockets)} of {len(sockets)} sockets are open" if reasons else None
+
+    def _channels(self) -> dict[str, int]:
+        """How many connections hear each channel of the whole exchange."""
+        heard: dict[str, int] = {}
+        for subscriber in self._whole_exchange:
+            for channel, is_heard in subscriber.channels().items():
+                heard[channel] = heard.get(channel, 0) + is_heard
+        return heard
 
     def _connection(self, conn: int) -> Connection:
         is_of_trades = conn in TRADE_CONNECTIONS
         journal = Journal(self._run_id, conn, self._gap_numbers, self._see_trade_gap if is_of_trades else _nothing)
         role = role_of(conn)
         if not role.is_of_books:
-            return Connection(WholeExchange(journal, role), journal, self._around)
+            self._whole_exchange.append(WholeExchange(journal, role))
+            return Connection(self._whole_exchange[-1], journal, self._around)
         self._books[conn] = BookSubscription(journal, self._settings.snapshot_refresh_seconds)
         return Connection(self._books[conn], journal, self._around)
 
@@ -153,9 +165,13 @@ class ConnectionManager:
                 for ticker in turned_away:
                     self._placement.remove(ticker)
                 self._placement.is_full(conn)
+                self._full_since_seconds[conn] = time.monotonic()
                 self._move(turned_away, conn, "it has no room for them")
+        self._try_full_ones()
         self._rehome(moment_us)
         self._want(self._placement.place_homeless())
+        for channel, conns in self._channels().items():
+            metrics.CHANNEL_CONNECTIONS.labels(channel).set(conns)
         metrics.MARKETS_WANTED.set(len(self._placement))
         metrics.MARKETS_HEARD.set(self._heard())
         metrics.MARKETS_TURNED_AWAY.set(self._placement.homeless)
@@ -164,14 +180,22 @@ class ConnectionManager:
         down = [conn for conn in self._books if self._is_down(conn)]
         for conn in self._books.keys() - set(down):
             self._placement.count_on(conn)
-        # When most are down it is the exchange, or our own line: moving markets to the few others helps nobody.
-        if 2 * len(down) > len(self._books):
+        # When most are down it is the exchange, or our own line: moving markets to the few others helps nobody. While
+        # the exchange answers and lets no more in, those that are open have room for all.
+        most = len(self._books) - 1 if self._around.admission.is_refusing else len(self._books) // 2
+        if len(down) > most:
             return
         for conn in down:
             self._placement.give_up(conn)
             if tickers := self._books[conn].tickers():
                 self._unwant(tickers, moment_us)
                 self._move(tickers, conn, "it is down")
+
+    def _try_full_ones(self) -> None:
+        for conn, since_seconds in list(self._full_since_seconds.items()):
+            if time.monotonic() - since_seconds > FULL_SECONDS:
+                del self._full_since_seconds[conn]
+                self._placement.has_room(conn)
 
     def _move(self, tickers: list[str], conn: int, reason: str) -> None:
         log.warning("markets move to other sockets", markets=len(tickers), conn=conn, reason=reason)

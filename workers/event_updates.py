@@ -31,7 +31,7 @@ class EventUpdates:
         markets_walked: gevent.event.Event,
         stopping: gevent.event.Event,
     ) -> None:
-        self.component = Component("event_updates")
+        self.component = Component("event_updates", stopping)
         self.read = gevent.event.Event()
         self._reading = reading
         self._intake = intake
@@ -77,7 +77,7 @@ class EventUpdates:
     def _loop(self) -> None:
         while not self._markets_walked.wait(1):
             pause(self._stopping, 0)
-        while not self.component.tries(self.first_step):
+        while not (self.read.is_set() or self.component.tries(self.first_step)):
             pause(self._stopping, RETRY_SECONDS)
         knows_combos = self.component.tries(self.combos_step)
         while self.rounds.wait():

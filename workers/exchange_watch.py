@@ -18,7 +18,7 @@ class ExchangeWatch:
     """Asks whether the exchange runs: before anything else, and again every interval."""
 
     def __init__(self, client: RestClient, interval_seconds: float, stopping: Stopping) -> None:
-        self.component = Component("exchange_watch")
+        self.component = Component("exchange_watch", stopping)
         self.exchange_open = gevent.event.Event()
         self.status: ExchangeStatus | None = None
         self._client = client

@@ -20,7 +20,7 @@ from app.registry.settlements_since import SettlementsSince
 from app.run import Run
 from app.settings import Settings
 from app.store.previous_run import PreviousRun
-from app.subscriptions.dialler import dialler_of
+from app.subscriptions.dialler import dialler_of, sockets_of
 from workers.account import Account
 from workers.admission import Admission
 from workers.connection import Surroundings
@@ -78,10 +78,9 @@ class Gatherer:
         self._registry.set_lifecycle_source(lifecycle.queue)
         return Surroundings(
             dial=dial,
-            admission=Admission(stopping),
+            admission=Admission(stopping, self._registry.exchange_open.is_set),
             sink=sink,
             on_lifecycle=lifecycle.put,
-            exchange_is_open=self._registry.exchange_open.is_set,
             set_halted=lambda halted: COMPONENT_HALTED.labels("connections").set(halted),
             stopping=stopping,
         )
@@ -127,6 +126,7 @@ def check(settings: Settings) -> None:
     """Raises where it could not start with these."""
     databases_of(settings)
     dialler_of(settings)
+    sockets_of(settings)
 
 
 def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:

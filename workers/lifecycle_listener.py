@@ -19,7 +19,7 @@ class LifecycleListener:
     time it changes nothing."""
 
     def __init__(self, intake: Intake, markets: Rereads, events: Rereads, stopping: Stopping, *, combos: bool) -> None:
-        self.component = Component("lifecycle_listener")
+        self.component = Component("lifecycle_listener", stopping)
         self.source: gevent.queue.Queue | None = None
         self._intake = intake
         self._markets = markets

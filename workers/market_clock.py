@@ -14,7 +14,7 @@ class MarketClock:
     """Opens and closes markets when their time has come, for nobody says so, and lets REST confirm it."""
 
     def __init__(self, intake: Intake, rereads: Rereads, stopping: Stopping) -> None:
-        self.component = Component("market_clock")
+        self.component = Component("market_clock", stopping)
         self._intake = intake
         self._rereads = rereads
         self._stopping = stopping

@@ -48,7 +48,7 @@ class MarketFetcher:
         self._through: Ends | None = None
         self._refused: dict[str, float] = {}
         self._has_more = False
-        self._component = Component("market_fetcher")
+        self._component = Component("market_fetcher", stopping)
 
     def why_not_ready(self) -> str | None:
         return self._component.halted_because
@@ -87,6 +87,7 @@ class MarketFetcher:
 
     def _fetch(self, ticker: str) -> None:
         market = self._store(MARKETS, self._client.market(ticker), market_row)
+        self._component.works()
         metrics.UNKNOWN_MARKETS.labels("fetched" if market else "unknown to the exchange").inc()
         if market is None:
             self._refused[ticker] = time.monotonic()

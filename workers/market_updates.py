@@ -18,7 +18,7 @@ class MarketUpdates:
     """Asks every interval which markets changed, whatever the stream told."""
 
     def __init__(self, reading: MarketReading, intake: Intake, interval_seconds: float, stopping: Stopping) -> None:
-        self.component = Component("market_updates")
+        self.component = Component("market_updates", stopping)
         self._reading = reading
         self._intake = intake
         self._interval_seconds = interval_seconds

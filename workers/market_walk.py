@@ -29,7 +29,7 @@ class MarketWalk:
         exchange_open: gevent.event.Event,
         stopping: gevent.event.Event,
     ) -> None:
-        self.component = Component("market_walk")
+        self.component = Component("market_walk", stopping)
         self.walked = gevent.event.Event()
         self.part: Part | None = None
         self._reading = reading

@@ -26,7 +26,7 @@ class MissedSettlements:
         markets_walked: gevent.event.Event,
         stopping: Stopping,
     ) -> None:
-        self.component = Component("missed_settlements")
+        self.component = Component("missed_settlements", stopping)
         self._reading = reading
         self._since = since
         self._walk_seconds = walk_seconds

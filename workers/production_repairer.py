@@ -26,7 +26,7 @@ class ProductionRepairer:
         self._ask = Asker(production, "repairer", offload)
         self._trades = MissingTrades(production, client, offload)
         self._stopping = stopping
-        self._component = Component("production_repairer")
+        self._component = Component("production_repairer", stopping)
 
     def why_not_ready(self) -> str | None:
         return self._component.halted_because
@@ -69,4 +69,5 @@ class ProductionRepairer:
 
     def _repair(self, repair: Repair) -> None:
         fetched = self._trades.repair(repair)
+        self._component.works()
         log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())

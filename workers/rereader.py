@@ -20,7 +20,7 @@ class Rereader:
         read_named: Callable[[list[str]], set[str]],
         stopping: Stopping,
     ) -> None:
-        self.component = Component(f"{kind}_rereader")
+        self.component = Component(f"{kind}_rereader", stopping)
         self._waiting = WAITING.labels(kind)
         self._rereads = rereads
         self._read_named = read_named
@@ -36,10 +36,14 @@ class Rereader:
         if not taken:
             return False
         found = set[str]()
-        if self.component.tries(lambda: found.update(self._read_named(list(taken)))):
-            self._rereads.settle(taken, found)
-        else:
-            self._rereads.put_back(taken)
+        is_done = False
+        try:
+            is_done = self.component.tries(lambda: found.update(self._read_named(list(taken))))
+        finally:
+            if is_done:
+                self._rereads.settle(taken, found)
+            else:
+                self._rereads.put_back(taken)
         return len(taken) == TICKERS_AT_ONCE
 
     def _loop(self) -> None:

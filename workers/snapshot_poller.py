@@ -52,7 +52,7 @@ class SnapshotPoller:
         self._sink = sink
         self._interval_seconds = interval_seconds
         self._stopping = stopping
-        self.component = Component("snapshot_poller")
+        self.component = Component("snapshot_poller", stopping)
         self.seen = SeenBooks()
         self._cycle: Cycle | None = None
         self._choosing = threading.Lock()
@@ -69,7 +69,7 @@ class SnapshotPoller:
         self.component.run(self._loop)
 
     def _loop(self) -> None:
-        while not (self.component.halted_because or self._stopping.wait(self._idle_seconds())):
+        while not self._stopping.wait(self._idle_seconds()):
             self.step()
 
     def step(self) -> bool:
@@ -78,8 +78,10 @@ class SnapshotPoller:
             cycle = self._current_cycle()
             batch = cycle.next_batch()
         if batch:
-            self._poll(batch)
-            cycle.done(batch)
+            try:
+                self._poll(batch)
+            finally:
+                cycle.done(batch)
         if cycle.ends(time.monotonic()):
             self._tell(cycle)
         return bool(batch)
@@ -126,6 +128,7 @@ class SnapshotPoller:
         except RestError as error:
             self._not_polled(tickers, error)
         else:
+            self.component.works()
             self._store(tickers, books)
 
     def _not_polled(self, tickers: list[str], error: RestError) -> None:

@@ -42,7 +42,8 @@ class TradeRepairer:
         self._retry_seconds = retry_seconds
         self._clock_us = clock_us
         self._unheard = Intervals()
-        self.component = Component("trade_repairer")
+        self._knows_last_run = False
+        self.component = Component("trade_repairer", stopping)
 
     def repair(self, started_us: int, ended_us: int) -> None:
         """Remembers that no socket heard trades then. Never waits."""
@@ -53,7 +54,9 @@ class TradeRepairer:
         self.component.run(self._loop)
 
     def _loop(self) -> None:
-        self._repair_since_last_run()
+        if not self._knows_last_run:
+            self._repair_since_last_run()
+            self._knows_last_run = True
         while not self._stopping.wait(0 if self.step() else IDLE_SECONDS):
             continue
 
@@ -71,6 +74,7 @@ class TradeRepairer:
             log.error("trades not fetched", **piece._asdict(), reason=str(error))  # noqa: TRY400
             pause(self._stopping, self._retry_seconds)
             return True
+        self.component.works()
         self._unheard.remove(piece)
         metrics.TRADES_FETCHED.inc(done.trades)
         self._count()

@@ -3,6 +3,7 @@
 import msgspec
 
 from app.kalshi.records import DollarLevels, TradeFacts
+from app.kalshi.wire_types import Cents, Contracts
 
 
 class RestTrade(TradeFacts, frozen=True):
@@ -15,11 +16,21 @@ class RestBook(msgspec.Struct, frozen=True, kw_only=True):
     no_dollars: DollarLevels | None = None
 
 
+class OlderRestBook(msgspec.Struct, frozen=True, kw_only=True):
+    """Cents and whole contracts; dollars beside them where there are any."""
+
+    yes_dollars: list[tuple[str, Contracts]] | None = None
+    no_dollars: list[tuple[str, Contracts]] | None = None
+    yes: list[tuple[Cents, Contracts]] | None = None
+    no: list[tuple[Cents, Contracts]] | None = None
+
+
 class BookOfMarket(msgspec.Struct, frozen=True, kw_only=True):
     """One of those that /markets/orderbooks answers with."""
 
     ticker: str
-    orderbook_fp: RestBook
+    orderbook_fp: RestBook | None = None
+    orderbook: OlderRestBook | None = None
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,9 @@ UNANSWERED_COMMANDS = Counter(
 REFUSED_COMMANDS = Counter(
     "kalshi_refused_commands_total", "Errors that the exchange sent, by its code; some answer no command.", ["code"]
 )
+CHANNEL_CONNECTIONS = Gauge(
+    "kalshi_channel_connections", "Sockets that hear a channel of the whole exchange, by channel.", ["channel"]
+)
 MARKETS_WANTED = Gauge("kalshi_book_markets_wanted", "Markets whose order books are to be recorded.")
 MARKETS_HEARD = Gauge("kalshi_book_markets_heard", "Markets whose order books are followed from a snapshot on.")
 MARKETS_TURNED_AWAY = Gauge("kalshi_book_markets_turned_away", "Markets that no socket has room for: not recorded.")

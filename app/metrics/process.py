@@ -8,7 +8,7 @@ HUB_LAG = Histogram(
 )
 COMPONENT_HALTED = Gauge(
     "kalshi_component_halted",
-    "1 while a part has given up until somebody acts: the exchange refuses its key. The log says what to do.",
+    "1 while the exchange refuses a part access: it tries again every five minutes. The log says what to do.",
     ["component"],
 )
 HANG_UPS = Counter(

@@ -12,7 +12,7 @@ from app.normal.decimals import CENT_E6, CONTRACT_E2, COUNTS_E2, PRICES_E6
 from app.normal.digest import digest_of_integers
 from app.normal.lineage import FROM_REST
 from app.normal.times import sent_us
-from app.normal.unfit import fitting
+from app.normal.unfit import UnfitMessageError, fitting
 from app.store.tables import ORDERBOOK_SNAPSHOTS, Row
 
 _decoder = msgspec.json.Decoder(BookOfMarket)
@@ -43,8 +43,13 @@ def snapshot_row(message: OrderbookSnapshot, received_us: int, conn: int) -> Row
 def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
     """Of one of the books that /markets/orderbooks answers with."""
     market = fitting(_decoder, content)
-    yes = _side(market.orderbook_fp.yes_dollars, None, None)
-    no = _side(market.orderbook_fp.no_dollars, None, None)
+    book, older = market.orderbook_fp, market.orderbook
+    if book is not None:
+        yes, no = _side(book.yes_dollars, None, None), _side(book.no_dollars, None, None)
+    elif older is not None:
+        yes, no = _side(None, older.yes_dollars, older.yes), _side(None, older.no_dollars, older.no)
+    else:
+        raise UnfitMessageError("it has no book")
     return (received_us, received_us, NO_CLOCK, *_book(market.ticker, "rest", yes, no), *FROM_REST)
 
 

@@ -5,6 +5,7 @@ from msgspec import Meta
 from app.settings.exchange import ExchangeSettings
 
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
+Sockets = Annotated[int, Meta(ge=7, le=1_000)]
 Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
 
 
@@ -22,19 +23,19 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         ),
     ] = 3
     ws_connections: Annotated[
-        int,
+        Sockets | None,
         Meta(
-            ge=7,
-            le=1_000,
-            description="Sockets of a gatherer: two each for tickers, trades and lifecycle, the rest for order books.",
-            examples=["150"],
+            description="Sockets of a gatherer: two each for tickers, trades and lifecycle, the rest for order books. "
+            "Unset: 150, or this gatherer's share of `KALSHI_ACCOUNT_CONNECTIONS` where that is less.",
+            examples=["60"],
         ),
-    ] = 150
+    ] = None
     account_connections: Annotated[
         int,
         Meta(
             ge=1,
-            description="Sockets that the exchange grants the account; a gatherer warns when all together need more.",
+            description="Sockets that the exchange grants the account. It publishes 200 and tells no account its own "
+            "number; a gatherer does not start where all together would ask for more.",
             examples=["200"],
         ),
     ] = 200

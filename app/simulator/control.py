@@ -31,6 +31,7 @@ def create_control(server: WebSocketServer, faults: FaultDesk, director: Directo
                     "told_until_us": director.told_until_us,
                     "told_changes": director.told_changes,
                     "is_in_maintenance": faults.is_in_maintenance,
+                    "refused_handshakes": server.refused_handshakes,
                     "connections": [_connection(session) for session in server.sessions.values()],
                     "faults": faults.active(),
                 }

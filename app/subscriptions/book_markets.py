@@ -1,5 +1,6 @@
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
+from enum import Enum, auto
+from itertools import islice, takewhile
 
 from app.subscriptions.journal import Journal
 from app.subscriptions.patience import SECOND_US
@@ -16,42 +17,72 @@ def first(queue: dict[str, None], count: int) -> list[str]:
     return taken
 
 
-def due(moments_us: dict[str, int], now_us: int) -> Iterator[str]:
+def due(moments_us: dict[str, int], now_us: int) -> list[str]:
     """Those whose moment has come, in the order in which they came in, which is that of their moments."""
-    taken: list[str] = []
-    for ticker, moment_us in moments_us.items():
-        if moment_us > now_us:
-            break
-        taken.append(ticker)
-    for ticker in taken:
-        del moments_us[ticker]
-        yield ticker
+    return [ticker for ticker, _ in takewhile(lambda each: each[1] <= now_us, moments_us.items())]
+
+
+class State(Enum):
+    """Where a market stands on one socket. Whatever is told of one in another state than is expected comes too late.
+
+    ABSENT -> WAITING -> JOINING -> JOINED     its snapshot came
+                 ^          |
+                 |          +-> RETURNING      none came: it is deleted and added once more
+                 |          +-> SILENT         nor did the second time: it is left alone for a while, then RETURNING
+                 +-- RETURNING                 it has left, or there is nothing that it could leave
+    JOINED, JOINING, SILENT -> LEAVING -> ABSENT     it is not wanted any more; wanted again meanwhile: RETURNING
+    """
+
+    ABSENT = auto()
+    WAITING = auto()  # to be asked for
+    JOINING = auto()  # asked for
+    JOINED = auto()
+    SILENT = auto()  # asked for in vain
+    LEAVING = auto()  # not wanted, to be deleted
+    RETURNING = auto()  # wanted, to be deleted first
 
 
 class BookMarkets:
-    """Where each market of one socket stands: waiting to be asked for, joining (asked for), listened to, or silent.
+    """The states of the markets of one socket, each kept by where its ticker is: most are JOINED, and a million of them
+    must not take more than one entry each.
 
-    Only a snapshot that nobody asked for by itself proves that a market has joined the subscription. One that gives
-    none is deleted and added once more, then left alone for a while.
+    Only a snapshot that nobody asked for by itself proves that a market has joined the subscription.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.wanted = 0
-        self.since: dict[str, int] = {}  # listened to, from its first snapshot on; outlasts gaps
+        # Listened to, from the first snapshot on. It outlasts gaps: a market may be here and WAITING.
+        self.since: dict[str, int] = {}
         self.waiting: dict[str, None] = {}
         self.joining: dict[str, int] = {}  # until when its snapshot is expected
         self.to_leave: dict[str, None] = {}
+        self.granted_when_refused: dict[
+            str, int
+        ] = {}  # how many commands: of those the exchange refused to add or delete
         self._silent: dict[str, int] = {}  # when it is tried again
-        self._leaving: set[str] = set()
-        self._returning: set[str] = set()  # wanted again, once it has left
+        self._leaving: set[str] = set()  # the exchange was asked to delete them
+        self._returning: set[str] = set()
         self._perhaps: set[str] = set()  # waiting, though it may have joined: nobody answered
         self._tried_twice: set[str] = set()
         self._own: dict[str, str] = {}  # of those joining, as we were given it: each message brings a copy
         self._journal = journal
 
+    def state_of(self, ticker: str) -> State:
+        if ticker in self._returning:
+            return State.RETURNING
+        if ticker in self.to_leave or ticker in self._leaving:
+            return State.LEAVING
+        if ticker in self.waiting:
+            return State.WAITING
+        if ticker in self.joining:
+            return State.JOINING
+        if ticker in self._silent:
+            return State.SILENT
+        return State.JOINED if ticker in self.since else State.ABSENT
+
     def holds(self, ticker: str) -> bool:
-        places = (self.since, self.waiting, self.joining, self._silent, self._returning)
-        return any(ticker in place for place in places)
+        """Return whether it is wanted."""
+        return self.state_of(ticker) not in (State.ABSENT, State.LEAVING)
 
     def tickers(self) -> list[str]:
         return list({**self.since, **self.waiting, **self.joining, **self._silent, **dict.fromkeys(self._returning)})
@@ -62,18 +93,25 @@ class BookMarkets:
         return [ticker for ticker in self.since if not any(ticker in group for group in groups)]
 
     def want(self, ticker: str) -> None:
-        if not self.holds(ticker):
-            self.wanted += 1
-            self._enter(ticker)
+        match self.state_of(ticker):
+            case State.ABSENT:
+                self.waiting[ticker] = None
+            case State.LEAVING:
+                self._returning.add(ticker)
+            case _:
+                return
+        self.wanted += 1
 
     def unwant(self, ticker: str, now_us: int) -> None:
-        if not self.holds(ticker):
+        state = self.state_of(ticker)
+        if state in (State.ABSENT, State.LEAVING):
             return
         self.wanted -= 1
-        is_asked_for = ticker in self._perhaps or not (ticker in self.waiting or ticker in self._returning)
+        is_asked_for = ticker in self._perhaps or state is not State.WAITING
         self.end(ticker, now_us)
         self._clear(ticker)
-        if is_asked_for:
+        # Of one that was to return the deletion is on its way already.
+        if is_asked_for and state is not State.RETURNING:
             self.to_leave[ticker] = None
 
     def end(self, ticker: str, ended_us: int) -> None:
@@ -83,20 +121,22 @@ class BookMarkets:
             self._journal.ended(BOOK_CHANNEL, ticker, started_us, ended_us)
 
     def snapshot(self, ticker: str, received_us: int, *, is_answer: bool) -> bool:
-        """Whether it is a book to go on from."""
-        if ticker in self.to_leave or ticker in self._leaving:
-            return False
-        is_new = ticker in self.waiting or ticker in self.joining or ticker in self._silent
-        if is_new and not is_answer:
-            ticker = self._own.get(ticker, ticker)
-            self._clear(ticker)
-            if ticker not in self.since:
-                self.since[ticker] = received_us
-                self._journal.began(BOOK_CHANNEL, ticker, received_us)
+        """Return whether it is a book to go on from."""
+        state = self.state_of(ticker)
+        if state is State.JOINED:
             return True
-        if not is_new and ticker not in self.since and not is_answer:
+        if is_answer:
+            return False
+        if state is State.ABSENT:
             self.to_leave[ticker] = None  # a command that we had given up was heard after all
-        return not is_new and ticker in self.since
+        if state not in (State.WAITING, State.JOINING, State.SILENT):
+            return False
+        ticker = self._own.get(ticker, ticker)
+        self._clear(ticker)
+        if ticker not in self.since:
+            self.since[ticker] = received_us
+            self._journal.began(BOOK_CHANNEL, ticker, received_us)
+        return True
 
     def join(self, count: int, now_us: int) -> list[str]:
         tickers = first(self.waiting, count)
@@ -111,13 +151,17 @@ class BookMarkets:
                 if perhaps:
                     self._perhaps.add(ticker)
 
+    def note_refused(self, tickers: Iterable[str], granted: int) -> None:
+        """They were to be added, or to be deleted, when so many commands had been granted."""
+        for ticker in tickers:
+            if self.state_of(ticker) is not State.ABSENT:
+                self.granted_when_refused.setdefault(ticker, granted)
+
     def turn_away(self, ended_us: int) -> list[str]:
         """There is no room for those that wait: they are not this socket's any more."""
         gone = list(self.waiting)
         for ticker in gone:
-            self.wanted -= 1
-            self.end(ticker, ended_us)
-            self._clear(ticker)
+            self.unwant(ticker, ended_us)
         return gone
 
     def leave(self, count: int) -> list[str]:
@@ -128,6 +172,8 @@ class BookMarkets:
     def left(self, tickers: Iterable[str]) -> None:
         for ticker in tickers:
             self._leaving.discard(ticker)
+            for place in (self.to_leave, self.granted_when_refused):
+                place.pop(ticker, None)
             if ticker in self._returning:
                 self._returning.remove(ticker)
                 self.waiting[ticker] = None
@@ -142,11 +188,15 @@ class BookMarkets:
         self._returning.clear()
 
     def not_left(self, tickers: Iterable[str]) -> None:
-        self._leaving.difference_update(tickers)
-        self.to_leave.update(dict.fromkeys(tickers))
+        for ticker in tickers:
+            if ticker in self._leaving:
+                self._leaving.remove(ticker)
+                self.to_leave[ticker] = None
 
     def try_again(self, ticker: str, now_us: int) -> bool:
         """After it gave no snapshot. False: that was so the last time too, and it is left alone."""
+        if self.state_of(ticker) not in (State.JOINING, State.JOINED):
+            return True
         if ticker in self._tried_twice:
             self.leave_alone(ticker, now_us)
             return False
@@ -155,38 +205,36 @@ class BookMarkets:
         return True
 
     def leave_alone(self, ticker: str, now_us: int) -> None:
-        self._clear(ticker)
-        self._tried_twice.add(ticker)
-        self._silent[ticker] = now_us + RETRY_US
+        """For a while; then it is tried again."""
+        if self.state_of(ticker) in (State.WAITING, State.JOINING, State.JOINED):
+            self._clear(ticker)
+            self._tried_twice.add(ticker)
+            self._silent[ticker] = now_us + RETRY_US
 
-    def missed(self, now_us: int) -> Iterator[str]:
+    def missed(self, now_us: int) -> list[str]:
         """Those whose snapshot should have come; silent ones that are due are tried again by the way."""
         for ticker in due(self._silent, now_us):
             self._return(ticker)
-        yield from due(self.joining, now_us)
+        return due(self.joining, now_us)
 
     def start_over(self) -> None:
         """The subscription is no more, and all are to join another."""
         returning = dict.fromkeys(self._returning)
         places = (self.since, self.waiting, self.joining, returning, self._silent)
         self.waiting = {ticker: None for place in places for ticker in place}
-        for place in (self.joining, self._silent, self.to_leave, self._own):
+        for place in (self.joining, self._silent, self.to_leave, self._own, self.granted_when_refused):
             place.clear()
         for group in (self._leaving, self._returning, self._perhaps, self._tried_twice):
             group.clear()
 
-    def _enter(self, ticker: str) -> None:
-        if ticker in self.to_leave or ticker in self._leaving:
-            self._returning.add(ticker)
-        else:
-            self.waiting[ticker] = None
-
     def _return(self, ticker: str) -> None:
+        for place in (self.joining, self._silent):
+            place.pop(ticker, None)
         self._returning.add(ticker)
         self.to_leave[ticker] = None
 
     def _clear(self, ticker: str) -> None:
-        for place in (self.waiting, self.joining, self._silent, self._own):
+        for place in (self.waiting, self.joining, self._silent, self._own, self.granted_when_refused):
             place.pop(ticker, None)
         for group in (self._returning, self._perhaps, self._tried_twice):
             group.discard(ticker)

@@ -1,6 +1,6 @@
 from app.subscriptions.book_markets import BookMarkets
-from app.subscriptions.commands import Command, Commands, Kind
-from app.subscriptions.patience import SECOND_US, Patience
+from app.subscriptions.commands import JOINS, Command, Commands, Kind
+from app.subscriptions.patience import SECOND_US, Backoff
 from app.subscriptions.refresh import Refresh
 from app.subscriptions.repair import Repair
 
@@ -13,21 +13,20 @@ class BookRequests:
     """What to ask of the exchange next: never more than it has just answered, so that it sets the pace."""
 
     def __init__(self, markets: BookMarkets, repair: Repair, refresh: Refresh) -> None:
-        self.is_full = False
         self.extra_sids: list[int] = []
         self._markets = markets
         self._repair = repair
         self._refresh = refresh
         self._commands = Commands()
-        self._patience = Patience()
-        self._markets_per_command = MARKETS_PER_COMMAND
+        self._backoff = Backoff()
+        self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
+        self._granted = {Kind.ADD: 0, Kind.DELETE: 0}
         self._list_us = 0
         self._subscribe_from_us = 0
 
     def start(self, now_us: int, place: int) -> None:
-        self.is_full = False
-        self._patience.granted()
-        self._markets_per_command = MARKETS_PER_COMMAND
+        self._backoff = Backoff()
+        self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
         self._subscribe_from_us = now_us
         self._list_us = now_us + LIST_US
         self._refresh.start(now_us, place)
@@ -38,8 +37,8 @@ class BookRequests:
 
     def next(self, sid: int | None, now_us: int) -> list[bytes]:
         for command in self._commands.overdue(now_us):
-            self._put_back(command, perhaps=True)
-        if self._patience.lasts(now_us):
+            self.put_back(command, perhaps=True)
+        if self._backoff.lasts(now_us):
             return []
         if sid is None:
             return self._subscribe(now_us)
@@ -48,25 +47,26 @@ class BookRequests:
     def answered(self, number: int | None) -> Command | None:
         return self._commands.answered(number)
 
+    def refused_command(self, number: int | None) -> Command | None:
+        return self._commands.refused(number)
+
     def granted(self, command: Command) -> None:
-        self._patience.granted()
+        self._backoff.granted()
+        # That anything is granted shows that the exchange is there, and that a deletion is refused for its own sake.
+        self._granted[Kind.DELETE] += 1
         if command.kind is Kind.DELETE:
             self._markets.left(command.tickers)
-        elif command.kind is Kind.ADD:
-            self._markets_per_command = min(2 * self._markets_per_command, MARKETS_PER_COMMAND)
+            self._deleted_at_once = min(2 * self._deleted_at_once, MARKETS_PER_COMMAND)
+        elif command.kind in JOINS:
+            self._granted[Kind.ADD] += 1
+            self._joined_at_once = min(2 * self._joined_at_once, MARKETS_PER_COMMAND)
 
-    def refused(self, command: Command, now_us: int) -> None:
-        """To be asked again later."""
-        self._patience.refused(now_us)
-        self._put_back(command, perhaps=False)
+    def back_off(self, now_us: int) -> None:
+        """After anything was refused."""
+        self._backoff.refused(now_us)
 
-    def halved(self, command: Command) -> bool:
-        """To be asked again in two halves. False if it was about a single market."""
-        self._put_back(command, perhaps=False)
-        self._markets_per_command = max(len(command.tickers) // 2, 1)
-        return len(command.tickers) > 1
-
-    def _put_back(self, command: Command, *, perhaps: bool) -> None:
+    def put_back(self, command: Command, *, perhaps: bool = False) -> None:
+        """To be asked again. Perhaps: it may have been heard, since nobody answered."""
         match command.kind:
             case Kind.SUBSCRIBE | Kind.ADD:
                 self._markets.not_joined(command.tickers, perhaps=perhaps)
@@ -74,6 +74,26 @@ class BookRequests:
                 self._markets.not_left(command.tickers)
             case Kind.SNAPSHOT if not perhaps:
                 self._repair.not_asked(command.tickers)
+
+    def halved(self, command: Command) -> bool:
+        """To be asked again in two halves. False if it was about a single market."""
+        self.put_back(command)
+        self._markets.note_refused(command.tickers, self._granted_like(command))
+        half = max(len(command.tickers) // 2, 1)
+        if command.kind is Kind.DELETE:
+            self._deleted_at_once = half
+        else:
+            self._joined_at_once = half
+        return len(command.tickers) > 1
+
+    def is_to_blame(self, command: Command) -> bool:
+        """Return whether the only market of a refused command is the reason: others were granted since it was first
+        refused, be it with them. Else it is the exchange that refuses."""
+        granted = self._granted_like(command)
+        return granted > self._markets.granted_when_refused.get(command.tickers[0], granted)
+
+    def _granted_like(self, command: Command) -> int:
+        return self._granted[Kind.DELETE if command.kind is Kind.DELETE else Kind.ADD]
 
     def _subscribe(self, now_us: int) -> list[bytes]:
         if self._commands.unanswered(Kind.SUBSCRIBE) or now_us < self._subscribe_from_us:
@@ -83,20 +103,20 @@ class BookRequests:
             return []
         # One that ends as soon as it begins is not begun again at once.
         self._subscribe_from_us = now_us + SECOND_US
-        tickers = self._markets.join(self._markets_per_command, now_us)
+        tickers = self._markets.join(self._joined_at_once, now_us)
         return [self._commands.subscribe_to_books(tickers, now_us)]
 
     def _leave(self, sid: int, now_us: int) -> list[bytes]:
         if not self._markets.to_leave or self._commands.unanswered(Kind.DELETE):
             return []
-        tickers = self._markets.leave(self._markets_per_command)
+        tickers = self._markets.leave(self._deleted_at_once)
         return [self._commands.update(Kind.DELETE, sid, tickers, now_us)]
 
     def _join(self, sid: int, now_us: int) -> list[bytes]:
         is_busy = len(self._markets.joining) > JOINING_MARKETS - MARKETS_PER_COMMAND
-        if not self._markets.waiting or self.is_full or is_busy:
+        if not self._markets.waiting or is_busy:
             return []
-        tickers = self._markets.join(self._markets_per_command, now_us)
+        tickers = self._markets.join(self._joined_at_once, now_us)
         return [self._commands.update(Kind.ADD, sid, tickers, now_us)]
 
     def _ask(self, sid: int, now_us: int) -> list[bytes]:

@@ -7,7 +7,7 @@ from app.normal.sequence import SequenceGap
 from app.subscriptions import error_codes as codes
 from app.subscriptions.book_markets import BookMarkets
 from app.subscriptions.book_requests import BookRequests
-from app.subscriptions.commands import Command, Kind
+from app.subscriptions.commands import JOINS, Command, Kind
 from app.subscriptions.journal import ALL_SUBSCRIPTIONS, Journal
 from app.subscriptions.refresh import Refresh
 from app.subscriptions.repair import UNREADABLE, Repair
@@ -137,7 +137,7 @@ class BookSubscription:
         self._requests.extra_sids.extend(sid for sid in sids if sid != self.sid)
 
     def _error(self, message: Error, now_us: int) -> None:
-        code, command = message.msg.code, self._requests.answered(message.id)
+        code, command = message.msg.code, self._requests.refused_command(message.id)
         metrics.REFUSED_COMMANDS.labels(code).inc()
         if code not in self._codes_seen:
             self._codes_seen.add(code)
@@ -150,24 +150,32 @@ class BookSubscription:
             self._failed(command, code, now_us)
 
     def _failed(self, command: Command, code: int, now_us: int) -> None:
+        if code == codes.MARKET_LIMIT and command.kind in JOINS:
+            # No reason to wait: a smaller command may have room, and the market that has none is asked for elsewhere.
+            if not self._requests.halved(command):
+                self._turn_away(now_us)
+            return
+        self._requests.back_off(now_us)
         if code == codes.UNKNOWN_SID:
             if command.sid == self.sid is not None:
                 self._lost("unsubscribed", self.sid)
-        elif code == codes.MARKET_LIMIT and command.tickers:
-            if not self._requests.halved(command):
-                self._fill_up(now_us)
-        elif code in codes.LATER or command.kind in (Kind.DELETE, Kind.LIST, Kind.UNSUBSCRIBE):
-            self._requests.refused(command, now_us)
+        elif code in codes.LATER or not command.tickers:
+            self._requests.put_back(command)
         elif command.kind is Kind.SNAPSHOT:
             # The older wire has no such command; joining anew gives a snapshot too.
             self._try_again([ticker for ticker in command.tickers if ticker in self._repair.lacking], now_us)
-        elif not self._requests.halved(command):
-            # The exchange does not want to hear of this one.
-            self._give_up(command.tickers[0], now_us)
-            self._markets.leave_alone(command.tickers[0], now_us)
+        elif not self._requests.halved(command) and self._requests.is_to_blame(command):
+            self._blame(command.kind, command.tickers[0], now_us)
 
-    def _fill_up(self, now_us: int) -> None:
-        self._requests.is_full = True
+    def _blame(self, kind: Kind, ticker: str, now_us: int) -> None:
+        """The exchange does not want to hear of this one."""
+        if kind is Kind.DELETE:
+            self._markets.left([ticker])
+        elif self._markets.holds(ticker):
+            self._give_up(ticker, now_us)
+            self._markets.leave_alone(ticker, now_us)
+
+    def _turn_away(self, now_us: int) -> None:
         for ticker in self._markets.turn_away(self._repair.started_us if self._repair.is_open else now_us):
             self._repair.heard(ticker)
             self._turned_away.append(ticker)

@@ -11,6 +11,7 @@ from app.metrics import connections as metrics
 from app.subscriptions.roles import BOOK_CHANNEL
 
 ANSWER_US = 10_000_000
+KEPT_JOINS = 8
 
 
 class Kind(Enum):
@@ -20,6 +21,9 @@ class Kind(Enum):
     DELETE = "delete_markets"
     SNAPSHOT = "get_snapshot"
     LIST = "list_subscriptions"
+
+
+JOINS = frozenset({Kind.SUBSCRIBE, Kind.ADD})
 
 
 class Command(NamedTuple):
@@ -36,6 +40,7 @@ class Commands:
     def __init__(self) -> None:
         self._numbers = count(1)
         self._unanswered: dict[int, Command] = {}
+        self._joins: dict[int, Command] = {}  # the latest that were granted
 
     def subscribe(self, channel: str, now_us: int) -> bytes:
         return self._encode(Command(Kind.SUBSCRIBE, now_us, [], channel), "subscribe", channels=[channel])
@@ -63,7 +68,18 @@ class Commands:
 
     def answered(self, number: int | None) -> Command | None:
         """The command that this is the answer to, if it was not given up."""
-        return None if number is None else self._unanswered.pop(number, None)
+        command = None if number is None else self._unanswered.pop(number, None)
+        if number is not None and command is not None and command.kind in JOINS:
+            self._joins[number] = command
+            if len(self._joins) > KEPT_JOINS:
+                del self._joins[next(iter(self._joins))]
+        return command
+
+    def refused(self, number: int | None) -> Command | None:
+        """The command that an error is about. It may be the second answer to one that was granted."""
+        if number is None:
+            return None
+        return self._unanswered.pop(number, None) or self._joins.pop(number, None)
 
     def overdue(self, now_us: int) -> Iterable[Command]:
         """Given up: to be given again, if it is still wanted."""
@@ -77,6 +93,7 @@ class Commands:
 
     def forget(self) -> None:
         self._unanswered.clear()
+        self._joins.clear()
 
     def _encode(self, command: Command, name: str, **params: object) -> bytes:
         number = next(self._numbers)

@@ -16,12 +16,11 @@ class Redial:
     def opened(self, now_seconds: float) -> None:
         self._opened_seconds = now_seconds
 
-    def be_slow(self) -> None:
-        """Another attempt would most likely end as this one."""
-        self._limit_seconds = LONGEST_SECONDS
+    def reset(self) -> None:
+        self._limit_seconds = FIRST_SECONDS
 
     def delay_seconds(self, now_seconds: float) -> float:
-        """After an attempt that failed, or a socket that ended."""
+        """After a socket that ended."""
         opened_seconds, self._opened_seconds = self._opened_seconds, None
         if opened_seconds is not None and now_seconds - opened_seconds >= HEALTHY_SECONDS:
             self._limit_seconds = FIRST_SECONDS

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from app.subscriptions.book_markets import SILENCE_US, due, first
 from app.subscriptions.journal import Gap, Journal
@@ -67,9 +67,12 @@ class Repair:
             if self._asked.pop(ticker, None) is not None:
                 self._to_ask[ticker] = None
 
-    def missed(self, now_us: int) -> Iterator[str]:
+    def missed(self, now_us: int) -> list[str]:
         """Those whose answer should have come."""
-        return due(self._asked, now_us)
+        missed = due(self._asked, now_us)
+        for ticker in missed:
+            del self._asked[ticker]
+        return missed
 
     def heard(self, ticker: str) -> None:
         self.lacking.discard(ticker)

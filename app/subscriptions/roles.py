@@ -4,6 +4,9 @@ from app.kalshi.records import OrderbookDelta, Ticker, Trade
 from app.recording import LIFECYCLE_CONNECTIONS, TICKER_CONNECTIONS, TRADE_CONNECTIONS
 
 BOOK_CHANNEL = "orderbook_delta"
+# The exchange of the first documents has these channels by other names, and others not at all.
+EARLIER_NAMES = {"market_lifecycle_v2": ("market_lifecycle",)}
+NEWER_CHANNELS = frozenset({"multivariate_market_lifecycle"})
 
 
 class Role(NamedTuple):

@@ -6,14 +6,15 @@ from app.normal.sequence import SequenceGap
 from app.subscriptions import error_codes as codes
 from app.subscriptions.commands import Commands, Kind
 from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, WHOLE_EXCHANGE, Gap, Journal
-from app.subscriptions.patience import SECOND_US, Patience
+from app.subscriptions.patience import SECOND_US, Backoff
 from app.subscriptions.repair import UNREADABLE
-from app.subscriptions.roles import Role
+from app.subscriptions.roles import EARLIER_NAMES, NEWER_CHANNELS, Role
 from app.subscriptions.subscriber import Trust
 
 log = logs.get(__name__)
 
 LIST_US = 60 * SECOND_US
+UNKNOWN_US = 300 * SECOND_US
 
 
 class Channel:
@@ -22,11 +23,37 @@ class Channel:
     def __init__(self, name: str) -> None:
         self.name = name
         self.sid: int | None = None
-        self.is_unknown = False  # the exchange does not have it
+        self.is_wanted = True  # not if this exchange is of a time before it had the channel
+        self._names: tuple[str, ...] = (name, *EARLIER_NAMES.get(name, ()))
+        self._asked = 0  # which of them
+        self._unknown_in_row = 0
         self.is_listened_to = False
         self.gap: Gap | None = None
         self.heard_us = 0
         self.subscribe_from_us = 0  # one that ends as soon as it begins is not begun again at once
+
+    @property
+    def asked_name(self) -> str:
+        """What it is asked for by: the exchange may be of a time when it had another name."""
+        return self._names[self._asked]
+
+    def is_called(self, name: str) -> bool:
+        return name in self._names
+
+    def is_not_known(self, now_us: int) -> bool:
+        """The exchange says so. Return True when it knows none of the names; then it is asked again after a while."""
+        self._asked = (self._asked + 1) % len(self._names)
+        self._unknown_in_row += 1
+        if self._unknown_in_row < len(self._names):
+            return False
+        self._unknown_in_row = 0
+        self.subscribe_from_us = now_us + UNKNOWN_US
+        return True
+
+    def is_subscribed(self, sid: int, now_us: int) -> None:
+        self.sid, self.heard_us, self.is_wanted = sid, now_us, True
+        self.subscribe_from_us = now_us + SECOND_US
+        self._unknown_in_row = 0
 
 
 class WholeExchange:
@@ -38,7 +65,7 @@ class WholeExchange:
         self._role = role
         self._channels = [Channel(name) for name in role.channels]
         self._commands = Commands()
-        self._patience = Patience()
+        self._backoff = Backoff()
         self._stream: Trust | None = None
         self._list_us = 0
 
@@ -48,7 +75,7 @@ class WholeExchange:
 
     @property
     def wanted(self) -> int:
-        return sum(not channel.is_unknown for channel in self._channels)
+        return sum(channel.is_wanted for channel in self._channels)
 
     @property
     def heard(self) -> int:
@@ -58,10 +85,14 @@ class WholeExchange:
     def in_doubt(self) -> int:
         return sum(channel.gap is not None for channel in self._channels)
 
+    def channels(self) -> dict[str, bool]:
+        """Whether each channel that is wanted is subscribed to."""
+        return {channel.name: channel.sid is not None for channel in self._channels if channel.is_wanted}
+
     def opened(self, stream: Trust, now_us: int) -> None:
         self._stream = stream
         self.must_reconnect = None
-        self._patience.granted()
+        self._backoff = Backoff()
         self._list_us = now_us + LIST_US
 
     def closed(self, last_sign_us: int) -> None:
@@ -102,29 +133,28 @@ class WholeExchange:
     def commands(self, now_us: int) -> list[bytes]:
         for _ in self._commands.overdue(now_us):
             continue  # what is still to be subscribed to is seen below
-        if self._stream is None or self._patience.lasts(now_us):
+        if self._stream is None or self._backoff.lasts(now_us):
             return []
         due = [channel for channel in self._channels if self._is_due(channel, now_us)]
-        commands = [self._commands.subscribe(channel.name, now_us) for channel in due]
+        commands = [self._commands.subscribe(channel.asked_name, now_us) for channel in due]
         if now_us >= self._list_us and self.sids:
             self._list_us = now_us + LIST_US
             commands.append(self._commands.list_subscriptions(None, now_us))
         return commands
 
     def _is_due(self, channel: Channel, now_us: int) -> bool:
-        if channel.sid is not None or channel.is_unknown or now_us < channel.subscribe_from_us:
+        if channel.sid is not None or now_us < channel.subscribe_from_us:
             return False
-        return not self._commands.waits_for_channel(channel.name)
+        return not self._commands.waits_for_channel(channel.asked_name)
 
     def _of(self, sid: int | None) -> Channel | None:
         return next((channel for channel in self._channels if channel.sid == sid is not None), None)
 
     def _subscribed(self, subscription: Subscription, now_us: int) -> None:
-        self._patience.granted()
+        self._backoff.granted()
         for channel in self._channels:
-            if channel.name == subscription.channel and channel.sid is None:
-                channel.sid, channel.heard_us = subscription.sid, now_us
-                channel.subscribe_from_us = now_us + SECOND_US
+            if channel.is_called(subscription.channel) and channel.sid is None:
+                channel.is_subscribed(subscription.sid, now_us)
                 self._listen(channel, now_us)
 
     def _listen(self, channel: Channel, now_us: int) -> None:
@@ -154,15 +184,22 @@ class WholeExchange:
                 self._lost(sid, codes.CAUSES[code])
         elif code in (codes.AUTHENTICATION_REQUIRED, codes.ALREADY_SUBSCRIBED):
             self.must_reconnect = message.msg.msg
-        elif code == codes.UNKNOWN_CHANNEL and command is not None:
-            self._unknown(command.channel)
         else:
-            self._patience.refused(now_us)
+            self._backoff.refused(now_us)
+            if code == codes.UNKNOWN_CHANNEL and command is not None:
+                self._unknown(command.channel, message, now_us)
 
-    def _unknown(self, name: str) -> None:
-        log.error("the exchange does not have this channel: it is not recorded", channel=name)
+    def _unknown(self, name: str, message: Error, now_us: int) -> None:
         for channel in self._channels:
-            channel.is_unknown = channel.is_unknown or channel.name == name
+            if channel.is_called(name) and channel.is_not_known(now_us):
+                # Today's exchange says in every message when it was sent.
+                channel.is_wanted = channel.name not in NEWER_CHANNELS or message.sending_ts_ms is not None
+                log.error(
+                    "the exchange does not know a channel: asking again later",
+                    channel=channel.name,
+                    seconds=UNKNOWN_US // SECOND_US,
+                    is_wanted=channel.is_wanted,
+                )
 
     def _missed(self, sid: int, cause: str, missing: int, now_us: int) -> None:
         """Some of its messages, which are gone."""

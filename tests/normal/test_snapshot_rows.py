@@ -64,6 +64,25 @@ def test_the_older_wire_s_book_is_the_same_without_a_clock_and_a_time(sides):
     assert row == read(snapshot(YES, NO)) | {"clock": -1, "snapshot_ts": RECEIVED_US}
 
 
+@pytest.mark.parametrize(
+    "sides",
+    [
+        {"yes": [[8, 300], [22, 333]], "no": [[54, 20]]},
+        {"yes_dollars": [["0.0800", 300], ["0.22", 333]], "no_dollars": [["0.54", 20]], "yes": None, "no": None},
+        {"yes": [[22, 333], [8, 300]], "yes_dollars": [["0.2200", 333], ["0.0800", 300]], "no": [[54, 20]]},
+    ],
+)
+def test_the_older_wire_s_book_of_rest_is_the_same(sides):
+    content = json.dumps({"ticker": TICKER, "orderbook": sides}).encode()
+    assert rest_snapshot_row(content, RECEIVED_US) == rest_row(YES, NO)
+
+
+@pytest.mark.parametrize("book", [{"orderbook": {"yes": [[8.5, 1]]}}, {"orderbook": {"yes": [["8", 1]]}}, {}])
+def test_an_older_book_of_rest_that_does_not_fit_is_refused(book):
+    with pytest.raises(UnfitMessageError):
+        rest_snapshot_row(json.dumps({"ticker": TICKER, **book}).encode(), RECEIVED_US)
+
+
 @given(SIDES, SIDES, st.randoms())
 def test_a_book_has_one_digest_whichever_way_it_came(yes, no, chance):
     mixed = list(yes)

@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,13 +12,21 @@ from app.normal.sequence import SequenceCheck
 EMPTY = {}
 
 
+class Said(NamedTuple):
+    frame: bytes
+    said_us: int
+    change: int | None = None  # its number, of an order book's change
+
+
 class Socket:
     """The exchange's end of one socket. What it says waits in `said` until a test delivers, or drops, it."""
 
-    def __init__(self, known, limit=10**9, sid=1):
+    def __init__(self, known, clock, limit=10**9, grants_first=False):
         self.known = known
+        self.clock = clock
         self.limit = limit
-        self.next_sid = sid
+        self.grants_first = grants_first  # a subscription is told of before it is found to be too large
+        self.next_sid = 1
         self.sid = None
         self.seq = 0
         self.markets = {}
@@ -51,7 +60,7 @@ class Socket:
         """As end(), and the word of it is lost."""
         self._forget()
 
-    def change(self, ticker):
+    def change(self, ticker, number):
         if ticker in self.markets:
             body = {
                 "market_ticker": ticker,
@@ -59,8 +68,9 @@ class Socket:
                 "delta_fp": "1.00",
                 "side": "yes",
                 "ts_ms": 1_795_246_814_804,
+                "clock": number,
             }
-            self._say_in_sequence({"type": "orderbook_delta", "msg": body})
+            self._say_in_sequence({"type": "orderbook_delta", "msg": body}, number)
 
     def _forget(self):
         self.sid = None
@@ -69,13 +79,17 @@ class Socket:
     def _subscribe(self, number, params):
         assert params["use_yes_price"] is False
         assert params["skip_ticker_ack"] is True
-        if len(set(self.markets) | set(params["market_tickers"])) > self.limit:
+        is_too_large = self._exceeds(params["market_tickers"])
+        if is_too_large and not self.grants_first:
             self._say({"id": number, "type": "error", "msg": {"code": 26, "msg": "limit"}})
             return
         if self.sid is None:
             self.sid, self.next_sid, self.seq = self.next_sid, self.next_sid + 1, 0
         self._say({"id": number, "type": "subscribed", "msg": {"channel": "orderbook_delta", "sid": self.sid}})
-        self._add(params["market_tickers"])
+        if is_too_large:
+            self._say({"id": number, "type": "error", "msg": {"code": 26, "msg": "limit"}})
+        else:
+            self._add(params["market_tickers"])
 
     def _update(self, number, params):
         tickers = params["market_tickers"]
@@ -87,7 +101,7 @@ class Socket:
             for ticker in tickers:
                 self._snapshot(ticker, number)
             return
-        if params["action"] == "add_markets" and len(set(self.markets) | set(tickers)) > self.limit:
+        if params["action"] == "add_markets" and self._exceeds(tickers):
             self._say({"id": number, "type": "error", "msg": {"code": 26, "msg": "limit"}})
             return
         self._say_in_sequence({"id": number, "type": "ok"})
@@ -95,6 +109,9 @@ class Socket:
             self._add(tickers)
         for ticker in tickers if params["action"] == "delete_markets" else ():
             self.markets.pop(ticker, None)
+
+    def _exceeds(self, tickers):
+        return len(set(self.markets) | (set(tickers) & self.known)) > self.limit
 
     def _add(self, tickers):
         for ticker in tickers:
@@ -107,12 +124,12 @@ class Socket:
             asked = EMPTY if number is None else {"id": number}
             self._say_in_sequence({"type": "orderbook_snapshot", "msg": {"market_ticker": ticker}, **asked})
 
-    def _say_in_sequence(self, message):
+    def _say_in_sequence(self, message, change=None):
         self.seq += 1
-        self._say({**message, "sid": self.sid, "seq": self.seq})
+        self._say({**message, "sid": self.sid, "seq": self.seq}, change)
 
-    def _say(self, message):
-        self.said.append(msgspec.json.encode(message))
+    def _say(self, message, change=None):
+        self.said.append(Said(msgspec.json.encode(message), self.clock(), change))
 
 
 class Stream:

@@ -99,13 +99,90 @@ def test_what_is_not_answered_is_asked_again(trades):
     assert len(trades.commands(NOW_US + 10 * SECOND_US)) == 1
 
 
-def test_a_channel_that_the_exchange_does_not_have_is_not_asked_for_again():
+FIVE_MINUTES_US = 300 * SECOND_US
+TODAY = {"sending_ts_ms": 1_795_246_814_804}  # in every message of today's exchange
+
+
+def refuse(listener, command, code=8, now_us=NOW_US, **envelope):
+    listener.hear(now_us, id=command["id"], type="error", msg={"code": code}, **envelope)
+
+
+def asked(listener, now_us):
+    return [channel for command in listener.commands(now_us) for channel in command["params"].get("channels", [])]
+
+
+def test_a_channel_that_the_exchange_says_it_does_not_have_is_asked_for_again_every_five_minutes(trades):
+    trades.subscriber.closed(NOW_US)
+    trades.subscriber.opened(trades.stream, NOW_US)
+    for round_us in range(NOW_US, NOW_US + 3 * FIVE_MINUTES_US, FIVE_MINUTES_US):
+        (command,) = trades.commands(round_us)
+        refuse(trades, command, now_us=round_us, **TODAY)
+        assert trades.subscriber.channels() == {"trade": False}
+        assert asked(trades, round_us + FIVE_MINUTES_US - SECOND_US) == []
+    trades.subscribe(NOW_US + 3 * FIVE_MINUTES_US, first_sid=2)
+    assert trades.subscriber.channels() == {"trade": True}
+    assert trades.written(GAPS)[-1].ended_us == NOW_US + 3 * FIVE_MINUTES_US
+
+
+def test_any_other_refusal_is_waited_for_longer_and_longer(trades):
+    trades.subscriber.closed(NOW_US)
+    trades.subscriber.opened(trades.stream, NOW_US)
+    refusals = 0
+    for now_us in range(NOW_US, NOW_US + 60 * SECOND_US, SECOND_US // 10):
+        for command in trades.commands(now_us):
+            refuse(trades, command, 1, now_us)
+            refusals += 1
+    assert 5 < refusals < 12
+
+
+def test_what_an_exchange_before_combos_had_a_channel_does_not_have_is_not_wanted_of_it():
     listener = Listener(LIFECYCLE, 5)
     market, combo = listener.commands()
     listener.hear(NOW_US, id=market["id"], type="subscribed", msg={"channel": "market_lifecycle_v2", "sid": 1})
-    listener.hear(NOW_US, id=combo["id"], type="error", msg={"code": 8})
-    assert listener.commands(NOW_US + 30 * SECOND_US) == []
+    refuse(listener, combo)
+    assert listener.subscriber.channels() == {"market_lifecycle_v2": True}
     assert (listener.subscriber.wanted, listener.subscriber.heard) == (1, 1)
+
+
+def test_todays_exchange_is_to_have_the_channel_of_combos():
+    listener = Listener(LIFECYCLE, 5)
+    market, combo = listener.commands()
+    listener.hear(NOW_US, id=market["id"], type="subscribed", msg={"channel": "market_lifecycle_v2", "sid": 1})
+    refuse(listener, combo, **TODAY)
+    assert listener.subscriber.channels() == {"market_lifecycle_v2": True, "multivariate_market_lifecycle": False}
+    assert (listener.subscriber.wanted, listener.subscriber.heard) == (2, 1)
+
+
+def test_an_older_exchange_is_asked_for_the_lifecycle_of_markets_by_its_older_name():
+    """What is written keeps today's name: one channel, whatever it is called."""
+    listener = Listener(LIFECYCLE, 5)
+    for command in listener.commands():
+        refuse(listener, command)
+    (command,) = listener.commands(NOW_US + SECOND_US)
+    assert command["params"]["channels"] == ["market_lifecycle"]
+    heard_us = NOW_US + SECOND_US
+    listener.hear(heard_us, id=command["id"], type="subscribed", msg={"channel": "market_lifecycle", "sid": 1})
+    assert listener.subscriber.channels() == {"market_lifecycle_v2": True}
+    (row,) = listener.written(SUBSCRIPTIONS)
+    assert (row.channel, row.started_us) == ("market_lifecycle_v2", heard_us)
+    listener.hear(heard_us + 5, type="market_lifecycle", sid=1, seq=3, msg={"event_type": "x", "market_ticker": "A"})
+    listener.hear(heard_us + 9, type="market_lifecycle", sid=1, seq=5, msg={"event_type": "x", "market_ticker": "A"})
+    assert listener.written(GAPS)[-1].channel == "market_lifecycle_v2"
+    # On the next socket it is asked for by the name that was known.
+    listener.subscriber.closed(heard_us + 10)
+    listener.subscriber.opened(listener.stream, heard_us + 10)
+    assert "market_lifecycle" in asked(listener, heard_us + 10)
+
+
+def test_an_exchange_that_knows_neither_name_is_asked_for_both_again():
+    listener = Listener(LIFECYCLE, 5)
+    now_us, names = NOW_US, []
+    for _ in range(400):
+        for command in listener.commands(now_us):
+            names += [name for name in command["params"]["channels"] if name.startswith("market_")]
+            refuse(listener, command, now_us=now_us, **TODAY)
+        now_us += SECOND_US
+    assert names == ["market_lifecycle_v2", "market_lifecycle"] * 2
 
 
 def test_a_gap_of_one_lifecycle_channel_begins_where_that_one_was_last_heard():

@@ -17,6 +17,10 @@ def ordinals(simulator, channel):
     return [each["ordinal"] for each in connections if any(one["channel"] == channel for one in each["subscriptions"])]
 
 
+def refused_handshakes(simulator):
+    return simulator.state()["refused_handshakes"]
+
+
 def tampered(simulator, ordinal, fault_id):
     """How many of a connection's frames a fault has taken."""
     (found,) = (each for each in simulator.state()["connections"] if each["ordinal"] == ordinal)
@@ -85,8 +89,8 @@ def listening(simulator, *, connections=8, keeps=True, **settings):
         "KALSHI_WS_URL": simulator.where["websocket"],
         "KALSHI_API_KEY_ID": key["key_id"],
         "KALSHI_API_PRIVATE_KEY_FILE": key["private_key_file"],
-        "KALSHI_WS_CONNECTIONS": connections,
         "KALSHI_GATHERERS": 1,
+        **({} if connections is None else {"KALSHI_WS_CONNECTIONS": connections}),
         **settings,
     }
     command = [sys.executable, str(PROGRAM), "keep" if keeps else "count"]

@@ -1,6 +1,7 @@
 import pytest
 
-from app.kalshi.rest_errors import RequestRefusedError, UnexpectedAnswerError
+from app.kalshi.account_limits import AccountLimits, BucketLimit
+from app.kalshi.rest_errors import AccessDeniedError, RequestRefusedError, UnexpectedAnswerError
 from workers.account import Account
 from workers.group import Group
 
@@ -17,7 +18,7 @@ class Poller:
     fetchers = 0
 
     def start(self, _group, fetchers):
-        self.fetchers = fetchers
+        self.fetchers += fetchers
 
 
 @pytest.mark.parametrize("error", [RequestRefusedError("404"), UnexpectedAnswerError("what?")])
@@ -26,3 +27,21 @@ def test_a_budget_that_is_not_told_is_the_lowest_and_ends_nothing(error):
     Account(Client(error), 3, poller, group).run()
     assert poller.fetchers >= 1
     assert not group.stopping.is_set()
+
+
+def test_a_key_that_is_refused_is_tried_again_and_meanwhile_books_are_polled(monkeypatch):
+    monkeypatch.setattr("workers.component.DENIED_SECONDS", 0.01)
+    group, poller, started = Group(), Poller(), []
+    refusals = [AccessDeniedError("403"), AccessDeniedError("403")]
+
+    class RefusedTwice:
+        def adopt_account_limits(self, _processes):
+            started.append(poller.fetchers)
+            if refusals:
+                raise refusals.pop()
+            return AccountLimits(BucketLimit(12_000, 12_000))
+
+    account = Account(RefusedTwice(), 1, poller, group)
+    account.run()
+    assert started[0] == 0 < started[1] == started[2] < poller.fetchers
+    assert account.component.why_not_ready() is None

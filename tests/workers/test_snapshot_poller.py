@@ -173,15 +173,24 @@ def test_the_next_cycle_waits_for_its_time(exchange):
         assert len(run.sink.snapshots) == len(TICKERS)
 
 
-def test_a_refused_key_halts_the_component_and_alarms_once(exchange):
-    exchange.answers(Reply(403, {}))
+def test_a_refused_key_is_an_alarm_and_what_was_refused_goes_on_once_it_is_taken_again(exchange, monkeypatch):
+    monkeypatch.setattr("workers.component.DENIED_SECONDS", 0.05)
+    exchange.rule = lambda _: Reply(403, {})
     with polling(exchange, TICKERS) as run:
-        run.poller.run()
-        run.poller.run()
-        assert "snapshot_poller halted" in run.poller.component.why_not_ready()
-        assert ("403" in run.poller.component.halted_because, run.sink.snapshots) == (True, [])
+        threads = [threading.Thread(target=run.poller.run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        reason = wait_until(run.poller.component.why_not_ready, what="an alarm")
+        assert ("snapshot_poller halted" in reason, "403" in reason, run.sink.snapshots) == (True, True, [])
         with pytest.raises(AccessDeniedError):
             run.poller.poll_now(TICKERS[0])
+        exchange.rule = books
+        wait_until(lambda: {row[TICKER] for row in run.sink.snapshots} == set(TICKERS), what="every book polled")
+        assert run.poller.component.why_not_ready() is None
+        run.stopping.set()
+        for thread in threads:
+            thread.join(20)
+        assert not any(thread.is_alive() for thread in threads)
 
 
 def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):

@@ -44,6 +44,7 @@ class WebSocketServer:
         certificate: Path | None = None,
     ) -> None:
         self.sessions: dict[int, Session] = {}
+        self.refused_handshakes = 0
         self.on_connect: Callable[[Session], None] = lambda _: None
         self.refusal: Callable[[], int | None] = lambda: None
         self._hub = hub
@@ -89,6 +90,7 @@ class WebSocketServer:
                 return None
             key_id = self._admit(request)
         except Refused as refused:
+            self.refused_handshakes += 1
             connection.sendall(handshake.refused(refused.status, self._errors.body(refused.code, refused.message)))
             return None
         connection.sendall(handshake.accepted(request))

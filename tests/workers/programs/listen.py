@@ -19,6 +19,7 @@ from gevent.fileobject import FileObject  # noqa: E402
 from app import logs  # noqa: E402
 from app.environment import load_settings  # noqa: E402
 from app.postgres.dsn import Dsn  # noqa: E402
+from app.readiness import Latch  # noqa: E402
 from app.recording import LIFECYCLE_CONNECTIONS  # noqa: E402
 from app.store.journal_tables import JOURNAL_TABLES, QUARANTINE  # noqa: E402
 from app.store.tables import GATHERER_TABLES, LIFECYCLE_EVENTS  # noqa: E402
@@ -28,6 +29,9 @@ from workers.admission import Admission  # noqa: E402
 from workers.connection import Surroundings  # noqa: E402
 from workers.connection_manager import ConnectionManager  # noqa: E402
 from workers.group import Group  # noqa: E402
+
+# Instead of minutes.
+LATCH_SECONDS = 1.0
 
 
 class Change(NamedTuple):
@@ -61,16 +65,20 @@ class Program:
         settings = load_settings()
         around = Surroundings(
             dial=dialler_of(settings),
-            admission=Admission(self.group.stopping, connects_per_second=100),
+            admission=Admission(self.group.stopping, lambda: self.is_open, connects_per_second=100),
             sink=self.sink,
             on_lifecycle=self.take_lifecycle,
-            exchange_is_open=lambda: self.is_open,
             set_halted=self.set_halted,
             stopping=self.group.stopping,
         )
         run_id = time.time_ns() // 1000
         self.manager = ConnectionManager(
-            settings, run_id, around, self.changes, lambda *missed: self.missed_trades.append(missed)
+            settings,
+            run_id,
+            around,
+            self.changes,
+            lambda *missed: self.missed_trades.append(missed),
+            Latch(LATCH_SECONDS),
         )
         self.manager.start(self.group.spawn)
         self.worst_stall_seconds = 0.0

@@ -1,0 +1,101 @@
+import bisect
+from itertools import count
+from random import Random
+from typing import NamedTuple
+
+from app.kalshi.token_bucket import NS_PER_SECOND, Limits, TokenBucket
+from app.subscriptions.patience import SECOND_US, Backoff
+
+LONGEST_SECONDS = 60
+DENIED_SECONDS = 300
+FOREVER_SECONDS = 3_600.0
+
+
+class Turn(NamedTuple):
+    """A place in the queue. Turns sort as they come: connections of the whole exchange first, then by arrival."""
+
+    is_of_books: bool
+    number: int
+
+
+class DialQueue:
+    """Decides which connection of the process dials next, and when. Pure: the time is told, and nobody is woken.
+
+    So many dial in a second. Order books wait for the answers that those of the whole exchange get, who might find no
+    room otherwise. After an attempt that failed all dial one at a time and ever more slowly, until one succeeds that
+    began later: a door that is closed to one is closed to all.
+    """
+
+    def __init__(self, connects_per_second: int, random: Random, now_seconds: float) -> None:
+        self._bucket = TokenBucket(Limits(connects_per_second, connects_per_second), _ns(now_seconds))
+        self._random = random
+        self._numbers = count(1)
+        self._line: list[Turn] = []
+        self._dialling: set[Turn] = set()
+        self._probe: Turn | None = None  # the latest that dialled while attempts failed
+        self._backoff = self._new_backoff()
+        self._closed_until_seconds = 0.0
+        self.is_failing = False
+        self.is_refusing = False  # the exchange answers, and lets nobody in
+
+    @property
+    def first(self) -> Turn | None:
+        return self._line[0] if self._line else None
+
+    def join(self, *, is_of_books: bool) -> Turn:
+        turn = Turn(is_of_books, next(self._numbers))
+        bisect.insort(self._line, turn)
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        if turn in self._line:
+            self._line.remove(turn)
+
+    def take(self, turn: Turn, now_seconds: float) -> float:
+        """Return 0 if it may dial: it has left the queue then, and opened() or failed() must follow. Else seconds to
+        wait, unless something changes before."""
+        if turn != self.first or self._must_await_answers(turn):
+            return FOREVER_SECONDS
+        wait_seconds = max(
+            self._closed_until_seconds - now_seconds, self._bucket.ns_until(1, _ns(now_seconds)) / NS_PER_SECOND
+        )
+        if wait_seconds > 0:
+            return wait_seconds
+        self._bucket.take(1)
+        self._line.remove(turn)
+        self._dialling.add(turn)
+        self._probe = turn if self.is_failing else None
+        return 0
+
+    def opened(self, turn: Turn) -> bool:
+        """Return True if that shows that the exchange lets in again."""
+        self._dialling.discard(turn)
+        is_news = self.is_failing and turn == self._probe
+        if is_news:
+            self.forget_failures()
+        return is_news
+
+    def failed(self, turn: Turn, now_seconds: float, *, is_refused: bool = False, is_denied: bool = False) -> None:
+        self._dialling.discard(turn)
+        self.is_failing, self.is_refusing = True, is_refused
+        self._backoff.refused(int(now_seconds * SECOND_US))
+        until_seconds = now_seconds + DENIED_SECONDS if is_denied else self._backoff.until_us / SECOND_US
+        self._closed_until_seconds = max(self._closed_until_seconds, until_seconds)
+
+    def forget_failures(self) -> None:
+        """The exchange is open again, as far as is known."""
+        self._backoff = self._new_backoff()
+        self._closed_until_seconds = 0.0
+        self.is_failing = self.is_refusing = False
+
+    def _must_await_answers(self, turn: Turn) -> bool:
+        if self.is_failing:
+            return bool(self._dialling)
+        return turn.is_of_books and not all(other.is_of_books for other in self._dialling)
+
+    def _new_backoff(self) -> Backoff:
+        return Backoff(SECOND_US, LONGEST_SECONDS * SECOND_US, self._random)
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * NS_PER_SECOND)

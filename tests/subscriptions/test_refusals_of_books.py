@@ -1,0 +1,167 @@
+"""Commands of a book socket that the exchange refuses: what is asked again, how soon, and what is left alone."""
+
+import json
+from itertools import count
+
+import pytest
+
+from app.subscriptions.books import BookSubscription
+from app.subscriptions.journal import Journal
+from tests.subscriptions.exchange import Socket, Stream
+
+START_US = 1_000_000_000
+SECOND_US = 1_000_000
+BATCH = [f"A-{number:03}" for number in range(300)]
+
+
+class Listener:
+    """A book subscription on one socket of an exchange that refuses what `refuses` says."""
+
+    def __init__(self, known, limit=10**9, grants_first=False):
+        self.now_us = START_US
+        self.journal = Journal(self.now_us, 7, count(1))
+        self.subscriber = BookSubscription(self.journal, 3_600)
+        self.stream = Stream(self.subscriber)
+        self.socket = Socket(set(known), lambda: self.now_us, limit, grants_first)
+        self.subscriber.opened(self.stream, self.now_us)
+        self.refuses = lambda _: None
+        self.commands = []
+
+    def run(self, seconds, until=lambda: False):
+        end_us = self.now_us + int(seconds * SECOND_US)
+        while self.now_us < end_us and not until():
+            self.now_us += SECOND_US // 50
+            self.exchange()
+        return self
+
+    def exchange(self):
+        """Commands and answers, until nobody has anything to say at this moment."""
+        while commands := self.subscriber.commands(self.now_us):
+            for command in commands:
+                body = json.loads(command)
+                self.commands.append(body)
+                code = self.refuses(body)
+                if code is None:
+                    self.socket.hear(command)
+                else:
+                    self.socket.refuse(command, code)
+            while self.socket.said:
+                self.stream.read(self.socket.said.popleft().frame, self.now_us)
+
+    def said(self, action):
+        return [body for body in self.commands if body["cmd"] == action or action_of(body) == action]
+
+
+def action_of(body):
+    return body.get("params", {}).get("action")
+
+
+def tickers_of(body):
+    return body.get("params", {}).get("market_tickers", [])
+
+
+@pytest.fixture
+def listener():
+    return Listener(BATCH)
+
+
+def want(listener, tickers, seconds=5):
+    listener.subscriber.want(list(tickers))
+    return listener.run(seconds)
+
+
+def test_a_socket_that_was_full_takes_markets_again_when_one_has_left():
+    listener = want(Listener("ABCDE", limit=3), "ABCD")
+    assert len(listener.subscriber.take_turned_away()) == 1
+    listener.subscriber.unwant(["A"], listener.now_us)
+    listener.run(1)
+    want(listener, "E")
+    assert listener.subscriber.hears("E")
+    assert (listener.subscriber.heard, listener.subscriber.take_turned_away()) == (3, [])
+
+
+@pytest.mark.parametrize("grants_first", [False, True])
+def test_a_market_without_room_is_turned_away_at_once(grants_first):
+    """Also where the subscription is granted before it is found to be too large."""
+    listener = Listener("AB", limit=1, grants_first=grants_first)
+    listener.subscriber.want(["A", "B"])
+    listener.run(5, until=lambda: listener.subscriber.wanted == 1)
+    assert listener.now_us - START_US < 3 * SECOND_US
+    assert len(listener.subscriber.take_turned_away()) == 1
+    assert listener.run(5).subscriber.heard == 1
+
+
+@pytest.mark.parametrize("code", [1, 5, 11, 18, 27])
+def test_an_exchange_that_refuses_everything_for_a_while_leaves_no_market_unheard(listener, code):
+    want(listener, BATCH[:10])
+    listener.commands.clear()
+    listener.refuses = lambda _: code
+    want(listener, BATCH, seconds=10)
+    assert len(listener.commands) < 20, "each refusal is waited for twice as long"
+    listener.refuses = lambda _: None
+    listener.run(30, until=lambda: listener.subscriber.heard == len(BATCH))
+    assert listener.subscriber.heard == len(BATCH)
+
+
+@pytest.mark.parametrize("bad", [BATCH[7], BATCH[-1]])
+def test_one_market_that_is_refused_for_its_own_sake_is_left_alone_and_the_others_are_heard(listener, bad):
+    listener.refuses = lambda body: 11 if bad in tickers_of(body) else None
+    want(listener, BATCH, seconds=20)
+    assert listener.subscriber.heard == len(BATCH) - 1
+    want(listener, [], seconds=60)
+    asked = len([body for body in listener.commands if bad in tickers_of(body)])
+    want(listener, [], seconds=120)
+    assert len([body for body in listener.commands if bad in tickers_of(body)]) == asked, "it is left alone"
+    listener.refuses = lambda _: None
+    listener.run(300, until=lambda: listener.subscriber.hears(bad))
+    assert listener.subscriber.hears(bad), "for a while"
+
+
+def test_a_market_that_is_refused_while_nothing_else_is_granted_is_asked_for_on(listener):
+    listener.refuses = lambda _: 11
+    want(listener, BATCH[:1], seconds=100)
+    listener.refuses = lambda _: None
+    assert listener.run(61, until=lambda: listener.subscriber.heard == 1).subscriber.heard == 1
+
+
+def test_one_market_that_cannot_be_deleted_keeps_no_other_subscribed(listener):
+    want(listener, BATCH)
+    stuck = BATCH[5]
+    listener.refuses = lambda body: 11 if action_of(body) == "delete_markets" and stuck in tickers_of(body) else None
+    listener.subscriber.unwant(BATCH[:100], listener.now_us)
+    listener.run(130)
+    assert set(listener.socket.markets) == {stuck, *BATCH[100:]}
+    assert len(listener.said("delete_markets")) < 40
+    # As the exchange says: it does not have it. Wanted again, it is asked for.
+    listener.socket.markets.pop(stuck)
+    want(listener, [stuck])
+    assert listener.subscriber.hears(stuck)
+    want(listener, [BATCH[50]])
+    assert listener.subscriber.hears(BATCH[50])
+
+
+def test_a_market_that_is_not_wanted_any_more_when_its_refusal_comes_stays_unwanted(listener):
+    want(listener, BATCH[:2])
+    listener.subscriber.want([BATCH[2]])
+    for _ in range(3):
+        for command in listener.subscriber.commands(listener.now_us):
+            listener.socket.refuse(command, 11)
+        listener.subscriber.unwant([BATCH[2]], listener.now_us)
+        while listener.socket.said:
+            listener.stream.read(listener.socket.said.popleft().frame, listener.now_us)
+        listener.now_us += SECOND_US
+    listener.run(700)
+    assert not listener.subscriber.hears(BATCH[2])
+    assert sorted(listener.subscriber.tickers()) == BATCH[:2]
+    assert listener.subscriber.wanted == 2
+
+
+@pytest.mark.parametrize("action", ["get_snapshot", "list_subscriptions", "delete_markets", "add_markets"])
+def test_every_refusal_is_waited_for_longer_and_longer(listener, action):
+    want(listener, BATCH[:50])
+    listener.commands.clear()
+    listener.refuses = lambda body: 11 if action in (body["cmd"], action_of(body)) else None
+    listener.subscriber.unwant(BATCH[:5], listener.now_us)
+    listener.subscriber.want(BATCH[50:60])
+    listener.run(600)
+    assert len(listener.said(action)) < 60
