@@ -76,7 +76,8 @@ class BookSubscription:
 
     def closed(self, last_sign_us: int) -> None:
         self._stream = None
-        self._start_over("disconnected", ALL_SUBSCRIPTIONS, last_sign_us)
+        # A ping proves that the line was alive, not that the subscription was.
+        self._start_over("disconnected", ALL_SUBSCRIPTIONS, min(last_sign_us, self._heard_us))
 
     def heard_of(self, sid: int, received_us: int) -> None:
         if sid == self.sid:
