@@ -12,7 +12,7 @@ from app.lake.storage import Storage, storage_at, storage_errors
 
 DATE = pa.field("date", pa.string())
 HOUR = pa.field("hour", pa.string())
-# Of an object that is replaced while it is read, pages of the new one are an error rather than other rows.
+# Of an object that is replaced while it is read, pages of the new one lie elsewhere: an error, and not other values.
 CHECKED = arrow_dataset.ParquetFileFormat(
     default_fragment_scan_options=arrow_dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
 )

@@ -38,6 +38,13 @@ def create_control(server: WebSocketServer, faults: FaultDesk, director: Directo
             )
         )
 
+    @application.get("/connections/<int:ordinal>/markets")
+    def markets(ordinal: int) -> Response:
+        """The numbers of the markets whose books a connection follows."""
+        session = server.sessions.get(ordinal)
+        books = session.subscription_to("orderbook_delta") if session else None
+        return json_response(msgspec.json.encode(list(books.markets) if books else []))
+
     @application.post("/faults")
     def inflict() -> Response:
         inflicted = faults.inflict(decode_fault(request.get_data()))

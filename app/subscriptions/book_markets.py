@@ -1,8 +1,8 @@
 from collections.abc import Iterable
-from enum import Enum, auto
 from itertools import islice, takewhile
 
 from app.subscriptions.journal import Journal
+from app.subscriptions.market_state import State
 from app.subscriptions.patience import SECOND_US
 from app.subscriptions.roles import BOOK_CHANNEL
 
@@ -22,26 +22,6 @@ def due(moments_us: dict[str, int], now_us: int) -> list[str]:
     return [ticker for ticker, _ in takewhile(lambda each: each[1] <= now_us, moments_us.items())]
 
 
-class State(Enum):
-    """Where a market stands on one socket. Whatever is told of one in another state than is expected comes too late.
-
-    ABSENT -> WAITING -> JOINING -> JOINED     its snapshot came
-                 ^          |
-                 |          +-> RETURNING      none came: it is deleted and added once more
-                 |          +-> SILENT         nor did the second time: it is left alone for a while, then RETURNING
-                 +-- RETURNING                 it has left, or there is nothing that it could leave
-    JOINED, JOINING, SILENT -> LEAVING -> ABSENT     it is not wanted any more; wanted again meanwhile: RETURNING
-    """
-
-    ABSENT = auto()
-    WAITING = auto()  # to be asked for
-    JOINING = auto()  # asked for
-    JOINED = auto()
-    SILENT = auto()  # asked for in vain
-    LEAVING = auto()  # not wanted, to be deleted
-    RETURNING = auto()  # wanted, to be deleted first
-
-
 class BookMarkets:
     """The states of the markets of one socket, each kept by where its ticker is: most are JOINED, and a million of them
     must not take more than one entry each.
@@ -56,9 +36,8 @@ class BookMarkets:
         self.waiting: dict[str, None] = {}
         self.joining: dict[str, int] = {}  # until when its snapshot is expected
         self.to_leave: dict[str, None] = {}
-        self.granted_when_refused: dict[
-            str, int
-        ] = {}  # how many commands: of those the exchange refused to add or delete
+        # Of those that the exchange refused to add or delete: how many commands it had granted by then.
+        self.granted_when_refused: dict[str, int] = {}
         self._silent: dict[str, int] = {}  # when it is tried again
         self._leaving: set[str] = set()  # the exchange was asked to delete them
         self._returning: set[str] = set()

@@ -1,8 +1,13 @@
+from app import logs
+from app.kalshi.answers import Error
+from app.metrics import connections as metrics
 from app.subscriptions.book_markets import BookMarkets
 from app.subscriptions.commands import JOINS, Command, Commands, Kind
 from app.subscriptions.patience import SECOND_US, Backoff
 from app.subscriptions.refresh import Refresh
 from app.subscriptions.repair import Repair
+
+log = logs.get(__name__)
 
 MARKETS_PER_COMMAND = 1_000
 JOINING_MARKETS = 2_000
@@ -21,6 +26,7 @@ class BookRequests:
         self._backoff = Backoff()
         self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
         self._granted = {Kind.ADD: 0, Kind.DELETE: 0}
+        self._codes_seen: set[int] = set()
         self._list_us = 0
         self._subscribe_from_us = 0
 
@@ -47,8 +53,13 @@ class BookRequests:
     def answered(self, number: int | None) -> Command | None:
         return self._commands.answered(number)
 
-    def refused_command(self, number: int | None) -> Command | None:
-        return self._commands.refused(number)
+    def refused(self, error: Error, conn: int) -> Command | None:
+        code = error.msg.code
+        metrics.REFUSED_COMMANDS.labels(code).inc()
+        if code not in self._codes_seen:
+            self._codes_seen.add(code)
+            log.warning("the exchange refused", conn=conn, code=code, said=error.msg.msg)
+        return self._commands.refused(error.id)
 
     def granted(self, command: Command) -> None:
         self._backoff.granted()

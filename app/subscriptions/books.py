@@ -1,8 +1,6 @@
-from app import logs
 from app.kalshi.answers import Error, Ok, Subscribed, Subscription, SubscriptionList, Unsubscribed
 from app.kalshi.messages import Message, Unknown
 from app.kalshi.records import OrderbookSnapshot
-from app.metrics import connections as metrics
 from app.normal.sequence import SequenceGap
 from app.subscriptions import error_codes as codes
 from app.subscriptions.book_markets import BookMarkets
@@ -13,8 +11,6 @@ from app.subscriptions.refresh import Refresh
 from app.subscriptions.repair import UNREADABLE, Repair
 from app.subscriptions.roles import BOOK, BOOK_CHANNEL
 from app.subscriptions.subscriber import Trust
-
-log = logs.get(__name__)
 
 
 class BookSubscription:
@@ -30,7 +26,6 @@ class BookSubscription:
         self._stream: Trust | None = None
         self._turned_away: list[str] = []
         self._heard_us = 0
-        self._codes_seen: set[int] = set()
 
     @property
     def sids(self) -> list[int]:
@@ -76,7 +71,8 @@ class BookSubscription:
 
     def closed(self, last_sign_us: int) -> None:
         self._stream = None
-        self._start_over("disconnected", ALL_SUBSCRIPTIONS, last_sign_us)
+        # A ping proves that the line was alive, not that the subscription was.
+        self._start_over("disconnected", ALL_SUBSCRIPTIONS, min(last_sign_us, self._heard_us))
 
     def heard_of(self, sid: int, received_us: int) -> None:
         if sid == self.sid:
@@ -137,11 +133,7 @@ class BookSubscription:
         self._requests.extra_sids.extend(sid for sid in sids if sid != self.sid)
 
     def _error(self, message: Error, now_us: int) -> None:
-        code, command = message.msg.code, self._requests.refused_command(message.id)
-        metrics.REFUSED_COMMANDS.labels(code).inc()
-        if code not in self._codes_seen:
-            self._codes_seen.add(code)
-            log.warning("the exchange refused", conn=self._conn, code=code, said=message.msg.msg)
+        code, command = message.msg.code, self._requests.refused(message, self._conn)
         if code in codes.CAUSES and self.sid is not None and message.sid in (self.sid, None):
             self._lost(codes.CAUSES[code], self.sid)
         elif code == codes.AUTHENTICATION_REQUIRED or (code == codes.ALREADY_SUBSCRIBED and self.sid is None):

@@ -4,56 +4,17 @@ from app.kalshi.messages import Message, Unknown
 from app.metrics import connections as metrics
 from app.normal.sequence import SequenceGap
 from app.subscriptions import error_codes as codes
+from app.subscriptions.channel import UNKNOWN_US, Channel
 from app.subscriptions.commands import Commands, Kind
-from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, WHOLE_EXCHANGE, Gap, Journal
+from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, WHOLE_EXCHANGE, Journal
 from app.subscriptions.patience import SECOND_US, Backoff
 from app.subscriptions.repair import UNREADABLE
-from app.subscriptions.roles import EARLIER_NAMES, NEWER_CHANNELS, Role
+from app.subscriptions.roles import NEWER_CHANNELS, Role
 from app.subscriptions.subscriber import Trust
 
 log = logs.get(__name__)
 
 LIST_US = 60 * SECOND_US
-UNKNOWN_US = 300 * SECOND_US
-
-
-class Channel:
-    """One channel of a connection, over all of its sockets."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.sid: int | None = None
-        self.is_wanted = True  # not if this exchange is of a time before it had the channel
-        self._names: tuple[str, ...] = (name, *EARLIER_NAMES.get(name, ()))
-        self._asked = 0  # which of them
-        self._unknown_in_row = 0
-        self.is_listened_to = False
-        self.gap: Gap | None = None
-        self.heard_us = 0
-        self.subscribe_from_us = 0  # one that ends as soon as it begins is not begun again at once
-
-    @property
-    def asked_name(self) -> str:
-        """What it is asked for by: the exchange may be of a time when it had another name."""
-        return self._names[self._asked]
-
-    def is_called(self, name: str) -> bool:
-        return name in self._names
-
-    def is_not_known(self, now_us: int) -> bool:
-        """The exchange says so. Return True when it knows none of the names; then it is asked again after a while."""
-        self._asked = (self._asked + 1) % len(self._names)
-        self._unknown_in_row += 1
-        if self._unknown_in_row < len(self._names):
-            return False
-        self._unknown_in_row = 0
-        self.subscribe_from_us = now_us + UNKNOWN_US
-        return True
-
-    def is_subscribed(self, sid: int, now_us: int) -> None:
-        self.sid, self.heard_us, self.is_wanted = sid, now_us, True
-        self.subscribe_from_us = now_us + SECOND_US
-        self._unknown_in_row = 0
 
 
 class WholeExchange:

@@ -1,4 +1,4 @@
-"""A reader who has an hour open while it is written anew has the old hour or an error, and never other rows."""
+"""A reader who has an hour open while it is written anew: of a folder he reads the old hour; of a bucket, an error."""
 
 from datetime import UTC, datetime, timedelta
 

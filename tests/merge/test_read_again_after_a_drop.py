@@ -76,9 +76,10 @@ class Platform:
             assert opened.ledger.unfinished(self.dataset, -(10**9)) == []
             assert opened.ledger.arrears(self.dataset, -(10**9)) == (0, 0)
 
-    def drop(self):
+    def drop(self, now=LATER):
+        """Every chunk that is over by then."""
         with connected(self.production) as connection:
-            assert maintain(connection, lake_has_it, 0, LATER).unconfirmed == 0
+            assert maintain(connection, lake_has_it, 0, now).unconfirmed == 0
         assert execute(self.production, f"SELECT count(*) FROM {self.dataset.table.name}") == [(0,)]
 
     def read_again(self, *gatherers):
@@ -119,6 +120,14 @@ def test_an_announcement_that_was_heard_on_both_sides_of_the_hour_stays_in_the_f
     made.drop()
     made.read_again("b")
     assert made.in_lake(SECONDS) == [(-0.2,)]
+
+
+def test_an_announcement_that_was_heard_on_both_sides_of_what_was_dropped_stays_in_the_first(platform):
+    midnight, made = 12 * HOUR_SECONDS, platform("lifecycle_events")
+    made.merge_and_export(a=[event(midnight - 0.2)], b=[event(midnight + 0.3)])
+    made.drop(now=NOON + timedelta(days=1))
+    made.read_again("b")
+    assert made.in_lake(SECONDS) == [(midnight - 0.2,)]
 
 
 def test_a_change_without_doubt_stays_as_it_is(platform):

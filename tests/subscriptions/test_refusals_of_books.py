@@ -1,63 +1,10 @@
 """Commands of a book socket that the exchange refuses: what is asked again, how soon, and what is left alone."""
 
-import json
-from itertools import count
-
 import pytest
 
-from app.subscriptions.books import BookSubscription
-from app.subscriptions.journal import Journal
-from tests.subscriptions.exchange import Socket, Stream
+from tests.subscriptions.book_listener import SECOND_US, START_US, Listener, action_of, tickers_of
 
-START_US = 1_000_000_000
-SECOND_US = 1_000_000
 BATCH = [f"A-{number:03}" for number in range(300)]
-
-
-class Listener:
-    """A book subscription on one socket of an exchange that refuses what `refuses` says."""
-
-    def __init__(self, known, limit=10**9, grants_first=False):
-        self.now_us = START_US
-        self.journal = Journal(self.now_us, 7, count(1))
-        self.subscriber = BookSubscription(self.journal, 3_600)
-        self.stream = Stream(self.subscriber)
-        self.socket = Socket(set(known), lambda: self.now_us, limit, grants_first)
-        self.subscriber.opened(self.stream, self.now_us)
-        self.refuses = lambda _: None
-        self.commands = []
-
-    def run(self, seconds, until=lambda: False):
-        end_us = self.now_us + int(seconds * SECOND_US)
-        while self.now_us < end_us and not until():
-            self.now_us += SECOND_US // 50
-            self.exchange()
-        return self
-
-    def exchange(self):
-        """Commands and answers, until nobody has anything to say at this moment."""
-        while commands := self.subscriber.commands(self.now_us):
-            for command in commands:
-                body = json.loads(command)
-                self.commands.append(body)
-                code = self.refuses(body)
-                if code is None:
-                    self.socket.hear(command)
-                else:
-                    self.socket.refuse(command, code)
-            while self.socket.said:
-                self.stream.read(self.socket.said.popleft().frame, self.now_us)
-
-    def said(self, action):
-        return [body for body in self.commands if body["cmd"] == action or action_of(body) == action]
-
-
-def action_of(body):
-    return body.get("params", {}).get("action")
-
-
-def tickers_of(body):
-    return body.get("params", {}).get("market_tickers", [])
 
 
 @pytest.fixture

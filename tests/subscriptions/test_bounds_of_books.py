@@ -1,0 +1,134 @@
+"""From when to when a book socket says that it did not hear, and since when each market is listened to."""
+
+import pytest
+
+from app.subscriptions.journal import ALL_SUBSCRIPTIONS
+from tests.subscriptions.book_listener import SECOND_US, Listener
+from tests.subscriptions.exchange import Stream
+
+
+@pytest.fixture
+def listener():
+    return Listener("ABC").want("ABC")
+
+
+def until_heard(listener, count):
+    """When so many are heard again."""
+    listener.run(60, until=lambda: listener.subscriber.heard == count)
+    assert listener.subscriber.heard == count
+    return listener.now_us
+
+
+def test_a_market_is_listened_to_from_its_snapshot_on_until_it_is_not_wanted(listener):
+    (row,) = listener.listenings("A")
+    assert row.ended_us is None
+    listener.journal.lag_us = SECOND_US
+    listener.now_us += 20 * SECOND_US
+    listener.subscriber.unwant(["A"], listener.now_us)
+    assert [(each.started_us, each.ended_us) for each in listener.listenings("A")] == [
+        (row.started_us, listener.now_us - SECOND_US)
+    ]
+    assert listener.listenings("B")[0].ended_us is None
+
+
+def test_what_is_lost_is_missed_from_the_last_message_to_the_last_snapshot(listener):
+    heard_us = listener.change("A")
+    listener.lose_a_change("B", seconds=5)
+    noticed_us = listener.change("C", seconds=5)
+    assert listener.subscriber.heard == 0
+    (gap,) = listener.gaps()
+    assert (gap.cause, gap.started_us, gap.ended_us, gap.markets, gap.missing) == ("sequence", heard_us, None, 3, 1)
+    # Two of the three snapshots.
+    commands = listener.subscriber.commands(noticed_us)
+    for command in commands:
+        listener.socket.hear(command)
+    for said in list(listener.socket.said)[:2]:
+        listener.deliver(said)
+    assert (listener.subscriber.heard, listener.gaps()[0].ended_us) == (2, None)
+    listener.now_us += SECOND_US
+    listener.deliver(listener.socket.said[2])
+    assert [each.ended_us for each in listener.gaps()] == [listener.now_us]
+    assert not listener.stream.in_doubt
+    assert [len(listener.listenings(ticker)) for ticker in "ABC"] == [1, 1, 1], "a gap ends no subscription"
+
+
+def test_a_disconnect_is_missed_from_the_last_message_whatever_pings_came_after_it(listener):
+    heard_us = listener.change("A")
+    listener.journal.lag_us = SECOND_US // 10
+    listener.socket.forget()
+    listener.now_us += 20 * SECOND_US
+    listener.subscriber.closed(listener.now_us)
+    (gap,) = listener.gaps()
+    assert (gap.cause, gap.sid, gap.started_us) == ("disconnected", ALL_SUBSCRIPTIONS, heard_us - SECOND_US // 10)
+    listener.now_us += 30 * SECOND_US
+    listener.stream = Stream(listener.subscriber)
+    listener.subscriber.opened(listener.stream, listener.now_us)
+    assert until_heard(listener, 3) == listener.gaps()[0].ended_us
+    assert [len(listener.listenings(ticker)) for ticker in "ABC"] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("code", "cause"), [(10, "channel_error"), (25, "overflow")])
+def test_a_subscription_that_the_exchange_ends_is_missed_from_its_last_message(listener, code, cause):
+    heard_us, sid = listener.change("A"), listener.socket.sid
+    listener.now_us += 5 * SECOND_US
+    listener.socket.end(code)
+    listener.deliver(listener.socket.said.popleft())
+    (gap,) = listener.gaps()
+    assert (gap.cause, gap.sid, gap.started_us, gap.ended_us, gap.missing) == (cause, sid, heard_us, None, None)
+    assert until_heard(listener, 3) == listener.gaps()[0].ended_us
+
+
+def test_an_end_that_nobody_told_of_shows_within_about_a_minute_and_is_missed_from_the_last_message(listener):
+    heard_us = listener.change("A")
+    listener.socket.forget()
+    listener.run(65, until=listener.gaps)
+    (gap,) = listener.gaps()
+    assert (gap.cause, gap.started_us) == ("unsubscribed", heard_us)
+    assert until_heard(listener, 3) == listener.gaps()[0].ended_us
+
+
+def test_a_change_that_cannot_be_read_is_missed_from_the_message_before(listener):
+    heard_us = listener.change("A")
+    listener.now_us += 5 * SECOND_US
+    listener.socket.change("B", 1)
+    said = listener.socket.said.popleft()
+    listener.deliver(said._replace(frame=said.frame.replace(b'"0.5000"', b"{}")))
+    (gap,) = listener.gaps()
+    assert (gap.cause, gap.started_us, gap.ended_us) == ("unreadable", heard_us, None)
+    assert listener.stream.in_doubt == {listener.socket.sid}
+    until_heard(listener, 3)
+    assert listener.gaps()[0].ended_us == listener.now_us
+    assert not listener.stream.in_doubt
+
+
+def test_a_market_that_does_not_come_back_was_listened_to_until_the_loss(listener):
+    heard_us = listener.change("A")
+    listener.socket.known.discard("B")
+    listener.lose_a_change("C", seconds=5)
+    listener.change("C", seconds=5)
+    listener.run(200, until=lambda: listener.listenings("B")[0].ended_us is not None)
+    assert listener.listenings("B")[0].ended_us == heard_us
+    assert listener.subscriber.heard == 2
+    # It is tried again, and begins anew.
+    listener.socket.known.add("B")
+    until = until_heard_again(listener)
+    assert [row.ended_us is None for row in listener.listenings("B")] == [False, True]
+    assert listener.listenings("B")[1].started_us == until
+
+
+def until_heard_again(listener):
+    listener.run(400, until=lambda: listener.subscriber.hears("B"))
+    return listener.now_us
+
+
+def test_an_answer_to_a_question_of_before_is_no_beginning(listener):
+    """Only what comes unasked shows that a market has joined."""
+    listener.subscriber.unwant(["A"], listener.now_us)
+    for command in listener.subscriber.commands(listener.now_us):
+        listener.socket.hear(command)
+    listener.run(1)
+    listener.subscriber.want(["A"])
+    listener.subscriber.commands(listener.now_us)
+    listener.socket._snapshot("A", number=77)
+    listener.deliver(listener.socket.said.pop())
+    assert not listener.subscriber.hears("A")
