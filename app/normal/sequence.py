@@ -1,5 +1,8 @@
 from typing import NamedTuple
 
+# The numbers of a subscription begin at 1. The answer to the command may have taken it without showing it.
+FIRST, LATEST_FIRST = 1, 2
+
 
 class SequenceGap(NamedTuple):
     """Something of this subscription was lost; nothing says of which market."""
@@ -15,16 +18,29 @@ class SequenceGap(NamedTuple):
 
 
 class SequenceCheck:
-    """Follows the numbers of each subscription of a connection. Everything that carries one counts, of every type."""
+    """Follows the numbers of each subscription of a connection. Everything that carries one counts, of every type.
 
-    def __init__(self) -> None:
+    From the first on, where a subscription is heard from its acknowledgement on. A book is heard from its own snapshot
+    on, and what is lost before the first message came before any of them.
+    """
+
+    def __init__(self, *, from_the_first: bool = False) -> None:
         self._expected: dict[int, int] = {}
+        self._from_the_first = from_the_first
 
     def see(self, sid: int, seq: int) -> SequenceGap | None:
-        """The first number of a subscription is taken as it is: only the next can tell of a loss."""
-        expected = self._expected.get(sid, seq)
+        expected = self._expected.get(sid)
         self._expected[sid] = seq + 1
-        return None if seq == expected else SequenceGap(sid, expected, seq)
+        if seq == expected:
+            return None
+        if expected is None:
+            is_lost = self._from_the_first and seq > LATEST_FIRST
+            return SequenceGap(sid, FIRST, seq) if is_lost else None
+        return SequenceGap(sid, expected, seq)
+
+    def resume(self, gap: SequenceGap) -> None:
+        """The message that showed the gap was one that had been seen before."""
+        self._expected[gap.sid] = gap.expected
 
     def forget(self, sid: int) -> None:
         self._expected.pop(sid, None)

@@ -34,6 +34,7 @@ TABLES: dict[type, Table] = {
 DELTA_MARKETS = 4_096
 TICKER_MARKETS = 65_536
 ANNOUNCEMENTS = 65_536
+REPEATED = unknown(b"", "it was read before")
 
 
 class Stream:
@@ -42,10 +43,19 @@ class Stream:
     A reopened connection is a new stream, whose every market starts with a snapshot.
     """
 
-    def __init__(self, conn: int, on_gap: Callable[[SequenceGap], None]) -> None:
+    def __init__(
+        self,
+        conn: int,
+        on_gap: Callable[[SequenceGap], None],
+        was_read: Callable[[bytes], bool] = lambda _: False,
+        *,
+        from_the_first: bool = False,
+    ) -> None:
+        self.revealing: Message | None = None  # what shows the gap that is just told
         self._conn = conn
         self._on_gap = on_gap
-        self._sequence = SequenceCheck()
+        self._was_read = was_read
+        self._sequence = SequenceCheck(from_the_first=from_the_first)
         self._doubt = Doubt()
         # What two subscriptions say alike is one event said twice: each counts for itself.
         self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS))
@@ -62,14 +72,19 @@ class Stream:
     def read(self, frame: bytes, received_us: int) -> tuple[Message, Row | None]:
         """The message, and its row in TABLES[type(message)] if it is a record. Unknown is for quarantine.
 
-        A gap is told before the message that shows it is given out.
+        A gap is told before the message that shows it is given out. A frame that was read before, with its number and
+        all, is no second event: REPEATED.
         """
         message = decode(frame)
         sid, seq = message.sid, message.seq
         if sid is not None and seq is not None:
             gap = self._sequence.see(sid, seq)
             if gap is not None:
+                if gap.missing < 0 and self._was_read(frame):
+                    self._sequence.resume(gap)
+                    return REPEATED, None
                 self._doubt.begin(sid)
+                self.revealing = message
                 self._on_gap(gap)
         try:
             make_row = self._rows.get(type(message))

@@ -24,12 +24,16 @@ class BookSubscription:
         self.must_reconnect: str | None = None
         self.sid: int | None = None
         self._conn = journal.conn
+        self._journal = journal
         self._markets = BookMarkets(journal)
         self._repair = Repair(journal)
         self._requests = BookRequests(self._markets, self._repair, Refresh(refresh_seconds))
         self._stream: Trust | None = None
         self._turned_away: list[str] = []
         self._heard_us = 0
+        self._claimed_us = 0  # up to when a market was listened to that is not wanted any more
+        self._resumed_us = 0  # when the latest book came that is gone on from
+        self._now_us = 0  # by the clock of timers
         self._codes_seen: set[int] = set()
 
     @property
@@ -60,9 +64,13 @@ class BookSubscription:
 
     def unwant(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
-            self._markets.unwant(ticker, now_us)
+            if ticker in self._repair.lacking:
+                self._markets.unwant(ticker, self._repair.started_us)
+            else:
+                self._claimed_us = now_us if ticker in self._markets.since else self._claimed_us
+                self._markets.unwant(ticker, now_us)
             self._repair.heard(ticker)
-        self._close_gaps(now_us)
+        self._close_gaps()
 
     def take_turned_away(self) -> list[str]:
         """There was no room for these: they are wanted here no more, and belong elsewhere."""
@@ -70,21 +78,22 @@ class BookSubscription:
         return taken
 
     def opened(self, stream: Trust, now_us: int) -> None:
-        self._stream = stream
+        self._stream, self._now_us = stream, now_us
         self.must_reconnect = None
         self._requests.start(now_us, self._conn)
 
     def closed(self, last_sign_us: int) -> None:
         self._stream = None
-        self._start_over("disconnected", ALL_SUBSCRIPTIONS, last_sign_us)
+        # Not where the last ping was: the exchange may stand still and go on pinging.
+        self._start_over("disconnected", ALL_SUBSCRIPTIONS, min(self._heard_us, last_sign_us))
 
     def heard_of(self, sid: int, received_us: int) -> None:
         if sid == self.sid:
             self._heard_us = received_us
 
-    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None:  # noqa: ARG002 - a book is heard from its next snapshot
         if gap.sid == self.sid:
-            self._mend("sequence", gap.sid, now_us, max(gap.missing, 0))
+            self._mend("sequence", gap.sid, max(gap.missing, 0))
 
     def take(self, message: Message, received_us: int) -> bool:
         match message:
@@ -93,12 +102,13 @@ class BookSubscription:
             case Ok() | Subscribed() | Unsubscribed() | SubscriptionList():
                 self._answer(message, received_us)
             case Error():
-                self._error(message, received_us)
+                self._error(message, self._now_us)
             case Unknown() if message.type in BOOK.message_types and message.sid is not None:
-                self._unreadable(message.sid, received_us)
+                self._unreadable(message.sid)
         return True
 
     def commands(self, now_us: int) -> list[bytes]:
+        self._now_us = now_us
         if self._stream is None:
             return []
         self._try_again([*self._markets.missed(now_us), *self._repair.missed(now_us)], now_us)
@@ -107,8 +117,9 @@ class BookSubscription:
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> None:
         ticker, is_answer = message.msg.market_ticker, message.id is not None
         if message.sid == self.sid and self._markets.snapshot(ticker, received_us, is_answer=is_answer):
+            self._resumed_us = max(self._resumed_us, received_us)
             self._repair.heard(ticker)
-            self._close_gaps(received_us)
+            self._close_gaps()
 
     def _answer(self, message: Ok | Subscribed | Unsubscribed | SubscriptionList, now_us: int) -> None:
         command = self._requests.answered(message.id)
@@ -120,7 +131,7 @@ class BookSubscription:
         elif command is not None and command.kind is Kind.LIST:
             listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
             if isinstance(listed, list) and command.sid == self.sid:
-                self._compare(listed)
+                self._compare(listed, now_us)
         if command is not None:
             self._requests.granted(command)
 
@@ -130,10 +141,12 @@ class BookSubscription:
         elif subscription.sid != self.sid:
             self._requests.extra_sids.append(subscription.sid)
 
-    def _compare(self, listed: list[Subscription]) -> None:
+    def _compare(self, listed: list[Subscription], now_us: int) -> None:
         sids = [each.sid for each in listed if each.channel == BOOK_CHANNEL]
         if self.sid is not None and self.sid not in sids:
             self._lost("unsubscribed", self.sid)
+        elif self.sid is not None:
+            self._heard_us = max(self._heard_us, self._journal.listed_us(now_us))
         self._requests.extra_sids.extend(sid for sid in sids if sid != self.sid)
 
     def _error(self, message: Error, now_us: int) -> None:
@@ -155,7 +168,7 @@ class BookSubscription:
                 self._lost("unsubscribed", self.sid)
         elif code == codes.MARKET_LIMIT and command.tickers:
             if not self._requests.halved(command):
-                self._fill_up(now_us)
+                self._fill_up()
         elif code in codes.LATER or command.kind in (Kind.DELETE, Kind.LIST, Kind.UNSUBSCRIBE):
             self._requests.refused(command, now_us)
         elif command.kind is Kind.SNAPSHOT:
@@ -163,26 +176,26 @@ class BookSubscription:
             self._try_again([ticker for ticker in command.tickers if ticker in self._repair.lacking], now_us)
         elif not self._requests.halved(command):
             # The exchange does not want to hear of this one.
-            self._give_up(command.tickers[0], now_us)
+            self._give_up(command.tickers[0])
             self._markets.leave_alone(command.tickers[0], now_us)
 
-    def _fill_up(self, now_us: int) -> None:
+    def _fill_up(self) -> None:
         self._requests.is_full = True
-        for ticker in self._markets.turn_away(self._repair.started_us if self._repair.is_open else now_us):
+        for ticker in self._markets.turn_away(self._repair.started_us if self._repair.is_open else self._heard_us):
             self._repair.heard(ticker)
             self._turned_away.append(ticker)
 
-    def _unreadable(self, sid: int, now_us: int) -> None:
+    def _unreadable(self, sid: int) -> None:
         if sid == self.sid and self._stream is not None:
             self._stream.distrust(sid)
-            self._mend(UNREADABLE, sid, now_us, 1)
+            self._mend(UNREADABLE, sid, 1)
 
-    def _mend(self, cause: str, sid: int, now_us: int, missing: int) -> None:
+    def _mend(self, cause: str, sid: int, missing: int) -> None:
         since = self._markets.since
         if since:
             self._repair.begin(cause, sid, self._heard_us, since, missing)
             if cause == UNREADABLE:
-                self._repair.ask_later(now_us)
+                self._repair.ask_later(self._now_us)
             self._repair.ask_for(self._markets.listened_to())
         elif self._stream is not None:
             self._stream.trust(sid)
@@ -199,20 +212,27 @@ class BookSubscription:
         self._markets.start_over()
         if self._markets.since:
             self._repair.begin(cause, sid, started_us, self._markets.since)
+        elif self._claimed_us > started_us:
+            # The last of its markets went when the socket may have been dead already.
+            self._repair.begin(cause, sid, started_us, ())
+            self._repair.close(self._claimed_us)
+        self._claimed_us = 0
 
     def _try_again(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
             if not self._markets.try_again(ticker, now_us):
-                self._give_up(ticker, now_us)
-        self._close_gaps(now_us)
+                self._give_up(ticker)
+        self._close_gaps()
 
-    def _give_up(self, ticker: str, now_us: int) -> None:
+    def _give_up(self, ticker: str) -> None:
         """It ended when something was lost, as far as we know."""
-        self._markets.end(ticker, self._repair.started_us if self._repair.is_open else now_us)
+        self._markets.end(ticker, self._repair.started_us if self._repair.is_open else self._heard_us)
         self._repair.give_up(ticker)
 
-    def _close_gaps(self, now_us: int) -> None:
+    def _close_gaps(self) -> None:
+        """Every book was heard again, or is not listened to any more."""
         if not self._repair.is_open or self._repair.lacking:
             return
-        if self._repair.close(now_us) and self._stream is not None and self.sid is not None:
+        resumed_us, self._resumed_us = self._resumed_us, 0
+        if self._repair.close(resumed_us) and self._stream is not None and self.sid is not None:
             self._stream.trust(self.sid)
