@@ -14,8 +14,7 @@ from app.kalshi.socket_errors import HandshakeRefusedError, SocketError, SocketT
 from app.metrics import connections as metrics
 from app.recording import Sink
 from app.stopping import Stopping
-from app.subscriptions.exchange_clock import ExchangeClock
-from app.subscriptions.intake import Intake
+from app.subscriptions.intake import Common, Intake
 from app.subscriptions.journal import Journal
 from app.subscriptions.redial import Redial
 from app.subscriptions.roles import role_of
@@ -47,7 +46,7 @@ class Connection:
     """Receives what the exchange sends to one subscriber, on one socket after another, for ever."""
 
     def __init__(
-        self, subscriber: Subscriber, journal: Journal, around: Surroundings, clock: ExchangeClock | None = None
+        self, subscriber: Subscriber, journal: Journal, around: Surroundings, common: Common | None = None
     ) -> None:
         self.number = journal.conn
         self.role = role_of(self.number)
@@ -56,7 +55,7 @@ class Connection:
         self.news = gevent.event.Event()  # there may be commands to send
         self.is_over = False
         self.down_since_seconds: float | None = time.monotonic()
-        self._clock = clock or ExchangeClock()
+        self._common = common or Common()
         self._journal = journal
         self._journaling = gevent.lock.BoundedSemaphore()
         self._around = around
@@ -154,7 +153,7 @@ class Connection:
             log.warning("no socket", conn=self.number, reason=str(error))
 
     def _listen(self, socket: Socket) -> None:
-        intake = self._intake = Intake(self.number, self.role, self.subscriber, self._clock)
+        intake = self._intake = Intake(self.number, self.role, self.subscriber, self._common)
         self._redial.opened(time.monotonic())
         self.subscriber.opened(intake.stream, steady_us())
         self.socket, self.down_since_seconds = socket, None

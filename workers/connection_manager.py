@@ -9,7 +9,7 @@ from app.metrics import connections as metrics
 from app.recording import TRADE_CONNECTIONS
 from app.settings import Settings
 from app.subscriptions.books import BookSubscription
-from app.subscriptions.exchange_clock import ExchangeClock
+from app.subscriptions.intake import Common
 from app.subscriptions.journal import Gap, Journal
 from app.subscriptions.market_change import MarketChange, MarketChanges
 from app.subscriptions.missed_trades import MissedTrades
@@ -45,7 +45,7 @@ class ConnectionManager:
         self._on_trades_missed = on_trades_missed
         self._missed_trades = MissedTrades(TRADE_CONNECTIONS, run_id)
         self._gap_numbers = count(1)
-        self._clock = ExchangeClock()
+        self._common = Common()
         self._clock_turned_seconds = steady_seconds()
         self._books: dict[int, BookSubscription] = {}
         self._connections = {conn: self._connection(conn) for conn in range(1, settings.ws_connections + 1)}
@@ -82,7 +82,7 @@ class ConnectionManager:
             self._look_after(moment_us)
         if steady_seconds() - self._clock_turned_seconds >= CLOCK_TURN_SECONDS:
             self._clock_turned_seconds = steady_seconds()
-            self._clock.turn()
+            self._common.clock.turn()
 
     def connections(self) -> list[ConnectionStatus]:
         return [connection.status() for connection in self._connections.values()]
@@ -123,9 +123,9 @@ class ConnectionManager:
         journal = Journal(self._run_id, conn, self._gap_numbers, self._see_trade_gap if is_of_trades else _nothing)
         role = role_of(conn)
         if not role.is_of_books:
-            return Connection(WholeExchange(journal, role), journal, self._around, self._clock)
+            return Connection(WholeExchange(journal, role), journal, self._around, self._common)
         self._books[conn] = BookSubscription(journal, self._settings.snapshot_refresh_seconds)
-        return Connection(self._books[conn], journal, self._around, self._clock)
+        return Connection(self._books[conn], journal, self._around, self._common)
 
     def _see_trade_gap(self, gap: Gap) -> None:
         for missed in self._missed_trades.see(gap):

@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 import psycopg2.extensions
 
+from app.merge.announcements import merge_announcements
 from app.merge.claim import Claim
 from app.merge.cursors import Cursors
 from app.merge.position import Position, Pull
@@ -103,8 +104,12 @@ class Merger:
             if is_sifting:
                 refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
             else:
-                load(cursor, pull.content)
-        return refused + (sift_staged(cursor, self.rule.table) if is_sifting else 0)
+                load(cursor, self.rule.table, pull.content)
+            if self.rule.are_announcements:
+                cursor.execute(self._statements.name_gatherer, (gatherer,))
+        # Python looks at announcements, and must not meet a time that it cannot have.
+        must_sift = is_sifting or (self.rule.are_announcements and any(pull.rows for pull in pulls.values()))
+        return refused + (sift_staged(cursor, self.rule.table) if must_sift else 0)
 
     def _apply_rule(self, cursor: psycopg2.extensions.cursor, *, is_sifted: bool) -> int:
         """How many of the staged rows were new. app/merge/rules.py says what happens here."""
@@ -113,6 +118,8 @@ class Merger:
         if first is None:
             return 0
         span = {"first": first, "last": last}
+        if self.rule.are_announcements:
+            return merge_announcements(cursor, span)
         are_marked = self._are_marked(cursor, span)
         if is_seeking or are_marked:
             cursor.execute("ANALYZE staging")

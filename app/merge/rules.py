@@ -13,8 +13,10 @@ Beyond the key:
       stays.
     - A quote without a time is found by its content within a second.
     - A trade is found by its id. A time that is no whole second is the finer one, and of two the earlier is nearer.
-    - A lifecycle message is found by its content and its `nth`, which starts anew after a quiet minute: within less
-      than that. The time of the copy that came first stays.
+    - A lifecycle message is found by its content. The same may be announced twice: copies within a few seconds are one
+      event, the nearest in time, and what one gatherer told apart is not; app/merge/announcements.py looks at all
+      copies together, and production keeps which it had. The time of the copy that came first stays. Where copies are
+      not known any more, as of rows of a lake, the nearest in time is taken for the same event.
 - `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
 - `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
 - Books are samples, and each is kept. Two different ones of the same market and microsecond, which two gatherers may
@@ -62,6 +64,7 @@ class Rule(NamedTuple):
     improvement: Improvement | None = None
     marked: tuple[str, ...] = ()  # only where one of these flags is set, a row of production gives way or improves
     is_sample: bool = False
+    are_announcements: bool = False  # merged by all their copies, not by a key
 
 
 DISTANCE = "greatest(candidate.exchange_ts - seeker.exchange_ts, seeker.exchange_ts - candidate.exchange_ts)"
@@ -146,10 +149,11 @@ LIFECYCLE_EVENTS = Rule(
     ("exchange_ts", "ticker", "event_type", "digest", "nth"),
     copies=Copies(
         ("ticker", "event_type", "digest", "nth"),
-        window=timedelta(seconds=50),
+        window=timedelta(seconds=5),
         seeking="TRUE",
-        best="candidate.is_staged, candidate.exchange_ts",
+        best=f"candidate.is_staged, {DISTANCE}, candidate.exchange_ts",
         withdrawn=None,
     ),
+    are_announcements=True,
 )
 RULES = (DELTAS, TRADES, TICKERS, SNAPSHOTS, LIFECYCLE_EVENTS)

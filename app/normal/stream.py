@@ -1,6 +1,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 
+from app.kalshi.answers import Subscribed
 from app.kalshi.messages import Message, decode, unknown
 from app.kalshi.records import LIFECYCLE_MESSAGES, Lifecycle, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
 from app.normal.deltas import delta_row
@@ -40,7 +41,8 @@ REPEATED = unknown(b"", "it was read before")
 class Stream:
     """The frames of one connection in their order, from its opening to its end: what each says and the row it becomes.
 
-    A reopened connection is a new stream, whose every market starts with a snapshot.
+    A reopened connection is a new stream, whose every market starts with a snapshot. Of announcements, what all streams
+    of a gatherer brought is known to all.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Stream:
         on_gap: Callable[[SequenceGap], None],
         was_read: Callable[[bytes], bool] = lambda _: False,
         *,
+        repetitions: Repetitions | None = None,
         from_the_first: bool = False,
     ) -> None:
         self.revealing: Message | None = None  # what shows the gap that is just told
@@ -60,8 +63,11 @@ class Stream:
         # What two subscriptions say alike is one event said twice: each counts for itself.
         self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS))
         self._quotes = defaultdict[int, Occurrences](lambda: Occurrences(TICKER_MARKETS))
-        self._announcements = defaultdict[int, Repetitions](lambda: Repetitions(ANNOUNCEMENTS))
-        self._rows: dict[type, Callable[..., Row]] = {
+        # An announcement says no more of when it was than that: what was heard on other sockets counts.
+        self._announcements = repetitions or Repetitions(ANNOUNCEMENTS)
+        self._channels: dict[int, str] = {}
+        self._rows: dict[type, Callable[..., Row | None]] = {
+            Subscribed: self._subscribed,
             OrderbookDelta: self._delta,
             OrderbookSnapshot: self._snapshot,
             Trade: self._trade,
@@ -104,7 +110,7 @@ class Stream:
         """The subscription is no more."""
         self._doubt.end(sid)
         self._sequence.forget(sid)
-        for counted in (self._changes, self._quotes, self._announcements):
+        for counted in (self._changes, self._quotes, self._channels):
             counted.pop(sid, None)
 
     def _delta(self, message: OrderbookDelta, received_us: int) -> Row:
@@ -123,4 +129,8 @@ class Stream:
         return ticker_row(message, received_us, self._conn, self._quotes[message.sid])
 
     def _lifecycle(self, message: Lifecycle, received_us: int) -> Row:
-        return lifecycle_row(message, received_us, self._conn, self._announcements[message.sid])
+        line = (self._conn, self._channels.get(message.sid, str(message.sid)))
+        return lifecycle_row(message, received_us, line, self._announcements)
+
+    def _subscribed(self, message: Subscribed, _received_us: int) -> None:
+        self._channels[message.msg.sid] = message.msg.channel

@@ -6,8 +6,9 @@ from app.kalshi.messages import Message, Unknown
 from app.kalshi.records import LIFECYCLE_MESSAGES, OrderbookDelta, Ticker, Trade
 from app.kalshi.socket import Batch
 from app.metrics import connections as metrics
+from app.normal.lifecycle import Repetitions
 from app.normal.sequence import SequenceGap
-from app.normal.stream import REPEATED, TABLES, Stream
+from app.normal.stream import ANNOUNCEMENTS, REPEATED, TABLES, Stream
 from app.normal.times import MILLISECOND_US, SECOND_US
 from app.store.journal_tables import QUARANTINE
 from app.store.tables import Row, Table
@@ -26,16 +27,31 @@ class Taken(NamedTuple):
     has_news: bool  # for the journal, or of commands that can be sent now
 
 
+class Common:
+    """What the connections of a gatherer know together."""
+
+    def __init__(self) -> None:
+        self.clock = ExchangeClock()
+        self.repetitions = Repetitions(ANNOUNCEMENTS)
+
+
 class Intake:
     """What the batches of one socket become: rows, and news for the subscriber.
 
     This runs for every message of the exchange: one look tells what nearly all of them are from the rest.
     """
 
-    def __init__(self, conn: int, role: Role, subscriber: Subscriber, clock: ExchangeClock | None = None) -> None:
-        self.stream = Stream(conn, self._on_gap, self._was_read, from_the_first=not role.is_of_books)
+    def __init__(self, conn: int, role: Role, subscriber: Subscriber, common: Common | None = None) -> None:
+        common = common or Common()
+        self.stream = Stream(
+            conn,
+            self._on_gap,
+            self._was_read,
+            repetitions=common.repetitions,
+            from_the_first=not role.is_of_books,
+        )
         self.age_us: int | None = None  # our clock less the exchange's, in the latest message that tells it
-        self._clock = clock or ExchangeClock()
+        self._clock = common.clock
         self._record = role.record
         self._subscriber = subscriber
         self._received_us = 0
