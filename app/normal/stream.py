@@ -54,6 +54,7 @@ class Stream:
         repetitions: Repetitions | None = None,
         from_the_first: bool = False,
     ) -> None:
+        self.gone_back: list[str] = []  # markets whose clocks did, as after a maintenance; for who takes them out
         self.revealing: Message | None = None  # what shows the gap that is just told
         self._conn = conn
         self._on_gap = on_gap
@@ -61,7 +62,7 @@ class Stream:
         self._sequence = SequenceCheck(from_the_first=from_the_first)
         self._doubt = Doubt()
         # What two subscriptions say alike is one event said twice: each counts for itself.
-        self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS))
+        self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS, self.gone_back.append))
         self._quotes = defaultdict[int, Occurrences](lambda: Occurrences(TICKER_MARKETS))
         # An announcement says no more of when it was than that: what was heard on other sockets counts.
         self._announcements = repetitions or Repetitions(ANNOUNCEMENTS)

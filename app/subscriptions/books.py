@@ -107,6 +107,9 @@ class BookSubscription:
                 self._unreadable(message.sid)
         return True
 
+    def ask_anew(self, tickers: list[str]) -> None:
+        self._requests.ask_anew(tickers)
+
     def commands(self, now_us: int) -> list[bytes]:
         self._now_us = now_us
         if self._stream is None:

@@ -88,6 +88,8 @@ class Intake:
         if self._has_large:
             self._forget_large()
         self._messages.inc(len(frames))
+        if self.stream.gone_back:
+            self._ask_anew()
         if isinstance(message, OrderbookDelta | Trade | Ticker):
             self._look_at(message)
         by_table = list(rest.rows.values())
@@ -137,6 +139,12 @@ class Intake:
         """From when on, by the exchange's clock, all is heard that comes behind this message."""
         now_us = self._received_us + self._clock.behind_us
         return max(now_us, said_us(message) or now_us)
+
+    def _ask_anew(self) -> None:
+        """A change of a clock that began anew comes after any book of the old clock, and cannot be counted to it."""
+        self._subscriber.ask_anew(self.stream.gone_back)
+        self.stream.gone_back.clear()
+        self._has_news = True
 
     def _was_read(self, frame: bytes) -> bool:
         """Whether the same bytes came before this very frame."""

@@ -48,6 +48,9 @@ class Subscriber(Protocol):
         """Whatever is not a change, a trade or a ticker; what happens from when it was received on may be heard. True
         if there may be commands to send now."""
 
+    def ask_anew(self, tickers: list[str]) -> None:
+        """Books of these are wanted at once, though nothing was lost."""
+
     def commands(self, now_us: int) -> list[bytes]:
         """To be sent now. To be asked for again after each send, whenever take() says so, and every second."""
 

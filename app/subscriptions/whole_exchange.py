@@ -101,6 +101,9 @@ class WholeExchange:
                 return False
         return True
 
+    def ask_anew(self, tickers: list[str]) -> None:
+        """There are no books here."""
+
     def commands(self, now_us: int) -> list[bytes]:
         self._now_us = now_us
         for _ in self._commands.overdue(now_us):

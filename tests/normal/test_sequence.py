@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,12 @@ def gaps(check, numbers, sid=1):
 
 def test_the_first_number_of_a_subscription_is_taken_as_it_is():
     assert gaps(SequenceCheck(), [17, 18, 19]) == []
+
+
+@pytest.mark.parametrize(("first", "missing"), [(1, []), (2, []), (3, [2]), (9, [8])])
+def test_what_is_heard_from_the_acknowledgement_on_lacks_what_came_before_a_later_number(first, missing):
+    found = gaps(SequenceCheck(from_the_first=True), [first, first + 1])
+    assert [gap.missing for gap in found] == missing
 
 
 def test_a_gap_says_what_is_missing():
