@@ -1,8 +1,5 @@
 from typing import NamedTuple
 
-# The numbers of a subscription begin at 1. The answer to the command may have taken it without showing it.
-FIRST, LATEST_FIRST = 1, 2
-
 
 class SequenceGap(NamedTuple):
     """Something of this subscription was lost; nothing says of which market."""
@@ -17,6 +14,17 @@ class SequenceGap(NamedTuple):
         return self.received - self.expected
 
 
+class FirstNumbers:
+    """What subscriptions of this exchange begin with. The answer to a command may take the first number without showing
+    it: as long as none was seen to begin with 1, it may be 2."""
+
+    def __init__(self) -> None:
+        self.latest = 2
+
+    def see(self, seq: int) -> None:
+        self.latest = min(self.latest, seq)
+
+
 class SequenceCheck:
     """Follows the numbers of each subscription of a connection. Everything that carries one counts, of every type.
 
@@ -24,8 +32,9 @@ class SequenceCheck:
     on, and what is lost before the first message came before any of them.
     """
 
-    def __init__(self, *, from_the_first: bool = False) -> None:
+    def __init__(self, first_numbers: FirstNumbers | None = None, *, from_the_first: bool = False) -> None:
         self._expected: dict[int, int] = {}
+        self._first_numbers = first_numbers or FirstNumbers()
         self._from_the_first = from_the_first
 
     def see(self, sid: int, seq: int) -> SequenceGap | None:
@@ -34,8 +43,9 @@ class SequenceCheck:
         if seq == expected:
             return None
         if expected is None:
-            is_lost = self._from_the_first and seq > LATEST_FIRST
-            return SequenceGap(sid, FIRST, seq) if is_lost else None
+            self._first_numbers.see(seq)
+            expected = self._first_numbers.latest
+            return SequenceGap(sid, expected, seq) if self._from_the_first and seq > expected else None
         return SequenceGap(sid, expected, seq)
 
     def resume(self, gap: SequenceGap) -> None:

@@ -8,7 +8,7 @@ from app.normal.deltas import delta_row
 from app.normal.doubt import Doubt
 from app.normal.lifecycle import Repetitions, lifecycle_row
 from app.normal.occurrences import Occurrences
-from app.normal.sequence import SequenceCheck, SequenceGap
+from app.normal.sequence import FirstNumbers, SequenceCheck, SequenceGap
 from app.normal.snapshots import snapshot_row
 from app.normal.tickers import ticker_row
 from app.normal.trades import trade_row
@@ -52,6 +52,7 @@ class Stream:
         was_read: Callable[[bytes], bool] = lambda _: False,
         *,
         repetitions: Repetitions | None = None,
+        first_numbers: FirstNumbers | None = None,
         from_the_first: bool = False,
     ) -> None:
         self.gone_back: list[str] = []  # markets whose clocks did, as after a maintenance; for who takes them out
@@ -59,7 +60,7 @@ class Stream:
         self._conn = conn
         self._on_gap = on_gap
         self._was_read = was_read
-        self._sequence = SequenceCheck(from_the_first=from_the_first)
+        self._sequence = SequenceCheck(first_numbers, from_the_first=from_the_first)
         self._doubt = Doubt()
         # What two subscriptions say alike is one event said twice: each counts for itself.
         self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS, self.gone_back.append))

@@ -7,7 +7,7 @@ from app.kalshi.records import LIFECYCLE_MESSAGES, OrderbookDelta, Ticker, Trade
 from app.kalshi.socket import Batch
 from app.metrics import connections as metrics
 from app.normal.lifecycle import Repetitions
-from app.normal.sequence import SequenceGap
+from app.normal.sequence import FirstNumbers, SequenceGap
 from app.normal.stream import ANNOUNCEMENTS, REPEATED, TABLES, Stream
 from app.normal.times import MILLISECOND_US, SECOND_US
 from app.store.journal_tables import QUARANTINE
@@ -32,6 +32,7 @@ class Common:
 
     def __init__(self) -> None:
         self.clock = ExchangeClock()
+        self.first_numbers = FirstNumbers()
         self.repetitions = Repetitions(ANNOUNCEMENTS)
 
 
@@ -48,6 +49,7 @@ class Intake:
             self._on_gap,
             self._was_read,
             repetitions=common.repetitions,
+            first_numbers=common.first_numbers,
             from_the_first=not role.is_of_books,
         )
         self.age_us: int | None = None  # our clock less the exchange's, in the latest message that tells it
