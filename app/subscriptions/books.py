@@ -23,17 +23,14 @@ class BookSubscription:
     def __init__(self, journal: Journal, refresh_seconds: int) -> None:
         self.must_reconnect: str | None = None
         self.sid: int | None = None
-        self._conn = journal.conn
         self._journal = journal
         self._markets = BookMarkets(journal)
         self._repair = Repair(journal)
         self._requests = BookRequests(self._markets, self._repair, Refresh(refresh_seconds))
+        self.ask_anew = self._requests.ask_anew
         self._stream: Trust | None = None
         self._turned_away: list[str] = []
-        self._heard_us = 0
-        self._claimed_us = 0  # up to when a market was listened to that is not wanted any more
-        self._resumed_us = 0  # when the latest book came that is gone on from
-        self._now_us = 0  # by the clock of timers
+        self._heard_us = self._now_us = 0  # the one in the exchange's time, the other by the clock of timers
         self._codes_seen: set[int] = set()
 
     @property
@@ -64,11 +61,7 @@ class BookSubscription:
 
     def unwant(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
-            if ticker in self._repair.lacking:
-                self._markets.unwant(ticker, self._repair.started_us)
-            else:
-                self._claimed_us = now_us if ticker in self._markets.since else self._claimed_us
-                self._markets.unwant(ticker, now_us)
+            self._markets.unwant(ticker, self._repair.heard_until_us(ticker, now_us))
             self._repair.heard(ticker)
         self._close_gaps()
 
@@ -80,11 +73,10 @@ class BookSubscription:
     def opened(self, stream: Trust, now_us: int) -> None:
         self._stream, self._now_us = stream, now_us
         self.must_reconnect = None
-        self._requests.start(now_us, self._conn)
+        self._requests.start(now_us, self._journal.conn)
 
     def closed(self, last_sign_us: int) -> None:
         self._stream = None
-        # Not where the last ping was: the exchange may stand still and go on pinging.
         self._start_over("disconnected", ALL_SUBSCRIPTIONS, min(self._heard_us, last_sign_us))
 
     def heard_of(self, sid: int, received_us: int) -> None:
@@ -107,9 +99,6 @@ class BookSubscription:
                 self._unreadable(message.sid)
         return True
 
-    def ask_anew(self, tickers: list[str]) -> None:
-        self._requests.ask_anew(tickers)
-
     def commands(self, now_us: int) -> list[bytes]:
         self._now_us = now_us
         if self._stream is None:
@@ -120,8 +109,7 @@ class BookSubscription:
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> None:
         ticker, is_answer = message.msg.market_ticker, message.id is not None
         if message.sid == self.sid and self._markets.snapshot(ticker, received_us, is_answer=is_answer):
-            self._resumed_us = max(self._resumed_us, received_us)
-            self._repair.heard(ticker)
+            self._repair.heard(ticker, received_us)
             self._close_gaps()
 
     def _answer(self, message: Ok | Subscribed | Unsubscribed | SubscriptionList, now_us: int) -> None:
@@ -157,7 +145,7 @@ class BookSubscription:
         metrics.REFUSED_COMMANDS.labels(code).inc()
         if code not in self._codes_seen:
             self._codes_seen.add(code)
-            log.warning("the exchange refused", conn=self._conn, code=code, said=message.msg.msg)
+            log.warning("the exchange refused", conn=self._journal.conn, code=code, said=message.msg.msg)
         if code in codes.CAUSES and self.sid is not None and message.sid in (self.sid, None):
             self._lost(codes.CAUSES[code], self.sid)
         elif code == codes.AUTHENTICATION_REQUIRED or (code == codes.ALREADY_SUBSCRIBED and self.sid is None):
@@ -213,13 +201,7 @@ class BookSubscription:
         self._requests.start_over()
         self._repair.forget_questions()
         self._markets.start_over()
-        if self._markets.since:
-            self._repair.begin(cause, sid, started_us, self._markets.since)
-        elif self._claimed_us > started_us:
-            # The last of its markets went when the socket may have been dead already.
-            self._repair.begin(cause, sid, started_us, ())
-            self._repair.close(self._claimed_us)
-        self._claimed_us = 0
+        self._repair.begin_after_end(cause, sid, started_us, self._markets.since)
 
     def _try_again(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
@@ -233,9 +215,6 @@ class BookSubscription:
         self._repair.give_up(ticker)
 
     def _close_gaps(self) -> None:
-        """Every book was heard again, or is not listened to any more."""
-        if not self._repair.is_open or self._repair.lacking:
-            return
-        resumed_us, self._resumed_us = self._resumed_us, 0
-        if self._repair.close(resumed_us) and self._stream is not None and self.sid is not None:
+        is_over = self._repair.is_open and not self._repair.lacking
+        if is_over and self._repair.close() and self._stream is not None and self.sid is not None:
             self._stream.trust(self.sid)

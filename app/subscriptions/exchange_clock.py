@@ -35,20 +35,20 @@ class ExchangeClock:
     """
 
     def __init__(self) -> None:
-        self._least_us = self._least_before_us = UNKNOWN_US  # since the last turn, and before it
+        self.least_us = self._least_before_us = UNKNOWN_US  # what was heard since the last turn, and before it
         self._doubt_us = self._doubt_before_us = 0
 
     def hear(self, age_us: int, doubt_us: int = 0) -> None:
         """Our clock less the exchange's, and how much less that may be."""
-        if age_us - doubt_us < self._least_us:
-            self._least_us, self._doubt_us = age_us - doubt_us, doubt_us
+        if age_us - doubt_us < self.least_us:
+            self.least_us, self._doubt_us = age_us - doubt_us, doubt_us
 
     def turn(self) -> None:
         """Forget what is older than the turn before, so that a clock that was set is known anew. If nothing came since,
         what is known stays."""
-        if self._least_us != UNKNOWN_US:
-            self._least_before_us, self._doubt_before_us = self._least_us, self._doubt_us
-            self._least_us = UNKNOWN_US
+        if self.least_us != UNKNOWN_US:
+            self._least_before_us, self._doubt_before_us = self.least_us, self._doubt_us
+            self.least_us = UNKNOWN_US
 
     @property
     def behind_us(self) -> int:
@@ -63,5 +63,5 @@ class ExchangeClock:
         return max(least_us + doubt_us, 0)
 
     def _known(self) -> tuple[int, int]:
-        known = min((self._least_us, self._doubt_us), (self._least_before_us, self._doubt_before_us))
+        known = min((self.least_us, self._doubt_us), (self._least_before_us, self._doubt_before_us))
         return (0, 0) if known[0] == UNKNOWN_US else known

@@ -53,6 +53,7 @@ class Intake:
             from_the_first=not role.is_of_books,
         )
         self.age_us: int | None = None  # our clock less the exchange's, in the latest message that tells it
+        self._gone_back = self.stream.gone_back
         self._clock = common.clock
         self._record = role.record
         self._subscriber = subscriber
@@ -90,7 +91,7 @@ class Intake:
         if self._has_large:
             self._forget_large()
         self._messages.inc(len(frames))
-        if self.stream.gone_back:
+        if self._gone_back:
             self._ask_anew()
         if isinstance(message, OrderbookDelta | Trade | Ticker):
             self._look_at(message)
@@ -127,10 +128,20 @@ class Intake:
 
     def _look_at(self, message: OrderbookDelta | Trade | Ticker) -> None:
         """One message of a batch stands for all of it."""
-        happened = happened_us(message)
-        if happened is not None:
-            self._age.observe(self._learn_age(*happened) / SECOND_US)
-        self._subscriber.heard_of(message.sid, self._received_us - self.lag_us)
+        received_us, ts_ms = self._received_us, message.msg.ts_ms
+        if ts_ms is None:
+            happened = happened_us(message)
+            if happened is not None:
+                self._age.observe(self._learn_age(*happened) / SECOND_US)
+            self._subscriber.heard_of(message.sid, received_us - self.lag_us)
+            return
+        # In place, since where messages come one by one this runs for each.
+        happened_at_us = ts_ms * MILLISECOND_US
+        age_us = self.age_us = received_us - happened_at_us
+        if age_us < self._clock.least_us:
+            self._clock.hear(age_us)
+        self._age.observe(age_us / SECOND_US)
+        self._subscriber.heard_of(message.sid, happened_at_us if age_us > 0 else received_us)
 
     def _learn_age(self, happened_us: int, doubt_us: int = 0) -> int:
         age_us = self.age_us = self._received_us - happened_us
@@ -144,8 +155,8 @@ class Intake:
 
     def _ask_anew(self) -> None:
         """A change of a clock that began anew comes after any book of the old clock, and cannot be counted to it."""
-        self._subscriber.ask_anew(self.stream.gone_back)
-        self.stream.gone_back.clear()
+        self._subscriber.ask_anew(self._gone_back)
+        self._gone_back.clear()
         self._has_news = True
 
     def _was_read(self, frame: bytes) -> bool:
