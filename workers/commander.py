@@ -1,7 +1,5 @@
-import time
-
 from app import logs
-from app.clock import now_us
+from app.clock import steady_seconds, steady_us
 from app.kalshi.socket import Socket
 from app.kalshi.socket_errors import SocketError
 from app.stopping import Stopping
@@ -10,6 +8,7 @@ from workers.connection import Connection
 log = logs.get(__name__)
 
 TICK_SECONDS = 1.0
+HELD_UP_SECONDS = 2 * TICK_SECONDS
 GOODBYE_SECONDS = 5.0
 
 
@@ -25,6 +24,8 @@ class Commander:
         self._stopping = stopping
         self._ending: Socket | None = None
         self._abort_seconds = 0.0
+        # Since when the socket has been read without a pause, as far as this has looked.
+        self._read_since_seconds = self._looked_seconds = steady_seconds()
 
     def run(self) -> None:
         news = self._connection.news
@@ -34,11 +35,12 @@ class Commander:
             self.step()
 
     def step(self) -> None:
+        self._note_pauses()
         socket = self._connection.socket
         if socket is None:
             pass
         elif socket is self._ending:
-            if time.monotonic() >= self._abort_seconds:
+            if steady_seconds() >= self._abort_seconds:
                 socket.abort()
         elif reason := self._why_to_end(socket):
             self._end(socket, reason)
@@ -48,7 +50,7 @@ class Commander:
 
     def _send(self, socket: Socket) -> None:
         try:
-            for command in self._connection.subscriber.commands(now_us()):
+            for command in self._connection.subscriber.commands(steady_us()):
                 socket.send(command)
         except SocketError as error:
             self._end(socket, str(error))
@@ -56,13 +58,22 @@ class Commander:
     def _why_to_end(self, socket: Socket) -> str | None:
         if self._stopping.is_set():
             return "we are stopping"
-        quiet_seconds = time.monotonic() - max(socket.last_message_seconds, socket.last_ping_seconds)
-        if quiet_seconds >= self._stale_seconds and not self._connection.is_handing_over:
+        latest_seconds = max(socket.last_message_seconds, socket.last_ping_seconds, self._read_since_seconds)
+        quiet_seconds = steady_seconds() - latest_seconds
+        if quiet_seconds >= self._stale_seconds:
             return f"neither a message nor a ping for {quiet_seconds:.0f} s"
         return self._connection.subscriber.must_reconnect
+
+    def _note_pauses(self) -> None:
+        """While rows or frames are handed over, or the process is stopped, nobody reads: no silence of the exchange."""
+        now_seconds = steady_seconds()
+        was_held_up = now_seconds - self._looked_seconds > HELD_UP_SECONDS
+        if self._connection.is_handing_over or was_held_up:
+            self._read_since_seconds = now_seconds
+        self._looked_seconds = now_seconds
 
     def _end(self, socket: Socket, reason: str) -> None:
         """What the exchange sends until it says goodbye too is received, unless that takes too long."""
         log.info("ending a socket", conn=self._connection.number, reason=reason)
         socket.ask_to_close()
-        self._ending, self._abort_seconds = socket, time.monotonic() + GOODBYE_SECONDS
+        self._ending, self._abort_seconds = socket, steady_seconds() + GOODBYE_SECONDS

@@ -8,13 +8,13 @@ import gevent.event
 import gevent.lock
 
 from app import logs
-from app.clock import now_us
+from app.clock import now_us, steady_us
 from app.kalshi.socket import Socket
 from app.kalshi.socket_errors import HandshakeRefusedError, SocketError, SocketTimeoutError
 from app.metrics import connections as metrics
 from app.recording import Sink
 from app.stopping import Stopping
-from app.subscriptions.intake import Intake
+from app.subscriptions.intake import Common, Intake
 from app.subscriptions.journal import Journal
 from app.subscriptions.redial import Redial
 from app.subscriptions.roles import role_of
@@ -41,7 +41,9 @@ class Surroundings(NamedTuple):
 class Connection:
     """Receives what the exchange sends to one subscriber, on one socket after another, for ever."""
 
-    def __init__(self, subscriber: Subscriber, journal: Journal, around: Surroundings) -> None:
+    def __init__(
+        self, subscriber: Subscriber, journal: Journal, around: Surroundings, common: Common | None = None
+    ) -> None:
         self.number = journal.conn
         self.role = role_of(self.number)
         self.subscriber = subscriber
@@ -49,6 +51,7 @@ class Connection:
         self.news = gevent.event.Event()  # there may be commands to send
         self.is_over = False
         self.down_since_seconds: float | None = time.monotonic()
+        self._common = common or Common()
         self._journal = journal
         self._journaling = gevent.lock.BoundedSemaphore()
         self._around = around
@@ -56,6 +59,7 @@ class Connection:
         self._state: State = "waiting"
         self._state_since_us = now_us()
         self._in_hand_us: int | None = None
+        self._is_telling = False
         self._intake: Intake | None = None
         self._messages = 0
         self._opened = 0
@@ -76,14 +80,16 @@ class Connection:
         socket = self.socket
         if socket is None:
             return self._in_hand_us
-        # What came last proves what was sent before, and nothing after: the line may be cut, or the exchange hang.
+        # What came last proves what was sent before, and nothing after: the line may be cut, or the exchange hang. Here
+        # a ping counts too, or nothing could be said while any socket of all is quiet. Should the exchange have stood
+        # still while it went on pinging, the gap that this socket's end opens takes it back.
         moments_us = (self._in_hand_us, socket.waiting_since_us, socket.last_sign_us)
         return min(moment_us for moment_us in moments_us if moment_us is not None) - self._journal.lag_us
 
     @property
     def is_handing_over(self) -> bool:
-        """It waits for who takes rows: nothing is read meanwhile."""
-        return self._in_hand_us is not None
+        """It waits for who takes rows, or what is said of markets: nothing is read meanwhile."""
+        return self._in_hand_us is not None or self._is_telling
 
     def write_journal(self) -> None:
         # One after the other: the row that closes a gap must not overtake the one that opens it.
@@ -142,9 +148,9 @@ class Connection:
             log.warning("could not connect", conn=self.number, reason=str(error))
 
     def _listen(self, socket: Socket) -> None:
-        intake = self._intake = Intake(self.number, self.role, self.subscriber)
+        intake = self._intake = Intake(self.number, self.role, self.subscriber, self._common)
         self._redial.opened(time.monotonic())
-        self.subscriber.opened(intake.stream, now_us())
+        self.subscriber.opened(intake.stream, steady_us())
         self.socket, self.down_since_seconds = socket, None
         self._enter("open")
         self.news.set()
@@ -163,22 +169,23 @@ class Connection:
         self._in_hand_us = batch.received_us
         rows, lifecycle, has_news = intake.take(batch)
         self._messages += len(batch.messages)
-        if intake.age_us is not None:
-            self._journal.lag_us = max(intake.age_us, 0)
+        self._journal.lag_us = intake.lag_us
         for table, table_rows in rows:
             self._around.sink.put(table, table_rows)
         if has_news:
             self.write_journal()
             self.news.set()
         self._in_hand_us = None
+        self._is_telling = bool(lifecycle)
         for frame in lifecycle:
             self._around.on_lifecycle(frame)
+        self._is_telling = False
         gevent.sleep(0)
 
     def _ended(self, socket: Socket) -> None:
         last_sign_us = self._in_hand_us = socket.last_sign_us
         self.socket, self.down_since_seconds = None, time.monotonic()
-        self.subscriber.closed(last_sign_us)
+        self.subscriber.closed(last_sign_us - self._journal.lag_us)
         self.write_journal()
         # From here on the gap in the journal says that nothing is heard.
         self._in_hand_us = None

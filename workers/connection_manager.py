@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from app import logs
-from app.clock import now_us
+from app.clock import now_us, steady_seconds
 from app.metrics import connections as metrics
 from app.readiness import Latch
 from app.recording import TRADE_CONNECTIONS
 from app.settings import Settings
 from app.subscriptions.books import BookSubscription
 from app.subscriptions.dialler import sockets_of
+from app.subscriptions.intake import Common
 from app.subscriptions.journal import Gap, Journal
 from app.subscriptions.market_change import MarketChange, MarketChanges
 from app.subscriptions.missed_trades import MissedTrades
@@ -27,6 +28,7 @@ CHANGES_AT_ONCE = 1_000
 TICK_SECONDS = 1.0
 # The exchange may have room on a socket again.
 FULL_SECONDS = 300.0
+CLOCK_TURN_SECONDS = 60.0
 
 
 class ConnectionManager:
@@ -48,6 +50,8 @@ class ConnectionManager:
         self._on_trades_missed = on_trades_missed
         self._missed_trades = MissedTrades(TRADE_CONNECTIONS, run_id)
         self._gap_numbers = count(1)
+        self._common = Common()
+        self._clock_turned_seconds = steady_seconds()
         self._books: dict[int, BookSubscription] = {}
         self._whole_exchange: list[WholeExchange] = []
         self._connections = {conn: self._connection(conn) for conn in range(1, sockets_of(settings) + 1)}
@@ -75,6 +79,9 @@ class ConnectionManager:
         if time.monotonic() >= self._next_look_seconds:
             self._next_look_seconds = time.monotonic() + TICK_SECONDS
             self._look_after(moment_us)
+        if steady_seconds() - self._clock_turned_seconds >= CLOCK_TURN_SECONDS:
+            self._clock_turned_seconds = steady_seconds()
+            self._common.clock.turn()
 
     def connections(self) -> list[ConnectionStatus]:
         return [connection.status() for connection in self._connections.values()]
@@ -128,9 +135,9 @@ class ConnectionManager:
         role = role_of(conn)
         if not role.is_of_books:
             self._whole_exchange.append(WholeExchange(journal, role))
-            return Connection(self._whole_exchange[-1], journal, self._around)
+            return Connection(self._whole_exchange[-1], journal, self._around, self._common)
         self._books[conn] = BookSubscription(journal, self._settings.snapshot_refresh_seconds)
-        return Connection(self._books[conn], journal, self._around)
+        return Connection(self._books[conn], journal, self._around, self._common)
 
     def _see_trade_gap(self, gap: Gap) -> None:
         for missed in self._missed_trades.see(gap):

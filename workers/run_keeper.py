@@ -1,8 +1,7 @@
-import time
 from collections.abc import Callable, Sequence
 
 from app import logs
-from app.clock import now_us
+from app.clock import now_us, steady_seconds
 from app.recorder import Recorder
 from app.run import Run
 from app.stopping import Stopping
@@ -14,11 +13,6 @@ INTERVAL_SECONDS = 1.0
 LATE_SECONDS = 1.0
 
 
-def clock_seconds() -> float:
-    """It goes on while the process, or the whole host, is stopped."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class RunKeeper:
     """Writes every second up to when everything is recorded, as far as frames in hand and rows that wait allow."""
 
@@ -28,7 +22,7 @@ class RunKeeper:
         recorder: Recorder,
         oldest_in_hand_us: Sequence[Callable[[], int | None]],
         stopping: Stopping,
-        clock: Callable[[], float] = clock_seconds,
+        clock: Callable[[], float] = steady_seconds,
     ) -> None:
         self._run = run
         self._recorder = recorder

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from app import logs
-from app.clock import now_us
+from app.clock import now_us, steady_seconds
 from app.kalshi.frame_reader import MAX_MESSAGE_BYTES, FrameReader
 from app.kalshi.frame_sender import FrameSender
 from app.kalshi.frames import NORMAL_CLOSURE, Close
@@ -34,9 +34,10 @@ class Socket:
     """
 
     def __init__(self, connection: socket.socket, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
-        now_seconds = time.monotonic()
-        self.last_ping_seconds = now_seconds  # by the monotonic clock; the start counts as one
+        now_seconds = steady_seconds()
+        self.last_ping_seconds = now_seconds  # by the steady clock; the start counts as one
         self.last_message_seconds = now_seconds
+        self._last_sign_us = now_us()
         self._connection = connection
         self._reader = FrameReader(max_message_bytes)
         self._sender = FrameSender(connection)
@@ -53,8 +54,10 @@ class Socket:
     @property
     def last_sign_us(self) -> int:
         """When the latest message or ping was read, by our clock."""
-        quiet_seconds = time.monotonic() - max(self.last_message_seconds, self.last_ping_seconds)
-        return now_us() - int(quiet_seconds * 1_000_000)
+        quiet_seconds = steady_seconds() - max(self.last_message_seconds, self.last_ping_seconds)
+        # A clock that was set back says less than was noted then. One that was set forward, as after a virtual machine
+        # was paused, says that the time it left out was heard: so the earlier of the two.
+        return min(self._last_sign_us, now_us() - int(quiet_seconds * 1_000_000))
 
     def receive(self, max_messages: int = BATCH_MESSAGES) -> Batch:
         """The next messages, as many as there are up to this number, all of one read; waits for the first.
@@ -134,7 +137,9 @@ class Socket:
             self._end()
 
     def _note_signs_of_life(self, has_ping: bool) -> None:
-        now_seconds = time.monotonic()
+        now_seconds = steady_seconds()
+        if self._messages or has_ping:
+            self._last_sign_us = self._received_us
         if self._messages:
             self.last_message_seconds = now_seconds
         if has_ping:

@@ -2,7 +2,8 @@
 
 It is written apart from what the deduplicator does, so that each can be held against the other. Of copies with the same
 identity it keeps one; the earliest received_at among them. Copies whose times differ are found by the rest of their
-identity: within the window in which the deduplicator looks for them.
+identity: within the window in which the deduplicator looks for them. Of lifecycle messages more is to be known than SQL
+of both can say: app/lake/announcements.py.
 """
 
 from datetime import timedelta
@@ -143,16 +144,5 @@ SELECT
     snapshot_ts + microseconds * INTERVAL '0.000001' SECOND AS snapshot_ts, received_at, clock, levels_digest, ticker,
     source, yes_prices_e6, yes_sizes_e2, no_prices_e6, no_sizes_e2
 FROM apart
-""",
-    # A repetition within less than a minute is a copy: nth starts anew after a quiet minute.
-    "lifecycle_events": """
-WITH spaced AS (
-    SELECT
-        *, CASE WHEN exchange_ts <= lag(exchange_ts) OVER (
-            PARTITION BY ticker, event_type, digest, nth ORDER BY exchange_ts, received_at
-        ) + INTERVAL '50' SECOND THEN 0 ELSE 1 END AS is_another
-    FROM lifecycle_events
-)
-SELECT exchange_ts, received_at, digest, nth, ticker, event_type, payload FROM spaced WHERE is_another = 1
 """,
 }

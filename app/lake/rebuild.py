@@ -1,11 +1,14 @@
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from app.lake import candles
+from app.lake.announcements import events_of, query_of
 from app.lake.candle_days import candles_key, fetched
 from app.lake.dataset import PROCESSED, Dataset, manifest_key
 from app.lake.engines import Engine
@@ -41,10 +44,31 @@ def _near(raw_keys: Sequence[str], hour: datetime) -> list[str]:
 
 def _merge_hour(engine: Engine, into: Storage, dataset: Dataset, hour: datetime, files: list[str]) -> int:
     name, schema, beside = dataset.table.name, schema_of(dataset.table), BESIDE[dataset.table.name]
-    of_hour = f"SELECT * FROM ({SAME_EVENT[name]}) AS events WHERE {_within(dataset, hour, hour + HOUR)}"  # noqa: S608
     around = _within(dataset, hour - beside, hour + HOUR + beside)
+    if name not in SAME_EVENT:
+        return _merge_announcements(engine, into, dataset, hour, files, around)
+    of_hour = f"SELECT * FROM ({SAME_EVENT[name]}) AS events WHERE {_within(dataset, hour, hour + HOUR)}"  # noqa: S608
     with engine.rows(of_hour, {name: files}, {name: schema}, around) as events:
         return _write(events, schema, dataset.identity, into, dataset.object_key(hour))
+
+
+def _merge_announcements(
+    engine: Engine, into: Storage, dataset: Dataset, hour: datetime, files: list[str], around: str
+) -> int:
+    by_gatherer: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        by_gatherer[path.split("/gatherer=")[1].split("/")[0]].append(path)
+    if not by_gatherer:
+        return 0
+    schema = schema_of(dataset.table)
+    views = {gatherer: f"told_{number}" for number, gatherer in enumerate(by_gatherer)}
+    found = {views[gatherer]: paths for gatherer, paths in by_gatherer.items()}
+    with engine.rows(query_of(views, schema.names), found, dict.fromkeys(found, schema), around) as copies:
+        events = events_of(copies.read_all())
+    times = events[dataset.table.time_column]
+    is_of_hour = pc.and_(pc.greater_equal(times, pa.scalar(hour)), pc.less(times, pa.scalar(hour + HOUR)))
+    of_hour = events.filter(is_of_hour).cast(schema)
+    return _write(of_hour.to_reader(), schema, dataset.identity, into, dataset.object_key(hour))
 
 
 def _make_candles(engine: Engine, into: Storage, day: datetime) -> int:

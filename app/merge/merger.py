@@ -103,8 +103,12 @@ class Merger:
             if is_sifting:
                 refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
             else:
-                load(cursor, pull.content)
-        return refused + (sift_staged(cursor, self.rule.table) if is_sifting else 0)
+                load(cursor, self.rule.table, pull.content)
+            if self.rule.are_announcements:
+                cursor.execute(self._statements.name_gatherer, (gatherer,))
+        # Python looks at announcements, and must not meet a time that it cannot have.
+        must_sift = is_sifting or (self.rule.are_announcements and any(pull.rows for pull in pulls.values()))
+        return refused + (sift_staged(cursor, self.rule.table) if must_sift else 0)
 
     def _make_room(self, connection: Connection, pulls: Mapping[str, Pull]) -> None:
         """Each chunk in a transaction of its own, since it locks its table until the end."""

@@ -7,6 +7,7 @@ import psycopg2.extensions
 from psycopg2.sql import Composed
 
 from app import logs
+from app.merge.announcements import merge_announcements
 from app.merge.rules import Rule
 from app.merge.statements import Statements
 from app.metrics.merge import DIFFERING_COPIES
@@ -23,15 +24,14 @@ def apply_rule(cursor: psycopg2.extensions.cursor, rule: Rule, statements: State
     if first is None:
         return 0
     span = {"first": first, "last": last}
+    if rule.are_announcements:
+        return merge_announcements(cursor, span)
     are_marked = _are_marked(cursor, rule, statements, span)
     if is_seeking or are_marked:
         cursor.execute("ANALYZE staging")
     if is_seeking and statements.take_best_times:
         cursor.execute(statements.take_best_times, span)
-    withdrawn = 0
-    if are_marked and statements.withdraw:
-        cursor.execute(statements.withdraw, span)
-        withdrawn = cursor.rowcount
+    withdrawn = _withdraw(cursor, statements, span) if are_marked else 0
     new = _insert(cursor, statements, span, is_sifted=is_sifted) - withdrawn
     if rule.is_sample:
         new += _move_apart(cursor, statements, span)
@@ -40,6 +40,13 @@ def apply_rule(cursor: psycopg2.extensions.cursor, rule: Rule, statements: State
     if are_marked and statements.improve:
         cursor.execute(statements.improve, span)
     return new
+
+
+def _withdraw(cursor: psycopg2.extensions.cursor, statements: Statements, span: Mapping[str, str]) -> int:
+    if not statements.withdraw:
+        return 0
+    cursor.execute(statements.withdraw, span)
+    return cursor.rowcount
 
 
 def _note_differing(cursor: psycopg2.extensions.cursor, statement: Composed, span: Mapping[str, str]) -> None:

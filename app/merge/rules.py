@@ -13,8 +13,10 @@ Beyond the key:
       stays.
     - A quote without a time is found by its content within a second.
     - A trade is found by its id. A time that is no whole second is the finer one, and of two the earlier is nearer.
-    - A lifecycle message is found by its content and its `nth`, which starts anew after a quiet minute: within less
-      than that. The time of the copy that came first stays.
+    - A lifecycle message is found by its content. The same may be announced twice: copies within a few seconds are one
+      event, the nearest in time, and what one gatherer told apart is not; app/merge/announcements.py looks at all
+      copies together, and production keeps which it had. The time of the copy that came first stays. Where copies are
+      not known any more, as of rows of a lake, the nearest in time is taken for the same event.
 - `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
 - `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
 - Copies of one trade that differ in price, size or side are a finding: all versions are kept in `differing_trades`. The
@@ -65,6 +67,7 @@ class Rule(NamedTuple):
     told: tuple[str, ...] = ()  # what all copies should say alike; where they do not, it is noted
     marked: tuple[str, ...] = ()  # only where one of these flags is set, a row of production gives way or improves
     is_sample: bool = False
+    are_announcements: bool = False  # merged by all their copies, not by a key
 
 
 DISTANCE = "greatest(candidate.exchange_ts - seeker.exchange_ts, seeker.exchange_ts - candidate.exchange_ts)"
@@ -156,10 +159,11 @@ LIFECYCLE_EVENTS = Rule(
     ("exchange_ts", "ticker", "event_type", "digest", "nth"),
     copies=Copies(
         ("ticker", "event_type", "digest", "nth"),
-        window=timedelta(seconds=50),
+        window=timedelta(seconds=5),
         seeking="TRUE",
-        best="candidate.is_staged, candidate.exchange_ts",
+        best=f"candidate.is_staged, {DISTANCE}, candidate.exchange_ts",
         withdrawn=None,
     ),
+    are_announcements=True,
 )
 RULES = (DELTAS, TRADES, TICKERS, SNAPSHOTS, LIFECYCLE_EVENTS)

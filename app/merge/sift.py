@@ -12,7 +12,7 @@ from app.store.bisect import store_what_fits
 from app.store.quarantine import RefusedRow, quarantine
 from app.store.tables import Table
 
-LOAD = "COPY staging FROM STDIN (FORMAT binary)"
+LOAD = "COPY staging ({}) FROM STDIN (FORMAT binary)"
 READ_SIZE = 1 << 20
 CHECKS = """
     SELECT conname, pg_get_expr(conbin, conrelid) FROM pg_constraint
@@ -25,8 +25,9 @@ SIFT = sql.SQL("""
 """)
 
 
-def load(cursor: psycopg2.extensions.cursor, content: bytes) -> None:
-    cursor.copy_expert(LOAD, io.BytesIO(content), READ_SIZE)
+def load(cursor: psycopg2.extensions.cursor, table: Table, content: bytes) -> None:
+    columns = sql.SQL(", ").join(map(sql.Identifier, ("source_ingest_id", *table.column_names)))
+    cursor.copy_expert(sql.SQL(LOAD).format(columns), io.BytesIO(content), READ_SIZE)
 
 
 def sift_staged(cursor: psycopg2.extensions.cursor, table: Table) -> int:
@@ -54,7 +55,7 @@ def stage_what_fits(
     def stage(rows: Sequence[bytes]) -> int:
         cursor.execute("SAVEPOINT staging_part")
         try:
-            load(cursor, content_of(rows))
+            load(cursor, table, content_of(rows))
         except unfit:
             cursor.execute("ROLLBACK TO SAVEPOINT staging_part")
             raise

@@ -23,6 +23,7 @@ class Statements:
             "literal": sql.Literal(rule.table.name),
             "time": sql.Identifier(rule.table.time_column),
             "columns": _listed(columns),
+            "gatherer": sql.SQL(", ''::TEXT AS gatherer" if rule.are_announcements else ""),
             "key": _listed(rule.key),
             "order": _listed((*rule.key, *rule.preferred)),
             "same_key": _equal(rule.key, "stored", "copy"),
@@ -47,8 +48,9 @@ class Statements:
     def _stage(self, rule: Rule) -> None:
         self.create_staging = self._statement("""
             CREATE TEMPORARY TABLE staging ON COMMIT DELETE ROWS AS
-            SELECT 0::BIGINT AS source_ingest_id, {columns} FROM {table} WITH NO DATA
+            SELECT 0::BIGINT AS source_ingest_id, {columns}{gatherer} FROM {table} WITH NO DATA
         """)
+        self.name_gatherer = sql.SQL("UPDATE staging SET gatherer = %s WHERE gatherer IS NULL")
         # Without it a transaction that began earlier could commit later, behind the back of a reader by ingest_id.
         self.lock_table = self._statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
         # Times as text: of a row that is yet to be refused, they may be none that Python has.

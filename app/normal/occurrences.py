@@ -1,4 +1,4 @@
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from app.normal.unfit import UnfitMessageError
 
@@ -21,8 +21,9 @@ class Occurrences:
     one is full the older one is forgotten. So a market is remembered at least until that many others were heard of.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, on_return: Callable[[str], None] = lambda _: None) -> None:
         self._capacity = capacity
+        self._on_return = on_return  # is told of a market whose moments go back
         self._younger: dict[str, Seen] = {}
         self._older: dict[str, Seen] = {}
 
@@ -42,6 +43,8 @@ class Occurrences:
             late_counts = _counts(before[1], before[2])
             self._younger[ticker] = (latest, first, counts, (moment, before[1], late_counts))
             return _count(ticker, late_counts, change)
+        if moment < latest:
+            self._on_return(ticker)
         self._younger[ticker] = (moment, change, None, (latest, first, counts))
         return 0
 

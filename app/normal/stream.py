@@ -1,13 +1,14 @@
 from collections import defaultdict
 from collections.abc import Callable
 
+from app.kalshi.answers import Subscribed
 from app.kalshi.messages import Message, decode, unknown
 from app.kalshi.records import LIFECYCLE_MESSAGES, Lifecycle, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
 from app.normal.deltas import delta_row
 from app.normal.doubt import Doubt
 from app.normal.lifecycle import Repetitions, lifecycle_row
 from app.normal.occurrences import Occurrences
-from app.normal.sequence import SequenceCheck, SequenceGap
+from app.normal.sequence import FirstNumbers, SequenceCheck, SequenceGap
 from app.normal.snapshots import snapshot_row
 from app.normal.tickers import ticker_row
 from app.normal.trades import trade_row
@@ -34,24 +35,41 @@ TABLES: dict[type, Table] = {
 DELTA_MARKETS = 4_096
 TICKER_MARKETS = 65_536
 ANNOUNCEMENTS = 65_536
+REPEATED = unknown(b"", "it was read before")
 
 
 class Stream:
     """The frames of one connection in their order, from its opening to its end: what each says and the row it becomes.
 
-    A reopened connection is a new stream, whose every market starts with a snapshot.
+    A reopened connection is a new stream, whose every market starts with a snapshot. Of announcements, what all streams
+    of a gatherer brought is known to all.
     """
 
-    def __init__(self, conn: int, on_gap: Callable[[SequenceGap], None]) -> None:
+    def __init__(
+        self,
+        conn: int,
+        on_gap: Callable[[SequenceGap], None],
+        was_read: Callable[[bytes], bool] = lambda _: False,
+        *,
+        repetitions: Repetitions | None = None,
+        first_numbers: FirstNumbers | None = None,
+        from_the_first: bool = False,
+    ) -> None:
+        self.gone_back: list[str] = []  # markets whose clocks did, as after a maintenance; for who takes them out
+        self.revealing: Message | None = None  # what shows the gap that is just told
         self._conn = conn
         self._on_gap = on_gap
-        self._sequence = SequenceCheck()
+        self._was_read = was_read
+        self._sequence = SequenceCheck(first_numbers, from_the_first=from_the_first)
         self._doubt = Doubt()
         # What two subscriptions say alike is one event said twice: each counts for itself.
-        self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS))
+        self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS, self.gone_back.append))
         self._quotes = defaultdict[int, Occurrences](lambda: Occurrences(TICKER_MARKETS))
-        self._announcements = defaultdict[int, Repetitions](lambda: Repetitions(ANNOUNCEMENTS))
-        self._rows: dict[type, Callable[..., Row]] = {
+        # An announcement says no more of when it was than that: what was heard on other sockets counts.
+        self._announcements = repetitions or Repetitions(ANNOUNCEMENTS)
+        self._channels: dict[int, str] = {}
+        self._rows: dict[type, Callable[..., Row | None]] = {
+            Subscribed: self._subscribed,
             OrderbookDelta: self._delta,
             OrderbookSnapshot: self._snapshot,
             Trade: self._trade,
@@ -62,14 +80,19 @@ class Stream:
     def read(self, frame: bytes, received_us: int) -> tuple[Message, Row | None]:
         """The message, and its row in TABLES[type(message)] if it is a record. Unknown is for quarantine.
 
-        A gap is told before the message that shows it is given out.
+        A gap is told before the message that shows it is given out. A frame that was read before, with its number and
+        all, is no second event: REPEATED.
         """
         message = decode(frame)
         sid, seq = message.sid, message.seq
         if sid is not None and seq is not None:
             gap = self._sequence.see(sid, seq)
             if gap is not None:
+                if gap.missing < 0 and self._was_read(frame):
+                    self._sequence.resume(gap)
+                    return REPEATED, None
                 self._doubt.begin(sid)
+                self.revealing = message
                 self._on_gap(gap)
         try:
             make_row = self._rows.get(type(message))
@@ -89,7 +112,7 @@ class Stream:
         """The subscription is no more."""
         self._doubt.end(sid)
         self._sequence.forget(sid)
-        for counted in (self._changes, self._quotes, self._announcements):
+        for counted in (self._changes, self._quotes, self._channels):
             counted.pop(sid, None)
 
     def _delta(self, message: OrderbookDelta, received_us: int) -> Row:
@@ -108,4 +131,8 @@ class Stream:
         return ticker_row(message, received_us, self._conn, self._quotes[message.sid])
 
     def _lifecycle(self, message: Lifecycle, received_us: int) -> Row:
-        return lifecycle_row(message, received_us, self._conn, self._announcements[message.sid])
+        line = (self._conn, self._channels.get(message.sid, str(message.sid)))
+        return lifecycle_row(message, received_us, line, self._announcements)
+
+    def _subscribed(self, message: Subscribed, _received_us: int) -> None:
+        self._channels[message.msg.sid] = message.msg.channel

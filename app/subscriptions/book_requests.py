@@ -50,6 +50,9 @@ class BookRequests:
             return self._subscribe(now_us)
         return [*self._leave(sid, now_us), *self._join(sid, now_us), *self._ask(sid, now_us), *self._check(sid, now_us)]
 
+    def ask_anew(self, tickers: list[str]) -> None:
+        self._refresh.hurry(tickers)
+
     def answered(self, number: int | None) -> Command | None:
         return self._commands.answered(number)
 

@@ -19,13 +19,14 @@ class BookSubscription:
     def __init__(self, journal: Journal, refresh_seconds: int) -> None:
         self.must_reconnect: str | None = None
         self.sid: int | None = None
-        self._conn = journal.conn
+        self._journal = journal
         self._markets = BookMarkets(journal)
         self._repair = Repair(journal)
         self._requests = BookRequests(self._markets, self._repair, Refresh(refresh_seconds))
+        self.ask_anew = self._requests.ask_anew
         self._stream: Trust | None = None
         self._turned_away: list[str] = []
-        self._heard_us = 0
+        self._heard_us = self._now_us = 0  # the one in the exchange's time, the other by the clock of timers
 
     @property
     def sids(self) -> list[int]:
@@ -55,9 +56,9 @@ class BookSubscription:
 
     def unwant(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
-            self._markets.unwant(ticker, now_us)
+            self._markets.unwant(ticker, self._repair.heard_until_us(ticker, now_us))
             self._repair.heard(ticker)
-        self._close_gaps(now_us)
+        self._close_gaps()
 
     def take_turned_away(self) -> list[str]:
         """There was no room for these: they are wanted here no more, and belong elsewhere."""
@@ -65,9 +66,9 @@ class BookSubscription:
         return taken
 
     def opened(self, stream: Trust, now_us: int) -> None:
-        self._stream = stream
+        self._stream, self._now_us = stream, now_us
         self.must_reconnect = None
-        self._requests.start(now_us, self._conn)
+        self._requests.start(now_us, self._journal.conn)
 
     def closed(self, last_sign_us: int) -> None:
         self._stream = None
@@ -78,9 +79,9 @@ class BookSubscription:
         if sid == self.sid:
             self._heard_us = received_us
 
-    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None:  # noqa: ARG002 - a book is heard from its next snapshot
         if gap.sid == self.sid:
-            self._mend("sequence", gap.sid, now_us, max(gap.missing, 0))
+            self._mend("sequence", gap.sid, max(gap.missing, 0))
 
     def take(self, message: Message, received_us: int) -> bool:
         match message:
@@ -89,12 +90,13 @@ class BookSubscription:
             case Ok() | Subscribed() | Unsubscribed() | SubscriptionList():
                 self._answer(message, received_us)
             case Error():
-                self._error(message, received_us)
+                self._error(message, self._now_us)
             case Unknown() if message.type in BOOK.message_types and message.sid is not None:
-                self._unreadable(message.sid, received_us)
+                self._unreadable(message.sid)
         return True
 
     def commands(self, now_us: int) -> list[bytes]:
+        self._now_us = now_us
         if self._stream is None:
             return []
         self._try_again([*self._markets.missed(now_us), *self._repair.missed(now_us)], now_us)
@@ -103,8 +105,8 @@ class BookSubscription:
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> None:
         ticker, is_answer = message.msg.market_ticker, message.id is not None
         if message.sid == self.sid and self._markets.snapshot(ticker, received_us, is_answer=is_answer):
-            self._repair.heard(ticker)
-            self._close_gaps(received_us)
+            self._repair.heard(ticker, received_us)
+            self._close_gaps()
 
     def _answer(self, message: Ok | Subscribed | Unsubscribed | SubscriptionList, now_us: int) -> None:
         command = self._requests.answered(message.id)
@@ -116,7 +118,7 @@ class BookSubscription:
         elif command is not None and command.kind is Kind.LIST:
             listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
             if isinstance(listed, list) and command.sid == self.sid:
-                self._compare(listed)
+                self._compare(listed, now_us)
         if command is not None:
             self._requests.granted(command)
 
@@ -126,14 +128,16 @@ class BookSubscription:
         elif subscription.sid != self.sid:
             self._requests.extra_sids.append(subscription.sid)
 
-    def _compare(self, listed: list[Subscription]) -> None:
+    def _compare(self, listed: list[Subscription], now_us: int) -> None:
         sids = [each.sid for each in listed if each.channel == BOOK_CHANNEL]
         if self.sid is not None and self.sid not in sids:
             self._lost("unsubscribed", self.sid)
+        elif self.sid is not None:
+            self._heard_us = max(self._heard_us, self._journal.listed_us(now_us))
         self._requests.extra_sids.extend(sid for sid in sids if sid != self.sid)
 
     def _error(self, message: Error, now_us: int) -> None:
-        code, command = message.msg.code, self._requests.refused(message, self._conn)
+        code, command = message.msg.code, self._requests.refused(message, self._journal.conn)
         if code in codes.CAUSES and self.sid is not None and message.sid in (self.sid, None):
             self._lost(codes.CAUSES[code], self.sid)
         elif code == codes.AUTHENTICATION_REQUIRED or (code == codes.ALREADY_SUBSCRIBED and self.sid is None):
@@ -145,7 +149,7 @@ class BookSubscription:
         if code == codes.MARKET_LIMIT and command.kind in JOINS:
             # No reason to wait: a smaller command may have room, and the market that has none is asked for elsewhere.
             if not self._requests.halved(command):
-                self._turn_away(now_us)
+                self._turn_away()
             return
         self._requests.back_off(now_us)
         if code == codes.UNKNOWN_SID:
@@ -164,25 +168,25 @@ class BookSubscription:
         if kind is Kind.DELETE:
             self._markets.left([ticker])
         elif self._markets.holds(ticker):
-            self._give_up(ticker, now_us)
+            self._give_up(ticker)
             self._markets.leave_alone(ticker, now_us)
 
-    def _turn_away(self, now_us: int) -> None:
-        for ticker in self._markets.turn_away(self._repair.started_us if self._repair.is_open else now_us):
+    def _turn_away(self) -> None:
+        for ticker in self._markets.turn_away(self._repair.started_us if self._repair.is_open else self._heard_us):
             self._repair.heard(ticker)
             self._turned_away.append(ticker)
 
-    def _unreadable(self, sid: int, now_us: int) -> None:
+    def _unreadable(self, sid: int) -> None:
         if sid == self.sid and self._stream is not None:
             self._stream.distrust(sid)
-            self._mend(UNREADABLE, sid, now_us, 1)
+            self._mend(UNREADABLE, sid, 1)
 
-    def _mend(self, cause: str, sid: int, now_us: int, missing: int) -> None:
+    def _mend(self, cause: str, sid: int, missing: int) -> None:
         since = self._markets.since
         if since:
             self._repair.begin(cause, sid, self._heard_us, since, missing)
             if cause == UNREADABLE:
-                self._repair.ask_later(now_us)
+                self._repair.ask_later(self._now_us)
             self._repair.ask_for(self._markets.listened_to())
         elif self._stream is not None:
             self._stream.trust(sid)
@@ -197,22 +201,20 @@ class BookSubscription:
         self._requests.start_over()
         self._repair.forget_questions()
         self._markets.start_over()
-        if self._markets.since:
-            self._repair.begin(cause, sid, started_us, self._markets.since)
+        self._repair.begin_after_end(cause, sid, started_us, self._markets.since)
 
     def _try_again(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
             if not self._markets.try_again(ticker, now_us):
-                self._give_up(ticker, now_us)
-        self._close_gaps(now_us)
+                self._give_up(ticker)
+        self._close_gaps()
 
-    def _give_up(self, ticker: str, now_us: int) -> None:
+    def _give_up(self, ticker: str) -> None:
         """It ended when something was lost, as far as we know."""
-        self._markets.end(ticker, self._repair.started_us if self._repair.is_open else now_us)
+        self._markets.end(ticker, self._repair.started_us if self._repair.is_open else self._heard_us)
         self._repair.give_up(ticker)
 
-    def _close_gaps(self, now_us: int) -> None:
-        if not self._repair.is_open or self._repair.lacking:
-            return
-        if self._repair.close(now_us) and self._stream is not None and self.sid is not None:
+    def _close_gaps(self) -> None:
+        is_over = self._repair.is_open and not self._repair.lacking
+        if is_over and self._repair.close() and self._stream is not None and self.sid is not None:
             self._stream.trust(self.sid)

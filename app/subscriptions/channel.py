@@ -38,7 +38,8 @@ class Channel:
         self.subscribe_from_us = now_us + UNKNOWN_US
         return True
 
-    def is_subscribed(self, sid: int, now_us: int) -> None:
-        self.sid, self.heard_us, self.is_wanted = sid, now_us, True
+    def is_subscribed(self, sid: int, heard_us: int, now_us: int) -> None:
+        """From when on it hears, in the exchange's time, and when that was by the clock of timers."""
+        self.sid, self.heard_us, self.is_wanted = sid, heard_us, True
         self.subscribe_from_us = now_us + SECOND_US
         self._unknown_in_row = 0

@@ -1,18 +1,24 @@
+from collections import deque
 from typing import NamedTuple
 
+from app.kalshi.answers import Subscribed
 from app.kalshi.messages import Message, Unknown
 from app.kalshi.records import LIFECYCLE_MESSAGES, OrderbookDelta, Ticker, Trade
 from app.kalshi.socket import Batch
 from app.metrics import connections as metrics
-from app.normal.sequence import SequenceGap
-from app.normal.stream import TABLES, Stream
+from app.normal.lifecycle import Repetitions
+from app.normal.sequence import FirstNumbers, SequenceGap
+from app.normal.stream import ANNOUNCEMENTS, REPEATED, TABLES, Stream
+from app.normal.times import MILLISECOND_US, SECOND_US
 from app.store.journal_tables import QUARANTINE
 from app.store.tables import Row, Table
+from app.subscriptions.exchange_clock import ExchangeClock, happened_us, said_us
 from app.subscriptions.roles import Role
 from app.subscriptions.subscriber import Subscriber
 
-MILLISECOND_US = 1_000
-SECOND_US = 1_000_000
+# A frame is looked for among these when its number comes again. Larger ones are not kept: books, which are no events.
+REMEMBERED_FRAMES = 256
+LARGE_BYTES = 4_096
 
 
 class Taken(NamedTuple):
@@ -21,20 +27,41 @@ class Taken(NamedTuple):
     has_news: bool  # for the journal, or of commands that can be sent now
 
 
+class Common:
+    """What the connections of a gatherer know together."""
+
+    def __init__(self) -> None:
+        self.clock = ExchangeClock()
+        self.first_numbers = FirstNumbers()
+        self.repetitions = Repetitions(ANNOUNCEMENTS)
+
+
 class Intake:
     """What the batches of one socket become: rows, and news for the subscriber.
 
     This runs for every message of the exchange: one look tells what nearly all of them are from the rest.
     """
 
-    def __init__(self, conn: int, role: Role, subscriber: Subscriber) -> None:
-        self.stream = Stream(conn, self._on_gap)
+    def __init__(self, conn: int, role: Role, subscriber: Subscriber, common: Common | None = None) -> None:
+        common = common or Common()
+        self.stream = Stream(
+            conn,
+            self._on_gap,
+            self._was_read,
+            repetitions=common.repetitions,
+            first_numbers=common.first_numbers,
+            from_the_first=not role.is_of_books,
+        )
         self.age_us: int | None = None  # our clock less the exchange's, in the latest message that tells it
+        self._gone_back = self.stream.gone_back
+        self._clock = common.clock
         self._record = role.record
         self._subscriber = subscriber
         self._received_us = 0
         self._has_news = False
         self._latest_frame = b""
+        self._remembered: deque[bytes] = deque(maxlen=REMEMBERED_FRAMES)
+        self._has_large = False
         self._repeated = metrics.REPEATED.labels(role.name)
         self._messages = metrics.MESSAGES.labels(role.name)
         self._age = metrics.MESSAGE_AGE.labels(role.name)
@@ -48,6 +75,7 @@ class Intake:
         rest = _Rest()
         message: Message | None = None
         latest_frame = self._latest_frame
+        self._remembered.extend(frames)
         for frame in frames:
             # The same bytes, number and all, are no second event.
             if frame == latest_frame:
@@ -60,39 +88,97 @@ class Intake:
             else:
                 self._take_other(frame, message, row, rest)
         self._latest_frame = latest_frame
+        if self._has_large:
+            self._forget_large()
         self._messages.inc(len(frames))
+        if self._gone_back:
+            self._ask_anew()
         if isinstance(message, OrderbookDelta | Trade | Ticker):
             self._look_at(message)
-        elif isinstance(message, LIFECYCLE_MESSAGES) and message.sending_ts_ms is not None:
-            self.age_us = received_us - message.sending_ts_ms * MILLISECOND_US
         by_table = list(rest.rows.values())
         if rows and record is not None:
             by_table.append((TABLES[record], rows))  # type: ignore[arg-type]  # a record has a row
         return Taken(by_table, rest.lifecycle, self._has_news)
 
+    @property
+    def lag_us(self) -> int:
+        """What we were sent by a moment is what happened until so long before: the rest was still under way."""
+        return self._clock.ahead_us if self.age_us is None else max(self.age_us, 0)
+
     def _take_other(self, frame: bytes, message: Message, row: Row | None, rest: "_Rest") -> None:
+        if message is REPEATED:
+            self._repeated.inc()
+            return
+        self._has_large |= len(frame) > LARGE_BYTES
         if row is not None:
             rest.add(TABLES[type(message)], row)
-            if message.sid is not None:
-                self._subscriber.heard_of(message.sid, self._received_us)
         if isinstance(message, LIFECYCLE_MESSAGES):
             rest.lifecycle.append(frame)
         elif isinstance(message, Unknown):
             self._unreadable.inc()
             rest.add(QUARANTINE, (self._received_us, None, message.reason, frame))
+        if not isinstance(message, Unknown) and message.sending_ts_ms is not None:
+            self._learn_age(message.sending_ts_ms * MILLISECOND_US)
         # Before anything behind it is read: that may be a change of the book that begins here.
-        self._has_news |= self._subscriber.take(message, self._received_us)
+        self._has_news |= self._subscriber.take(message, self._begins_us(message))
+        # Whatever carries a subscription's number comes in its order, and proves what was sent before; a ping does not.
+        sid = message.msg.sid if isinstance(message, Subscribed) else message.sid
+        if sid is not None:
+            self._subscriber.heard_of(sid, self._received_us - self.lag_us)
 
     def _look_at(self, message: OrderbookDelta | Trade | Ticker) -> None:
         """One message of a batch stands for all of it."""
-        self._subscriber.heard_of(message.sid, self._received_us)
-        if message.msg.ts_ms is not None:
-            self.age_us = self._received_us - message.msg.ts_ms * MILLISECOND_US
-            self._age.observe(self.age_us / SECOND_US)
+        received_us, ts_ms = self._received_us, message.msg.ts_ms
+        if ts_ms is None:
+            happened = happened_us(message)
+            if happened is not None:
+                self._age.observe(self._learn_age(*happened) / SECOND_US)
+            self._subscriber.heard_of(message.sid, received_us - self.lag_us)
+            return
+        # In place, since where messages come one by one this runs for each.
+        happened_at_us = ts_ms * MILLISECOND_US
+        age_us = self.age_us = received_us - happened_at_us
+        if age_us < self._clock.least_us:
+            self._clock.hear(age_us)
+        self._age.observe(age_us / SECOND_US)
+        self._subscriber.heard_of(message.sid, happened_at_us if age_us > 0 else received_us)
+
+    def _learn_age(self, happened_us: int, doubt_us: int = 0) -> int:
+        age_us = self.age_us = self._received_us - happened_us
+        self._clock.hear(age_us, doubt_us)
+        return age_us
+
+    def _begins_us(self, message: Message) -> int:
+        """From when on, by the exchange's clock, all is heard that comes behind this message."""
+        now_us = self._received_us + self._clock.behind_us
+        return max(now_us, said_us(message) or now_us)
+
+    def _ask_anew(self) -> None:
+        """A change of a clock that began anew comes after any book of the old clock, and cannot be counted to it."""
+        self._subscriber.ask_anew(self._gone_back)
+        self._gone_back.clear()
+        self._has_news = True
+
+    def _was_read(self, frame: bytes) -> bool:
+        """Whether the same bytes came before this very frame."""
+        for each in self._remembered:
+            if each is frame:
+                return False
+            if each == frame:
+                return True
+        return False
+
+    def _forget_large(self) -> None:
+        small = [frame for frame in self._remembered if len(frame) <= LARGE_BYTES]
+        self._remembered.clear()
+        self._remembered.extend(small)
+        self._has_large = False
 
     def _on_gap(self, gap: SequenceGap) -> None:
         self._has_news = True
-        self._subscriber.lost_some(gap, self._received_us)
+        revealing = self.stream.revealing
+        begins_us = self._received_us + self._clock.behind_us if revealing is None else self._begins_us(revealing)
+        self._subscriber.lost_some(gap, begins_us)
 
 
 class _Rest:

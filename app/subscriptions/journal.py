@@ -9,6 +9,7 @@ from app.subscriptions.roles import role_of
 WHOLE_EXCHANGE = ""
 ALL_SUBSCRIPTIONS = -1
 ALL_MARKETS = -1
+LISTED_US = 12_000_000  # by then the list was asked for: answers that take longer are not waited for
 BEFORE_THE_FIRST = 0  # no gap that is stored: the time of a run in which a channel is not yet subscribed to
 
 
@@ -55,15 +56,14 @@ class Journal:
         self._role = role_of(conn)
         self._numbers = numbers
         self._on_gap = on_gap
-        # What we were sent by a moment is what happened until so long before: the rest was still under way.
-        self.lag_us = 0
+        self.lag_us = 0  # of what is listened to up to now, so much is still under way
         self._rows: dict[str, list[Row]] = {GAPS.name: [], SUBSCRIPTIONS.name: []}
 
     def open_gap(
         self, channel: str, cause: str, started_us: int, *, sid: int, markets: int, missing: int | None = None
     ) -> Gap:
-        number, happened_us = next(self._numbers), started_us - self.lag_us
-        gap = Gap(self._run_id, number, self.conn, happened_us, None, sid, markets, missing, channel, cause)
+        number = next(self._numbers)
+        gap = Gap(self._run_id, number, self.conn, started_us, None, sid, markets, missing, channel, cause)
         metrics.GAPS.labels(self._role.name, cause).inc()
         self._write(gap)
         return gap
@@ -79,6 +79,13 @@ class Journal:
 
     def ended(self, channel: str, ticker: str, started_us: int, ended_us: int) -> None:
         self._listen(channel, ticker, started_us, max(started_us, ended_us - self.lag_us))
+
+    def listed_us(self, received_us: int) -> int:
+        """Up to when a subscription lost nothing that is in the exchange's list, of which the answer came by then.
+
+        One that overflowed or ended is not in it. On a quiet channel this is what tells silence from a loss.
+        """
+        return received_us - LISTED_US - self.lag_us
 
     def take(self) -> list[tuple[Table, list[Row]]]:
         taken = [(table, self._rows[table.name]) for table in (SUBSCRIPTIONS, GAPS) if self._rows[table.name]]

@@ -23,6 +23,8 @@ class Repair:
         self._is_partial = False
         self._ask_from_us = 0
         self._unreadable_us = 0
+        self._resumed_us = 0  # when the latest book came that is gone on from
+        self._claimed_us = 0  # up to when a market was listened to that has left
 
     @property
     def is_open(self) -> bool:
@@ -74,7 +76,24 @@ class Repair:
             del self._asked[ticker]
         return missed
 
-    def heard(self, ticker: str) -> None:
+    def begin_after_end(self, cause: str, sid: int, started_us: int, lacking: Iterable[str]) -> None:
+        """All of them, or else the last that left when the subscription may have been dead already."""
+        if lacking or self._claimed_us > started_us:
+            self.begin(cause, sid, started_us, lacking)
+        if not lacking and self.is_open:
+            self._resumed_us = max(self._resumed_us, self._claimed_us)
+            self.close()
+        self._claimed_us = 0
+
+    def heard_until_us(self, ticker: str, now_us: int) -> int:
+        """Of one that leaves now."""
+        if ticker in self.lacking:
+            return self.started_us
+        self._claimed_us = max(self._claimed_us, now_us)
+        return now_us
+
+    def heard(self, ticker: str, received_us: int = 0) -> None:
+        self._resumed_us = max(self._resumed_us, received_us)
         self.lacking.discard(ticker)
         self._to_ask.pop(ticker, None)
         self._asked.pop(ticker, None)
@@ -83,10 +102,12 @@ class Repair:
         self.heard(ticker)
         self._is_partial = True
 
-    def close(self, now_us: int) -> bool:
-        """When nothing lacks any more. True if all of the subscription can be trusted again."""
+    def close(self) -> bool:
+        """When nothing lacks any more: the last book was heard again, or has left. True if all of the subscription can
+        be trusted again."""
         for gap in self._gaps.values():
-            self._journal.close_gap(gap, now_us)
+            self._journal.close_gap(gap, self._resumed_us)
+        self._resumed_us = 0
         self._gaps.clear()
         was_complete, self._is_partial = not self._is_partial, False
         return was_complete

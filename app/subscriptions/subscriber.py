@@ -15,7 +15,11 @@ class Trust(Protocol):
 
 
 class Subscriber(Protocol):
-    """What one connection is to listen to, over all of its sockets: told what happens, it says what to send."""
+    """What one connection is to listen to, over all of its sockets: told what happens, it says what to send.
+
+    Timers run by the steady clock (app.clock.steady_us), which is what opened() and commands() are given. All else is
+    for claims of what is heard, and as near as can be to the exchange's time, on the side that claims less.
+    """
 
     must_reconnect: str | None  # why, if only a new socket helps
 
@@ -35,15 +39,20 @@ class Subscriber(Protocol):
     def opened(self, stream: Trust, now_us: int) -> None: ...
 
     def heard_of(self, sid: int, received_us: int) -> None:
-        """Up to here the subscription's messages came in."""
+        """Until then, all that happened came in: what is lost from now on begins here."""
 
-    def lost_some(self, gap: SequenceGap, now_us: int) -> None: ...
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
+        """What happens from now on may be heard again."""
 
     def take(self, message: Message, received_us: int) -> bool:
-        """Whatever is not a change, a trade or a ticker. True if there may be commands to send now."""
+        """Whatever is not a change, a trade or a ticker; what happens from when it was received on may be heard. True
+        if there may be commands to send now."""
+
+    def ask_anew(self, tickers: list[str]) -> None:
+        """Books of these are wanted at once, though nothing was lost."""
 
     def commands(self, now_us: int) -> list[bytes]:
         """To be sent now. To be asked for again after each send, whenever take() says so, and every second."""
 
     def closed(self, last_sign_us: int) -> None:
-        """The socket is no more; its last sign of life was then."""
+        """The socket is no more; what happened after its last sign of life was not heard, whatever seemed to be."""

@@ -29,6 +29,7 @@ class WholeExchange:
         self._backoff = Backoff()
         self._stream: Trust | None = None
         self._list_us = 0
+        self._now_us = 0  # by the clock of timers
 
     @property
     def sids(self) -> list[int]:
@@ -51,7 +52,7 @@ class WholeExchange:
         return {channel.name: channel.sid is not None for channel in self._channels if channel.is_wanted}
 
     def opened(self, stream: Trust, now_us: int) -> None:
-        self._stream = stream
+        self._stream, self._now_us = stream, now_us
         self.must_reconnect = None
         self._backoff = Backoff()
         self._list_us = now_us + LIST_US
@@ -61,7 +62,8 @@ class WholeExchange:
         self._commands.forget()
         for channel in self._channels:
             channel.subscribe_from_us = 0
-            self._miss(channel, "disconnected", ALL_SUBSCRIPTIONS, last_sign_us)
+            # Not where the last ping was: the exchange may stand still and go on pinging.
+            self._miss(channel, "disconnected", ALL_SUBSCRIPTIONS, min(channel.heard_us, last_sign_us))
 
     def heard_of(self, sid: int, received_us: int) -> None:
         channel = self._of(sid)
@@ -81,9 +83,9 @@ class WholeExchange:
             case Unsubscribed() if message.sid is not None:
                 self._lost(message.sid, "unsubscribed")
             case Ok() | SubscriptionList():
-                self._listed(message)
+                self._listed(message, received_us)
             case Error():
-                self._error(message, received_us)
+                self._error(message, self._now_us)
             case Unknown() if message.type in self._role.message_types and message.sid is not None:
                 self._missed(message.sid, UNREADABLE, 1, received_us)
                 return False
@@ -91,7 +93,11 @@ class WholeExchange:
                 return False
         return True
 
+    def ask_anew(self, tickers: list[str]) -> None:
+        """There are no books here."""
+
     def commands(self, now_us: int) -> list[bytes]:
+        self._now_us = now_us
         for _ in self._commands.overdue(now_us):
             continue  # what is still to be subscribed to is seen below
         if self._stream is None or self._backoff.lasts(now_us):
@@ -115,7 +121,7 @@ class WholeExchange:
         self._backoff.granted()
         for channel in self._channels:
             if channel.is_called(subscription.channel) and channel.sid is None:
-                channel.is_subscribed(subscription.sid, now_us)
+                channel.is_subscribed(subscription.sid, now_us, self._now_us)
                 self._listen(channel, now_us)
 
     def _listen(self, channel: Channel, now_us: int) -> None:
@@ -126,7 +132,7 @@ class WholeExchange:
             self._journal.close_gap(channel.gap, now_us)
             channel.gap = None
 
-    def _listed(self, message: Ok | SubscriptionList) -> None:
+    def _listed(self, message: Ok | SubscriptionList, now_us: int) -> None:
         """A subscription whose end was said and lost is not in the list."""
         command = self._commands.answered(message.id)
         listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
@@ -135,6 +141,8 @@ class WholeExchange:
         for channel in self._channels:
             if channel.sid is not None and channel.sid not in {each.sid for each in listed}:
                 self._lost(channel.sid, "unsubscribed")
+            elif channel.sid is not None:
+                channel.heard_us = max(channel.heard_us, self._journal.listed_us(now_us))
 
     def _error(self, message: Error, now_us: int) -> None:
         code, command = message.msg.code, self._commands.answered(message.id)

@@ -52,6 +52,8 @@ def test_what_was_fetched_is_repaired_where_nobody_heard_it(runs, subscriptions,
     unheard = {tick for tick in TICKS if not is_heard(tick, TRADES, runs, subscriptions, gaps)}
     assert ticks(judgement.repaired) == unheard & ticks(fetched)
     assert ticks(judgement.holes) == unheard - ticks(fetched)
+    whole = State.REPAIRED if unheard else State.COMPLETE
+    assert judgement.state is (State.HOLE if unheard - ticks(fetched) else whole)
     assert judgement.repaired_by == ((REST,) if judgement.repaired else ())
 
 

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from app.normal.lifecycle import Repetitions
 from app.normal.occurrences import Occurrences
+from app.normal.stream import Stream
 from app.postgres.connection import connected
 from tests.merge import model
 from tests.merge.conftest import NAMES
+from tests.normal.frames import lifecycle
 from tests.store.reading import rows_of
 from tests.store.rows import NOON_US
 
@@ -143,28 +145,51 @@ def test_trades(lasting, trades, parts):
     )
 
 
-announcements = st.tuples(st.integers(1, 3), st.sets(st.sampled_from(NAMES), min_size=1))
+LINES = [(name, conn) for name in NAMES for conn in (5, 6)]
+# Seconds since the one before: at once, or further away than copies are.
+announcements = st.lists(
+    st.tuples(
+        st.sampled_from([0.2, 6.5, 9.25, 31, 55, 70, 300]),
+        st.sets(st.sampled_from(LINES), min_size=1),
+        st.sets(st.sampled_from(LINES)),
+    ),
+    min_size=1,
+    max_size=6,
+)
 
 
 @examples
-@given(announcements=st.lists(announcements, min_size=1, max_size=5), parts=parts, data=st.data())
+@given(announcements=announcements, parts=parts, data=st.data())
 def test_lifecycle_messages(lasting, announcements, parts, data):
-    """The same is announced up to three times in a row, and again minutes later; each connection stamps it otherwise."""
-    ticker, streams = next(tickers), {}
-    for name in NAMES:
-        rows = []
-        for conn in (5, 6):
-            repetitions = Repetitions(100)
-            for number, (times, heard_by) in enumerate(announcements):
-                for repetition in range(times if name in heard_by else 0):
-                    delay_us = data.draw(st.integers(0, 3_000)) * MS_US
-                    at_us = NOON_US + (number * 300 + repetition * 10) * SECOND_US + delay_us
-                    nth = repetitions.nth((ticker, "deactivated", 7), at_us)
-                    rows.append((at_us, at_us, 7, nth, ticker, "deactivated", b"{}", conn, 1, len(rows)))
-        streams[name] = sorted(rows)
-    found = merged_rows(lasting("lifecycle_events"), lasting.production, streams, parts, ticker)
-    per_announcement = [(row["exchange_ts"] - NOON_US) // (300 * SECOND_US) for row in found]
-    assert sorted(per_announcement) == [number for number, (times, _) in enumerate(announcements) for _ in range(times)]
+    """The same is announced again and again, each connection stamps it otherwise, and sockets are opened anew."""
+    ticker, truth_us = next(tickers), NOON_US
+    common = {name: Repetitions(100) for name in NAMES}
+    heard = {name: [] for name in NAMES}
+    streams = {}
+    bursts = []
+    for number, (passed_seconds, heard_by, opened_anew) in enumerate(announcements):
+        truth_us += int(passed_seconds * SECOND_US)
+        if passed_seconds > 1 or not bursts:
+            bursts.append(dict.fromkeys(LINES, 0))
+        for line in LINES:
+            if line not in streams or line in opened_anew:
+                streams[line] = Stream(line[1], [].append, repetitions=common[line[0]])
+            if line in heard_by:
+                bursts[-1][line] += 1
+                sent_ms = truth_us // MS_US + data.draw(st.integers(0, 199))
+                frame = lifecycle(
+                    "market_lifecycle_v2",
+                    {"sending_ts_ms": sent_ms, "seq": None},
+                    event_type="deactivated",
+                    market_ticker=ticker,
+                )
+                heard[line[0]].append((sent_ms, number, line, frame))
+    rows = {
+        name: [streams[line].read(frame, sent_ms * MS_US)[1] for sent_ms, _, line, frame in sorted(told)]
+        for name, told in heard.items()
+    }
+    found = merged_rows(lasting("lifecycle_events"), lasting.production, rows, parts, ticker)
+    assert len(found) == sum(max(burst.values()) for burst in bursts)
 
 
 books = st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans())

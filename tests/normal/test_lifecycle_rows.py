@@ -69,25 +69,39 @@ def test_numbers_keep_the_digits_they_came_with():
     assert b":83950.620" in read(written)["payload"]
 
 
+LINE, OTHER_LINE = (5, "market_lifecycle_v2"), (6, "market_lifecycle_v2")
+PAUSE = ("A", "deactivated", 1)
+SECOND_US = 1_000_000
+
+
+def numbers(*told):
+    """Of one announcement, as it was told on these lines at these seconds."""
+    repetitions = Repetitions(100)
+    return [repetitions.nth(PAUSE, line, int(at * SECOND_US)) for line, at in told]
+
+
 def test_a_repetition_on_one_connection_is_another_event():
     through = stream()
-    assert [read(paused(at, seq), through=through)["nth"] for seq, at in enumerate((0, 0, 2.5, 40, 120))] == [
-        0,
-        1,
-        2,
-        3,
-        0,
-    ]
+    heard = (0, 0, 2.5, 40, 101)
+    assert [read(paused(at, seq), through=through)["nth"] for seq, at in enumerate(heard)] == [0, 1, 2, 3, 0]
 
 
-def test_copies_on_two_connections_have_the_same_number_although_their_times_differ():
-    heard = [0, 1, 30]
-    one, other = stream(), stream()
-    numbers = [
-        [read(paused(at + delay, seq), through=through)["nth"] for seq, at in enumerate(heard)]
-        for through, delay in ((one, 0), (other, 0.7))
-    ]
-    assert numbers[0] == numbers[1] == [0, 1, 2]
+def test_numbers_grow_for_as_long_as_an_announcement_is_repeated_within_a_minute():
+    assert numbers(*((LINE, at) for at in (0, 45, 90, 135, 196))) == [0, 1, 2, 3, 0]
+
+
+def test_copies_on_another_line_have_the_number_of_the_nearest_that_it_has_not_told():
+    told = [(LINE, 0), (LINE, 1), (LINE, 30), (OTHER_LINE, 0.7), (OTHER_LINE, 1.1), (OTHER_LINE, 30.2)]
+    assert numbers(*told) == [0, 1, 2, 1, 0, 2]
+
+
+def test_a_line_that_missed_an_announcement_has_the_number_of_the_next_one():
+    assert numbers((LINE, 0), (LINE, 20), (OTHER_LINE, 20.4)) == [0, 1, 1]
+
+
+def test_what_is_more_than_seconds_apart_is_no_copy():
+    assert numbers((LINE, 0), (OTHER_LINE, 5)) == [0, 0]
+    assert numbers((LINE, 0), (OTHER_LINE, 5.1)) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +113,5 @@ def test_an_announcement_without_subject_or_type_is_refused(body):
 
 def test_of_what_is_remembered_the_oldest_goes_first():
     repetitions = Repetitions(capacity=2)
-    heard = "abac"
-    assert [repetitions.nth((name, "paused", 1), at) for at, name in enumerate(heard)] == [0, 0, 1, 0]
-    assert [repetitions.nth((name, "paused", 1), 9) for name in "ab"] == [2, 0]
+    told = [(name, at) for at, name in enumerate("abac")] + [("a", 9), ("b", 9)]
+    assert [repetitions.nth((name, "paused", 1), LINE, at) for name, at in told] == [0, 0, 1, 0, 2, 0]

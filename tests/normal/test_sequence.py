@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.normal.sequence import SequenceCheck, SequenceGap
+from app.normal.sequence import FirstNumbers, SequenceCheck, SequenceGap
 
 
 def gaps(check, numbers, sid=1):
@@ -10,6 +11,19 @@ def gaps(check, numbers, sid=1):
 
 def test_the_first_number_of_a_subscription_is_taken_as_it_is():
     assert gaps(SequenceCheck(), [17, 18, 19]) == []
+
+
+@pytest.mark.parametrize(("first", "missing"), [(1, []), (2, []), (3, [1]), (9, [7])])
+def test_what_is_heard_from_the_acknowledgement_on_lacks_what_came_before_a_later_number(first, missing):
+    found = gaps(SequenceCheck(from_the_first=True), [first, first + 1])
+    assert [gap.missing for gap in found] == missing
+
+
+def test_where_one_subscription_began_with_1_another_that_begins_with_2_lacks_its_first():
+    numbers = FirstNumbers()
+    assert gaps(SequenceCheck(numbers), [1]) == []
+    (gap,) = gaps(SequenceCheck(numbers, from_the_first=True), [2, 3])
+    assert (gap.expected, gap.missing) == (1, 1)
 
 
 def test_a_gap_says_what_is_missing():

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from app.kalshi.answers import Ok
 from app.kalshi.messages import Unknown
+from app.normal.lifecycle import Repetitions
 from app.normal.sequence import SequenceGap
+from app.normal.stream import Stream
 from tests.normal.frames import RECEIVED_US, delta, lifecycle, snapshot, ticker
 from tests.normal.reading import read, refused, stream
 
@@ -68,11 +70,50 @@ def test_what_two_subscriptions_say_alike_is_one_event_said_twice():
     assert [read(each, through=through)["nth"] for sid in (2, 3) for each in said(sid)] == [0] * 6
 
 
-def test_a_subscription_that_was_ended_is_not_remembered():
+def test_of_a_subscription_that_was_ended_only_announcements_are_remembered():
     through = stream()
+    numbers = []
     for _ in range(2):
-        assert [read(each, through=through)["nth"] for each in said(2)] == [0] * 3
+        numbers.append([read(each, through=through)["nth"] for each in said(2)])
         through.forget(2)
+    assert numbers == [[0, 0, 0], [0, 0, 1]]
+
+
+def subscribed(sid, channel="market_lifecycle_v2"):
+    return json.dumps({"type": "subscribed", "id": 1, "msg": {"channel": channel, "sid": sid}}).encode()
+
+
+def test_an_announcement_repeated_on_the_next_socket_of_a_connection_is_another_one():
+    repetitions = Repetitions(100)
+    numbers = []
+    for sid in (2, 5):
+        through = Stream(9, [].append, repetitions=repetitions)
+        through.read(subscribed(sid), RECEIVED_US)
+        numbers.append(read(said(sid)[2], through=through)["nth"])
+    assert numbers == [0, 1]
+
+
+def test_the_two_connections_of_a_gatherer_tell_one_announcement_each_in_its_copy():
+    repetitions = Repetitions(100)
+    assert [read(said(2)[2], through=Stream(conn, [].append, repetitions=repetitions))["nth"] for conn in (5, 6)] == [
+        0,
+        0,
+    ]
+
+
+def test_an_event_announced_on_two_channels_of_a_connection_is_one():
+    through = stream()
+    for sid, channel in ((2, "market_lifecycle_v2"), (3, "multivariate_market_lifecycle")):
+        through.read(subscribed(sid, channel), RECEIVED_US)
+    assert [read(said(sid)[2], through=through)["nth"] for sid in (2, 3)] == [0, 0]
+
+
+def test_a_market_whose_clock_goes_back_is_told_of_once():
+    through = stream()
+    for seq, clock in enumerate((900, 901, 3, 4, 5), start=1):
+        read(delta(ticker="A", seq=seq, clock=clock), through=through)
+        read(delta(ticker="B", seq=1, sid=3, clock=7), through=through)
+    assert through.gone_back == ["A"]
 
 
 def test_a_subscription_that_was_ended_may_start_its_numbers_anew():

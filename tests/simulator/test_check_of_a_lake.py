@@ -28,7 +28,8 @@ TYPES = {
 def schema_of(cursor, table):
     cursor.execute(
         "SELECT column_name, udt_name FROM information_schema.columns "
-        "WHERE table_schema = 'public' AND table_name = %s AND column_name <> 'ingest_id' ORDER BY ordinal_position",
+        "WHERE table_schema = 'public' AND table_name = %s AND column_name NOT IN ('ingest_id', 'copies') "
+        "ORDER BY ordinal_position",
         (table,),
     )
     return pa.schema([(name, TYPES[kind]) for name, kind in cursor.fetchall()])

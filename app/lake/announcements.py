@@ -1,0 +1,82 @@
+"""Lifecycle messages of several gatherers to events, out of raw/: written apart from what the deduplicator does, so
+that each can be held against the other.
+
+They carry no time of their own, and the same may be announced twice. Copies within a few seconds are one event; what
+one gatherer numbered differently is not.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+import pyarrow as pa
+
+COPIES_US = timedelta(seconds=5) // timedelta(microseconds=1)
+TOLD = ("ticker", "event_type", "digest")
+
+
+class _Event:
+    def __init__(self, started_us: int, row: int) -> None:
+        self.started_us = started_us
+        self.row = row  # that of its earliest copy
+        self.numbers: dict[str, set[int]] = defaultdict(set)
+
+
+class _Copy(NamedTuple):
+    at_us: int
+    gatherer: str
+    nth: int
+    row: int
+
+
+def query_of(gatherers: Mapping[str, str], columns: Sequence[str]) -> str:
+    """Return what asks for the rows of all views, each with its gatherer."""
+    names = ", ".join(columns)
+    quoted = {view: gatherer.replace("'", "''") for gatherer, view in gatherers.items()}
+    return " UNION ALL ".join(
+        f"SELECT '{gatherer}' AS gatherer, {names} FROM {view}"  # noqa: S608 - of our own names
+        for view, gatherer in quoted.items()
+    )
+
+
+def events_of(copies: pa.Table) -> pa.Table:
+    """Return the earliest copy of each event, numbered among those of the same instant."""
+    times = copies["exchange_ts"].cast(pa.int64()).to_pylist()
+    gatherers, numbers = copies["gatherer"].to_pylist(), copies["nth"].to_pylist()
+    told: dict[tuple[object, ...], list[_Copy]] = defaultdict(list)
+    for row, announcement in enumerate(zip(*(copies[name].to_pylist() for name in TOLD), strict=True)):
+        told[announcement].append(_Copy(times[row], gatherers[row], numbers[row], row))
+    events = [event for each in told.values() for event in _numbered(_events(sorted(each)))]
+    found = copies.take(pa.array([event.row for event, _ in events], pa.int64()))
+    position = found.schema.get_field_index("nth")
+    numbered = pa.array([number for _, number in events], found.schema.field(position).type)
+    return found.set_column(position, "nth", numbered).drop_columns(["gatherer"])
+
+
+def _events(copies: Iterable[_Copy]) -> list[_Event]:
+    events: list[_Event] = []
+    first_open = 0
+    for copy in copies:
+        while first_open < len(events) and copy.at_us - events[first_open].started_us > COPIES_US:
+            first_open += 1
+        event = _event_of(copy, events[first_open:])
+        if event is None:
+            event = _Event(copy.at_us, copy.row)
+            events.append(event)
+        event.numbers[copy.gatherer].add(copy.nth)
+    return events
+
+
+def _event_of(copy: _Copy, events: list[_Event]) -> _Event | None:
+    for event in reversed(events):
+        if copy.nth in event.numbers.get(copy.gatherer, ()):
+            return event
+    return next((event for event in reversed(events) if copy.gatherer not in event.numbers), None)
+
+
+def _numbered(events: Iterable[_Event]) -> Iterable[tuple[_Event, int]]:
+    before: Counter[int] = Counter()
+    for event in events:
+        yield event, before[event.started_us]
+        before[event.started_us] += 1
