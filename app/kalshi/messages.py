@@ -39,13 +39,13 @@ def decode(frame: bytes) -> Message:
     """Never fails: a connection outlives whatever it is told."""
     try:
         return _decode_known(frame)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         return unknown(frame, str(error))
 
 
 def unknown(frame: bytes, reason: str) -> Unknown:
     try:
         head = _decode_head(frame)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         head = Head()
     return Unknown(frame=frame, reason=reason, type=head.type, sid=head.sid, seq=head.seq)
