@@ -151,22 +151,23 @@ class Spool:
         if where <= self._told:
             return
         since_us = None if self._read_us is None else self._read_us - SLACK_US
-        rows_behind = rows_behind or self._rows_of_next_segment()
+        rows_behind = rows_behind or self._rows_of_later_segments()
         behind_us = self._received_us(rows_behind[0]) if rows_behind else None
         until_us = segment.until_us or now_us()
         self._on_loss(since_us, until_us if behind_us is None else min(until_us, behind_us + SLACK_US))
         self._told = where
 
-    def _rows_of_next_segment(self) -> list[Row]:
-        if len(self._segments) == 1:
-            return []
-        segment = self._segments[1]
-        reader = SegmentReader(segment.path, segment.number, self.table)
-        try:
-            found = reader.next(reader.start, segment.size_bytes)
-        finally:
-            reader.close()
-        return found.rows if found else []
+    def _rows_of_later_segments(self) -> list[Row]:
+        """Return the first that can be read."""
+        for segment in list(self._segments)[1:]:
+            reader = SegmentReader(segment.path, segment.number, self.table)
+            try:
+                found = reader.next(reader.start, segment.size_bytes)
+            finally:
+                reader.close()
+            if found and found.rows:
+                return found.rows
+        return []
 
     def _received_us(self, row: Row) -> int | None:
         """None: the row does not say, or is none."""
