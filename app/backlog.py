@@ -12,6 +12,8 @@ from app.store.tables import Row, Table
 
 SLOW_WRITE_SECONDS = 0.5
 PATIENCE_SECONDS = 1.0
+# A database that takes rows, but fewer than come: it may catch up, but nobody waits for that while there is a disk.
+BEHIND_SECONDS = 2.0
 RECEIVED_AT = "received_at"
 # From then on nobody may be told that all is recorded, until the row that says otherwise is durable.
 TAKEN_BACK_FROM = {GAPS.name: "started_at", SUBSCRIPTIONS.name: "ended_at"}
@@ -102,10 +104,16 @@ class Backlog:
 
     def should_spill(self) -> bool:
         oldest_us = self._buffer.oldest_us
-        if oldest_us is None or not (self.away or self._is_slow() or not self._spool.is_empty):
+        if oldest_us is None:
             return False
-        is_half_full = len(self._buffer) > self._buffer.capacity_rows // 2
-        return is_half_full or now_us() - oldest_us > PATIENCE_SECONDS * 1_000_000
+        waiting_seconds = (now_us() - oldest_us) / 1_000_000
+        capacity = self._buffer.capacity_rows
+        is_half_full = len(self._buffer) > capacity // 2
+        if self.away or self._is_slow() or not self._spool.is_empty:
+            return is_half_full or waiting_seconds > PATIENCE_SECONDS
+        # Sockets must not wait. Whoever asks REST may.
+        is_nearly_full = self._since is not None and len(self._buffer) > capacity * 4 // 5
+        return is_nearly_full or (is_half_full and waiting_seconds > BEHIND_SECONDS)
 
     def spill(self) -> int:
         """Moves what is in memory to the disk, and returns how many rows."""

@@ -1,6 +1,6 @@
 import pytest
 
-from app.backlog import PATIENCE_SECONDS, SLOW_WRITE_SECONDS, Backlog
+from app.backlog import BEHIND_SECONDS, PATIENCE_SECONDS, SLOW_WRITE_SECONDS, Backlog
 from app.clock import now_us
 from app.row_buffer import RowBuffer
 from app.spool.spool import Spool, SpoolError
@@ -107,10 +107,26 @@ def test_they_wait_since_the_oldest_was_received(backlog):
     assert backlog.waiting_since_us is None
 
 
-def test_as_long_as_the_database_keeps_up_nothing_goes_to_disk(backlog):
-    backlog.put(deltas(0, 99, LONG_AGO_US))
+@pytest.mark.parametrize(
+    "put",
+    [deltas(0, 50, LONG_AGO_US), deltas(0, 80, now_us() + 60_000_000)],
+    ids=["half full and old", "more than that and new"],
+)
+def test_as_long_as_the_database_keeps_up_nothing_goes_to_disk(backlog, put):
+    backlog.put(put)
     take(backlog)
     assert not backlog.should_spill()
+
+
+@pytest.mark.parametrize(
+    "put",
+    [deltas(0, 51, LONG_AGO_US - int(BEHIND_SECONDS * 1_000_000)), deltas(0, 81, now_us() + 60_000_000)],
+    ids=["more than half full and old", "nearly full"],
+)
+def test_rows_go_to_disk_before_whoever_brings_them_has_to_wait(backlog, put):
+    backlog.put(put)
+    take(backlog, 1)
+    assert backlog.should_spill()
 
 
 @pytest.mark.parametrize("put", [deltas(0, 51), deltas(0, 1, LONG_AGO_US)], ids=["many", "old"])

@@ -94,8 +94,8 @@ class BookSubscription:
                 self._answer(message, received_us)
             case Error():
                 self._error(message, received_us)
-            case Unknown() if message.type in BOOK.message_types and message.sid is not None:
-                self._unreadable(message.sid, received_us)
+            case Unknown() if message.may_be_one_of(BOOK.message_types):
+                self._unreadable(self.sid if message.sid is None else message.sid, received_us)
         return True
 
     def commands(self, now_us: int) -> list[bytes]:
@@ -172,8 +172,8 @@ class BookSubscription:
             self._repair.heard(ticker)
             self._turned_away.append(ticker)
 
-    def _unreadable(self, sid: int, now_us: int) -> None:
-        if sid == self.sid and self._stream is not None:
+    def _unreadable(self, sid: int | None, now_us: int) -> None:
+        if sid is not None and sid == self.sid and self._stream is not None:
             self._stream.distrust(sid)
             self._mend(UNREADABLE, sid, now_us, 1)
 
