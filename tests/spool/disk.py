@@ -69,7 +69,7 @@ class Disk:
         return fault
 
     def _is_watched(self, descriptor):
-        return Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(self.folder)
+        return Path(f"/proc/self/fd/{descriptor}").readlink().is_relative_to(self.folder)
 
     def _write(self, descriptor, content):
         if not self._is_watched(descriptor):
