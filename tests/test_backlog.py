@@ -133,7 +133,7 @@ def test_rows_go_to_disk_before_whoever_brings_them_has_to_wait(backlog, put):
 def test_rows_go_to_disk_when_a_write_is_slow_or_fails_or_others_are_there(backlog, clock, put):
     backlog.put(put)
     batch = take(backlog)
-    clock.seconds += SLOW_WRITE_SECONDS + 0.1
+    clock.seconds += 3 * SLOW_WRITE_SECONDS
     assert backlog.should_spill()
     backlog.not_written("away")
     assert backlog.should_spill()
@@ -143,6 +143,28 @@ def test_rows_go_to_disk_when_a_write_is_slow_or_fails_or_others_are_there(backl
     backlog.put(put)
     assert backlog.should_spill()
     backlog.written(batch)
+
+
+@pytest.mark.parametrize(("waiting", "taken"), [(25, 5), (26, 20), (100, 20)])
+def test_a_database_that_is_behind_gets_larger_batches(backlog, waiting, taken):
+    backlog.put(deltas(0, waiting))
+    assert len(take(backlog, 5).rows) == taken
+
+
+def test_rows_on_disk_are_replayed_in_larger_batches(backlog):
+    for clock in range(30):
+        backlog.put(deltas(clock, clock + 1))
+        backlog.spill()
+    assert len(take(backlog, 5).rows) == 20
+
+
+def test_a_larger_batch_may_take_longer(backlog, clock):
+    backlog.put(deltas(0, 80))
+    assert len(take(backlog, 5).rows) == 20
+    clock.seconds += 3 * SLOW_WRITE_SECONDS
+    assert not backlog.should_spill()
+    clock.seconds += 2 * SLOW_WRITE_SECONDS
+    assert backlog.should_spill()
 
 
 def test_few_new_rows_wait_in_memory(backlog):
