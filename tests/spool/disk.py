@@ -6,8 +6,6 @@ import os
 import stat
 from pathlib import Path
 
-from hypothesis import strategies as st
-
 
 class PowerCutError(Exception):
     """Nothing after it is executed."""
@@ -42,21 +40,21 @@ class Disk:
             for name, function in self._real.items():
                 setattr(os, name, function)
 
-    def after_the_cut(self, draw, folder):
-        """Makes the folder as a power cut at this moment may leave it."""
+    def after_the_cut(self, choose, folder):
+        """Makes the folder as a power cut at this moment may leave it. Of what is chosen from, the first is the least."""
         folder.mkdir()
-        for name, inode in draw(st.sampled_from(self._listings)).items():
-            (folder / name).write_bytes(self._left_of(draw, inode))
+        for name, inode in choose(self._listings).items():
+            (folder / name).write_bytes(self._left_of(choose, inode))
 
-    def _left_of(self, draw, inode):
+    def _left_of(self, choose, inode):
         synced, current = self._synced.get(inode, b""), (self._shadows / str(inode)).read_bytes()
         if inode in self._spoilt:
             return synced
         if not current.startswith(synced):
-            return draw(st.sampled_from([synced, current]))
-        end = draw(st.integers(len(synced), len(current)))
+            return choose([synced, current])
+        end = choose(range(len(synced), len(current) + 1))
         # Its size may have come to the disk before its bytes.
-        hollow = draw(st.integers(end, len(current)))
+        hollow = choose(range(end, len(current) + 1))
         return current[:end] + bytes(hollow - end)
 
     def _fault(self):

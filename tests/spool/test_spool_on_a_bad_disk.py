@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,10 @@ def everything(folder):
     return found
 
 
+def chosen_by(data):
+    return lambda options: data.draw(st.sampled_from(options))
+
+
 @EXAMPLES
 @given(steps=STEPS, faults=FAULTS, segment_bytes=SEGMENT_BYTES, data=st.data())
 def test_what_was_appended_survives_power_cuts_and_failing_writes_and_syncs(steps, faults, segment_bytes, data):
@@ -91,8 +96,22 @@ def test_what_was_appended_survives_power_cuts_and_failing_writes_and_syncs(step
         with disk.watched():
             lived(life, steps)
             life.spool.close()
-        disk.after_the_cut(data.draw, Path(base) / "again")
+        disk.after_the_cut(chosen_by(data), Path(base) / "again")
         life.assert_kept(everything(Path(base) / "again"))
+
+
+@pytest.mark.parametrize("fault", [FULL, BROKEN])
+@pytest.mark.parametrize("call", range(1, 15))
+def test_after_a_call_that_failed_what_is_appended_is_as_durable_as_ever(tmp_path, call, fault):
+    disk = Disk(tmp_path / "spool", tmp_path / "shadows", {call: fault})
+    life = Life(tmp_path / "spool", 1_000_000)
+    with disk.watched():
+        lived(life, ["append"] * 5)
+        life.spool.close()
+    assert disk.calls >= call
+    assert len(life.appended) == 4 * 3
+    disk.after_the_cut(lambda options: options[0], tmp_path / "again")
+    life.assert_kept(everything(tmp_path / "again"))
 
 
 @EXAMPLES
@@ -131,7 +150,7 @@ def test_a_loss_that_was_told_is_known_after_any_power_cut(losses, faults, data)
                 with contextlib.suppress(SpoolError):
                     known.add([loss])
                     told.append(loss)
-        disk.after_the_cut(data.draw, Path(base) / "again")
+        disk.after_the_cut(chosen_by(data), Path(base) / "again")
         left = [loss for found in Losses(Path(base) / "again").read().values() for loss in found]
         assert set(told) <= set(left)
         assert set(left) <= set(losses)
