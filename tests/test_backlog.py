@@ -145,6 +145,14 @@ def test_rows_go_to_disk_when_a_write_is_slow_or_fails_or_others_are_there(backl
     backlog.written(batch)
 
 
+@pytest.mark.parametrize("put", [deltas(0, 51), deltas(0, 1, LONG_AGO_US)], ids=["many", "old"])
+def test_rows_that_come_while_older_ones_are_on_disk_follow_them_there(backlog, put):
+    backlog.put(deltas(0, 1))
+    backlog.spill()
+    backlog.put(put)
+    assert (backlog.away, backlog.should_spill()) == (None, True)
+
+
 @pytest.mark.parametrize(("waiting", "taken"), [(25, 5), (26, 20), (100, 20)])
 def test_a_database_that_is_behind_gets_larger_batches(backlog, waiting, taken):
     backlog.put(deltas(0, waiting))

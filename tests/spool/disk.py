@@ -84,8 +84,9 @@ class Disk:
         if fault:
             self._spoilt |= {found.st_ino} if fault != "cut" else set()
             raise _error(fault)
+        names = self._names()  # of files, too, that were not opened through us
         if stat.S_ISDIR(found.st_mode):
-            self._listings = [self._names()]
+            self._listings = [names]
         elif found.st_ino not in self._spoilt:
             self._synced[found.st_ino] = (self._shadows / str(found.st_ino)).read_bytes()
 

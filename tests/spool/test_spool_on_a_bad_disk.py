@@ -152,5 +152,6 @@ def test_a_loss_that_was_told_is_known_after_any_power_cut(losses, faults, data)
                     told.append(loss)
         disk.after_the_cut(chosen_by(data), Path(base) / "again")
         left = [loss for found in Losses(Path(base) / "again").read().values() for loss in found]
+        assert faults or told == losses
         assert set(told) <= set(left)
         assert set(left) <= set(losses)
