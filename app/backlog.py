@@ -10,8 +10,12 @@ from app.spool.spool import Spool, SpoolError
 from app.store.journal_tables import GAPS, SUBSCRIPTIONS
 from app.store.tables import Row, Table
 
-SLOW_WRITE_SECONDS = 0.5
+SLOW_WRITE_SECONDS = 0.5  # of a batch
 PATIENCE_SECONDS = 1.0
+# A database that takes rows, but fewer than come: it may catch up, but nobody waits for that while there is a disk.
+BEHIND_SECONDS = 2.0
+# Rows cost a database less in larger batches; those of a database that keeps up are small, and soon there.
+LARGER_BATCHES = 4
 RECEIVED_AT = "received_at"
 # From then on nobody may be told that all is recorded, until the row that says otherwise is durable.
 TAKEN_BACK_FROM = {GAPS.name: "started_at", SUBSCRIPTIONS.name: "ended_at"}
@@ -45,6 +49,7 @@ class Backlog:
         self._clock = clock
         self._lock = threading.Lock()
         self._writing_since: float | None = None
+        self._slow_seconds = SLOW_WRITE_SECONDS
         names = self.table.column_names
         since = TAKEN_BACK_FROM.get(self.table.name, RECEIVED_AT)
         self._since = names.index(since) if since in names else None
@@ -76,13 +81,15 @@ class Backlog:
         return self._spool.damaged_files
 
     def take(self, max_rows: int, batch_seconds: float, idle_seconds: float) -> Batch | None:
-        """The oldest rows, for being written. None came for so long: None."""
+        """Return the oldest rows, for being written; of a database that is behind more at once. None: none came."""
         if self._spool.is_empty and not self._buffer.wait_for_rows(max_rows, batch_seconds, idle_seconds):
             return None
+        batch_rows, max_rows = max_rows, self._rows_at_once(max_rows)
         with self._lock:
             spooled = [] if self._spool.is_empty else self._offload(self._spool.first, max_rows)
             batch = Batch(spooled, None) if spooled else Batch(*self._buffer.first(max_rows))
         if batch.rows:
+            self._slow_seconds = SLOW_WRITE_SECONDS * max(1, len(batch.rows) / batch_rows)
             self._writing_since = self._clock()
         return batch if batch.rows else None
 
@@ -102,10 +109,16 @@ class Backlog:
 
     def should_spill(self) -> bool:
         oldest_us = self._buffer.oldest_us
-        if oldest_us is None or not (self.away or self._is_slow() or not self._spool.is_empty):
+        if oldest_us is None:
             return False
-        is_half_full = len(self._buffer) > self._buffer.capacity_rows // 2
-        return is_half_full or now_us() - oldest_us > PATIENCE_SECONDS * 1_000_000
+        waiting_seconds = (now_us() - oldest_us) / 1_000_000
+        capacity = self._buffer.capacity_rows
+        is_half_full = len(self._buffer) > capacity // 2
+        if self.away or self._is_slow() or not self._spool.is_empty:
+            return is_half_full or waiting_seconds > PATIENCE_SECONDS
+        # Sockets must not wait. Whoever asks REST may.
+        is_nearly_full = self._since is not None and len(self._buffer) > capacity * 4 // 5
+        return is_nearly_full or (is_half_full and waiting_seconds > BEHIND_SECONDS)
 
     def spill(self) -> int:
         """Moves what is in memory to the disk, and returns how many rows."""
@@ -121,6 +134,11 @@ class Backlog:
             self.refusal = None
             return self._buffer.drop_through(end)
 
+    def _rows_at_once(self, batch_rows: int) -> int:
+        capacity = self._buffer.capacity_rows
+        is_behind = not self._spool.is_empty or len(self._buffer) > capacity // 4
+        return max(batch_rows, min(LARGER_BATCHES * batch_rows, capacity // 4)) if is_behind else batch_rows
+
     def _since_us(self, rows: list[Row]) -> int | None:
         since = self._since
         if not rows or since is None:
@@ -132,4 +150,4 @@ class Backlog:
 
     def _is_slow(self) -> bool:
         since = self._writing_since
-        return since is not None and self._clock() - since > SLOW_WRITE_SECONDS
+        return since is not None and self._clock() - since > self._slow_seconds

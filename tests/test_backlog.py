@@ -107,17 +107,33 @@ def test_they_wait_since_the_oldest_was_received(backlog):
     assert backlog.waiting_since_us is None
 
 
-def test_as_long_as_the_database_keeps_up_nothing_goes_to_disk(backlog):
-    backlog.put(deltas(0, 99, LONG_AGO_US))
+@pytest.mark.parametrize(
+    "put",
+    [deltas(0, 50, LONG_AGO_US), deltas(0, 80, now_us() + 60_000_000)],
+    ids=["half full and old", "more than that and new"],
+)
+def test_as_long_as_the_database_keeps_up_nothing_goes_to_disk(backlog, put):
+    backlog.put(put)
     take(backlog)
     assert not backlog.should_spill()
+
+
+@pytest.mark.parametrize(
+    "put",
+    [deltas(0, 51, now_us() - 3_000_000), deltas(0, 81, now_us() + 60_000_000)],
+    ids=["more than half full and old", "nearly full"],
+)
+def test_rows_go_to_disk_before_whoever_brings_them_has_to_wait(backlog, put):
+    backlog.put(put)
+    take(backlog, 1)
+    assert backlog.should_spill()
 
 
 @pytest.mark.parametrize("put", [deltas(0, 51), deltas(0, 1, LONG_AGO_US)], ids=["many", "old"])
 def test_rows_go_to_disk_when_a_write_is_slow_or_fails_or_others_are_there(backlog, clock, put):
     backlog.put(put)
     batch = take(backlog)
-    clock.seconds += SLOW_WRITE_SECONDS + 0.1
+    clock.seconds += 3 * SLOW_WRITE_SECONDS
     assert backlog.should_spill()
     backlog.not_written("away")
     assert backlog.should_spill()
@@ -127,6 +143,36 @@ def test_rows_go_to_disk_when_a_write_is_slow_or_fails_or_others_are_there(backl
     backlog.put(put)
     assert backlog.should_spill()
     backlog.written(batch)
+
+
+@pytest.mark.parametrize("put", [deltas(0, 51), deltas(0, 1, LONG_AGO_US)], ids=["many", "old"])
+def test_rows_that_come_while_older_ones_are_on_disk_follow_them_there(backlog, put):
+    backlog.put(deltas(0, 1))
+    backlog.spill()
+    backlog.put(put)
+    assert (backlog.away, backlog.should_spill()) == (None, True)
+
+
+@pytest.mark.parametrize(("waiting", "taken"), [(25, 5), (26, 20), (100, 20)])
+def test_a_database_that_is_behind_gets_larger_batches(backlog, waiting, taken):
+    backlog.put(deltas(0, waiting))
+    assert len(take(backlog, 5).rows) == taken
+
+
+def test_rows_on_disk_are_replayed_in_larger_batches(backlog):
+    for clock in range(30):
+        backlog.put(deltas(clock, clock + 1))
+        backlog.spill()
+    assert len(take(backlog, 5).rows) == 20
+
+
+def test_a_larger_batch_may_take_longer(backlog, clock):
+    backlog.put(deltas(0, 80))
+    assert len(take(backlog, 5).rows) == 20
+    clock.seconds += 3 * SLOW_WRITE_SECONDS
+    assert not backlog.should_spill()
+    clock.seconds += 2 * SLOW_WRITE_SECONDS
+    assert backlog.should_spill()
 
 
 def test_few_new_rows_wait_in_memory(backlog):

@@ -87,7 +87,7 @@ class Gatherer:
 
     def _readiness(self) -> list[Readiness]:
         components = (self._poller.component, self._repairer.component, self._account.component)
-        parts = (self._recording.recorder, self._registry, self._connections, *components)
+        parts = (self._recording, self._registry, self._connections, *components)
         return [part.why_not_ready for part in parts]
 
     def run(self) -> None:

@@ -3,12 +3,13 @@ from datetime import UTC, datetime
 import gevent.event
 
 from app import logs
-from app.databases import Database
+from app.databases import Database, Kind
 from app.errors import DatabaseError
 from app.metrics.maintenance import CHUNKS_BYTES, MAINTAINED_AT
 from app.offload import Offload
 from app.postgres.connection import connected
 from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
+from app.store.forgetting import forget
 from app.store.maintenance import Round, maintain
 
 log = logs.get(__name__)
@@ -57,9 +58,9 @@ class Maintainer:
                 CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
 
     def _maintain(self) -> Round | None:
+        kind, now = self._database.kind, datetime.now(UTC)
         with connected(self._database.dsn, "maintainer") as connection:
-            kind = self._database.kind
-            done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, datetime.now(UTC))
+            done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now)
             if done and done.unconfirmed:
                 log.warning(
                     "chunks stay that are not safe elsewhere",
@@ -67,4 +68,6 @@ class Maintainer:
                     chunks=done.unconfirmed,
                     reason=why_not_confirmed(connection, kind),
                 )
-        return done
+            if done and kind is Kind.TIMESERIES:
+                log.info("forgotten", database=self._name, **forget(connection, self._max_bytes, now)._asdict())
+            return done

@@ -10,11 +10,13 @@ from app.postgres.dsn import Dsn
 from app.recorder import Recorder
 from app.row_buffer import RowBuffer
 from app.settings import Settings
+from app.spool.losses import losses_of
 from app.spool.spool_folder import SpoolFolder
 from app.store.journal_tables import JOURNAL_TABLES, QUARANTINE, RUNS
 from app.store.metadata_tables import METADATA_TABLES
-from app.store.tables import GATHERER_TABLES, ColumnType, Table
+from app.store.tables import GATHERER_TABLES, ColumnType, Row, Table
 from app.store.writer import CopyWriter
+from app.subscriptions.run_writer import RunWriter
 from workers.group import Group
 from workers.spiller import Spiller
 from workers.table_writer import Pace, TableWriter
@@ -44,7 +46,13 @@ class Recording:
         self._running: list[str] = []
         # The database of series, events and markets has no table for rows that do not fit.
         set_aside = partial(self.recorder.put, QUARANTINE)
-        self._writers = [CopyWriter(table, timeseries, threads(1)) for table in TIMESERIES_TABLES]
+        self._run_writer = self._writer_of_runs(settings, timeseries)
+        self._writers: list[CopyWriter] = [self._run_writer]
+        self._writers += [
+            CopyWriter(table, timeseries, threads(1), on_refused=partial(self._declare, table))
+            for table in TIMESERIES_TABLES
+            if table is not RUNS
+        ]
         self._writers += [CopyWriter(table, metadata, threads(1), set_aside) for table in METADATA_TABLES]
         self._pace = Pace(settings.batch_rows, settings.batch_milliseconds / 1_000)
 
@@ -75,6 +83,24 @@ class Recording:
         else:
             self._folder.close()
         return sorted(set(self._running))
+
+    def why_not_ready(self) -> str | None:
+        return self.recorder.why_not_ready() or self._run_writer.why_not_ready()
+
+    def _writer_of_runs(self, settings: Settings, timeseries: Dsn) -> RunWriter:
+        runs, losses = self.recorder.backlogs[RUNS.name], self._folder.losses
+        metrics.LOSSES.set_function(lambda: len(losses))
+        return RunWriter(
+            timeseries,
+            losses,
+            settings.ws_connections,
+            settings.snapshot_refresh_seconds,
+            lambda: runs.spool_bytes > 0,
+            threads(1),
+        )
+
+    def _declare(self, table: Table, refused: list[Row]) -> None:
+        self._folder.losses.add(losses_of(table, refused))
 
     def _why_runs_wait(self) -> str | None:
         """A run says up to when all is recorded: whoever reads that in the database finds the rows there as well."""

@@ -9,19 +9,23 @@ from app.settings import Settings
 @click.pass_obj
 def maintain(settings: Settings) -> None:
     """One round of making, compressing and dropping chunks; `python -m workers maintainer` does it for ever."""
-    from app.databases import chunk_budgets, open_databases
+    from app.databases import Kind, chunk_budgets, open_databases
     from app.postgres.connection import connected
     from app.store import maintenance
     from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
+    from app.store.forgetting import forget
 
     with open_databases(settings) as databases:
         budgets = chunk_budgets(settings)
         for kind, dsn in databases:
             if (max_bytes := budgets.get(kind)) is None:
                 continue
+            now = datetime.now(UTC)
             with connected(dsn) as connection:
-                done = maintenance.maintain(connection, CONFIRMATIONS[kind], max_bytes, datetime.now(UTC))
+                done = maintenance.maintain(connection, CONFIRMATIONS[kind], max_bytes, now)
                 reason = why_not_confirmed(connection, kind) if done and done.unconfirmed else None
+                if done and kind is Kind.TIMESERIES:
+                    forget(connection, max_bytes, now)
             figures = ", ".join(f"{name} {value}" for name, value in done._asdict().items()) if done else ""
             click.echo(f"{kind.database}: {figures or 'another process is at it'}")
             if reason:

@@ -11,6 +11,7 @@ import psycopg2.extensions
 from psycopg2.extras import execute_values
 
 from app import logs
+from app.follow.confirming import confirm
 from app.follow.copies import JOURNAL_COPIES
 from app.follow.cursors import last_ingest_id, system_identifier
 from app.follow.follower import Follower
@@ -111,6 +112,7 @@ class JournalFollower:
             look = _look_at(session)
             self._save(look, production)
             copied = self._follower.follow(session, production)
+            confirm(session, production, self.gatherer, copied)
         self._acknowledge(production)
         return {**copied, "runs": len(look.runs)}
 

@@ -1,5 +1,6 @@
 """Frames to messages: each decoded once, straight into the struct of its type."""
 
+from collections.abc import Collection
 from decimal import Decimal
 
 import msgspec
@@ -17,6 +18,10 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None = None
     sid: int | None = None
     seq: int | None = None
+
+    def may_be_one_of(self, types: Collection[str]) -> bool:
+        """Whatever spoilt it may have spoilt its type as well; and what is numbered is of a subscription."""
+        return self.type is None or self.type in types or self.seq is not None
 
 
 Known = Data | LifecycleMessage | Answer
@@ -39,13 +44,13 @@ def decode(frame: bytes) -> Message:
     """Never fails: a connection outlives whatever it is told."""
     try:
         return _decode_known(frame)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         return unknown(frame, str(error))
 
 
 def unknown(frame: bytes, reason: str) -> Unknown:
     try:
         head = _decode_head(frame)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         head = Head()
     return Unknown(frame=frame, reason=reason, type=head.type, sid=head.sid, seq=head.seq)

@@ -12,6 +12,7 @@ from app.postgres.connection import Connection, connect, connected, value_of
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
 from app.store.arrivals import arrivals
+from app.store.confirmation import NAME_OF_PRODUCTION
 from app.store.tables import Table
 
 FIRST_GUESS_ROW_BYTES = 150
@@ -56,7 +57,7 @@ def name_of(production: Dsn) -> Callable[[], str]:
     @cache
     def name() -> str:
         with connected(production, "deduplicator") as connection:
-            return str(value_of(connection, f"SELECT ({SYSTEM_IDENTIFIER}) || '/' || current_database()"))
+            return str(value_of(connection, NAME_OF_PRODUCTION))
 
     return name
 

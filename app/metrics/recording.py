@@ -27,3 +27,7 @@ SPOOL_REFUSES = Gauge(
 DAMAGED_FILES = Gauge(
     "kalshi_spool_damaged_files", "Files of rows that could not be read in full and were kept for a person.", TABLE
 )
+LOSSES = Gauge(
+    "kalshi_spool_loss_files",
+    "Files that tell of lost rows, damaged or refused ones, of which the journal does not yet.",
+)

@@ -58,8 +58,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1_000_000,
-            description="Disk budget of a gatherer's time series. Past it the oldest chunks go before their age, "
-            "never those that the deduplicator has not confirmed.",
+            description="Disk budget of a gatherer's time series, with its journal and quarantine. Past it the oldest "
+            "chunks go before their age, never those that the deduplicator has not confirmed.",
             examples=["150000000000"],
         ),
     ] = 150_000_000_000

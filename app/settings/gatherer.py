@@ -103,8 +103,8 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1_000,
-            description="Rows of one table that may wait in memory. Beyond half of it they go to disk; when that is "
-            "full too, sockets wait.",
+            description="Rows of one table that may wait in memory. Beyond half of it they go to disk after two "
+            "seconds, beyond four fifths at once; when that is full too, sockets wait.",
             examples=["100000"],
         ),
     ] = 100_000

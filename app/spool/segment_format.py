@@ -76,10 +76,12 @@ def next_record(content: bytes, start: int, seed: int) -> int | None:
     return None
 
 
-def is_torn(content: bytes) -> bool:
-    """Whether bytes without a record are what an append leaves that came to no end."""
-    length = length_of_rows(content[:HEAD_BYTES])
-    return len(content) < HEAD_BYTES or (length is not None and length > len(content) - HEAD_BYTES)
+def is_record_but_for_its_head(content: bytes, seed: int) -> bool:
+    """Whether the rows are proven by the head's crc, whatever became of its mark and its length."""
+    if len(content) < HEAD_BYTES:
+        return False
+    crc: int = NUMBERS.unpack_from(content, len(MARK))[1]
+    return crc == _crc(content[HEAD_BYTES:], seed)
 
 
 def _crc(rows: bytes, seed: int) -> int:

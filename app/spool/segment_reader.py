@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import NamedTuple
 
 from app import logs
 from app.spool.packed_rows import unpack
@@ -7,8 +8,8 @@ from app.spool.segment_format import (
     Layout,
     header,
     header_at_start,
+    is_record_but_for_its_head,
     is_sound,
-    is_torn,
     length_of_rows,
     next_record,
     seed,
@@ -18,6 +19,12 @@ from app.store.tables import Row, Table
 log = logs.get(__name__)
 
 LONGEST_HEADER_BYTES = 65_536
+
+
+class Found(NamedTuple):
+    rows: list[Row]
+    end: int  # where to read on
+    is_after_loss: bool  # rows before these could not be read
 
 
 class SegmentReader:
@@ -34,29 +41,40 @@ class SegmentReader:
         self._layout, self.start = found or (Layout(table.name, table.column_names), 0)
         self._seed = seed(number, self._layout)
 
-    def rows_at(self, position: int, end: int) -> tuple[list[Row], int] | None:
-        """The rows of the first sound record from there on, and where it ends. None: none is left before the end."""
+    def next(self, position: int, end: int) -> Found | None:
+        """Return the first sound record from there on, or no rows when what is left was lost. None: nothing is left."""
         self._file.seek(position)
         head = self._file.read(min(HEAD_BYTES, end - position))
         length = length_of_rows(head)
         if length is not None and length <= end - position - HEAD_BYTES:
             packed = self._file.read(length)
             if is_sound(head, packed, self._seed):
-                return unpack(packed, self._layout.columns, self._table), position + HEAD_BYTES + length
-        return None if position >= end else self._after_damage(position, end)
+                return Found(self._unpacked(packed), position + HEAD_BYTES + length, is_after_loss=False)
+        # A file that has not even its header was cut, or never came to be: who reads it cannot tell.
+        return None if position >= end > 0 else self._after_damage(position, end)
 
     def close(self) -> None:
         self._file.close()
 
-    def _after_damage(self, position: int, end: int) -> tuple[list[Row], int] | None:
+    def _after_damage(self, position: int, end: int) -> Found:
         self._file.seek(position)
         rest = self._file.read(end - position)
-        found = next_record(rest, 0, self._seed)
-        is_unfinished_header = position == 0 and header(self._layout).startswith(rest)
-        if found is None and (is_unfinished_header or is_torn(rest)):
-            log.warning("an unfinished record was cut off", file=str(self._path), bytes=len(rest))
-            return None
+        own_header = header(self._layout)
+        if position == 0 and own_header.startswith(rest):
+            log.warning("a file of spooled rows has none", file=str(self._path), bytes=len(rest))
+            return Found([], end, is_after_loss=True)
         self.is_damaged = True
-        lost_bytes = len(rest) if found is None else found
-        log.error("spooled rows are damaged", file=str(self._path), position=position, bytes=lost_bytes)
-        return None if found is None else self.rows_at(position + found, end)
+        next_start = next_record(rest, 0, self._seed)
+        unreadable = rest[:next_start]
+        if is_record_but_for_its_head(unreadable, self._seed):
+            log.error("the head of spooled rows is damaged, they are not", file=str(self._path), position=position)
+            return Found(self._unpacked(unreadable[HEAD_BYTES:]), position + len(unreadable), is_after_loss=False)
+        log.error("spooled rows are damaged", file=str(self._path), position=position, bytes=len(unreadable))
+        if next_start is None:
+            return Found([], end, is_after_loss=True)
+        found = self.next(position + next_start, end) or Found([], end, is_after_loss=True)
+        is_header = position == 0 and next_start == len(own_header)
+        return found._replace(is_after_loss=not is_header)
+
+    def _unpacked(self, packed: bytes) -> list[Row]:
+        return unpack(packed, self._layout.columns, self._table)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from app.errors import ServerError
 from app.folder_lock import FolderLock
+from app.spool.losses import DAMAGED, Loss, Losses
 from app.spool.spool import Spool, SpoolError
 from app.store.tables import Table
 
@@ -21,13 +22,17 @@ class SpoolFolder:
                 f"The folder {folder} cannot be made.", str(error), "set KALSHI_DATA_DIR to another one."
             ) from error
         self._lock.take()
+        self.losses = Losses(folder / "losses")
 
     @property
     def size_bytes(self) -> int:
         return sum(spool.size_bytes for spool in self._spools)
 
     def spool_of(self, table: Table) -> Spool:
-        spool = Spool(self.folder / table.name, table, self._check_room)
+        def declare(since_us: int | None, until_us: int) -> None:
+            self.losses.add([Loss(table.name, DAMAGED, since_us, until_us)])
+
+        spool = Spool(self.folder / table.name, table, self._check_room, on_loss=declare)
         self._spools.append(spool)
         return spool
 

@@ -10,18 +10,22 @@ from app.store.chunks import Chunk, ChunkedTable
 
 OF_BOUND_LAKE = "lake_id = (SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL)"
 
+# Of one table at a gatherer: up to where every production that reads it has committed it, but for those that it was told
+# to forget.
+CONFIRMED_BY_ALL = """
+    SELECT coalesce(min(coalesce(ingest_id, 0)), 0)
+    FROM (SELECT DISTINCT production FROM confirmations) AS known
+    LEFT JOIN (SELECT * FROM confirmations WHERE table_name = {table}) AS confirmed USING (production)
+"""
+# By which a gatherer tells a production from others.
+NAME_OF_PRODUCTION = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()"
+
 Confirmation = Callable[[Connection, ChunkedTable, Chunk, int], bool]
 
 
 def deduplicator_has_it(connection: Connection, table: ChunkedTable, _chunk: Chunk, last_ingest_id: int) -> bool:
-    """At a gatherer: every production that reads it, but for those that it was told to forget, has committed everything
-    up to the chunk's last row."""
-    query = """
-        SELECT coalesce(min(coalesce(ingest_id, 0)), 0)
-        FROM (SELECT DISTINCT production FROM confirmations) AS known
-        LEFT JOIN (SELECT * FROM confirmations WHERE table_name = %s) AS confirmed USING (production)
-    """
-    return int(value_of(connection, query, (table.name,))) >= last_ingest_id
+    """At a gatherer: every production that reads it has committed everything up to the chunk's last row."""
+    return int(value_of(connection, CONFIRMED_BY_ALL.format(table="%s"), (table.name,))) >= last_ingest_id
 
 
 class ConfirmingProduction(NamedTuple):

@@ -12,6 +12,7 @@ from app import logs
 from app.postgres.connection import Connection, value_of
 from app.store.chunks import Chunk, ChunkedTable, all_chunks, chunked_tables, is_past_its_age, oldest_first
 from app.store.confirmation import Confirmation
+from app.store.forgetting import bytes_beside_chunks
 
 log = logs.get(__name__)
 
@@ -44,8 +45,8 @@ def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, no
     created = _make_room(connection, now)
     compressed = _compress(connection, tables, now)
     chunks = all_chunks(connection)
+    size_bytes = sum(chunk.size_bytes for chunk in chunks) + bytes_beside_chunks(connection)
     connection.commit()
-    size_bytes = sum(chunk.size_bytes for chunk in chunks)
     fates: Counter[Fate] = Counter()
     for chunk in oldest_first(chunks, now):
         table = tables[chunk.table]

@@ -37,7 +37,7 @@ class UnfitValueError(ValueError):
 def copy_bytes(table: Table, rows: Sequence[Row]) -> bytes:
     try:
         return b"".join((HEADER, encoder(table)(rows), TRAILER))
-    except (struct.error, TypeError, AttributeError, ValueError) as error:
+    except (struct.error, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise UnfitValueError(f"a value does not fit its column: {error}") from error
 
 

@@ -21,8 +21,16 @@ from app.store.tables import Row, Table
 
 log = logs.get(__name__)
 
-REFUSED_BY_THE_DATABASE = (psycopg2.DataError, psycopg2.IntegrityError)
-UNFIT = (*REFUSED_BY_THE_DATABASE, UnfitValueError)
+REFUSED_BY_THE_DATABASE = (
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    # An index, or the reader of JSON, has its limits too.
+    psycopg2.errors.ProgramLimitExceeded,
+    psycopg2.errors.StatementTooComplex,
+)
+# Errors of a database that is not as it should be, or of a row that it cannot handle: who knows?
+SUSPECT = (psycopg2.InternalError, psycopg2.NotSupportedError)
+UNFIT = (*REFUSED_BY_THE_DATABASE, *SUSPECT, UnfitValueError)
 READ_SIZE = 1 << 20
 STAGED_BATCHES_AFTER_CONFLICT = 100
 HOUR_US = 3_600_000_000
@@ -54,7 +62,7 @@ class CopyWriter:
     if it is older. What is replaced gets a new ingest_id, so that whoever reads on sees it.
 
     Rows that do not fit are quarantined in the transaction of their batch; or, where the database has no table for
-    them, given to `set_aside` after it.
+    them, given to `set_aside` after it. `on_refused` hears of them before the transaction is committed.
 
     (Rows that are spread over very many chunks, as of a back-fill, take several transactions.)
 
@@ -68,11 +76,13 @@ class CopyWriter:
         dsn: Dsn,
         offload: Offload = inline,
         set_aside: Callable[[list[Row]], None] | None = None,
+        on_refused: Callable[[list[Row]], None] = lambda _rows: None,
     ) -> None:
         self.table = table
         self._dsn = dsn
         self._offload = offload
         self._set_aside = set_aside
+        self._on_refused = on_refused
         self._refused: list[RefusedRow] = []
         self._kept = KeptConnection(self._connect, f"Writing to {table.name} failed.")
         self._statements = Statements(table)
@@ -119,19 +129,21 @@ class CopyWriter:
         return connection
 
     def _store(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> Written:
-        unfit: list[RefusedRow] = []
+        unfit: list[tuple[Row, Exception]] = []
 
         def reject(row: Row, error: Exception) -> None:
-            unfit.append(refused(self.table, row, str(error).strip()))
+            unfit.append((row, error))
 
         cursor.execute(self._statements.lock_table)
         inserted = store_what_fits(rows, lambda part: self._attempt(cursor, part), reject, UNFIT)
         if unfit:
-            log.warning("rows quarantined", table=self.table.name, rows=len(unfit), first_reason=unfit[0].reason)
-            self._keep(cursor, unfit)
+            _raise_what_concerns_all(rows, [error for _, error in unfit])
+            self._on_refused([row for row, _ in unfit])
+            self._keep(cursor, [refused(self.table, row, str(error).strip()) for row, error in unfit])
         return Written(inserted, len(rows) - inserted - len(unfit), len(unfit))
 
     def _keep(self, cursor: psycopg2.extensions.cursor, unfit: list[RefusedRow]) -> None:
+        log.warning("rows quarantined", table=self.table.name, rows=len(unfit), first_reason=unfit[0].reason)
         if self._set_aside is None:
             quarantine(cursor, unfit)
         else:
@@ -151,7 +163,7 @@ class CopyWriter:
                 self._ensure_chunks(cursor, rows)
                 cursor.execute(self._statements.begin_attempt)
                 inserted = self._load(cursor, content)
-        except REFUSED_BY_THE_DATABASE:
+        except (*REFUSED_BY_THE_DATABASE, *SUSPECT):
             cursor.execute(END_ATTEMPT)
             raise
         cursor.execute("RELEASE SAVEPOINT attempt")
@@ -178,3 +190,11 @@ class CopyWriter:
             raise _TooManyChunksError
         for hour in sorted(hours):
             cursor.execute(self._statements.ensure_chunk, (hour,))
+
+
+def _raise_what_concerns_all(rows: Sequence[Row], errors: Sequence[Exception]) -> None:
+    """A suspect error is a row's own only if others of its batch were stored."""
+    if len(errors) == len(rows):
+        for error in errors:
+            if isinstance(error, SUSPECT):
+                raise error

@@ -91,8 +91,8 @@ class BookSubscription:
                 self._answer(message, received_us)
             case Error():
                 self._error(message, self._now_us)
-            case Unknown() if message.type in BOOK.message_types and message.sid is not None:
-                self._unreadable(message.sid)
+            case Unknown() if message.may_be_one_of(BOOK.message_types):
+                self._unreadable(self.sid if message.sid is None else message.sid)
         return True
 
     def commands(self, now_us: int) -> list[bytes]:
@@ -176,8 +176,8 @@ class BookSubscription:
             self._repair.heard(ticker)
             self._turned_away.append(ticker)
 
-    def _unreadable(self, sid: int) -> None:
-        if sid == self.sid and self._stream is not None:
+    def _unreadable(self, sid: int | None) -> None:
+        if sid is not None and sid == self.sid and self._stream is not None:
             self._stream.distrust(sid)
             self._mend(UNREADABLE, sid, 1)
 

@@ -86,8 +86,9 @@ class WholeExchange:
                 self._listed(message, received_us)
             case Error():
                 self._error(message, self._now_us)
-            case Unknown() if message.type in self._role.message_types and message.sid is not None:
-                self._missed(message.sid, UNREADABLE, 1, received_us)
+            case Unknown() if message.may_be_one_of(self._role.message_types):
+                for sid in self.sids if message.sid is None else [message.sid]:
+                    self._missed(sid, UNREADABLE, 1, received_us)
                 return False
             case _:
                 return False

@@ -202,3 +202,11 @@ def value_of(schema):
     if schema.get("format") == "date-time":
         return "2026-11-01T12:00:00Z"
     return schema.get("enum", [by_type.get(schema.get("type"), "text")])[0]
+
+
+@pytest.mark.parametrize("make", [market_row, event_row, series_row])
+def test_a_number_beyond_any_decimal_does_not_fit(make):
+    named = {"ticker": "A", "event_ticker": "E", "series_ticker": "S", "title": "T", "status": "active"}
+    content = json.dumps({**named, "strike": 0}).replace(": 0", ": 1e99999999999999999999").encode()
+    with pytest.raises(UnfitMessageError):
+        make(content, UPDATED_US)

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,6 +154,13 @@ def test_what_does_not_fit_leaves_its_neighbours_alone():
     message, row = through.read(unfit(seq=1), RECEIVED_US)
     assert (message.frame, message.type, message.sid, message.seq, row) == (unfit(1), "orderbook_delta", 2, 1, None)
     assert read(delta(seq=2), through=through)["nth"] == 0
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "-1e-99999999999999999999"])
+def test_a_number_beyond_any_decimal_puts_its_frame_aside(number):
+    frame = b'{"type":"market_lifecycle_v2","sid":1,"seq":2,"msg":{"event_type":"created","market_ticker":"A","x":%s}}'
+    message, row = stream().read(frame % number.encode(), RECEIVED_US)
+    assert (type(message), message.sid, message.seq, row) == (Unknown, 1, 2, None)
 
 
 KEY = ("ticker", "exchange_ts", "clock", "yes_side", "price_e6", "delta_e2", "nth")

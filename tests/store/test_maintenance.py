@@ -119,6 +119,23 @@ def test_a_chunk_in_use_is_left_for_the_next_round(connection, timeseries, fille
     assert round_of(connection, now)[2:5] == (1, 0, 0)
 
 
+def test_a_row_that_comes_between_the_confirmation_and_the_drop_keeps_its_chunk(connection, timeseries, filled):
+    late = rows.delta(at_us=rows.NOON_US + 1, clock=99)
+
+    def confirmed(*looked_at):
+        is_safe = deduplicator_has_it(*looked_at)
+        writer = CopyWriter(ORDERBOOK_DELTAS, timeseries)
+        writer.write([late])
+        writer.close()
+        return is_safe
+
+    confirm(connection, hours=1)
+    now = NOON + timedelta(days=7, hours=1)
+    assert round_of(connection, now, confirmed=confirmed)[2:5] == (0, 0, 1)
+    assert round_of(connection, now)[2:5] == (0, 1, 0)
+    assert value_of(connection, "SELECT array_agg(clock ORDER BY clock) FROM orderbook_deltas") == [0, 1, 2, 99]
+
+
 def test_only_one_process_at_a_time_is_at_it(connection, timeseries):
     assert round_of(connection, NOON) is not None
     with connected(timeseries) as other:

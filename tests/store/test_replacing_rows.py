@@ -3,9 +3,10 @@ import json
 import pytest
 
 from app.databases import Kind
-from app.postgres.connection import connected
+from app.postgres.connection import connected, value_of
 from app.store.journal_tables import QUARANTINE, RUNS
 from app.store.metadata_tables import MARKETS, SERIES
+from app.store.tables import ORDERBOOK_DELTAS
 from app.store.writer import CopyWriter
 from tests.servers import new_database
 from tests.store import rows
@@ -131,11 +132,34 @@ def test_frames_go_to_quarantine_byte_by_byte(timeseries, connection):
     writer = CopyWriter(QUARANTINE, timeseries)
     frame = (NOON_US, None, "not JSON", bytes(range(256)))
     refused = (NOON_US, "trades", "reason", "text and no bytes")
-    assert writer.write([frame, refused, frame]) == (2, 0, 1)
+    assert writer.write([frame, refused]) == (1, 0, 1)
     writer.close()
     with connection.cursor() as cursor:
         cursor.execute("SELECT reason, payload FROM quarantine ORDER BY quarantine_id")
         found = [(reason, bytes(payload)) for reason, payload in cursor.fetchall()]
-    assert found.count((frame[2], frame[3])) == 2
+    assert found.count((frame[2], frame[3])) == 1
     ((_, payload),) = [row for row in found if "does not fit" in row[0]]
     assert json.loads(payload)["payload"] == "text and no bytes"
+
+
+def test_what_is_in_quarantine_already_is_not_put_there_again(timeseries, connection):
+    """A replay, or a batch of which nobody knew whether it had been committed."""
+    frame = (NOON_US, None, "not JSON", b"x")
+    polled = (NOON_US, "trades", "no price", b"{}")
+    others = [(NOON_US + 1, *frame[1:]), (NOON_US, None, "not JSON", b"y"), (NOON_US, "tickers", "no price", b"{}")]
+    writer = CopyWriter(QUARANTINE, timeseries)
+    assert writer.write([frame, polled]) == (2, 0, 0)
+    again = [frame, (NOON_US + 60_000_000, *polled[1:])]
+    assert writer.write([*again, *others]) == (3, 2, 0)
+    assert writer.write([*again, *others]) == (0, 5, 0)
+    writer.close()
+    assert value_of(connection, "SELECT count(*) FROM quarantine") == 5
+
+
+def test_a_refused_row_that_is_written_again_is_in_quarantine_once(timeseries, connection):
+    bad = rows.delta(price_e6=-1)
+    for _ in range(2):
+        writer = CopyWriter(ORDERBOOK_DELTAS, timeseries)
+        assert writer.write([rows.delta(), bad]).quarantined == 1
+        writer.close()
+    assert value_of(connection, "SELECT count(*) FROM quarantine") == 1

@@ -82,6 +82,7 @@ def test_after_a_conflict_batches_of_new_rows_are_written_all_the_same(writer, c
         ("ticker", "half a character \ud800", "does not fit its column"),
         ("ticker", None, "does not fit its column"),
         ("exchange_ts", 2**62, "no partition"),
+        ("ticker", "".join(map(chr, range(48, 8_000))), "index row"),
     ],
 )
 @pytest.mark.parametrize("known_rows", [0, 7], ids=["new rows", "some known"])
@@ -185,3 +186,61 @@ def test_a_database_killed_between_two_batches_keeps_the_first():
         server.start()
         assert writer.write(deltas(10)) == (5, 5, 0)
         writer.close()
+
+
+POISON = """
+    CREATE FUNCTION poison() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.ticker = 'POISON' THEN
+            RAISE EXCEPTION 'nobody thought of this';
+        END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER poison BEFORE INSERT ON orderbook_deltas FOR EACH ROW EXECUTE FUNCTION poison();
+"""
+
+
+@pytest.fixture
+def poisonous(connection):
+    """A table that fails with an error of a kind that is no row's own, but of a row all the same."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(POISON)
+
+
+@pytest.mark.usefixtures("poisonous")
+def test_a_row_that_fails_in_a_way_nobody_thought_of_does_not_hold_up_the_others(writer, connection):
+    batch = deltas(100)
+    poison = rows.delta(ticker="POISON")
+    assert writer.write([*batch[:30], poison, *batch[30:60], poison, *batch[60:]]) == (100, 0, 2)
+    assert rows_of(connection, ORDERBOOK_DELTAS) == batch
+    assert "nobody thought of this" in quarantined(connection)[0][1]
+
+
+@pytest.mark.usefixtures("poisonous")
+def test_an_error_that_all_rows_meet_is_the_database_s_own(writer, connection):
+    refused = []
+    writer._on_refused = refused.extend
+    with pytest.raises(DatabaseError, match="nobody thought of this"):
+        writer.write([rows.delta(ticker="POISON", clock=clock) for clock in range(3)])
+    assert (quarantined(connection), refused) == ([], [])
+    assert writer.write([rows.delta(ticker="POISON"), rows.delta()]) == (1, 0, 1)
+
+
+def test_who_counts_on_rows_hears_of_refused_ones_before_they_are_gone(timeseries, connection):
+    heard = []
+
+    def on_refused(refused):
+        heard.append((refused, value_of(connection, "SELECT count(*) FROM orderbook_deltas")))
+        connection.rollback()
+        if len(heard) == 1:
+            raise DatabaseError("the disk is full")
+
+    writer = CopyWriter(ORDERBOOK_DELTAS, timeseries, on_refused=on_refused)
+    bad = rows.delta(price_e6=-1)
+    with pytest.raises(DatabaseError, match="the disk is full"):
+        writer.write([rows.delta(), bad])
+    assert (rows_of(connection, ORDERBOOK_DELTAS), quarantined(connection)) == ([], [])
+    connection.rollback()
+    assert writer.write([rows.delta(), bad]) == (1, 0, 1)
+    assert heard == [([bad], 0)] * 2
+    writer.close()

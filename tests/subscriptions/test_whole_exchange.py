@@ -73,6 +73,29 @@ def test_an_unreadable_trade_is_a_gap(trades):
     assert [gap.cause for gap in trades.written(GAPS)] == ["unreadable"] * 2
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\xff\x00",
+        b'{"type":"trade","msg":{}}',
+        b'{"type":"trade","sid":"one","seq":1,"msg":{}}',
+        b'{"type":"trad?","sid":1,"seq":2,"msg":{}}',
+    ],
+    ids=["no JSON", "no sid", "spoilt sid", "spoilt type"],
+)
+def test_a_frame_that_may_have_been_a_trade_is_a_gap(trades, frame):
+    trades.hear(NOW_US + 1, **trade(1))
+    trades.stream.read(frame, NOW_US + 5)
+    opened, closed = trades.written(GAPS)[:2]
+    assert (opened.cause, opened.started_us, closed.ended_us) == ("unreadable", NOW_US + 1, NOW_US + 5)
+
+
+def test_a_frame_of_another_kind_is_no_gap(trades):
+    trades.stream.read(b'{"type":"news","msg":{}}', NOW_US + 5)
+    trades.stream.read(b'{"type":"error","id":"x","msg":{}}', NOW_US + 5)
+    assert trades.written(GAPS) == []
+
+
 @pytest.mark.parametrize(("code", "cause"), [(10, "channel_error"), (25, "overflow")])
 def test_a_subscription_that_ends_is_begun_again_on_the_same_socket(trades, code, cause):
     trades.hear(NOW_US + 1, **trade(1))

@@ -54,7 +54,7 @@ def test_everything_that_was_delivered_is_recorded_and_what_was_not_is_a_gap(sim
         quarantined = recorder.rows("quarantine")
         recorder.say(write=timeseries.reveal())
     assert simulator.stop() == 0
-    assert {gap[CAUSE] for gap in gaps} == {"sequence"}
+    assert {gap[CAUSE] for gap in gaps} == {"sequence", "unreadable"}
     assert all(gap[ENDED] for gap in (*gaps, *trades))
     assert max(gap[MISSING] for gap in gaps) >= 3
     assert all(0 < gap[MARKETS] < len(tickers) for gap in gaps)

@@ -66,7 +66,7 @@ class Program:
         said = {"put": self.count, "durable": self.durable, "waiting": backlog.waiting_rows}
         said |= {
             "spool": sum(backlog.spool_bytes for backlog in self.recorder.backlogs.values()),
-            "reason": self.recorder.why_not_ready(),
+            "reason": self.recording.why_not_ready(),
         }
         print(json.dumps(said | more), flush=True)  # noqa: T201
 
