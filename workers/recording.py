@@ -16,6 +16,7 @@ from app.store.journal_tables import JOURNAL_TABLES, QUARANTINE, RUNS
 from app.store.metadata_tables import METADATA_TABLES
 from app.store.tables import GATHERER_TABLES, ColumnType, Row, Table
 from app.store.writer import CopyWriter
+from app.subscriptions.dialler import sockets_of
 from app.subscriptions.run_writer import RunWriter
 from workers.group import Group
 from workers.spiller import Spiller
@@ -93,7 +94,7 @@ class Recording:
         return RunWriter(
             timeseries,
             losses,
-            settings.ws_connections,
+            sockets_of(settings),
             settings.snapshot_refresh_seconds,
             lambda: runs.spool_bytes > 0,
             threads(1),

@@ -10,8 +10,8 @@ from app.store.chunks import Chunk, ChunkedTable
 
 OF_BOUND_LAKE = "lake_id = (SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL)"
 
-# Of one table at a gatherer: up to where every production that reads it has committed it, but for those that it was told
-# to forget.
+# At a gatherer: up to where every production that reads it has committed a table, but for those that it was told to
+# forget.
 CONFIRMED_BY_ALL = """
     SELECT coalesce(min(coalesce(ingest_id, 0)), 0)
     FROM (SELECT DISTINCT production FROM confirmations) AS known
