@@ -36,6 +36,7 @@ STORE = sql.SQL("""
     SELECT {columns} FROM json_populate_record(NULL::{table}, convert_from(%s, 'UTF8')::JSON)
     ON CONFLICT DO NOTHING
 """)
+IS_STORED = "SELECT refused_row_is_stored(%s)"
 
 
 def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
@@ -51,10 +52,12 @@ def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
     try:
         cursor.execute(MAKE_ROOM.format(**names), (table.name, payload))
         cursor.execute(STORE.format(**names), (payload,))
+        stored = cursor.rowcount == 1
+        cursor.execute(IS_STORED, (quarantine_id,))
     except (psycopg2.DataError, psycopg2.IntegrityError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ProblemError(HTTPStatus.CONFLICT, f"It does not fit: {reason}") from error
-    return {"stored": cursor.rowcount == 1}
+    return {"stored": stored}
 
 
 def discard(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from app.merge.rules import Rule
 from app.merge.shards import Shard
 from app.merge.sift import load, sift_staged, stage_what_fits
 from app.merge.statements import Statements
+from app.postgres.claim import FREED_IN_TIME
 from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
@@ -81,6 +82,7 @@ class Merger:
         connection = connect(self._production, f"merger {self.rule.table.name}")
         with connection, connection.cursor() as cursor:
             cursor.execute(SESSION)
+            cursor.execute(FREED_IN_TIME)
             cursor.execute(self._statements.create_staging)
         return connection
 
@@ -102,9 +104,10 @@ class Merger:
                 continue
             if is_sifting:
                 refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
+                refused += sift_staged(cursor, self.rule.table, gatherer)
             else:
                 load(cursor, pull.content)
-        return refused + (sift_staged(cursor, self.rule.table) if is_sifting else 0)
+        return refused
 
     def _apply_rule(self, cursor: psycopg2.extensions.cursor, *, is_sifted: bool) -> int:
         """How many of the staged rows were new. app/merge/rules.py says what happens here."""
