@@ -6,6 +6,7 @@ from app.coverage.hearing import BOOKS
 from app.coverage.hours import HOUR
 from app.coverage.keeping import Holes, Kept, holes_of_the_last_day, keep
 from app.coverage.knowledge import PATIENCE
+from app.coverage.retention import forget
 from app.errors import DatabaseError
 from app.metrics import coverage as metrics
 from app.offload import Offload
@@ -19,6 +20,7 @@ log = logs.get(__name__)
 IDLE_SECONDS = 5.0
 SHORTEST_PAUSE_SECONDS = 60.0
 COUNT_HOLES_SECONDS = 600.0
+FORGET_SECONDS = 3_600.0
 # Judging the same hour again and again takes no more than one part in twenty of the time.
 PAUSE_PER_WORK = 20
 
@@ -38,7 +40,7 @@ class CoverageKeeper:
         self._stopping = stopping
         self._patience = patience
         self._shortest_pause_seconds = self._pause_seconds = shortest_pause_seconds
-        self._count_holes_at = 0.0
+        self._count_holes_at = self._forget_at = 0.0
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -70,6 +72,9 @@ class CoverageKeeper:
         if kept.judged or time.monotonic() > self._count_holes_at:
             _show_holes(holes_of_the_last_day(connection))
             self._count_holes_at = time.monotonic() + COUNT_HOLES_SECONDS
+        if time.monotonic() > self._forget_at:
+            forget(connection, datetime.now(UTC))
+            self._forget_at = time.monotonic() + FORGET_SECONDS
         return kept
 
 

@@ -28,7 +28,8 @@ INSERT INTO coverage_horizon DEFAULT VALUES;
 
 -- Rows of gatherers that production refused: in quarantine they are not heard, unless another gatherer's copy was taken.
 CREATE TABLE gatherer_refusals (
-    quarantine_id BIGINT PRIMARY KEY, -- which the row had there, also when it is gone from there
+    refusal_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    quarantine_id BIGINT NOT NULL, -- which the row had there, also when it is gone from there
     gatherer TEXT COLLATE "C" NOT NULL,
     table_name TEXT COLLATE "C" NOT NULL,
     ticker TEXT COLLATE "C" NOT NULL, -- '': unreadable
@@ -37,6 +38,7 @@ CREATE TABLE gatherer_refusals (
     stored_at TIMESTAMPTZ, -- when it came in after all
     CHECK (started_at < ended_at)
 );
+CREATE INDEX gatherer_refusals_quarantine_id ON gatherer_refusals (quarantine_id);
 CREATE INDEX gatherer_refusals_ended_at ON gatherer_refusals (ended_at) WHERE stored_at IS NULL;
 
 -- What a run recorded beyond this is not known to be all: its database was replaced, or put back to an earlier state.

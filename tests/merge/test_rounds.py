@@ -154,6 +154,12 @@ def test_a_row_that_production_refuses_is_quarantined_and_the_rest_is_merged(
         cursor.execute("SELECT reason, convert_from(payload, 'UTF8')::JSON ->> 'clock' FROM quarantine ORDER BY 2")
         missing = "received_at is missing"
         assert cursor.fetchall() == [(missing, "10"), (missing, "4"), ("orderbook_deltas_price_e6_check", "50")]
+        cursor.execute(
+            "SELECT gatherer, table_name, ticker, %s BETWEEN started_at AND ended_at, count(*) FROM gatherer_refusals"
+            " JOIN quarantine USING (quarantine_id, table_name) GROUP BY 1, 2, 3, 4",
+            (datetime.fromtimestamp(rows.NOON_US / 1_000_000, UTC),),
+        )
+        assert cursor.fetchall() == [("a", "orderbook_deltas", "KXTEST-1", True, 3)]
 
 
 def test_a_row_that_cannot_be_read_as_its_columns_types_is_quarantined_alone(damaged, recordings, merged, asked):
@@ -168,6 +174,8 @@ def test_a_row_that_cannot_be_read_as_its_columns_types_is_quarantined_alone(dam
     assert recording.round() == (10, 9, 1)
     assert [row[2] for row in merged()] == [0, 1, 2, 3, 4, 5, 6, 8, 9]
     assert "invalid byte sequence" in asked("SELECT reason FROM quarantine")
+    # Whose it was cannot be read, so it may be any market's.
+    assert asked("SELECT gatherer || ' ' || ticker || '.' FROM gatherer_refusals") == "a ."
 
 
 def test_rows_are_merged_in_the_order_that_a_reader_of_production_relies_on(recordings, production):
