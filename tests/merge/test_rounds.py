@@ -283,3 +283,47 @@ def test_a_lost_connection_to_production_is_an_error_and_the_round_can_be_repeat
     recording.forget()
     assert recording.round() == (2, 2, 0)
     assert merged() == bare(deltas(1, 2))
+
+
+def untimed_change(seconds):
+    return untimed(rows.delta(clock=7), seconds)
+
+
+def trade(seconds):
+    """Another copy's time is a later one."""
+    at_us = rows.NOON_US + 1_000 + int(seconds * 1_000_000)
+    return (at_us, at_us, 100, 500_000, True, False, False, "KXTEST-1", "one trade", 3, 1, 1)
+
+
+def quote(seconds):
+    at_us = rows.NOON_US + int(seconds * 1_000_000)
+    return (at_us, at_us, 5, *[None] * 10, 0, True, "KXTEST-1", 1, 1)
+
+
+@pytest.mark.parametrize("copies_first", [True, False], ids=["in one round", "one after the other"])
+@pytest.mark.parametrize(
+    ("table", "copy", "seconds", "count"),
+    [
+        ("orderbook_deltas", untimed_change, 13, 1),
+        ("orderbook_deltas", untimed_change, 119, 1),
+        ("orderbook_deltas", untimed_change, 121, 2),
+        ("orderbook_deltas", untimed_change, 1_100, 2),
+        ("trades", trade, 59, 1),
+        ("trades", trade, 59 * 60, 1),
+        ("trades", trade, 61 * 60, 2),
+        ("trades", trade, 5 * 3_600, 2),
+        ("tickers", quote, 0.95, 1),
+        ("tickers", quote, 1.05, 2),
+        ("tickers", quote, 9, 2),
+    ],
+)
+def test_copies_are_one_event_as_far_apart_as_the_rule_says_and_no_farther(
+    recordings, asked, table, copy, seconds, count, copies_first
+):
+    recording = recordings(table)
+    recording.record("a", [copy(0)])
+    if not copies_first:
+        recording.round()
+    recording.record("b", [copy(seconds)])
+    recording.round()
+    assert asked(f"SELECT count(*) FROM {table}") == count
