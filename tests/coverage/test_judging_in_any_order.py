@@ -157,7 +157,7 @@ def told(connection):
 
 
 @given(journal=JOURNAL, lives=LIVES, seed=st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_order_of_learning_does_not_matter(connection, journal, lives, seed):
     begin(connection, journal[0], lives)
     *most, last = in_any_order(facts(*journal), random.Random(seed))
