@@ -49,6 +49,13 @@ def test_hours_of_a_market_that_was_learnt_of_late_are_pending_until_they_are_ju
     assert execute(judged.production, "SELECT count(*) FROM coverage_market_changes") == [(0,)]
 
 
+def test_a_market_stays_pending_in_the_hours_that_are_not_judged_yet(judged):
+    put_market(judged.production, "KXLATE", opens=-30)
+    with connected(judged.production) as connection:
+        assert keep(connection, at(121), PATIENCE, AT_ONCE).judged.hour == at(60)
+    assert books(judged, "KXLATE") == {0: PENDING, 60: ("hole", [60, 120], [])}
+
+
 def test_a_market_whose_life_turns_out_longer_is_pending_there(judged):
     put_market(judged.production, TICKER, closes=30)
     judged.judge(121)
