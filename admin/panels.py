@@ -24,7 +24,7 @@ CURSORS = """
 HOURS = """
     SELECT hour, known_until
     FROM generate_series(date_trunc('hour', now()) - INTERVAL '23 hours', now(), '1 hour') AS hour
-    LEFT JOIN coverage_hours USING (hour) ORDER BY hour
+    LEFT JOIN coverage_known USING (hour) ORDER BY hour
 """
 EXCEPTIONS = """
     SELECT hour, channel, state, count(*) FROM coverage

@@ -22,6 +22,7 @@ STAGE = sql.SQL("""
     INSERT INTO staging ({columns})
     SELECT {columns} FROM json_populate_record(NULL::{table}, convert_from(%s, 'UTF8')::JSON)
 """)
+IS_STORED = "SELECT refused_row_is_stored(%s)"
 
 
 def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
         cursor.execute(statements.create_staging)
         cursor.execute(STAGE.format(**names), (payload,))
         new = apply_rule(cursor, rule, statements, is_sifted=False)
+        cursor.execute(IS_STORED, (quarantine_id,))
     except (psycopg2.DataError, psycopg2.IntegrityError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ProblemError(HTTPStatus.CONFLICT, f"It does not fit: {reason}") from error

@@ -6,6 +6,7 @@ from app.coverage.hearing import BOOKS
 from app.coverage.hours import HOUR
 from app.coverage.keeping import Holes, Kept, holes_of_the_last_day, keep
 from app.coverage.knowledge import PATIENCE
+from app.coverage.retention import forget
 from app.errors import DatabaseError
 from app.metrics import coverage as metrics
 from app.offload import Offload
@@ -18,6 +19,8 @@ log = logs.get(__name__)
 
 IDLE_SECONDS = 5.0
 SHORTEST_PAUSE_SECONDS = 60.0
+COUNT_HOLES_SECONDS = 600.0
+FORGET_SECONDS = 3_600.0
 # Judging the same hour again and again takes no more than one part in twenty of the time.
 PAUSE_PER_WORK = 20
 
@@ -37,6 +40,7 @@ class CoverageKeeper:
         self._stopping = stopping
         self._patience = patience
         self._shortest_pause_seconds = self._pause_seconds = shortest_pause_seconds
+        self._count_holes_at = self._forget_at = 0.0
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -47,13 +51,13 @@ class CoverageKeeper:
         """Judges one hour. False: none is due."""
         started = time.monotonic()
         try:
-            kept, holes = self._ask(self._keep)
+            kept = self._ask(self._keep)
         except DatabaseError as error:
             # Nothing is lost by that: what is to be judged stands in the database.
             log.error("coverage cannot be judged", error=str(error))  # noqa: TRY400
             return False
         seconds = time.monotonic() - started
-        _show(kept, holes)
+        _show(kept)
         if kept.judged is None:
             return False
         metrics.JUDGE_SECONDS.observe(seconds)
@@ -61,15 +65,25 @@ class CoverageKeeper:
         log.info("hour judged", **kept.judged._asdict(), seconds=round(seconds, 2))
         return True
 
-    def _keep(self, connection: Connection) -> tuple[Kept, list[Holes]]:
+    def _keep(self, connection: Connection) -> Kept:
         pause = timedelta(seconds=self._pause_seconds)
         kept = keep(connection, datetime.now(UTC), self._patience, pause)
-        return kept, holes_of_the_last_day(connection)
+        # Nothing else changes them, but that they grow old; and they are many.
+        if kept.judged or time.monotonic() > self._count_holes_at:
+            _show_holes(holes_of_the_last_day(connection))
+            self._count_holes_at = time.monotonic() + COUNT_HOLES_SECONDS
+        if time.monotonic() > self._forget_at:
+            forget(connection, datetime.now(UTC))
+            self._forget_at = time.monotonic() + FORGET_SECONDS
+        return kept
 
 
-def _show(kept: Kept, holes: list[Holes]) -> None:
+def _show(kept: Kept) -> None:
     metrics.KNOWN_UNTIL_TIMESTAMP.set(kept.known_until.timestamp())
     metrics.BEHIND_SECONDS.set(kept.hours_waiting * HOUR.total_seconds())
+
+
+def _show_holes(holes: list[Holes]) -> None:
     metrics.HOLE_MARKETS.set(0)
     metrics.HOLE_SECONDS.clear()
     for each in holes:

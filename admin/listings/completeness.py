@@ -37,11 +37,11 @@ COVERAGE_HOURS = Listing(
     name="hours",
     summary="Up to when it is known what was heard, hour by hour.",
     columns=(
-        *(shown_time("hour"), shown_time("known_until"), shown_time("judged_at")),
+        *(shown_time("hour"), shown_time("known_until"), shown_time("judged_at"), shown_flag("is_settled")),
         shown_number("holes", "(SELECT count(*) FROM coverage AS c WHERE c.hour = h.hour AND c.state = 'hole')"),
         shown_number("repaired", "(SELECT count(*) FROM coverage AS c WHERE c.hour = h.hour AND c.state = 'repaired')"),
     ),
-    source="coverage_hours AS h",
+    source="coverage_known AS h",
     keys=(Key("hour", moment),),
     filters=HOURS,
     newest_first=True,
@@ -108,7 +108,7 @@ RUNS = Listing(
     summary="Lives of the gatherers' processes, and up to when what they received is in production.",
     columns=(
         *(shown_time("started_at"), shown("gatherer"), shown("run_id", "run_id::TEXT"), shown_time("recorded_until")),
-        *(shown_time("delivered_until"), shown_time("ended_at")),
+        *(shown_time("delivered_until"), shown_time("ended_at"), shown_time("trusted_until")),
     ),
     source="gatherer_runs",
     keys=(Key("started_at", moment), Key("gatherer", word)),

@@ -117,7 +117,7 @@ def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Pai
 def _has_hole(connection: Connection, pair: Pair) -> bool:
     period = Period(pair.from_received_at, pair.to_received_at)
     subscriptions = read_subscriptions(connection, period, pair.ticker).get(BOOKS, [])
-    return bool(judge_books(period.interval, subscriptions, read_hearing(connection, period)).holes)
+    return bool(judge_books(period.interval, subscriptions, read_hearing(connection, period), pair.ticker).holes)
 
 
 def _note(cursor: psycopg2.extensions.cursor, judged: Iterable[tuple[Pair, Verdict]]) -> None:

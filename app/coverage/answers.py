@@ -20,7 +20,7 @@ OF_MARKET = """
 """
 OF_EXCHANGE = """
     SELECT
-        h.hour, h.known_until, h.known_until = h.hour + INTERVAL '1 hour' AND c.changes = h.judged_changes,
+        h.hour, h.known_until, h.is_settled,
         (SELECT count(*) FROM coverage AS e WHERE e.hour = h.hour AND e.ticker <> '' AND e.state = 'hole'),
         coalesce(
             (
@@ -34,7 +34,7 @@ OF_EXCHANGE = """
             ),
             '{}'
         )
-    FROM coverage_hours AS h JOIN coverage_changes AS c USING (hour)
+    FROM coverage_known AS h
     WHERE h.hour > %(start)s - INTERVAL '1 hour' AND h.hour < %(end)s
     ORDER BY h.hour
 """

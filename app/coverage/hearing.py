@@ -40,12 +40,13 @@ class Gap(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """What a gatherer heard, and nobody has any more."""
+    """What a gatherer heard, and nobody has any more, or cannot be read."""
 
     gatherer: str
     channel: str
     started_us: int
     ended_us: int
+    ticker: str = WHOLE_EXCHANGE  # or of this market alone
 
 
 class Hearing:
@@ -54,6 +55,9 @@ class Hearing:
     def __init__(self, runs: Mapping[Run, Interval], gaps: Iterable[Gap], losses: Iterable[Loss] = ()) -> None:
         self._runs = runs
         self._losses = list(losses)
+        self.marked_tickers = {loss.ticker for loss in self._losses} - {
+            WHOLE_EXCHANGE
+        }  # which lack more than their sockets
         self._gaps: dict[Socket, list[Gap]] = defaultdict(list)
         for gap in gaps:
             self._gaps[gap.socket].append(gap)
@@ -65,14 +69,19 @@ class Hearing:
             known = self._heard[socket, channel] = self._work_out(socket, channel)
         return known
 
-    def of_subscription(self, subscription: Subscription, channel: str) -> Intervals:
+    def of_subscription(self, subscription: Subscription, channel: str, ticker: str = WHOLE_EXCHANGE) -> Intervals:
         lasts = union([(subscription.started_us, _end(subscription.ended_us))])
-        return intersection(self.of_socket(subscription.socket, channel), lasts)
+        heard = intersection(self.of_socket(subscription.socket, channel), lasts)
+        if ticker not in self.marked_tickers:
+            return heard
+        return difference(heard, self._lost(subscription.socket.run.gatherer, channel, ticker))
 
-    def of(self, subscriptions: Iterable[Subscription], channel: str) -> Intervals:
+    def of(self, subscriptions: Iterable[Subscription], channel: str, ticker: str = WHOLE_EXCHANGE) -> Intervals:
         """When at least one of them was heard."""
         return union(
-            interval for subscription in subscriptions for interval in self.of_subscription(subscription, channel)
+            interval
+            for subscription in subscriptions
+            for interval in self.of_subscription(subscription, channel, ticker)
         )
 
     def _work_out(self, socket: Socket, channel: str) -> Intervals:
@@ -83,12 +92,16 @@ class Hearing:
             for gap in self._gaps.get(socket, ())
             if gap.channel is None or gap.channel == channel
         ]
-        lost = [
+        lost = self._lost(socket.run.gatherer, channel, WHOLE_EXCHANGE)
+        return difference(union([self._runs[socket.run]]), union([*unheard, *lost]))
+
+    def _lost(self, gatherer: str, channel: str, ticker: str) -> Intervals:
+        about = (gatherer, channel, ticker)
+        return union(
             (loss.started_us, loss.ended_us)
             for loss in self._losses
-            if (loss.gatherer, loss.channel) == (socket.run.gatherer, channel)
-        ]
-        return difference(union([self._runs[socket.run]]), union([*unheard, *lost]))
+            if (loss.gatherer, loss.channel, loss.ticker) == about
+        )
 
 
 def _end(ended_us: int | None) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from psycopg2.extras import execute_values
 
 from app.coverage.hearing import BOOKS, COMBO_LIFECYCLE, EXCHANGE_CHANNELS, TRADES, WHOLE_EXCHANGE, Hearing, Run, Socket
-from app.coverage.intervals import NEVER, Intervals, union
+from app.coverage.intervals import NEVER, Interval, Intervals, union
 from app.coverage.journals import Period, read_hearing, read_subscriptions, subscription_of
 from app.coverage.judgement import Judgement, State, judge_books, judge_channel
 from app.coverage.moments import multirange, us_of
@@ -18,12 +18,29 @@ from app.postgres.connection import Connection, value_of
 HOUR = timedelta(hours=1)
 ROWS_AT_ONCE = 1_000
 
+# From one to the next along the primary key, since each has very many subscriptions.
 SOCKETS = """
-    SELECT DISTINCT s.gatherer, s.run_id, s.conn FROM gatherer_subscriptions AS s
-    JOIN gatherer_runs AS r USING (gatherer, run_id)
-    WHERE s.channel = %(books)s AND r.started_at <= %(start)s AND r.delivered_until >= %(end)s
+    WITH RECURSIVE sockets (gatherer, run_id, conn) AS (
+        SELECT r.gatherer, r.run_id, first.conn
+        FROM gatherer_runs AS r
+        CROSS JOIN LATERAL (
+            SELECT s.conn FROM gatherer_subscriptions AS s
+            WHERE s.gatherer = r.gatherer AND s.run_id = r.run_id ORDER BY s.conn LIMIT 1
+        ) AS first
+        WHERE r.started_at <= %(start)s AND r.delivered_until >= %(end)s
+        UNION ALL
+        SELECT before.gatherer, before.run_id, next.conn
+        FROM sockets AS before
+        CROSS JOIN LATERAL (
+            SELECT s.conn FROM gatherer_subscriptions AS s
+            WHERE s.gatherer = before.gatherer AND s.run_id = before.run_id AND s.conn > before.conn
+            ORDER BY s.conn LIMIT 1
+        ) AS next
+    )
+    SELECT gatherer, run_id, conn FROM sockets
 """
-# Of most markets one look tells that they are complete: a socket that heard all the time had them all the time.
+# Of most markets one look tells that they are complete: a socket that heard all the time had them all the time, and
+# nothing else is known against them.
 SUSPECTS = """
     WITH steady (gatherer, run_id, conn) AS (
         SELECT * FROM unnest(%(gatherers)s::TEXT[], %(runs)s::BIGINT[], %(conns)s::INTEGER[])
@@ -46,7 +63,7 @@ SUSPECTS = """
         AND r.started_at < m.falls_silent AND r.delivered_until > m.opens
     WHERE m.opens < m.falls_silent AND NOT EXISTS (
         SELECT FROM gatherer_subscriptions AS whole JOIN steady USING (gatherer, run_id, conn)
-        WHERE whole.ticker = m.ticker AND whole.channel = %(books)s
+        WHERE whole.ticker = m.ticker AND whole.channel = %(books)s AND whole.ticker <> ALL (%(doubtful)s)
             AND whole.started_at <= m.opens AND coalesce(whole.ended_at, 'infinity') >= m.closes
     )
     ORDER BY m.ticker
@@ -61,11 +78,21 @@ FETCHED = """
     SELECT started_at, ended_at FROM trade_repairs
     WHERE ticker = '' AND started_at < %(end)s AND ended_at > %(start)s
 """
-CHANGES = "SELECT changes, known_until FROM coverage_hours JOIN coverage_changes USING (hour) WHERE hour = %s"
+DISPROVED = """
+    SELECT ticker, from_ts, to_ts FROM audit_findings
+    WHERE resolved_at IS NULL AND NOT is_explained AND from_ts < %(end)s AND to_ts > %(start)s
+"""
+CHANGES = """
+    SELECT
+        changes, known_until,
+        greatest(judged_number, (SELECT coalesce(max(number), 0) FROM coverage_market_changes))
+    FROM coverage_hours JOIN coverage_changes USING (hour) WHERE hour = %s
+"""
 INSERT = "INSERT INTO coverage (hour, channel, ticker, state, holes, repaired, repaired_by) VALUES %s"
 COUNT = "SELECT count(*) FILTER (WHERE ticker <> ''), count(*) FILTER (WHERE ticker = '') FROM coverage WHERE hour = %s"
 JUDGED = """
-    UPDATE coverage_hours SET known_until = %s, judged_changes = %s, judged_at = now() WHERE hour = %s
+    UPDATE coverage_hours SET known_until = %s, judged_changes = %s, judged_number = %s, judged_at = now()
+    WHERE hour = %s
 """
 
 
@@ -89,13 +116,13 @@ def judge_hour(connection: Connection, hour: datetime, known_until: datetime) ->
     with connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute(CHANGES, (hour,))
-        changes, known_before = cursor.fetchone() or (0, hour)
+        changes, known_before, number = cursor.fetchone() or (0, hour, 0)
         end = min(hour + HOUR, max(known_until, known_before))
         cursor.execute("DELETE FROM coverage WHERE hour = %s", (hour,))
         if end > hour:
             found = shortfalls(connection, Period(hour, end))
             execute_values(cursor, INSERT, (_row(hour, each) for each in found), page_size=ROWS_AT_ONCE)
-        cursor.execute(JUDGED, (end, changes, hour))
+        cursor.execute(JUDGED, (end, changes, number, hour))
         cursor.execute(COUNT, (hour,))
         books, channels = cursor.fetchone() or (0, 0)
     return Judged(hour, end == hour + HOUR, books, channels)
@@ -123,13 +150,16 @@ def _has_combos(connection: Connection, period: Period) -> bool:
 
 def _books(connection: Connection, period: Period, hearing: Hearing) -> Iterator[Shortfall]:
     steady = _steady(connection, period, hearing)
+    disproved = _disproved(connection, period)
+    doubtful = [*{*disproved, *hearing.marked_tickers}]
     # After an outage these are all markets: not all at once.
     with connection.cursor(name="suspects") as cursor:
         cursor.itersize = ROWS_AT_ONCE
-        cursor.execute(SUSPECTS, {**period._asdict(), "books": BOOKS, **steady})
+        cursor.execute(SUSPECTS, {**period._asdict(), "books": BOOKS, "doubtful": doubtful, **steady})
         for (ticker, opens, closes), rows in groupby(cursor, itemgetter(0, 1, 2)):
             subscriptions = [subscription_of(*row[3:]) for row in rows if row[3] is not None]
-            judgement = judge_books((us_of(opens), us_of(closes)), subscriptions, hearing)
+            life = us_of(opens), us_of(closes)
+            judgement = judge_books(life, subscriptions, hearing, ticker, disproved.get(ticker, NEVER))
             if judgement.state is not State.COMPLETE:
                 yield Shortfall(BOOKS, ticker, judgement)
 
@@ -137,7 +167,7 @@ def _books(connection: Connection, period: Period, hearing: Hearing) -> Iterator
 def _steady(connection: Connection, period: Period, hearing: Hearing) -> dict[str, list[object]]:
     """The sockets that heard everything of the whole period, column by column."""
     with connection.cursor() as cursor:
-        cursor.execute(SOCKETS, {**period._asdict(), "books": BOOKS})
+        cursor.execute(SOCKETS, period._asdict())
         whole = [row for row in cursor if _hears_all(hearing, Socket(Run(*row[:2]), row[2]), period)]
     return {name: [row[at] for row in whole] for at, name in enumerate(("gatherers", "runs", "conns"))}
 
@@ -145,6 +175,16 @@ def _steady(connection: Connection, period: Period, hearing: Hearing) -> dict[st
 def _hears_all(hearing: Hearing, socket: Socket, period: Period) -> bool:
     start_us, end_us = period.interval
     return any(start <= start_us and end >= end_us for start, end in hearing.of_socket(socket, BOOKS))
+
+
+def _disproved(connection: Connection, period: Period) -> dict[str, Intervals]:
+    """By market: when its book, as it was heard, was not what the exchange showed."""
+    found: dict[str, list[Interval]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(DISPROVED, period._asdict())
+        for ticker, start, end in cursor:
+            found.setdefault(ticker, []).append((us_of(start), us_of(end)))
+    return {ticker: union(intervals) for ticker, intervals in found.items()}
 
 
 def _fetched(connection: Connection, period: Period) -> Intervals:

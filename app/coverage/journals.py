@@ -38,8 +38,13 @@ LOSSES = """
     SELECT gatherer, table_name, started_at, ended_at FROM gatherer_losses
     WHERE started_at < %(end)s AND ended_at + %(snapshots_us)s * INTERVAL '1 microsecond' > %(start)s
 """
+REFUSALS = """
+    SELECT gatherer, table_name, ticker, started_at, ended_at FROM gatherer_refusals
+    WHERE stored_at IS NULL AND started_at < %(end)s
+        AND ended_at + %(snapshots_us)s * INTERVAL '1 microsecond' > %(start)s
+"""
 # Gatherers ask for every book once more in this time at most (KALSHI_SNAPSHOT_REFRESH_SECONDS), and one that was lost
-# is known again. 0023_losses.sql judges as many hours.
+# is known again. 0023_losses.sql and 0038_judged.sql judge as many hours.
 SNAPSHOTS_US = 6 * 3_600_000_000
 CHANNELS = {
     tables.ORDERBOOK_DELTAS.name: (BOOKS,),
@@ -58,7 +63,7 @@ SUBSCRIPTIONS = """
 STATES = """
     SELECT
         gatherer, c.contacted_at, r.started_at, r.recorded_until, r.delivered_until,
-        r.ended_at IS NOT NULL
+        r.ended_at IS NOT NULL OR r.trusted_until IS NOT NULL
         OR EXISTS (SELECT FROM gatherer_runs AS later WHERE later.gatherer = r.gatherer AND later.run_id > r.run_id)
     FROM gatherer_contacts AS c JOIN gatherer_runs AS r USING (gatherer)
     ORDER BY gatherer
@@ -88,12 +93,18 @@ def read_hearing(connection: Connection, period: Period) -> Hearing:
             for gatherer, run_id, conn, channel, start, end in cursor
         ]
         cursor.execute(LOSSES, {**period._asdict(), "snapshots_us": SNAPSHOTS_US})
-        losses = [
-            Loss(gatherer, channel, us_of(start), us_of(end) + (SNAPSHOTS_US if channel == BOOKS else 0))
-            for gatherer, table, start, end in cursor
+        losses = [_loss(gatherer, channel, *row) for gatherer, table, *row in cursor for channel in CHANNELS[table]]
+        cursor.execute(REFUSALS, {**period._asdict(), "snapshots_us": SNAPSHOTS_US})
+        losses += [
+            _loss(gatherer, channel, start, end, ticker if channel == BOOKS else WHOLE_EXCHANGE)
+            for gatherer, table, ticker, start, end in cursor
             for channel in CHANNELS[table]
         ]
     return Hearing(runs, gaps, losses)
+
+
+def _loss(gatherer: str, channel: str, start: datetime, end: datetime, ticker: str = WHOLE_EXCHANGE) -> Loss:
+    return Loss(gatherer, channel, us_of(start), us_of(end) + (SNAPSHOTS_US if channel == BOOKS else 0), ticker)
 
 
 def read_subscriptions(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from app.coverage.hearing import BOOKS, Hearing, Subscription
+from app.coverage.hearing import BOOKS, WHOLE_EXCHANGE, Hearing, Subscription
 from app.coverage.intervals import NEVER, Interval, Intervals, difference, intersection, union
 
 REST = "rest"
@@ -28,11 +28,18 @@ class Judgement(NamedTuple):
         return State.REPAIRED if self.repaired else State.COMPLETE
 
 
-def judge_books(life: Interval, subscriptions: Iterable[Subscription], hearing: Hearing) -> Judgement:
-    """A hole in a book lasts until the next snapshot: it is lost, and said who had the book again first."""
-    heard = {gatherer: hearing.of(own, BOOKS) for gatherer, own in _by_gatherer(subscriptions).items()}
+def judge_books(
+    life: Interval,
+    subscriptions: Iterable[Subscription],
+    hearing: Hearing,
+    ticker: str = WHOLE_EXCHANGE,
+    disproved: Intervals = NEVER,
+) -> Judgement:
+    """A hole in a book lasts until the next snapshot: it is lost, and said who had the book again first. What the audit
+    has disproved is a hole, whoever claims to have heard it."""
+    heard = {gatherer: hearing.of(own, BOOKS, ticker) for gatherer, own in _by_gatherer(subscriptions).items()}
     everybody = union(interval for intervals in heard.values() for interval in intervals)
-    holes = difference(union([life]), everybody)
+    holes = difference(union([life]), difference(everybody, disproved))
     ends = {end for _, end in holes}
     again = sorted(name for name, intervals in heard.items() if any(start in ends for start, _ in intervals))
     return Judgement(holes, repaired_by=tuple(again))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from app.follow.cursors import read_through, system_identifier
+from app.follow.cursors import NOTHING, read_through, system_identifier
 from app.postgres.connection import Connection, value_of
 from app.store.confirmation import NAME_OF_PRODUCTION
 
@@ -20,7 +20,7 @@ def confirm(session: Connection, production: Connection, gatherer: str, tables: 
         cursor.execute("SET TRANSACTION READ WRITE")
         identifier = system_identifier(cursor)
         for table in tables:
-            through = read_through(production, gatherer, table, identifier)
+            through = read_through(production, gatherer, table, identifier) or NOTHING
             cursor.execute(CONFIRMED, (name, table))
             if cursor.fetchone() != (through.ingest_id,):
                 cursor.execute(CONFIRM, (name, table, through.ingest_id))

@@ -10,7 +10,23 @@ from app.store.journal_tables import GAPS, SUBSCRIPTIONS
 from app.store.metadata_tables import EVENTS, MARKETS, SERIES
 from app.store.tables import Table
 
-NEWEST_US = "(extract(epoch FROM max({})) * 1000000)::BIGINT"
+# What proves later that a table is still the one that was read: its newest time, or the row read last.
+NEWEST_US = "(extract(epoch FROM max({time})) * 1000000)::BIGINT"
+DIGEST = "hashtextextended(ROW({columns})::TEXT, 0)"
+LAST_DIGEST = "(array_agg({digest} ORDER BY source_ingest_id DESC))[1]"
+# No row up to the one read last is newer than those that were read, unless an older state gave ids to other rows.
+HAS_NEWER = """
+    SELECT %(ingest_id)s > (SELECT coalesce(max(ingest_id), 0) FROM {source}) OR EXISTS (
+        SELECT FROM {source} WHERE ingest_id <= %(ingest_id)s
+            AND {time} > TIMESTAMPTZ 'epoch' + %(probe)s * INTERVAL '1 microsecond'
+    )
+"""
+# The row read last may have got another id since, and old ones are dropped; but no other row ever gets its id.
+HAS_ANOTHER = """
+    SELECT %(ingest_id)s > last_id_given({literal_source}) OR EXISTS (
+        SELECT FROM {source} WHERE ingest_id = %(ingest_id)s AND {digest} <> %(probe)s
+    )
+"""
 
 
 class Copy(NamedTuple):
@@ -65,7 +81,8 @@ class Statements:
             SELECT {selected}{columns} FROM {staging}
             ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE {replaces}
         """)
-        self.progress = statement("SELECT count(*), coalesce(max(source_ingest_id), 0), {newest} FROM {staging}")
+        self.progress = statement("SELECT count(*), coalesce(max(source_ingest_id), 0), {probe} FROM {staging}")
+        self.is_older = statement(HAS_ANOTHER if copy.is_per_gatherer else HAS_NEWER)
 
     def read(self, after: int, rows: int) -> sql.Composed:
         """COPY takes no parameters."""
@@ -79,13 +96,16 @@ def _values(copy: Copy) -> dict[str, sql.Composable]:
     names = copy.source.column_names
     own = ("gatherer",) if copy.is_per_gatherer else ()
     changing = [name for name in names if name not in copy.source.key]
+    time, digest = sql.Identifier(copy.source.time_column), sql.SQL(DIGEST).format(columns=_names(names))
     return {
         "source": sql.Identifier(copy.source.name),
         "target": sql.Identifier(copy.target),
         "staging": sql.Identifier(f"staging_{copy.target}"),
         "columns": _names(names),
-        # Only metadata has an index to look for newer times by; a journal is judged by its runs.
-        "newest": sql.SQL("NULL" if copy.is_per_gatherer else NEWEST_US.format(copy.source.time_column)),
+        "time": time,
+        "digest": digest,
+        "probe": sql.SQL(LAST_DIGEST if copy.is_per_gatherer else NEWEST_US).format(time=time, digest=digest),
+        "literal_source": sql.Literal(copy.source.name),
         "written": _names((*own, *names)),
         "selected": sql.SQL("%(gatherer)s, " if copy.is_per_gatherer else ""),
         "key": _names((*own, *copy.source.key)),

@@ -6,7 +6,6 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from app.postgres.connection import Connection
-from app.store.tables import Table
 
 SAVE = """
     INSERT INTO sync_cursors (gatherer, table_name, system_identifier, ingest_id, probe) VALUES (%s, %s, %s, %s, %s)
@@ -15,25 +14,13 @@ SAVE = """
         updated_at = now()
 """
 READ = "SELECT ingest_id, probe FROM sync_cursors WHERE gatherer = %s AND table_name = %s AND system_identifier = %s"
-IS_OLDER = sql.SQL("""
-    SELECT %(ingest_id)s > (SELECT coalesce(max(ingest_id), 0) FROM {table}) OR EXISTS (
-        SELECT FROM {table} WHERE ingest_id <= %(ingest_id)s
-            AND {time} > TIMESTAMPTZ 'epoch' + %(newest_us)s * INTERVAL '1 microsecond'
-    )
-""")
 
 
 class Through(NamedTuple):
-    """How far a table was read. The row read last may have got another id since, so it proves nothing; but no row up
-    to there is newer than those that were read, unless an older state of the database gave ids to other rows."""
+    """How far a table was read."""
 
     ingest_id: int
-    newest_us: int | None  # None: not known
-
-    def and_then(self, ingest_id: int, newest_us: int | None) -> "Through":
-        """Further rows were read."""
-        known_us = [time_us for time_us in (self.newest_us, newest_us) if time_us is not None]
-        return Through(max(self.ingest_id, ingest_id), max(known_us, default=None))
+    probe: int | None  # None: not known
 
 
 NOTHING = Through(0, None)
@@ -46,12 +33,12 @@ def system_identifier(cursor: psycopg2.extensions.cursor) -> int:
     return int(identifier)
 
 
-def read_through(production: Connection, gatherer: str, table_name: str, identifier: int) -> Through:
-    """Of this source; another one is read from its beginning."""
+def read_through(production: Connection, gatherer: str, table_name: str, identifier: int) -> Through | None:
+    """Of this source. None: it was never looked into."""
     with production.cursor() as cursor:
         cursor.execute(READ, (gatherer, table_name, identifier))
         row = cursor.fetchone()
-    return Through(*row) if row else NOTHING
+    return Through(*row) if row else None
 
 
 def save_cursor(
@@ -60,14 +47,7 @@ def save_cursor(
     cursor.execute(SAVE, (gatherer, table_name, identifier, *through))
 
 
-def is_older_state(cursor: psycopg2.extensions.cursor, table: Table, through: Through) -> bool:
+def is_older_state(cursor: psycopg2.extensions.cursor, is_older: sql.Composed, through: Through) -> bool:
     """Whether the source is not yet, or no more, what it was when it was read."""
-    names = {"table": sql.Identifier(table.name), "time": sql.Identifier(table.time_column)}
-    cursor.execute(IS_OLDER.format(**names), through._asdict())
+    cursor.execute(is_older, through._asdict())
     return cursor.fetchone() == (True,)
-
-
-def last_ingest_id(cursor: psycopg2.extensions.cursor, table_name: str) -> int:
-    cursor.execute(sql.SQL("SELECT coalesce(max(ingest_id), 0) FROM {}").format(sql.Identifier(table_name)))
-    (last,) = cursor.fetchone() or (0,)
-    return int(last)

@@ -4,6 +4,7 @@ A run's recorded_until says what is in the gatherer's own database. When it is r
 all cursors have passed there, the same holds for production. Only then does anything count as heard.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,39 +14,66 @@ from psycopg2.extras import execute_values
 from app import logs
 from app.follow.confirming import confirm
 from app.follow.copies import JOURNAL_COPIES
-from app.follow.cursors import last_ingest_id, system_identifier
 from app.follow.follower import Follower
+from app.follow.look import JOURNALS, MERGED_TABLES, Look, State, connect_to_look, look_at
+from app.follow.trust import distrust
+from app.merge.cursors import merged_through
+from app.merge.position import Position
 from app.postgres.claim import claimed
-from app.postgres.connection import Connection, connected
+from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
-from app.store.arrivals import TOUCH_LOCK, arrivals, arrivals_session
-from app.store.tables import GATHERER_TABLES
+from app.postgres.kept_connection import KeptConnection
 
 log = logs.get(__name__)
 
-MERGED_TABLES = [table.name for table in GATHERER_TABLES]
-MARKED_TABLES = (*MERGED_TABLES, *(copy.source.name for copy in JOURNAL_COPIES))
-
-RUNS = "SELECT run_id, started_at, recorded_until, ended_at FROM runs"
-SAVE_RUNS = """
-    INSERT INTO gatherer_runs AS target (gatherer, run_id, started_at, recorded_until, ended_at, marked_until) VALUES %s
-    ON CONFLICT (gatherer, run_id) DO UPDATE
-    SET recorded_until = excluded.recorded_until, ended_at = excluded.ended_at,
-        marked_until = coalesce(excluded.marked_until, target.marked_until)
+CONTACT = """
+    SELECT system_identifier, database_identity, timeline, wal_position FROM gatherer_contacts
+    WHERE gatherer = %s FOR UPDATE
 """
-# What it recorded after the state that it is back in, and had not arrived yet, never will.
-GIVE_UP_LOST = """
-    UPDATE gatherer_runs
-    SET recorded_until = coalesce(delivered_until, started_at), marked_until = NULL
-    WHERE gatherer = %(gatherer)s
-"""
-CONTACT = "SELECT system_identifier, first_run_id FROM gatherer_contacts WHERE gatherer = %s"
+# One that is idle is noted now and then: patience with those that are away is much longer.
 SAVE_CONTACT = """
-    INSERT INTO gatherer_contacts (gatherer, system_identifier, first_run_id, contacted_at) VALUES (%s, %s, %s, now())
+    INSERT INTO gatherer_contacts AS known
+        (gatherer, system_identifier, database_identity, timeline, wal_position, contacted_at)
+    VALUES (%s, %s, %s, %s, %s, now())
     ON CONFLICT (gatherer) DO UPDATE
-    SET system_identifier = excluded.system_identifier, first_run_id = excluded.first_run_id,
-        contacted_at = excluded.contacted_at
+    SET system_identifier = excluded.system_identifier, database_identity = excluded.database_identity,
+        timeline = excluded.timeline, wal_position = excluded.wal_position, contacted_at = excluded.contacted_at
+    WHERE known.contacted_at < excluded.contacted_at - INTERVAL '10 seconds'
+        OR (known.system_identifier, known.database_identity, known.timeline, known.wal_position) IS DISTINCT FROM
+        (excluded.system_identifier, excluded.database_identity, excluded.timeline, excluded.wal_position)
 """
+KNOWN_RUNS = "SELECT run_id, ingest_id, recorded_until, trusted_until IS NULL FROM gatherer_runs WHERE gatherer = %s"
+SAVE_RUNS = """
+    INSERT INTO gatherer_runs AS target (
+        gatherer, run_id, ingest_id, started_at, recorded_until, ended_at, marked_until, delivered_until
+    ) VALUES %s
+    ON CONFLICT (gatherer, run_id) DO UPDATE
+    SET ingest_id = excluded.ingest_id, ended_at = excluded.ended_at,
+        recorded_until = least(excluded.recorded_until, target.trusted_until),
+        marked_until = CASE WHEN excluded.marked_until IS NULL THEN target.marked_until
+            ELSE least(excluded.marked_until, target.trusted_until) END,
+        delivered_until = CASE WHEN excluded.delivered_until IS NULL THEN target.delivered_until
+            ELSE greatest(target.delivered_until, least(excluded.delivered_until, target.trusted_until)) END
+    WHERE target.ingest_id IS DISTINCT FROM excluded.ingest_id
+        OR target.marked_until < least(excluded.marked_until, target.trusted_until)
+        OR coalesce(target.delivered_until, '-infinity')
+        < least(coalesce(excluded.delivered_until, excluded.marked_until), target.trusted_until)
+"""
+# An earlier state of the database says itself up to where it has all.
+TRUST_UNTIL = """
+    UPDATE gatherer_runs SET trusted_until = %s, recorded_until = %s
+    WHERE gatherer = %s AND run_id = %s AND trusted_until < %s
+"""
+# Not the latest of a state that is new: they may have begun in another one, and have left the rest of their word there.
+SAVE_DISTRUSTED_RUNS = """
+    INSERT INTO gatherer_runs (gatherer, run_id, ingest_id, started_at, recorded_until, ended_at, trusted_until)
+    VALUES %s
+    ON CONFLICT DO NOTHING
+"""
+# What is recorded after a clock was set back may be of a time that was marked already.
+GIVE_UP_MARKED = "UPDATE gatherer_runs SET marked_until = NULL WHERE gatherer = %s"
+DROP_MARKS = "DELETE FROM gatherer_marks WHERE gatherer = %s"
+DROP_CURSORS = "DELETE FROM sync_cursors WHERE gatherer = %s AND table_name = ANY(%s)"
 SAVE_MARKS = """
     INSERT INTO gatherer_marks (gatherer, table_name, system_identifier, ingest_id) VALUES %s
     ON CONFLICT (gatherer, table_name) DO UPDATE
@@ -73,23 +101,10 @@ DELIVERED = """
 """
 
 
-class _Run(NamedTuple):
-    run_id: int
-    started_at: datetime
+class _KnownRun(NamedTuple):
+    ingest_id: int | None
     recorded_until: datetime
-    ended_at: datetime | None
-
-
-class _Look(NamedTuple):
-    """At a gatherer's database, at one moment."""
-
-    identifier: int
-    runs: list[_Run]
-    ends: dict[str, int]
-
-    @property
-    def first_run_id(self) -> int | None:
-        return min((run.run_id for run in self.runs), default=None)
+    is_trusted: bool
 
 
 class JournalFollower:
@@ -97,53 +112,99 @@ class JournalFollower:
 
     def __init__(self, gatherer: str, source: Dsn, production: Dsn) -> None:
         self.gatherer = gatherer
-        self._source = source
-        self._production = production
+        self._name = name = f"journal {gatherer}"
         self._follower = Follower(gatherer, source, production, JOURNAL_COPIES)
+        self._source = KeptConnection(
+            lambda: connect_to_look(source, name),
+            f"Reading the journal of {gatherer} failed.",
+            "run kalshi-data migrate there.",
+        )
+        self._production = KeptConnection(
+            lambda: connect(production, name), f"Storing the journal of {gatherer} failed."
+        )
 
     def round(self) -> dict[str, int]:
         """How many rows came, by table; nothing where another process is at it."""
-        name = f"journal {self.gatherer}"
-        with connected(self._production, name) as production, claimed(production, name) as is_ours:
-            return self._round(production) if is_ours else {}
+        with self._production.opened() as production, claimed(production, self._name) as is_ours:
+            if not is_ours:
+                return {}
+            with self._source.opened() as session:
+                return self._round(session, production)
 
-    def _round(self, production: Connection) -> dict[str, int]:
-        with arrivals_session(self._source, f"journal {self.gatherer}") as session:
-            look = _look_at(session)
-            self._save(look, production)
-            copied = self._follower.follow(session, production)
-            confirm(session, production, self.gatherer, copied)
-        self._acknowledge(production)
+    def close(self) -> None:
+        self._source.close()
+        self._production.close()
+
+    def _round(self, session: Connection, production: Connection) -> dict[str, int]:
+        positions = merged_through(production, self.gatherer)
+        with production:
+            look = look_at(session, production, self.gatherer, positions)
+        is_waiting = self._save(look, positions, production)
+        copied = self._follower.follow(session, production)
+        confirm(session, production, self.gatherer, copied)
+        if is_waiting:
+            self._acknowledge(production)
         return {**copied, "runs": len(look.runs)}
 
-    def _save(self, look: _Look, production: Connection) -> None:
+    def _save(self, look: Look, positions: Mapping[str, Position], production: Connection) -> bool:
+        """Whether what the runs say waits for rows to arrive."""
         with production, production.cursor() as cursor:
-            if self._is_another_state(cursor, look):
-                log.warning("read anew: its database is another, or as it was earlier", gatherer=self.gatherer)
-                self._begin_anew(cursor)
+            known = self._known_runs(cursor)
+            if look.has_older_journal or not self._follows(cursor, look, known):
+                self._begin_anew(cursor, look, known)
+            elif any(
+                each.run_id in known and each.recorded_until < known[each.run_id].recorded_until for each in look.runs
+            ):
+                cursor.execute(GIVE_UP_MARKED, (self.gatherer,))
+                cursor.execute(DROP_MARKS, (self.gatherer,))
+            cursor.execute(SAVE_CONTACT, (self.gatherer, *look.state))
             cursor.execute("SELECT count(*) FROM gatherer_marks WHERE gatherer = %s", (self.gatherer,))
-            is_marking = cursor.fetchone() == (0,)
-            rows = [(self.gatherer, *run, run.recorded_until if is_marking else None) for run in look.runs]
-            execute_values(cursor, SAVE_RUNS, rows)
-            if is_marking:
-                marks = [(self.gatherer, table, look.identifier, end) for table, end in look.ends.items()]
-                execute_values(cursor, SAVE_MARKS, marks)
-            cursor.execute(SAVE_CONTACT, (self.gatherer, look.identifier, look.first_run_id))
+            is_waiting = cursor.fetchone() != (0,)
+            is_here = not is_waiting and look.is_here(positions)
+            self._save_runs(cursor, look, is_marking=not is_waiting and not is_here, is_here=is_here)
+        return not is_here
 
-    def _is_another_state(self, cursor: psycopg2.extensions.cursor, look: _Look) -> bool:
+    def _known_runs(self, cursor: psycopg2.extensions.cursor) -> dict[int, _KnownRun]:
+        cursor.execute(KNOWN_RUNS, (self.gatherer,))
+        return {run_id: _KnownRun(*rest) for run_id, *rest in cursor.fetchall()}
+
+    def _follows(self, cursor: psycopg2.extensions.cursor, look: Look, known: Mapping[int, _KnownRun]) -> bool:
+        """Whether it can be the database that was looked at before, with what was written since. Runs that are no more
+        trusted have said so already."""
         cursor.execute(CONTACT, (self.gatherer,))
-        known = cursor.fetchone()
-        if known and (known[0] != look.identifier or known[1] not in {None, look.first_run_id}):
-            return True
-        cursor.execute("SELECT run_id, recorded_until FROM gatherer_runs WHERE gatherer = %s", (self.gatherer,))
-        there = {run.run_id: run.recorded_until for run in look.runs}
-        return any(run_id in there and there[run_id] < recorded_until for run_id, recorded_until in cursor.fetchall())
+        contact = cursor.fetchone()
+        if contact and not look.state.follows(State(*contact)):
+            return False
+        trusted = {run_id: run for run_id, run in known.items() if run.is_trusted}
+        ingest_ids = {run.run_id: run.ingest_id for run in look.runs}
+        is_earlier = any(
+            ingest_ids.get(run_id, 0) < (run.ingest_id or 0) for run_id, run in trusted.items() if run_id in ingest_ids
+        )
+        return not is_earlier and (not trusted or max(trusted) in ingest_ids)
 
-    def _begin_anew(self, cursor: psycopg2.extensions.cursor) -> None:
-        where = {"gatherer": self.gatherer, "tables": [copy.source.name for copy in JOURNAL_COPIES]}
-        cursor.execute(GIVE_UP_LOST, where)
-        cursor.execute("DELETE FROM gatherer_marks WHERE gatherer = %(gatherer)s", where)
-        cursor.execute("DELETE FROM sync_cursors WHERE gatherer = %(gatherer)s AND table_name = ANY(%(tables)s)", where)
+    def _begin_anew(self, cursor: psycopg2.extensions.cursor, look: Look, known: Mapping[int, _KnownRun]) -> None:
+        distrust(cursor, self.gatherer)
+        for run in look.runs:
+            before = known.get(run.run_id)
+            if before and run.ingest_id < (before.ingest_id or 0) and run.recorded_until < before.recorded_until:
+                until = run.recorded_until
+                cursor.execute(TRUST_UNTIL, (until, until, self.gatherer, run.run_id, until))
+        others = [run for run in look.runs if run.run_id not in known and run.run_id != look.latest_run_id]
+        if others:
+            rows = [(self.gatherer, *run[:3], run.started_at, run.ended_at, run.started_at) for run in others]
+            execute_values(cursor, SAVE_DISTRUSTED_RUNS, rows)
+        cursor.execute(DROP_CURSORS, (self.gatherer, list(JOURNALS)))
+
+    def _save_runs(self, cursor: psycopg2.extensions.cursor, look: Look, *, is_marking: bool, is_here: bool) -> None:
+        rows = [
+            (self.gatherer, *run, run.recorded_until if is_marking else None, run.recorded_until if is_here else None)
+            for run in look.runs
+        ]
+        if rows:
+            execute_values(cursor, SAVE_RUNS, rows)
+        if is_marking:
+            marks = [(self.gatherer, table, look.state.system_identifier, end) for table, end in look.ends.items()]
+            execute_values(cursor, SAVE_MARKS, marks)
 
     def _acknowledge(self, production: Connection) -> None:
         """What was marked counts as heard once everything up to the marks is here."""
@@ -152,15 +213,4 @@ class JournalFollower:
             cursor.execute(PASSED, where)
             if cursor.fetchone() == (True,):
                 cursor.execute(DELIVERED, where)
-                cursor.execute("DELETE FROM gatherer_marks WHERE gatherer = %(gatherer)s", where)
-
-
-def _look_at(session: Connection) -> _Look:
-    first, *others = MARKED_TABLES
-    with arrivals(session, first) as cursor:
-        for table in others:
-            cursor.execute(TOUCH_LOCK, (table, table))
-        ends = {table: last_ingest_id(cursor, table) for table in MARKED_TABLES}
-        identifier = system_identifier(cursor)
-        cursor.execute(RUNS)
-        return _Look(identifier, [_Run(*row) for row in cursor.fetchall()], ends)
+                cursor.execute(DROP_MARKS, (self.gatherer,))

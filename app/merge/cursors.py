@@ -6,6 +6,7 @@ import psycopg2.extensions
 
 from app import logs
 from app.errors import DatabaseError
+from app.follow.trust import distrust_at_first
 from app.merge.position import BEGINNING, Position, Pull
 from app.merge.shards import Shard
 from app.postgres.connection import Connection
@@ -20,23 +21,33 @@ LEAST_OF_A_GATHERER = """
     SELECT DISTINCT ON (table_name) table_name, system_identifier, ingest_id, probe FROM sync_cursors
     WHERE gatherer = %s ORDER BY table_name, ingest_id
 """
+# Cursors of gatherers that nobody reads any more are kept, and belong to no shards.
 IS_DIVIDED = """
-    SELECT count(*) = %(gatherers)s * %(of)s AND coalesce(bool_and(shards = %(of)s), FALSE) FROM sync_cursors
-    WHERE table_name = %(table)s AND gatherer = ANY (%(names)s)
+    SELECT
+        array_agg(DISTINCT gatherer COLLATE "C" ORDER BY gatherer COLLATE "C") = %(names)s
+        AND count(*) = cardinality(%(names)s) * %(of)s AND bool_and(shards = %(of)s)
+    FROM sync_cursors WHERE table_name = %(table)s AND shards > 0
 """
 FORGET = "DELETE FROM sync_cursors WHERE table_name = %s AND gatherer = ANY (%s)"
+RETIRE_OTHERS = "UPDATE sync_cursors SET shards = 0 WHERE table_name = %s AND gatherer <> ALL (%s)"
 BEGIN = """
-    INSERT INTO sync_cursors (gatherer, table_name, shard, shards, system_identifier, ingest_id, probe)
-    SELECT %(gatherer)s, %(table)s, shard, %(of)s, %(system_identifier)s, %(ingest_id)s, %(probe)s
+    INSERT INTO sync_cursors (gatherer, table_name, shard, shards, system_identifier, ingest_id, probe, state_number)
+    SELECT
+        %(gatherer)s, %(table)s, shard, %(of)s, %(system_identifier)s, %(ingest_id)s, %(probe)s,
+        state_number_of(%(gatherer)s)
     FROM generate_series(0, %(of)s - 1) AS shard
 """
 READ = """
     SELECT gatherer, system_identifier, ingest_id, probe FROM sync_cursors
     WHERE table_name = %s AND gatherer = ANY (%s) AND shard = %s AND shards = %s
 """
+READ_STATE_NUMBER = """
+    SELECT state_number FROM sync_cursors WHERE gatherer = %(gatherer)s AND table_name = %(table)s AND shard = %(shard)s
+"""
 ADVANCE = """
     UPDATE sync_cursors SET
         system_identifier = %(system_identifier)s, ingest_id = %(ingest_id)s, probe = %(probe)s,
+        state_number = state_number_of(%(gatherer)s),
         received_through = TIMESTAMPTZ 'epoch' + %(received_us)s * INTERVAL '1 microsecond',
         rows_read = rows_read + %(rows)s, updated_at = now()
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s AND shard = %(shard)s AND shards = %(of)s
@@ -45,7 +56,7 @@ ADVANCE = """
 BEGIN_ANEW = """
     UPDATE sync_cursors SET
         system_identifier = %(system_identifier)s, ingest_id = 0, probe = NULL, restarts = restarts + 1,
-        updated_at = now()
+        state_number = state_number_of(%(gatherer)s), updated_at = now()
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s
 """
 # Where production knows of no delivery, it was made anew, or the gatherer has a new name. What was dropped has the
@@ -80,11 +91,8 @@ class Cursors:
         self._gatherers = sorted(gatherers)
 
     def are_divided(self, cursor: psycopg2.extensions.cursor) -> bool:
-        """Whether all shards of this number of them are there."""
-        cursor.execute(
-            IS_DIVIDED,
-            {"gatherers": len(self._gatherers), "of": self._shard.of, "table": self._table, "names": self._gatherers},
-        )
+        """Whether all shards of this number of them are there, of these gatherers and no other."""
+        cursor.execute(IS_DIVIDED, {"of": self._shard.of, "table": self._table, "names": self._gatherers})
         (are_divided,) = cursor.fetchone() or (False,)
         return bool(are_divided)
 
@@ -93,6 +101,7 @@ class Cursors:
         cursor.execute(LEAST, (self._table, self._gatherers))
         least = {gatherer: Position(*position) for gatherer, *position in cursor.fetchall()}
         cursor.execute(FORGET, (self._table, self._gatherers))
+        cursor.execute(RETIRE_OTHERS, (self._table, self._gatherers))
         for gatherer in self._gatherers:
             position = least.get(gatherer, BEGINNING)
             where = {"gatherer": gatherer, "table": self._table, "of": self._shard.of}
@@ -106,10 +115,12 @@ class Cursors:
         where = {"gatherer": gatherer, "table": self._table, "shard": self._shard.number, "of": self._shard.of}
         read = {"received_us": pull.received_us, "rows": pull.rows, **pull.through._asdict()}
         after = {"after": pull.after.ingest_id, "after_probe": pull.after.probe}
+        was_read_in = self._state_number(cursor, where) if pull.starts_anew else 0
         cursor.execute(ADVANCE, where | read | after)
         if cursor.rowcount != 1:
             raise CursorMovedError(f"The cursor of {self._table} of {gatherer} was moved meanwhile.")
         if pull.starts_anew:
+            distrust_at_first(cursor, gatherer, was_read_in)
             # Of all shards: the least of their cursors must be true of one and the same database.
             cursor.execute(BEGIN_ANEW, where | read)
         if pull.lost_before:
@@ -117,6 +128,11 @@ class Cursors:
 
     def note_failure(self, cursor: psycopg2.extensions.cursor, gatherer: str, failure: str | None) -> None:
         cursor.execute(NOTE, (failure, failure, gatherer, self._table, *self._shard))
+
+    def _state_number(self, cursor: psycopg2.extensions.cursor, of: dict[str, object]) -> int:
+        cursor.execute(READ_STATE_NUMBER, of)
+        (number,) = cursor.fetchone() or (0,)
+        return int(number)
 
     def _note_loss(self, cursor: psycopg2.extensions.cursor, of: dict[str, object]) -> None:
         """Of what was dropped, production has only what it knows to be delivered."""

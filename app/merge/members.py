@@ -1,3 +1,4 @@
+from app.postgres.claim import FREED_IN_TIME
 from app.postgres.connection import Connection, connect, value_of
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
@@ -29,5 +30,7 @@ class Members:
     def _connect(self) -> Connection:
         connection = connect(self._production, "deduplicator")
         connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(FREED_IN_TIME)
         value_of(connection, JOIN, KEY)
         return connection

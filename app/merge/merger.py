@@ -11,6 +11,7 @@ from app.merge.rules import Rule
 from app.merge.shards import Shard
 from app.merge.sift import load, sift_staged, stage_what_fits
 from app.merge.statements import Statements
+from app.postgres.claim import FREED_IN_TIME
 from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
@@ -81,6 +82,7 @@ class Merger:
         connection = connect(self._production, f"merger {self.rule.table.name}")
         with connection, connection.cursor() as cursor:
             cursor.execute(SESSION)
+            cursor.execute(FREED_IN_TIME)
             cursor.execute(self._statements.create_staging)
         return connection
 
@@ -102,13 +104,15 @@ class Merger:
                 continue
             if is_sifting:
                 refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
+                refused += sift_staged(cursor, self.rule.table, gatherer)
             else:
                 load(cursor, self.rule.table, pull.content)
+                if self.rule.are_announcements:
+                    # Python looks at them, and must not meet a time that it cannot have.
+                    refused += sift_staged(cursor, self.rule.table, gatherer)
             if self.rule.are_announcements:
                 cursor.execute(self._statements.name_gatherer, (gatherer,))
-        # Python looks at announcements, and must not meet a time that it cannot have.
-        must_sift = is_sifting or (self.rule.are_announcements and any(pull.rows for pull in pulls.values()))
-        return refused + (sift_staged(cursor, self.rule.table) if must_sift else 0)
+        return refused
 
     def _make_room(self, connection: Connection, pulls: Mapping[str, Pull]) -> None:
         """Each chunk in a transaction of its own, since it locks its table until the end."""

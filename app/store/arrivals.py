@@ -11,11 +11,18 @@ from contextlib import contextmanager
 
 import psycopg2.extensions
 
-from app.postgres.connection import Connection, connected
+from app.postgres.connection import Connection, connect, connected
 from app.postgres.dsn import Dsn
 
 TABLE_LOCK = "hashtextextended('writing ' || %s, 0)"
 TOUCH_LOCK = f"SELECT pg_advisory_lock_shared({TABLE_LOCK}), pg_advisory_unlock_shared({TABLE_LOCK})"
+
+
+def connect_for_arrivals(dsn: Dsn, application: str) -> Connection:
+    """A connection for arrivals() that is kept."""
+    connection = connect(dsn, application)
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    return connection
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from app.postgres.connection import connected
 from app.tokens import Role
 from tests.admin.asked import Asked, service_of
 from tests.admin.seeded import TICKER
+from tests.gatherers import execute
 
 TIMES = {"from": "2026-11-21T10:00:00Z", "to": "2026-11-21T11:00:00+00:00"}
 
@@ -72,6 +73,18 @@ def test_a_body_that_is_no_json_is_refused(api, body):
 def test_a_body_that_is_too_long_is_refused(api):
     answer = api.ask("POST", "/admin/cursors/rewind", data=b" " * 70_000, content_type="application/json")
     assert answer.status_code == 413
+
+
+def test_a_row_from_quarantine_is_heard_once_it_is_stored(changing):
+    refuse = (
+        "INSERT INTO gatherer_refusals (quarantine_id, gatherer, table_name, ticker, started_at, ended_at)"
+        " SELECT id, 'gatherer-1a', 'trades', '', now(), now() + INTERVAL '1 second' FROM generate_series(1, 2) AS id"
+    )
+    execute(changing.dsn, refuse)
+    changing.post("/admin/quarantine/2/retry")
+    changing.ask("DELETE", "/admin/quarantine/1")
+    open_refusals = "SELECT quarantine_id FROM gatherer_refusals WHERE stored_at IS NULL"
+    assert execute(changing.dsn, open_refusals) == [(1,)]
 
 
 def test_a_row_from_quarantine_is_stored_and_taken_out(changing):

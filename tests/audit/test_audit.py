@@ -4,10 +4,12 @@ import pytest
 
 from app.audit.audit import audit_again, audit_new
 from app.audit.comparison import Verdict
+from app.postgres.claim import claimed
 from app.postgres.connection import connected
 from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
 from app.store.writer import CopyWriter
 from tests.gatherers import NOON, at, execute, put_market
+from tests.interrupting import Interrupting
 from tests.store import rows
 from tests.store.rows import NOON_US
 
@@ -211,3 +213,68 @@ def test_what_is_left_when_a_market_ends_goes_without_a_change(audit, production
     assert audit.look() == {"incomparable": 1}
     audit.write([snapshot(0, 5, [(500_000, 100)], "KXTEST-2"), snapshot(40, 5, ticker="KXTEST-2")])
     assert audit.look() == {"finding": 1}
+
+
+def lost_change(audit):
+    return audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+
+
+def test_a_finding_that_was_resolved_is_open_again_when_the_books_differ_again(audit, production, heard):
+    lost_change(audit).look()
+    audit.write(deltas=[delta(2, 7, 40)])
+    assert audit.look_again() == 0
+    execute(production, "DELETE FROM orderbook_deltas WHERE clock = 7")
+    execute(production, "UPDATE audit_progress SET ingest_id = 0")
+    assert audit.look() == {"finding": 1}
+    assert findings(production)[0][-1] is None
+    assert audit.look_again() == 1
+
+
+def test_a_finding_is_taken_back_when_it_turns_out_that_nothing_can_be_said(audit, production, heard):
+    lost_change(audit).look()
+    assert audit.look_again() == 1
+    audit.write(deltas=[delta(5, 700, 10, 900_000), delta(6, 2, 10, 900_000)])
+    assert audit.look_again() == 0
+    assert findings(production)[0][-1] is not None
+    assert audit.look_again() == 0
+
+
+def test_a_finding_is_looked_at_again_after_a_while_and_not_at_once(audit, production, heard):
+    lost_change(audit).look()
+    audit.write(deltas=[delta(2, 7, 40)])
+    with connected(production) as connection:
+        assert audit_again(connection, 3_600) == 1
+        execute(production, "UPDATE audit_findings SET checked_at = now() - INTERVAL '2 hours'")
+        assert audit_again(connection, 3_600) == 0
+
+
+def test_of_two_auditors_one_looks(audit, production, heard):
+    lost_change(audit)
+    with connected(production) as other, claimed(other, "auditing") as is_ours:
+        assert is_ours
+        assert audit.look() == {}
+    assert execute(production, "SELECT compared FROM audit_progress") == [(0,)]
+    assert audit.look() == {"finding": 1}
+
+
+def test_a_second_auditor_between_any_two_statements_counts_nothing_twice(audit, production, heard):
+    """Whenever it comes, each book is compared once, and each finding is one."""
+    lost_change(audit)
+    between = Interrupting(audit.look)
+    with connected(production) as connection:
+        connection.cursor_factory = between.cursor_factory
+        audit_new(connection, at(600), PATIENCE)
+    assert between.interruptions > 5
+    assert execute(production, "SELECT compared, equal FROM audit_progress") == [(1, 0)]
+    assert len(findings(production)) == 1
+
+
+def test_what_one_auditor_has_looked_at_is_looked_at_by_no_other(audit, production):
+    audit.write([snapshot(minute, minute, [(500_000, 100)]) for minute in range(6)])
+    between = Interrupting(lambda: audit.look(most=2))
+    with connected(production) as connection:
+        connection.cursor_factory = between.cursor_factory
+        audit_new(connection, at(600), PATIENCE, most=2)
+    while audit.look(most=2):
+        continue
+    assert execute(production, "SELECT compared, equal FROM audit_progress") == [(5, 5)]

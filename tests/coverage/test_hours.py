@@ -1,5 +1,8 @@
+from app.coverage.keeping import keep
+from app.follow.journal import JournalFollower
 from app.postgres.claim import claimed
 from app.postgres.connection import connected
+from tests.coverage.conftest import AT_ONCE, PATIENCE
 from tests.gatherers import at, execute, put_market
 
 DAY = 24 * 60
@@ -187,3 +190,41 @@ def test_a_run_that_was_killed_holds_up_nothing_once_its_gatherer_runs_again(cov
     b.runs(0, 9)
     coverage.judge(9)
     assert execute(coverage.production, "SELECT known_until FROM coverage_hours") == [(at(9),)]
+
+
+def test_trades_of_one_market_that_were_fetched_close_no_hole_of_the_whole_exchange(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    coverage.gatherers[0].runs(0, 60).listens_to_all(tickers=["KXTEST-1"])
+    coverage.gatherers[0].misses(10, 30, conn=3, sid=4, channel="trade")
+    repair = "INSERT INTO trade_repairs (ticker, started_at, ended_at, reason, trades, added) VALUES (%s, %s, %s, 'hole', 1, 1)"
+    execute(coverage.production, repair, ("KXTEST-1", at(0), at(60)))
+    execute(coverage.production, repair, ("", at(10), at(20)))
+    coverage.judge(61)
+    assert market(coverage)[0, "trade"] == ("hole", [20, 30], ["rest"])
+
+
+def test_what_was_known_stays_known_when_a_gatherer_comes_back_that_was_not_waited_for(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    a, b, _ = coverage.gatherers
+    a.runs(0, 59).listens_to_all(tickers=["KXTEST-1"]).misses(10, 20)
+    coverage.judge(59)
+    b.runs(0, 40).listens("orderbook_delta", "KXTEST-1")
+    JournalFollower(b.name, b.timeseries, coverage.production).round()
+    a.misses(30, 31)
+    JournalFollower(a.name, a.timeseries, coverage.production).round()
+    with connected(coverage.production) as connection:
+        kept = keep(connection, at(59), PATIENCE, AT_ONCE)
+    assert (kept.known_until, kept.judged.hour) == (at(0), at(0))
+    assert execute(coverage.production, "SELECT known_until FROM coverage_hours") == [(at(59),)]
+    assert books(coverage) == {0: ("hole", [10, 20, 30, 31], ["a"])}
+
+
+def test_who_unsubscribes_after_the_close_misses_nothing(coverage):
+    put_market(coverage.production, "KXTEST-1", closes=30)
+    put_market(coverage.production, "KXTEST-2", closes=30)
+    gatherer = coverage.gatherers[0].runs(0, 60).listens_to_all()
+    gatherer.listens("orderbook_delta", "KXTEST-1", since=0, until=40, conn=8)
+    gatherer.listens("orderbook_delta", "KXTEST-2", since=0, until=29, conn=9).misses(35, 50, conn=8)
+    coverage.judge(61)
+    assert books(coverage) == {0: ("complete", None, [])}
+    assert books(coverage, "KXTEST-2")[0][:2] == ("hole", [29, 30])

@@ -1,6 +1,9 @@
 import pytest
 
+from tests.coverage.conftest import coverage
 from tests.gatherers import Gatherer
+
+__all__ = ["coverage"]
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 import pytest
 
 from app.follow.journal import JournalFollower
+from app.postgres.claim import claimed
+from app.postgres.connection import connected
 from app.store.tables import ORDERBOOK_DELTAS
 from app.store.writer import CopyWriter
 from tests.gatherers import Gatherer, at, execute
@@ -106,3 +108,12 @@ def test_a_rebuilt_database_is_read_from_its_beginning(server, templates, gather
     assert delivered(production) == [(1, None), (2, at(20))]
     assert execute(production, "SELECT count(*) FROM gatherer_subscriptions") == [(3,)]
     assert execute(production, "SELECT recorded_until FROM gatherer_runs WHERE run_id = 1") == [(at(0),)]
+
+
+def test_of_several_processes_one_follows_a_gatherer_s_journal(gatherer, production, follower):
+    gatherer.runs(0, 10).misses(3, 4)
+    with connected(production) as other, claimed(other, "journal a"):
+        assert follower.round() == {}
+    assert delivered(production) == []
+    with connected(production) as other, claimed(other, "journal b"):
+        assert follower.round()["gaps"] == 1

@@ -31,7 +31,8 @@ def gatherers(lasting_databases):
 
 @pytest.fixture
 def production(lasting_databases):
-    return emptied(lasting_databases[1], "sync_cursors, merge_statistics, exports, gatherer_runs, gatherer_losses")
+    others = "sync_cursors, merge_statistics, exports, gatherer_runs, gatherer_losses, gatherer_refusals"
+    return emptied(lasting_databases[1], others)
 
 
 @pytest.fixture

@@ -155,6 +155,12 @@ def test_a_row_that_production_refuses_is_quarantined_and_the_rest_is_merged(
         cursor.execute("SELECT reason, convert_from(payload, 'UTF8')::JSON ->> 'clock' FROM quarantine ORDER BY 2")
         missing = "received_at is missing"
         assert cursor.fetchall() == [(missing, "10"), (missing, "4"), ("orderbook_deltas_price_e6_check", "50")]
+        cursor.execute(
+            "SELECT gatherer, table_name, ticker, %s BETWEEN started_at AND ended_at, count(*) FROM gatherer_refusals"
+            " JOIN quarantine USING (quarantine_id, table_name) GROUP BY 1, 2, 3, 4",
+            (datetime.fromtimestamp(rows.NOON_US / 1_000_000, UTC),),
+        )
+        assert cursor.fetchall() == [("a", "orderbook_deltas", "KXTEST-1", True, 3)]
 
 
 def test_a_row_that_cannot_be_read_as_its_columns_types_is_quarantined_alone(damaged, recordings, merged, asked):
@@ -169,6 +175,8 @@ def test_a_row_that_cannot_be_read_as_its_columns_types_is_quarantined_alone(dam
     assert recording.round() == (10, 9, 1)
     assert [row[2] for row in merged()] == [0, 1, 2, 3, 4, 5, 6, 8, 9]
     assert "invalid byte sequence" in asked("SELECT reason FROM quarantine")
+    # Whose it was cannot be read, so it may be any market's.
+    assert asked("SELECT gatherer || ' ' || ticker || '.' FROM gatherer_refusals") == "a ."
 
 
 def test_rows_are_merged_in_the_order_that_a_reader_of_production_relies_on(recordings, production):
@@ -272,3 +280,47 @@ def test_a_lost_connection_to_production_is_an_error_and_the_round_can_be_repeat
     recording.forget()
     assert recording.round() == (2, 2, 0)
     assert merged() == bare(deltas(1, 2))
+
+
+def untimed_change(seconds):
+    return untimed(rows.delta(clock=7), seconds)
+
+
+def trade(seconds):
+    """Another copy's time is a later one."""
+    at_us = rows.NOON_US + 1_000 + int(seconds * 1_000_000)
+    return (at_us, at_us, 100, 500_000, True, False, False, "KXTEST-1", "one trade", 3, 1, 1)
+
+
+def quote(seconds):
+    at_us = rows.NOON_US + int(seconds * 1_000_000)
+    return (at_us, at_us, 5, *[None] * 10, 0, True, "KXTEST-1", 1, 1)
+
+
+@pytest.mark.parametrize("copies_first", [True, False], ids=["in one round", "one after the other"])
+@pytest.mark.parametrize(
+    ("table", "copy", "seconds", "count"),
+    [
+        ("orderbook_deltas", untimed_change, 13, 1),
+        ("orderbook_deltas", untimed_change, 119, 1),
+        ("orderbook_deltas", untimed_change, 121, 2),
+        ("orderbook_deltas", untimed_change, 1_100, 2),
+        ("trades", trade, 59, 1),
+        ("trades", trade, 59 * 60, 1),
+        ("trades", trade, 61 * 60, 2),
+        ("trades", trade, 5 * 3_600, 2),
+        ("tickers", quote, 0.95, 1),
+        ("tickers", quote, 1.05, 2),
+        ("tickers", quote, 9, 2),
+    ],
+)
+def test_copies_are_one_event_as_far_apart_as_the_rule_says_and_no_farther(
+    recordings, asked, table, copy, seconds, count, copies_first
+):
+    recording = recordings(table)
+    recording.record("a", [copy(0)])
+    if not copies_first:
+        recording.round()
+    recording.record("b", [copy(seconds)])
+    recording.round()
+    assert asked(f"SELECT count(*) FROM {table}") == count

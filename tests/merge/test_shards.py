@@ -156,3 +156,34 @@ def test_fair_shares_are_enough_for_all_lanes_and_no_larger_than_they_have_to_be
     share = fair_share(lanes, members)
     assert share * max(members, 1) >= lanes
     assert (share - 1) * max(members, 1) < lanes
+
+
+def opened_or_not(*mergers):
+    """Each tries for a while: the first to come divides the table, and everybody looks again."""
+    return [[merger.open() is not None for merger in mergers] for _ in range(3)][-1]
+
+
+def test_a_process_that_knows_fewer_gatherers_waits_and_says_so_until_the_others_are_gone(gatherers, production):
+    rule, fewer = rule_of("orderbook_deltas"), {name: gatherers[name] for name in "ab"}
+    one, other = Merger(rule, Shard(0, 2), gatherers, production), Merger(rule, Shard(1, 2), fewer, production)
+    assert opened_or_not(one, other) == [True, False]
+    assert "know other gatherers" in other.obstacle
+    one.close()
+    assert sorted(wait_until(other.open)) == ["a", "b"]
+    assert one.open() is None
+    assert "know other gatherers" in one.obstacle
+    other.close()
+    assert sorted(wait_until(one.open)) == ["a", "b", "c"]
+    one.close()
+
+
+def test_a_gatherer_that_was_left_out_for_a_while_is_read_on_from_where_it_was(shards, gatherers, production):
+    (recording,) = shards(1)
+    recording.record("c", deltas(1))
+    recording.round()
+    recording.forget()
+    without = Merger(rule_of("orderbook_deltas"), Shard(0, 1), {"a": gatherers["a"]}, production)
+    assert sorted(wait_until(without.open)) == ["a"]
+    without.close()
+    recording.record("c", deltas(2))
+    assert recording.round() == (len(TICKERS), len(TICKERS), 0)

@@ -1,0 +1,121 @@
+"""A look at a gatherer's database at one moment: which database it is, what its runs say, and where its tables end."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import psycopg2.extensions
+from psycopg2 import sql
+
+from app.follow.copies import JOURNAL_COPIES, Statements
+from app.follow.cursors import is_older_state, read_through
+from app.merge.position import Position
+from app.merge.source import ALONG_THE_INDEX
+from app.postgres.connection import Connection
+from app.postgres.dsn import Dsn
+from app.store.arrivals import TOUCH_LOCK, arrivals, connect_for_arrivals
+from app.store.tables import GATHERER_TABLES
+
+MERGED_TABLES = [table.name for table in GATHERER_TABLES]
+JOURNALS = {copy.source.name: Statements(copy) for copy in JOURNAL_COPIES}
+MARKED_TABLES = (*MERGED_TABLES, *JOURNALS)
+
+RUNS = "SELECT run_id, ingest_id, started_at, recorded_until, ended_at FROM runs"
+# It ends at least where it was read to. To plan this for all chunks takes longer than to do it.
+PREPARE_END = sql.SQL("""
+    PREPARE {name} (BIGINT) AS SELECT coalesce(max(ingest_id), $1) FROM {table} WHERE ingest_id > $1
+""")
+END = sql.SQL("EXECUTE {name} (%s)")
+STATE = """
+    SELECT
+        system_identifier, hashtextextended(oid || ' ' || 'runs'::REGCLASS::OID, 0),
+        CASE WHEN NOT pg_is_in_recovery()
+            THEN ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::BIT(32)::INTEGER END,
+        pg_wal_lsn_diff(
+            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END, '0/0'
+        )::BIGINT
+    FROM pg_control_system(), pg_database WHERE datname = current_database()
+"""
+
+
+class State(NamedTuple):
+    """None: not known."""
+
+    system_identifier: int
+    database_identity: int | None  # another one when it is created anew on the same server
+    timeline: int | None  # another one when a replica was promoted, or the server restored to a point in time
+    wal_position: int | None  # what is durable; only an earlier state has less
+
+    def follows(self, before: "State") -> bool:
+        """Whether it may have come of that state by being written to."""
+        is_same = all(None in pair or pair[0] == pair[1] for pair in zip(self[:-1], before[:-1], strict=True))
+        return is_same and (self.wal_position or 0) >= (before.wal_position or 0)
+
+
+class Run(NamedTuple):
+    run_id: int
+    ingest_id: int
+    started_at: datetime
+    recorded_until: datetime
+    ended_at: datetime | None
+
+
+class Look(NamedTuple):
+    state: State
+    has_older_journal: bool  # which lacks what was read of it
+    runs: list[Run]
+    ends: dict[str, int]
+
+    @property
+    def latest_run_id(self) -> int | None:
+        return max((run.run_id for run in self.runs), default=None)
+
+    def is_here(self, positions: Mapping[str, Position]) -> bool:
+        """Whether all that the tables held had been read before."""
+        return all(self._is_read(table, positions.get(table)) for table in MARKED_TABLES)
+
+    def _is_read(self, table: str, position: Position | None) -> bool:
+        if position is None:
+            return table in JOURNALS and self.ends[table] == 0
+        return position.system_identifier == self.state.system_identifier and position.ingest_id >= self.ends[table]
+
+
+def connect_to_look(source: Dsn, application: str) -> Connection:
+    session = connect_for_arrivals(source, application)
+    with session, session.cursor() as cursor:
+        cursor.execute(ALONG_THE_INDEX)
+        for table in MARKED_TABLES:
+            cursor.execute(PREPARE_END.format(name=_end_of(table), table=sql.Identifier(table)))
+    return session
+
+
+def look_at(session: Connection, production: Connection, gatherer: str, positions: Mapping[str, Position]) -> Look:
+    """Positions are up to where its tables were read: all ends are there or beyond."""
+    first, *others = MARKED_TABLES
+    with arrivals(session, first) as cursor:
+        for table in others:
+            cursor.execute(TOUCH_LOCK, (table, table))
+        cursor.execute(STATE)
+        state = State(*(cursor.fetchone() or (0, None, None, None)))
+        ends = {table: _end(cursor, table, positions.get(table), state) for table in MARKED_TABLES}
+        has_older_journal = any(_is_older(cursor, production, gatherer, table, state) for table in JOURNALS)
+        cursor.execute(RUNS)
+        return Look(state, has_older_journal, [Run(*row) for row in cursor.fetchall()], ends)
+
+
+def _end(cursor: psycopg2.extensions.cursor, table: str, position: Position | None, state: State) -> int:
+    is_of_it = position is not None and position.system_identifier == state.system_identifier
+    cursor.execute(END.format(name=_end_of(table)), (position.ingest_id if position and is_of_it else 0,))
+    (end,) = cursor.fetchone() or (0,)
+    return int(end)
+
+
+def _is_older(
+    cursor: psycopg2.extensions.cursor, production: Connection, gatherer: str, table: str, state: State
+) -> bool:
+    through = read_through(production, gatherer, table, state.system_identifier)
+    return through is not None and is_older_state(cursor, JOURNALS[table].is_older, through)
+
+
+def _end_of(table: str) -> sql.Identifier:
+    return sql.Identifier(f"end_of_{table}")

@@ -1,0 +1,90 @@
+"""What is known of completeness goes when it is older than what it is about, and nothing is claimed of what is gone."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.coverage.retention import forget
+from app.postgres.connection import connected
+from tests.coverage.test_hours import books, market
+from tests.gatherers import at, execute, put_market
+
+KEPT = timedelta(days=90)
+
+
+@pytest.fixture
+def judged(coverage):
+    for ticker in ("KXTEST-1", "KXTEST-2"):
+        put_market(coverage.production, ticker, opens=-60)
+    a, b, _ = coverage.gatherers
+    a.runs(0, 70, ended=70).listens_to_all(tickers=["KXTEST-1"]).misses(10, 20).misses(30, 31, conn=3)
+    a.listens("orderbook_delta", "KXTEST-2", since=0, until=50)
+    b.runs(0, 130).listens("orderbook_delta", "KXTEST-1", since=80)
+    a.runs(125, 130, run_id=2)
+    coverage.judge(150)
+    return coverage
+
+
+def forgotten(coverage, hours, **limits):
+    """When the first so many hours after noon are older than changes are kept."""
+    with connected(coverage.production) as connection:
+        return forget(connection, at(60 * hours) + KEPT, **limits)
+
+
+def count(coverage, query):
+    return execute(coverage.production, f"SELECT count(*) FROM {query}")[0][0]
+
+
+def test_of_books_before_the_horizon_nothing_is_said_any_more(judged):
+    assert books(judged)[0] == ("hole", [10, 20], ["a"])
+    assert forgotten(judged, 1) > 0
+    assert min(books(judged)) == 60
+    assert market(judged)[0, "trade"] == ("hole", [30, 31], [])
+    assert count(judged, "coverage WHERE hour < '2026-11-01 13:00+00' AND ticker <> ''") == 0
+    assert forgotten(judged, 1) == 0
+
+
+def test_hours_before_the_horizon_are_judged_no_more_and_those_after_it_as_before(judged):
+    before = market(judged)
+    forgotten(judged, 1)
+    put_market(judged.production, "KXLATE")
+    assert min(judged.judge(150)) == at(60)
+    assert {key: told for key, told in before.items() if key[0] >= 60} == {
+        key: told for key, told in market(judged).items() if key[0] >= 60
+    }
+
+
+def test_subscriptions_that_ended_long_ago_go_and_those_of_the_whole_exchange_stay(judged):
+    assert count(judged, "gatherer_subscriptions") == 6
+    forgotten(judged, 1)
+    assert execute(judged.production, "SELECT count(*) FROM gatherer_subscriptions WHERE ticker = 'KXTEST-2'") == [(0,)]
+    assert count(judged, "gatherer_subscriptions WHERE ticker = 'KXTEST-1'") == 2
+    forgotten(judged, 2)
+    assert execute(judged.production, "SELECT gatherer FROM gatherer_subscriptions WHERE ticker <> ''") == [("b",)]
+    assert count(judged, "gatherer_subscriptions WHERE ticker = ''") == 3
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 3])
+def test_it_goes_in_parts_until_nothing_is_left(judged, rows_at_once):
+    execute(
+        judged.production,
+        "INSERT INTO quarantine (quarantined_at, reason, payload) SELECT %s, '', '' FROM generate_series(1, 7)",
+        (at(0),),
+    )
+    forgotten(judged, 2, rows_at_once=rows_at_once)
+    assert count(judged, "quarantine") == 0
+
+
+def test_quarantine_keeps_its_latest_rows(judged):
+    query = "INSERT INTO quarantine (reason, payload) SELECT i::TEXT, '' FROM generate_series(1, 10) AS i"
+    execute(judged.production, query)
+    forgotten(judged, 0, quarantined=4)
+    assert execute(judged.production, "SELECT reason FROM quarantine ORDER BY quarantine_id") == [
+        (str(number),) for number in range(7, 11)
+    ]
+
+
+def test_the_horizon_never_goes_back(judged):
+    forgotten(judged, 2)
+    forgotten(judged, 1)
+    assert execute(judged.production, "SELECT books_since FROM coverage_horizon") == [(at(120),)]
