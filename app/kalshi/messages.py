@@ -39,7 +39,7 @@ def decode(frame: bytes) -> Message:
     """Never fails: a connection outlives whatever it is told."""
     try:
         return _decode_known(frame)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         return unknown(frame, str(error))
 
 

@@ -152,7 +152,7 @@ def transport_of(settings: Settings, stopping: Stopping) -> RestTransport:
 def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:
     try:
         return msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise UnexpectedAnswerError(f"The answer to {path} is not what it should be.", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnavailableError(f"The answer to {path} is no JSON.", f"{error}: {reason_of(body)}") from error

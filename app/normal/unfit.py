@@ -13,5 +13,5 @@ class UnfitMessageError(ValueError):
 def fitting(decoder: Decoder[Shape], content: bytes | Raw) -> Shape:
     try:
         return decoder.decode(content)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise UnfitMessageError(str(error)) from error

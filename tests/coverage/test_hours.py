@@ -187,3 +187,15 @@ def test_a_run_that_was_killed_holds_up_nothing_once_its_gatherer_runs_again(cov
     b.runs(0, 9)
     coverage.judge(9)
     assert execute(coverage.production, "SELECT known_until FROM coverage_hours") == [(at(9),)]
+
+
+def test_a_market_that_ended_before_its_time_has_no_hole_after_its_end(coverage):
+    put_market(coverage.production, "KXTEST-1", opens=0, closes=40 * DAY)
+    (a, _, _) = coverage.gatherers
+    a.runs(0, 200).listens_to_all().listens("orderbook_delta", "KXTEST-1", until=90)
+    coverage.judge(201)
+    assert books(coverage)[60] == ("hole", [90, 120], [])
+    assert books(coverage)[120] == ("hole", [120, 180], [])
+    put_market(coverage.production, "KXTEST-1", opens=0, closes=90, updated=95, status="finalized")
+    coverage.judge(201)
+    assert books(coverage) == {0: ("complete", None, []), 60: ("complete", None, [])}
