@@ -30,6 +30,8 @@ from workers.showing import showing
 
 # Whoever asked is told that the exchange is away, rather than nothing.
 JOB_PATIENCE_SECONDS = 60.0
+# One question that the exchange fails to answer keeps the others waiting for no longer.
+REPAIR_PATIENCE_SECONDS = 60.0
 
 
 class Deduplicator:
@@ -50,7 +52,7 @@ class Deduplicator:
         ]
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
-        client, offload = RestClient(transport, Priority.REPAIR), threads(4)
+        client, offload = RestClient(transport, Priority.REPAIR, REPAIR_PATIENCE_SECONDS), threads(4)
         repairer = ProductionRepairer(production, client, offload, stopping)
         fetcher = MarketFetcher(production, client, offload, stopping, combos=settings.combos)
         keeper = CoverageKeeper(production, offload, stopping, shortest_pause_seconds=float(settings.coverage_seconds))
@@ -88,7 +90,7 @@ class Deduplicator:
 
 def _jobs(production: Dsn, client: RestClient, stopping: Stopping) -> JobWorker:
     offload = threads(1)
-    asked = AskedTrades(client, MissingTrades(production, client, offload))
+    asked = AskedTrades(MissingTrades(production, client, offload))
     return JobWorker(production, {BACKFILL: asked.backfill}, offload, stopping)
 
 

@@ -42,7 +42,7 @@ def backfill(simulation, production, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with transport_to(simulation[1]) as transport:
         client = RestClient(transport, Priority.REPAIR, 20)
-        asked = AskedTrades(client, MissingTrades(production, client, inline))
+        asked = AskedTrades(MissingTrades(production, client, inline))
         yield lambda start, end, **more: list(
             asked.backfill({"from": start.isoformat(), "to": end.isoformat(), **more})
         )
