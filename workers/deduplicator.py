@@ -25,7 +25,9 @@ from workers.group import Group
 from workers.job_worker import JobWorker
 from workers.market_fetcher import MarketFetcher
 from workers.merging import Merging
+from workers.metadata_confirmer import MetadataConfirmer
 from workers.production_repairer import ProductionRepairer
+from workers.request_share import RequestShare
 from workers.showing import showing
 
 # Whoever asked is told that the exchange is away, rather than nothing.
@@ -66,7 +68,9 @@ class Deduplicator:
         shown = showing(settings, readiness, stopping)
         auditor = Auditor(production, offload, stopping)
         comparer = Comparer(gatherers, production, threads(1), stopping)
-        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher, jobs]
+        confirmer = MetadataConfirmer(metadata, production, threads(1), stopping)
+        share = RequestShare(RestClient(transport, Priority.REPAIR), settings.request_sharers, stopping)
+        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher, jobs, confirmer, share]
 
     def run(self) -> None:
         """Until it is asked to stop."""

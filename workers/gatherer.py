@@ -69,7 +69,7 @@ class Gatherer:
         self._repairer = TradeRepairer(repairing, sink, heard_until_us, stopping)
         self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
         self._account = Account(
-            RestClient(transport, Priority.RECONCILE), settings.gatherers, self._poller, self._producers
+            RestClient(transport, Priority.RECONCILE), settings.request_sharers, self._poller, self._producers
         )
         around = self._surroundings(dial, sink)
         changes = self._registry.subscribe_changes()

@@ -57,7 +57,7 @@ def _client(settings: Settings) -> Iterator["RestClient"]:
     transport = transport_of(settings, threading.Event())
     client = RestClient(transport, Priority.REPAIR, PATIENCE_SECONDS)
     try:
-        client.adopt_account_limits(settings.gatherers)
+        client.adopt_account_limits(settings.request_sharers)
         yield client
     finally:
         transport.close()

@@ -46,6 +46,6 @@ def decode(frame: bytes) -> Message:
 def unknown(frame: bytes, reason: str) -> Unknown:
     try:
         head = _decode_head(frame)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         head = Head()
     return Unknown(frame=frame, reason=reason, type=head.type, sid=head.sid, seq=head.seq)
