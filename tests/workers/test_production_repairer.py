@@ -138,6 +138,7 @@ def test_a_market_with_more_volume_than_trades_is_asked_for(simulator, productio
     judged_hour(production, BEGIN)
     assert repairer.step()
     assert {trade["trade_id"] for trade in own} <= recorded(production)
+    assert execute(production, "SELECT DISTINCT ticker FROM trades") == [(ticker,)]
     assert execute(production, "SELECT ticker, reason FROM trade_repairs") == [(ticker, "volume")]
     execute(production, "UPDATE coverage_hours SET volumes_checked_at = NULL")
     repairer.step()
@@ -187,15 +188,60 @@ def test_a_hole_that_is_refused_keeps_no_other_waiting_and_is_tried_again(produc
     assert repairs(production)[-1] == ("", starts[-1], "hole")
 
 
+def minute_hole(minute, seconds=60):
+    start = BEGIN + timedelta(minutes=minute)
+    return f"{{[{start.isoformat()},{(start + timedelta(seconds=seconds)).isoformat()})}}"
+
+
+@pytest.mark.parametrize(("seconds", "is_ripe"), [(30, True), (31, False)])
+def test_a_hole_is_repaired_only_when_rest_has_had_time_to_know_its_trades(production, scripted, seconds, is_ripe):
+    exchange, repairer, _ = scripted
+    judged_hour(production, BEGIN, minute_hole(59, seconds))
+    exchange.rule = refusing(lambda _: False)
+    repairer.step()
+    assert bool(repairs(production)) == is_ripe
+
+
+def test_of_a_hole_only_what_was_not_asked_for_yet_is_repaired(production, scripted):
+    exchange, repairer, _ = scripted
+    judged_hour(production, BEGIN, minute_hole(10))
+    start, middle = BEGIN + timedelta(minutes=10), BEGIN + timedelta(minutes=10, seconds=20)
+    done = "INSERT INTO trade_repairs (ticker, started_at, ended_at, reason, trades, added) VALUES (%s, %s, %s, 'hole', 0, 0)"
+    execute(production, done, ("", start, middle))
+    execute(production, done, ("KXA-1", middle, middle + timedelta(minutes=1)))
+    exchange.rule = refusing(lambda _: False)
+    assert repairer.step()
+    assert ("", middle, "hole") in repairs(production)
+    assert len(repairs(production)) == 3
+
+
+def test_a_trade_that_no_row_can_hold_is_kept_in_quarantine(production, scripted):
+    exchange, repairer, _ = scripted
+    judged_hour(production, BEGIN, minute_hole(10))
+    facts = {
+        "yes_price_dollars": "0.36",
+        "no_price_dollars": "0.64",
+        "taker_outcome_side": "no",
+        "is_block_trade": False,
+    }
+    odd = {"trade_id": "odd", "ticker": "KXA-1", "count_fp": "1.001", "created_time": "2026-11-21T15:10:01Z", **facts}
+    empty = refusing(lambda _: False)
+    exchange.rule = lambda asked: Reply(200, {"trades": [odd]}) if asked.path.endswith("s/trades") else empty(asked)
+    assert repairer.step()
+    ((table, payload),) = execute(production, "SELECT table_name, convert_from(payload, 'UTF8') FROM quarantine")
+    assert (table, '"odd"' in payload, recorded(production)) == ("trades", True, set())
+
+
 def grown(production, hour, *tickers):
-    """By the exchange's figures, of each market a contract was traded in that hour."""
+    """By the exchange's figures, of each market a contract was traded in that hour; of the first one a little more."""
     writer = CopyWriter(PRODUCTION_TICKERS, production)
     for minute, volume in ((10, 0), (20, 100)):
         at_us = int((hour + timedelta(minutes=minute)).timestamp()) * 1_000_000
         writer.write(
             [
-                (at_us, at_us, volume, None, None, None, volume, None, None, None, None, None, None, 0, False, ticker)
-                for ticker in tickers
+                (at_us, at_us, told, None, None, None, told, None, None, None, None, None, None, 0, False, ticker)
+                for number, ticker in enumerate(tickers)
+                for told in [volume and volume + len(tickers) - number]
             ]
         )
     writer.close()
@@ -221,6 +267,16 @@ def test_a_market_that_is_refused_keeps_neither_others_nor_other_hours_waiting(p
     clock.seconds += LONGEST_SECONDS
     assert [repairer.step() for _ in range(2)] == [True, False]
     assert checked_hours(production) == [earlier, BEGIN]
+
+
+def test_many_refusals_among_answers_end_no_hour(production, scripted):
+    exchange, repairer, _ = scripted
+    tickers = [f"KX{kind}-{number}" for number in range(MOST_REFUSALS + 1) for kind in ("BAD", "GOOD")]
+    grown(production, BEGIN, *tickers)
+    judged_hour(production, BEGIN)
+    exchange.rule = refusing(lambda query: query["ticker"].startswith("KXBAD"))
+    assert repairer.step()
+    assert {ticker for ticker, _, _ in repairs(production)} == set(tickers[1::2])
 
 
 def test_an_exchange_that_refuses_all_markets_is_not_asked_for_each_of_them(production, scripted):
