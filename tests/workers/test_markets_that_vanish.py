@@ -109,15 +109,3 @@ def test_a_determination_that_rest_alone_amends_is_followed(exchange, is_combo):
         state = registry.wait_for(lambda state: state["counts"]["amended"] == 1, "the amendment")
         stored = state["rows"]["markets"][ticker]
         assert (stored["status"], stored["result"]) == ("amended", "no")
-
-
-def test_a_walk_that_could_not_read_everything_ends_no_market(exchange):
-    exchange.rule = partial(listing, [market(1, **LATER)])
-    with running_registry(exchange.url, start_us=NOW_US) as registry:
-        registry.wait_for(lambda state: state["why_not_ready"] is None, "the initial sync")
-        empty = partial(listing, [])
-        exchange.rule = lambda asked: Reply(400, {}) if dict(asked.query).get("status") == "open" else empty(asked)
-        for times in (1, 2):
-            registry.tell("stand", str(NOW_US + times * MINUTES_US).encode())
-            walk(registry, exchange)
-        assert registry.state()["active"] == ["KXA-1-T00001"]
