@@ -22,7 +22,7 @@ CLAIM = """
         SELECT job_id FROM jobs
         WHERE kind = ANY (%(kinds)s)
             AND (state = 'queued' OR (state = 'running' AND claimed_at < now() - %(silence)s))
-        ORDER BY job_id LIMIT 1 FOR UPDATE SKIP LOCKED
+        ORDER BY claimed_at NULLS FIRST, job_id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING job_id, kind, parameters
 """
@@ -30,8 +30,10 @@ GO_ON = """
     UPDATE jobs SET claimed_at = now(), outcome = %s WHERE job_id = %s AND claimed_by = %s AND state = 'running'
 """
 GIVE_BACK = """
-    UPDATE jobs SET state = 'queued', outcome = coalesce(%s, outcome)
-    WHERE job_id = %s AND claimed_by = %s AND state = 'running'
+    UPDATE jobs
+    SET state = 'queued', outcome = coalesce(%(obstacle)s, outcome),
+        claimed_at = CASE WHEN %(obstacle)s IS NOT NULL THEN claimed_at END
+    WHERE job_id = %(job_id)s AND claimed_by = %(claimer)s AND state = 'running'
 """
 END = """
     UPDATE jobs SET state = %s, outcome = %s, ended_at = now()
@@ -53,7 +55,7 @@ def ask_for(cursor: psycopg2.extensions.cursor, kind: str, parameters: Mapping[s
 
 
 def claim(cursor: psycopg2.extensions.cursor, kinds: Sequence[str], claimer: str) -> Job | None:
-    """The one that waits longest. `claimer` is a name that no other process has."""
+    """The one that waits longest, first of those that met no obstacle. `claimer`: a name that no other process has."""
     cursor.execute(CLAIM, {"kinds": list(kinds), "claimer": claimer, "silence": SILENCE})
     found = cursor.fetchone()
     return Job(*found) if found else None
@@ -66,8 +68,8 @@ def goes_on(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, progress
 
 
 def give_back(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, obstacle: str | None = None) -> None:
-    """Whoever claims next begins with it."""
-    cursor.execute(GIVE_BACK, (obstacle, job.job_id, claimer))
+    """Whoever claims next begins with it; after an obstacle, with those that met none or that were tried before it."""
+    cursor.execute(GIVE_BACK, {"obstacle": obstacle, "job_id": job.job_id, "claimer": claimer})
 
 
 def end(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, succeeded: bool, outcome: str) -> bool:

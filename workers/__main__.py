@@ -4,16 +4,17 @@ from gevent import monkey
 monkey.patch_all()
 
 import sys  # noqa: E402
+from datetime import timedelta  # noqa: E402
 
 import click  # noqa: E402
 
 from app import logs  # noqa: E402
 from app.cli.check_config import check_config, check_config_option  # noqa: E402
-from app.databases import Database, chunk_budgets, given_databases  # noqa: E402
+from app.databases import Database, Kind, chunk_budgets, given_databases  # noqa: E402
 from app.environment import load_settings  # noqa: E402
 from app.errors import OperatorError, SettingsError  # noqa: E402
 from app.jobs import EXPORT  # noqa: E402
-from app.offload import threads  # noqa: E402
+from app.offload import Offload, threads  # noqa: E402
 from app.postgres.dsn import Dsn  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from workers import deduplicator as merging  # noqa: E402
@@ -21,6 +22,7 @@ from workers import gatherer as gathering  # noqa: E402
 from workers.group import Group  # noqa: E402
 from workers.job_worker import JobWorker  # noqa: E402
 from workers.maintainer import Maintainer  # noqa: E402
+from workers.metadata_maintainer import MetadataMaintainer  # noqa: E402
 from workers.showing import Worker, showing  # noqa: E402
 
 
@@ -42,30 +44,38 @@ def gatherer(settings: Settings) -> None:
     gathering.Gatherer(settings).run()
 
 
-def databases_in_chunks(settings: Settings) -> list[Database]:
-    budgets = chunk_budgets(settings)
-    databases = [database for database in given_databases(settings) if database.kind in budgets]
+def databases_to_maintain(settings: Settings) -> list[Database]:
+    databases = given_databases(settings)
     if not databases:
         raise SettingsError(
             "There is no database to look after.",
-            "Neither KALSHI_TS_DSN nor KALSHI_PRODUCTION_DSN is set.",
-            "set the one of this host.",
+            "Neither KALSHI_TS_DSN nor KALSHI_META_DSN nor KALSHI_PRODUCTION_DSN is set.",
+            "set those of this host.",
         )
     return databases
 
 
+def maintainer_of(
+    settings: Settings, database: Database, offload: Offload, group: Group
+) -> Maintainer | MetadataMaintainer:
+    interval_seconds, stopping = settings.maintenance_seconds, group.stopping
+    if database.kind is Kind.METADATA:
+        keep_for = timedelta(days=settings.local_metadata_days)
+        return MetadataMaintainer(database.dsn, keep_for, interval_seconds, offload, stopping)
+    budget = chunk_budgets(settings)[database.kind]
+    return Maintainer(database, budget, interval_seconds, offload, stopping)
+
+
 @workers.command()
-@check_config(databases_in_chunks)
+@check_config(databases_to_maintain)
 @click.pass_obj
 def maintainer(settings: Settings) -> None:
-    """Keep chunks of the given databases: made ahead, compressed, dropped when old or over the disk budget."""
-    databases, budgets = databases_in_chunks(settings), chunk_budgets(settings)
+    """Keep chunks of the given databases: made ahead, compressed, dropped when old or over the disk budget; and drop
+    ended markets from a gatherer's."""
+    databases = databases_to_maintain(settings)
     group = Group()
     offload = threads(len(databases))
-    maintainers = [
-        Maintainer(database, budgets[database.kind], settings.maintenance_seconds, offload, group.stopping)
-        for database in databases
-    ]
+    maintainers = [maintainer_of(settings, database, offload, group) for database in databases]
     readiness = [worker.why_not_ready for worker in maintainers]
     for part in (*maintainers, *showing(settings, readiness, group.stopping)):
         group.spawn(part.run)

@@ -25,11 +25,15 @@ from workers.group import Group
 from workers.job_worker import JobWorker
 from workers.market_fetcher import MarketFetcher
 from workers.merging import Merging
+from workers.metadata_confirmer import MetadataConfirmer
 from workers.production_repairer import ProductionRepairer
+from workers.request_share import RequestShare
 from workers.showing import showing
 
 # Whoever asked is told that the exchange is away, rather than nothing.
 JOB_PATIENCE_SECONDS = 60.0
+# One question that the exchange fails to answer keeps the others waiting for no longer.
+REPAIR_PATIENCE_SECONDS = 60.0
 
 
 class Deduplicator:
@@ -50,7 +54,7 @@ class Deduplicator:
         ]
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
-        client, offload = RestClient(transport, Priority.REPAIR), threads(4)
+        client, offload = RestClient(transport, Priority.REPAIR, REPAIR_PATIENCE_SECONDS), threads(4)
         repairer = ProductionRepairer(production, client, offload, stopping)
         fetcher = MarketFetcher(production, client, offload, stopping, combos=settings.combos)
         keeper = CoverageKeeper(production, offload, stopping, shortest_pause_seconds=float(settings.coverage_seconds))
@@ -64,7 +68,9 @@ class Deduplicator:
         shown = showing(settings, readiness, stopping)
         auditor = Auditor(production, offload, stopping)
         comparer = Comparer(gatherers, production, threads(1), stopping)
-        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher, jobs]
+        confirmer = MetadataConfirmer(metadata, production, threads(1), stopping)
+        share = RequestShare(RestClient(transport, Priority.REPAIR), settings.request_sharers, stopping)
+        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher, jobs, confirmer, share]
 
     def run(self) -> None:
         """Until it is asked to stop."""
@@ -88,7 +94,7 @@ class Deduplicator:
 
 def _jobs(production: Dsn, client: RestClient, stopping: Stopping) -> JobWorker:
     offload = threads(1)
-    asked = AskedTrades(client, MissingTrades(production, client, offload))
+    asked = AskedTrades(MissingTrades(production, client, offload))
     return JobWorker(production, {BACKFILL: asked.backfill}, offload, stopping)
 
 

@@ -38,6 +38,9 @@ from workers.trade_repairer import TradeRepairer
 log = logs.get(__name__)
 
 ON_DEMAND_SECONDS = 5.0
+# One question that the exchange fails to answer must not keep the others of its kind waiting for ever.
+RECONCILE_PATIENCE_SECONDS = 600.0
+REPAIR_PATIENCE_SECONDS = 60.0
 
 
 class Gatherer:
@@ -54,7 +57,9 @@ class Gatherer:
         sink = self._recording.recorder
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
-        reconciling, repairing, polling = (RestClient(transport, priority) for priority in Priority)
+        reconciling = RestClient(transport, Priority.RECONCILE, RECONCILE_PATIENCE_SECONDS)
+        repairing = RestClient(transport, Priority.REPAIR, REPAIR_PATIENCE_SECONDS)
+        polling = RestClient(transport, Priority.POLLING)
         on_demand = RestClient(transport, Priority.REPAIR, ON_DEMAND_SECONDS)
         run_id = now_us()
 
@@ -63,7 +68,9 @@ class Gatherer:
         self._registry = MarketRegistry(reconciling, sink, settings, self._producers, pending)
         self._repairer = TradeRepairer(repairing, sink, heard_until_us, stopping)
         self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
-        self._account = Account(reconciling, settings.gatherers, self._poller, self._producers)
+        self._account = Account(
+            RestClient(transport, Priority.RECONCILE), settings.request_sharers, self._poller, self._producers
+        )
         around = self._surroundings(dial, sink)
         changes = self._registry.subscribe_changes()
         self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)

@@ -8,7 +8,7 @@ from app.clock import now_us
 from app.errors import DatabaseError
 from app.follow.strangers import Ends, is_known, store_metadata, strangers, table_ends
 from app.kalshi.rest_client import RestClient
-from app.kalshi.rest_errors import AccessDeniedError, RestError
+from app.kalshi.rest_errors import AccessDeniedError, RequestRefusedError, RestError, UnexpectedAnswerError
 from app.metrics import coverage as metrics
 from app.normal.metadata import event_row, market_row, series_row
 from app.normal.unfit import UnfitMessageError
@@ -64,7 +64,7 @@ class MarketFetcher:
         after, through, but = self._after or {}, self._through, self._still_refused()
         unknown = self._ask(lambda connection: strangers(connection, after, through, but, self._but_like, MOST_AT_ONCE))
         for ticker in unknown:
-            self._fetch(ticker)
+            self._try_to_fetch(ticker)
         if len(unknown) == MOST_AT_ONCE:
             return True
         self._after, self._through = through, self._ask(table_ends)
@@ -84,6 +84,14 @@ class MarketFetcher:
         except (DatabaseError, RestError) as error:
             self._has_more = False
             log.error("unknown markets could not be fetched", error=str(error))  # noqa: TRY400
+
+    def _try_to_fetch(self, ticker: str) -> None:
+        """One that the exchange refuses keeps no other waiting."""
+        try:
+            self._fetch(ticker)
+        except (RequestRefusedError, UnexpectedAnswerError) as error:
+            log.error("an unknown market could not be fetched", ticker=ticker, error=str(error))  # noqa: TRY400
+            self._refused[ticker] = time.monotonic()
 
     def _fetch(self, ticker: str) -> None:
         market = self._store(MARKETS, self._client.market(ticker), market_row)

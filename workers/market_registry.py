@@ -64,7 +64,7 @@ class MarketRegistry:
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),
             MarketClock(intake, market_rereads, stopping),
-            Rereader("markets", market_rereads, markets.read_named, stopping),
+            Rereader("markets", market_rereads, markets.read_named, stopping, intake.vanish),
             Rereader("events", event_rereads, events.read_named, stopping),
         )
 

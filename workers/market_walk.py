@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from functools import partial
+
 import gevent
 import gevent.event
 
@@ -5,6 +8,7 @@ from app import logs
 from app.metrics.registry import SYNCED
 from app.registry.intake import Intake
 from app.registry.market_reading import MarketReading, Part
+from app.registry.named_reading import read_in_halves
 from app.stopping import pause
 from workers.component import Component
 from workers.rounds import Rounds
@@ -41,24 +45,44 @@ class MarketWalk:
     def run(self) -> None:
         self.component.run(self._loop)
 
-    def step(self) -> None:
-        """One walk."""
+    def step(self) -> bool:
+        """Make one walk. Return False if some part of it could not be read: who was not shown then may be there."""
         self._intake.markets.begin_walk()
-        for part in self._reading.parts:
-            self.part = part
-            log.info("markets walked", **part._asdict(), markets=self._reading.read_part(part))
-        self._sweep()
+        failed = self._read(self._reading.parts)
+        return not failed and self._finish()
+
+    def _read(self, parts: Sequence[Part]) -> list[Part]:
+        """Return those that could not be read; they keep no other part waiting."""
+        failed = [part for part in parts if not self.component.tries(partial(self._read_part, part))]
         self.part = None
-        self.walked.set()
-        SYNCED.labels("markets").set_to_current_time()
+        return failed
+
+    def _read_part(self, part: Part) -> None:
+        self.part = part
+        log.info("markets walked", **part._asdict(), markets=self._reading.read_part(part))
+
+    def _finish(self) -> bool:
+        is_done = self.component.tries(self._sweep)
+        if is_done:
+            SYNCED.labels("markets").set_to_current_time()
+        return is_done
 
     def _loop(self) -> None:
         while not self._exchange_open.wait(1):
             pause(self._stopping, 0)
-        while not self.component.tries(self.step):
-            pause(self._stopping, RETRY_SECONDS)
+        self._first_walk()
         while self.rounds.wait():
-            self.component.tries(self.step)
+            self.step()
+
+    def _first_walk(self) -> None:
+        """Nothing else begins before it: what failed is repeated until all parts are read."""
+        self._intake.markets.begin_walk()
+        remaining: Sequence[Part] = self._reading.parts
+        while remaining := self._read(remaining):
+            self.part = remaining[0]
+            pause(self._stopping, RETRY_SECONDS)
+        self._finish()
+        self.walked.set()
 
     def _sweep(self) -> None:
         markets = self._intake.markets
@@ -70,7 +94,5 @@ class MarketWalk:
             gevent.sleep(0)
 
     def _ask_for(self, tickers: list[str]) -> None:
-        found = self._reading.read_named(tickers)
-        for ticker in tickers:
-            if ticker not in found:
-                self._intake.vanish(ticker)
+        for ticker in read_in_halves(self._reading.read_named, tickers).missing(tickers):
+            self._intake.vanish(ticker)

@@ -1,31 +1,46 @@
+import time
+from collections.abc import Callable
 from datetime import datetime
 
 from app import logs
+from app.coverage.journals import Period
 from app.coverage.missing_trades import MissingTrades
-from app.coverage.repairs import Reason, Repair, next_hole
-from app.coverage.volumes import note_checked, suspects_of, unchecked_hour
+from app.coverage.repairs import Reason, Repair, holes_to_repair
+from app.coverage.volumes import note_checked, suspects_of, unchecked_hours
 from app.errors import DatabaseError
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import AccessDeniedError, RestError
 from app.offload import Offload
 from app.postgres.asker import Asker
 from app.postgres.dsn import Dsn
+from app.put_off import PutOff
 from app.stopping import Stopping
 from workers.component import Component
 
 log = logs.get(__name__)
 
 IDLE_SECONDS = 10.0
+# So many markets are refused one after the other: then it is the exchange, and the hour is looked at again later.
+MOST_REFUSALS = 10
 
 
 class ProductionRepairer:
     """Fetches by REST the trades that no gatherer has: of times in which nobody heard any, and of markets whose volume
-    says that there were more."""
+    says that there were more. What the exchange refuses is put off, and keeps nothing else waiting."""
 
-    def __init__(self, production: Dsn, client: RestClient, offload: Offload, stopping: Stopping) -> None:
+    def __init__(
+        self,
+        production: Dsn,
+        client: RestClient,
+        offload: Offload,
+        stopping: Stopping,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ask = Asker(production, "repairer", offload)
         self._trades = MissingTrades(production, client, offload)
         self._stopping = stopping
+        self._holes: PutOff[Period] = PutOff(clock=clock)
+        self._hours: PutOff[datetime] = PutOff(clock=clock)
         self._component = Component("production_repairer", stopping)
 
     def why_not_ready(self) -> str | None:
@@ -36,12 +51,14 @@ class ProductionRepairer:
 
     def step(self) -> bool:
         """Repairs one hole, or all that the volumes of one hour tell. False: nothing is known to be missing."""
-        if hole := self._ask(next_hole):
-            self._repair(hole)
-            return True
-        if hour := self._ask(unchecked_hour):
-            self._check_volumes(hour)
-            return True
+        for hole in self._ask(holes_to_repair):
+            if self._holes.is_due(hole.period):
+                self._repair_hole(hole)
+                return True
+        for hour in self._ask(unchecked_hours):
+            if self._hours.is_due(hour):
+                self._check_volumes(hour)
+                return True
         return False
 
     def _run(self) -> None:
@@ -53,21 +70,41 @@ class ProductionRepairer:
         """What fails is repeated as a whole later: what was fetched already does no harm."""
         try:
             return self.step()
-        except AccessDeniedError:
-            raise
-        except (DatabaseError, RestError) as error:
+        except DatabaseError as error:
             log.error("trades could not be repaired", error=str(error))  # noqa: TRY400
             return False
 
+    def _repair_hole(self, hole: Repair) -> None:
+        if self._repair(hole):
+            self._holes.succeeded(hole.period)
+        else:
+            self._holes.failed(hole.period)
+
     def _check_volumes(self, hour: datetime) -> None:
         suspects = self._ask(lambda connection: suspects_of(connection, hour))
+        refusals = in_a_row = 0
         for suspect in suspects.listed:
-            self._repair(Repair(suspect.ticker, suspect.period, Reason.VOLUME))
+            is_repaired = self._repair(Repair(suspect.ticker, suspect.period, Reason.VOLUME))
+            refusals, in_a_row = (refusals, 0) if is_repaired else (refusals + 1, in_a_row + 1)
+            if in_a_row == MOST_REFUSALS:
+                break
+        if refusals:
+            self._hours.failed(hour)
+            return
+        self._hours.succeeded(hour)
         if suspects.markets > len(suspects.listed):
             log.error("too many markets lack trades", hour=hour, markets=suspects.markets, asked=len(suspects.listed))
         self._ask(lambda connection: note_checked(connection, hour))
 
-    def _repair(self, repair: Repair) -> None:
-        fetched = self._trades.repair(repair)
+    def _repair(self, repair: Repair) -> bool:
+        """Return False if the exchange refuses it."""
+        try:
+            fetched = self._trades.repair(repair)
+        except AccessDeniedError:
+            raise
+        except RestError as error:
+            log.error("trades could not be repaired", ticker=repair.ticker, **repair.period._asdict(), error=str(error))  # noqa: TRY400
+            return False
         self._component.works()
         log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())
+        return True

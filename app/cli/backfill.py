@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 300
 def backfill(settings: Settings, started_us: int, ended_us: int, ticker: str | None) -> None:
     """Fetch the trades of a time from REST into a gatherer's database. What is there already stays as it is.
 
-    The exchange keeps trades there for about two months. Order books it does not keep at all.
+    Trades of long ago come from the exchange's archive. Order books it does not keep at all.
     """
     from app.polling.backfill import BackFilled
     from app.polling.backfill import backfill as fetch
@@ -57,7 +57,7 @@ def _client(settings: Settings) -> Iterator["RestClient"]:
     transport = transport_of(settings, threading.Event())
     client = RestClient(transport, Priority.REPAIR, PATIENCE_SECONDS)
     try:
-        client.adopt_account_limits(settings.gatherers)
+        client.adopt_account_limits(settings.request_sharers)
         yield client
     finally:
         transport.close()

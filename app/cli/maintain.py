@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -8,17 +8,22 @@ from app.settings import Settings
 @click.command()
 @click.pass_obj
 def maintain(settings: Settings) -> None:
-    """One round of making, compressing and dropping chunks; `python -m workers maintainer` does it for ever."""
+    """One round of looking after the given databases; `python -m workers maintainer` does it for ever."""
     from app.databases import Kind, chunk_budgets, open_databases
     from app.postgres.connection import connected
     from app.store import maintenance
     from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
+    from app.store.ended_metadata import drop_ended
     from app.store.forgetting import forget
 
     with open_databases(settings) as databases:
         budgets = chunk_budgets(settings)
         for kind, dsn in databases:
             if (max_bytes := budgets.get(kind)) is None:
+                with connected(dsn) as connection:
+                    keep_for = timedelta(days=settings.local_metadata_days)
+                    dropped = drop_ended(connection, keep_for, datetime.now(UTC))
+                click.echo(f"{kind.database}: " + ", ".join(f"{name} dropped {rows}" for name, rows in dropped.items()))
                 continue
             now = datetime.now(UTC)
             with connected(dsn) as connection:

@@ -56,7 +56,9 @@ def read_start(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--tier", type=click.Choice(list(TIERS)), default="basic", show_default=True, help="Of request limits.")
 @click.option("--error-shape", type=click.Choice(["nested", "flat"]), default="nested", show_default=True)
 @click.option("--hidden-seconds", default=0.0, help="How long a new market is not found by its ticker.")
-@click.option("--live-days", default=60, show_default=True, help="Markets settled before are historical.")
+@click.option(
+    "--live-days", default=60, show_default=True, help="Older trades, and markets that settled before, are historical."
+)
 @click.option("--signature-tolerance", default=30.0, show_default=True, help="Seconds a signature may be off.")
 @click.option("--buffer-frames", default=10_000, show_default=True, help="Of a subscription, until error 25.")
 @click.option("--connections-per-user", default=200, show_default=True)

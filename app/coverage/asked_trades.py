@@ -8,7 +8,6 @@ from app.coverage.journals import Period
 from app.coverage.missing_trades import MissingTrades
 from app.coverage.repairs import Reason, Repair
 from app.errors import OperatorError
-from app.kalshi.rest_client import RestClient
 
 # What is fetched at once, of all markets and of one: a minute's work at most.
 PIECE_OF_ALL, PIECE_OF_A_MARKET = timedelta(minutes=10), timedelta(days=1)
@@ -17,8 +16,7 @@ SETTLED = timedelta(seconds=30)
 
 
 class AskedTrades:
-    def __init__(self, client: RestClient, trades: MissingTrades) -> None:
-        self._client = client
+    def __init__(self, trades: MissingTrades) -> None:
         self._trades = trades
 
     def backfill(self, parameters: Mapping[str, Any]) -> Iterator[str]:
@@ -27,7 +25,6 @@ class AskedTrades:
         ticker = parameters.get("ticker") or ""
         trades = added = 0
         for piece in pieces(self._settled(asked), PIECE_OF_A_MARKET if ticker else PIECE_OF_ALL):
-            self._check_is_shown(piece)
             fetched = self._trades.repair(Repair(ticker, piece, Reason.ASKED))
             trades, added = trades + fetched.trades, added + fetched.added
             yield f"{trades} trades until {piece.end.isoformat()}, {added} of them new"
@@ -38,15 +35,6 @@ class AskedTrades:
         if asked.start >= end:
             raise OperatorError("That time has not passed yet.", fix=f"ask for a time before {end.isoformat()}.")
         return Period(asked.start, end)
-
-    def _check_is_shown(self, piece: Period) -> None:
-        """A time whose trades it does not show must not be noted as repaired. Its archive grows as we work."""
-        shown_since = self._client.historical_cutoff().trades_created_ts
-        if piece.start < shown_since:
-            raise OperatorError(
-                "The exchange does not show trades of so long ago.",
-                fix=f"ask for a time after {shown_since.isoformat()}.",
-            )
 
 
 def pieces(period: Period, length: timedelta) -> Iterator[Period]:

@@ -11,7 +11,7 @@ from app.postgres.connection import Connection, value_of
 from app.store.tables import PRODUCTION_TRADES, Row
 
 # REST shows a trade a moment after it happened, and no trades of very long ago.
-NEXT_HOLE = """
+HOLES = """
     WITH known AS (SELECT max(known_until) AS until FROM coverage_hours)
     SELECT lower(hole), upper(hole)
     FROM known, coverage AS c
@@ -26,7 +26,7 @@ NEXT_HOLE = """
     ) AS hole
     WHERE c.channel = 'trade' AND c.ticker = '' AND c.hour > known.until - INTERVAL '7 days'
         AND upper(hole) <= known.until - INTERVAL '30 seconds'
-    ORDER BY lower(hole) DESC LIMIT 1
+    ORDER BY lower(hole) DESC LIMIT %s
 """
 # A trade of the stream may stand under another time, where its message carried none.
 KNOWN = """
@@ -38,6 +38,8 @@ NOTE = """
 """
 TIME, TRADE_ID = (PRODUCTION_TRADES.column_names.index(name) for name in ("exchange_ts", "trade_id"))
 TOLERANCE = timedelta(minutes=1)
+# More of them are repaired first.
+MOST_HOLES = 10_000
 
 
 class Reason(Enum):
@@ -58,12 +60,11 @@ def merged_until(connection: Connection) -> datetime:
     return until
 
 
-def next_hole(connection: Connection) -> Repair | None:
-    """The latest time in which nobody heard trades, and that was not asked for yet."""
+def holes_to_repair(connection: Connection) -> list[Repair]:
+    """The times in which nobody heard trades, and that were not asked for yet; the latest first."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(NEXT_HOLE)
-        row = cursor.fetchone()
-    return Repair("", Period(*row), Reason.HOLE) if row else None
+        cursor.execute(HOLES, (MOST_HOLES,))
+        return [Repair("", Period(*row), Reason.HOLE) for row in cursor]
 
 
 def unknown_trades(connection: Connection, rows: Sequence[Row]) -> list[Row]:

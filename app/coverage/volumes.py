@@ -42,9 +42,10 @@ SUSPECTS = """
     LIMIT %(most)s
 """
 UNCHECKED = """
-    SELECT max(hour) FROM coverage_hours
+    SELECT hour FROM coverage_hours
     WHERE known_until = hour + INTERVAL '1 hour' AND volumes_checked_at IS NULL
         AND hour > (SELECT max(known_until) FROM coverage_hours) - INTERVAL '7 days'
+    ORDER BY hour DESC
 """
 
 
@@ -59,12 +60,11 @@ class Suspects(NamedTuple):
     markets: int  # of which those that lack most are listed
 
 
-def unchecked_hour(connection: Connection) -> datetime | None:
-    """The latest whole hour whose volumes were not looked at yet."""
+def unchecked_hours(connection: Connection) -> list[datetime]:
+    """The whole hours whose volumes were not looked at yet; the latest first."""
     with connection, connection.cursor() as cursor:
         cursor.execute(UNCHECKED)
-        hour: datetime | None = (cursor.fetchone() or (None,))[0]
-        return hour
+        return [hour for (hour,) in cursor]
 
 
 def suspects_of(connection: Connection, hour: datetime, most: int = MOST_AT_ONCE) -> Suspects:

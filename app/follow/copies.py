@@ -38,7 +38,13 @@ class Copy(NamedTuple):
 
 
 def _metadata(table: Table, exchange_time: str) -> Copy:
-    """The exchange's own word on what is newer comes first: its answers may be cached ones. Then ours."""
+    """The exchange's own word on what is newer comes first: its answers may be cached ones. Then ours.
+
+    Between answers without such a word, or with the same one, a cached answer or a fast clock may win: until that
+    gatherer asks again behind the cache, 20 seconds after every announcement, opening and closing. An order by status
+    instead would keep the exchange from going back, as it does when it amends. This one is total: whichever gatherer is
+    read first, and however often, all end with the same row.
+    """
     newer = f"(coalesce(excluded.{exchange_time}, '-infinity'), excluded.updated_at)"
     older = f"(coalesce(target.{exchange_time}, '-infinity'), target.updated_at)"
     return Copy(table, table.name, f"{newer} > {older}", is_per_gatherer=False, is_read_on=True)

@@ -49,5 +49,5 @@ def status_in(body: bytes) -> ExchangeStatus | None:
     """A status, which also comes with 500, 503 and 504; None where the body is something else."""
     try:
         return msgspec.json.decode(body, type=ExchangeStatus)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -115,6 +115,14 @@ class RestClient:
             "/markets/trades", Trades, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
         )
 
+    def historical_trades(
+        self, min_ts: int | None = None, max_ts: int | None = None, ticker: str | None = None
+    ) -> Iterator[Raw]:
+        """Those from before the historical cutoff, which are no longer among the others."""
+        return self._pages(
+            "/historical/trades", Trades, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
+        )
+
     def events(
         self,
         status: EventFilter | None = None,

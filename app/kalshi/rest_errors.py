@@ -50,7 +50,7 @@ def reason_of(body: bytes) -> Reason:
     {"error": "..."}; from anything else, such as a proxy's page, its beginning."""
     try:
         told = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         told = None
     if isinstance(told, dict):
         told = told.get("error", told)

@@ -20,6 +20,7 @@ from app.kalshi.rest_errors import (
     UnexpectedAnswerError,
     reason_of,
 )
+from app.kalshi.token_bucket import BASIC
 from app.kalshi.waiting_line import Priority
 from app.settings import Settings
 from app.stopping import StoppedError, Stopping, pause
@@ -144,15 +145,16 @@ class RestTransport:
 
 
 def transport_of(settings: Settings, stopping: Stopping) -> RestTransport:
-    """With the budget of the lowest tier, until the account's is known."""
+    """With this process's part of the lowest tier's budget, until the account's is known. Without a key: with all."""
     session = HttpSession(hosts_of(settings).rest_url, signer_of(settings))
-    return RestTransport(session, RequestBudget(), stopping)
+    limits = BASIC.shared_by(settings.request_sharers) if session.is_signed else BASIC
+    return RestTransport(session, RequestBudget(limits), stopping)
 
 
 def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:
     try:
         return msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise UnexpectedAnswerError(f"The answer to {path} is not what it should be.", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnavailableError(f"The answer to {path} is no JSON.", f"{error}: {reason_of(body)}") from error

@@ -1,10 +1,13 @@
 """What is known of the databases' chunks after each look at them."""
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 MAINTAINED_AT = Gauge(
     "kalshi_maintained_timestamp_seconds",
-    "When this process last finished a round of making, compressing and dropping chunks.",
+    "When this process last finished a round of looking after this database.",
     ["database"],
 )
 CHUNKS_BYTES = Gauge("kalshi_chunks_bytes", "Disk that the chunks took at the end of that round.", ["database"])
+ENDED_ROWS_DROPPED = Counter(
+    "kalshi_ended_rows_dropped_total", "Ended markets and events that left a gatherer's database.", ["table"]
+)

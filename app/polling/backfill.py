@@ -49,10 +49,19 @@ def backfill(
 def trades_between(
     client: RestClient, started_us: int, ended_us: int, ticker: str | None = None
 ) -> Iterator[list[Raw]]:
-    """All of that time, part by part, and some beside it."""
+    """All of that time, part by part, and some beside it.
+
+    The exchange moves old trades to its archive, also while we ask. So it is asked for the recent ones first and for
+    the cutoff afterwards: a trade that was moved in between comes twice rather than not at all.
+    """
     min_ts = started_us // SECOND_US - MARGIN_SECONDS
     max_ts = -(-ended_us // SECOND_US) + MARGIN_SECONDS
-    trades = client.trades(min_ts, max_ts, ticker)
+    yield from _parts(client.trades(min_ts, max_ts, ticker))
+    if min_ts < client.historical_cutoff().trades_created_ts.timestamp():
+        yield from _parts(client.historical_trades(min_ts, max_ts, ticker))
+
+
+def _parts(trades: Iterator[Raw]) -> Iterator[list[Raw]]:
     while part := list(islice(trades, TRADES_AT_ONCE)):
         yield part
 

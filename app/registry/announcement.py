@@ -35,6 +35,8 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     open_ts: Seconds | None = None
     close_ts: Seconds | None = None
     result: str | None = None
+    determination_ts: Seconds | None = None
+    settled_ts: Seconds | None = None
     new_status: str | None = None
     additional_metadata: Metadata = Metadata()
     is_combo: bool = False
@@ -79,15 +81,32 @@ def as_created(told: Announcement) -> Market | None:
     )
 
 
-def as_told(market: Market, told: Announcement) -> Market:
-    """The market after it. What says more than a status or a time, REST is asked for."""
+def as_told(market: Market, told: Announcement, now_us: int) -> Market:
+    """Return the market as it is after the announcement. What says more than a status or a time, REST is asked for."""
     if told.event_type == "close_date_updated" and told.close_ts is not None:
         return market._replace(close_us=told.close_ts * SECOND_US)
     status, origins = NEXT_STATUS.get(told.event_type) or _older_next_status(told)
     if market.status not in origins:
         return market
-    result = told.result if told.result and status in ("determined", "finalized") else market.result
-    return market._replace(status=status, result=result)
+    if status not in ("determined", "finalized"):
+        return market._replace(status=status)
+    return _closed(market._replace(status=status, result=told.result or market.result), _decided_us(told, now_us))
+
+
+def as_vanished(market: Market, now_us: int) -> Market:
+    """Return the market as it is stored when REST knows it no more: it trades no longer, and what was decided stays."""
+    status = market.status if market.status in ("determined", "disputed", "amended", "finalized") else "closed"
+    return _closed(market._replace(status=status), now_us)
+
+
+def _closed(market: Market, at_us: int) -> Market:
+    """A market that ends before its time keeps the old closing time until REST tells the real one, or for ever."""
+    return market._replace(close_us=at_us if market.close_us is None else min(market.close_us, at_us))
+
+
+def _decided_us(told: Announcement, now_us: int) -> int:
+    seconds = told.determination_ts if told.determination_ts is not None else told.settled_ts
+    return now_us if seconds is None else min(seconds * SECOND_US, now_us)
 
 
 def _older_next_status(told: Announcement) -> tuple[str, set[str]]:

@@ -2,9 +2,13 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Raw
 
+from app import logs
 from app.kalshi.rest_client import EventFilter, RestClient
+from app.kalshi.rest_errors import RequestRefusedError, UnexpectedAnswerError
 from app.registry.intake import Intake
 from app.registry.unhurried import unhurried
+
+log = logs.get(__name__)
 
 # In the order of an event's life: one that goes on meanwhile is met twice rather than not at all.
 UNSETTLED: tuple[EventFilter, ...] = ("unopened", "open", "closed")
@@ -49,11 +53,19 @@ class EventReading:
 
     def _meet(self, unseen: set[str]) -> None:
         for ticker in sorted(unseen):
-            content = self._client.series(ticker)
+            content = self._series(ticker)
             if content is not None:
                 self._intake.take_series([content])
             # Also one that is not found: it is not asked for again with every event of it.
             self._intake.known_series.add(ticker)
+
+    def _series(self, ticker: str) -> Raw | None:
+        """Return None also for one that the exchange refuses: events that follow in the list must not wait for it."""
+        try:
+            return self._client.series(ticker)
+        except (RequestRefusedError, UnexpectedAnswerError) as error:
+            log.error("series refused", ticker=ticker, error=str(error))  # noqa: TRY400
+            return None
 
 
 def count_of(tickers: Iterator[str]) -> int:

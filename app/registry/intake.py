@@ -16,7 +16,7 @@ from app.registry.change import MarketChange
 from app.registry.change_feed import ChangeFeed
 from app.registry.market import Market
 from app.registry.markets import Markets
-from app.registry.reading import MarketReading, read_market
+from app.registry.reading import MarketReading, read_market, told_row
 from app.registry.rereads import Rereads
 from app.store.journal_tables import QUARANTINE
 from app.store.metadata_tables import EVENTS, MARKETS, SERIES
@@ -96,7 +96,16 @@ class Intake:
         return self._change(self.markets.turn)
 
     def vanish(self, ticker: str) -> MarketChange | None:
-        return self._change(lambda now_us: self.markets.vanish(ticker, now_us))
+        """REST did not find it. What it said before stays stored, with the end that is known."""
+        with self._turn:
+            now_us = self.now_us()
+            vanished = self.markets.vanish(ticker, now_us)
+            if vanished is None:
+                return None
+            self._store(MARKETS, [told_row(vanished.market, now_us)])
+            if vanished.change is not None:
+                self._feed.publish([vanished.change])
+        return vanished.change
 
     def want_events(self, tickers: Iterable[str]) -> None:
         for ticker in tickers:

@@ -1,7 +1,7 @@
 from array import array
 from typing import NamedTuple
 
-from app.registry.announcement import Announcement, as_created, as_told
+from app.registry.announcement import Announcement, as_created, as_told, as_vanished
 from app.registry.cache import MarketCache
 from app.registry.change import MarketChange, change_between, departure
 from app.registry.market import STATUSES, Market
@@ -10,7 +10,8 @@ from app.registry.sorted_tickers import SortedTickers
 from app.registry.timing import LAG_US, MINUTE_US, is_to_be_recorded, next_moment_us, turned
 
 NO_DIGEST = 0
-# A market that was just announced may not be found by REST yet.
+# A market that was just announced may not be found by REST yet, and one answer without it is no proof: a list that is
+# empty by mistake would end the recording of all that were asked for. So long must it have been missing.
 VANISHING_US = 10 * MINUTE_US
 
 
@@ -19,6 +20,13 @@ class Shown(NamedTuple):
 
     is_news: bool
     change: MarketChange | None
+
+
+class Vanished(NamedTuple):
+    """A market that REST does not know any more, as it is to be stored."""
+
+    market: Market
+    change: MarketChange | None  # None: others heard of its end already
 
 
 class Markets:
@@ -36,6 +44,8 @@ class Markets:
         self._walk = array("I")
         self._changed = array("q")
         self._is_recorded = array("B")
+        self._is_told = array("B")  # the stream said more than REST has shown since
+        self._missing_since = array("q")
         self._walks = 0
 
     def __len__(self) -> int:
@@ -55,12 +65,18 @@ class Markets:
         is_news = self._digest[slot] != digest
         self._digest[slot] = digest
         self._walk[slot] = self._walks
+        self._is_told[slot] = self._missing_since[slot] = 0
         return Shown(is_news, change)
 
     def tell(self, told: Announcement, now_us: int) -> MarketChange | None:
         before = self.get(told.market_ticker)
-        market = as_created(told) if before is None else as_told(before, told)
-        return None if market is None else self._become(turned(market, now_us, now_us - LAG_US), now_us)[1]
+        market = as_created(told) if before is None else as_told(before, told, now_us)
+        if market is None:
+            return None
+        slot, change = self._become(turned(market, now_us, now_us - LAG_US), now_us)
+        if market != before:
+            self._is_told[slot] = True
+        return change
 
     def turn(self, now_us: int) -> MarketChange | None:
         """The change that is due next; None when nothing is due."""
@@ -70,14 +86,22 @@ class Markets:
                 return change
         return None
 
-    def vanish(self, ticker: str, now_us: int) -> MarketChange | None:
-        """REST does not know it, and not because it is too new."""
+    def vanish(self, ticker: str, now_us: int) -> Vanished | None:
+        """REST did not find it. None: it is too new, was not missing for long enough, or is stored as it ended."""
         slot = self._cache.slot(ticker)
-        if slot is None or self._changed[slot] > now_us - VANISHING_US:
+        if slot is None:
             return None
         market = self._cache.market(slot)
+        if market.status == "finalized":
+            # It stays known for a while: a late copy of its announcement must not make it a new market.
+            is_told, self._is_told[slot] = self._is_told[slot], False
+            return Vanished(as_vanished(market, now_us), None) if is_told else None
+        if not self._missing_since[slot]:
+            self._missing_since[slot] = now_us
+        if max(self._changed[slot], self._missing_since[slot]) > now_us - VANISHING_US:
+            return None
         self._evict(slot)
-        return departure(market)
+        return Vanished(as_vanished(market, now_us), departure(market))
 
     def events(self, slots: range) -> set[str]:
         """Those of the markets in these slots."""
@@ -88,7 +112,8 @@ class Markets:
         self._walks += 1
 
     def sweep(self, slots: range, settled_before_us: int) -> list[str]:
-        """Those of these slots that no page showed since the walk began. Those settled for long are let go of."""
+        """Those of these slots that no page showed since the walk began, and whose settlement only the stream told.
+        Those settled for long are let go of."""
         unseen: list[str] = []
         for slot in slots:
             ticker = self._cache.ticker(slot)
@@ -97,6 +122,8 @@ class Markets:
             if self._cache.status(slot) != "finalized":
                 if self._walk[slot] != self._walks:
                     unseen.append(ticker)
+            elif self._is_told[slot]:
+                unseen.append(ticker)
             elif self._changed[slot] < settled_before_us:
                 self._evict(slot)
         return unseen
@@ -125,7 +152,8 @@ class Markets:
             self.active.discard(after.ticker)
 
     def _clear(self, slot: int) -> None:
-        for column in (self._digest, self._walk, self._changed, self._is_recorded):
+        columns = self._digest, self._walk, self._changed, self._is_recorded, self._is_told, self._missing_since
+        for column in columns:
             if slot == len(column):
                 column.append(0)
             column[slot] = 0

@@ -10,19 +10,16 @@ from app.normal.digest import digest64
 from app.normal.metadata import market_row
 from app.normal.unfit import UnfitMessageError
 from app.registry.market import STATUSES, Market
-from app.store.metadata_tables import MARKETS
+from app.store.metadata_tables import MARKETS, NO_DETAILS
 from app.store.tables import Row
 
 NAMES = MARKETS.column_names
-_market_values = itemgetter(
-    *map(
-        NAMES.index,
-        (
-            *("ticker", "event_ticker", "status", "market_type", "result", "exchange_index"),
-            *("open_time", "close_time", "expiration_time", "updated_time"),
-        ),
-    )
+# In the order of Market's fields.
+KNOWN_NAMES = (
+    *("ticker", "event_ticker", "status", "market_type", "result", "exchange_index"),
+    *("open_time", "close_time", "expiration_time", "updated_time"),
 )
+_market_values = itemgetter(*map(NAMES.index, KNOWN_NAMES))
 UPDATED_AT = NAMES.index("updated_at")
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -43,3 +40,15 @@ def read_market(content: bytes | Raw, now_us: int) -> MarketReading:
     if market.exchange_index is not None and not 0 <= market.exchange_index < 2**31:
         raise UnfitMessageError(f"{market.exchange_index} is no exchange index")
     return MarketReading(market, digest64(_encode((row[:UPDATED_AT], row[UPDATED_AT + 1 :]))), row)
+
+
+def told_row(market: Market, now_us: int) -> Row:
+    """Return the row of a market that REST does not show: what is known of it without REST, and no details."""
+    known = {
+        **dict.fromkeys(NAMES),
+        "title": "",
+        "details": NO_DETAILS,
+        "updated_at": now_us,
+        **dict(zip(KNOWN_NAMES, market, strict=True)),
+    }
+    return tuple(known.values())

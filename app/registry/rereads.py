@@ -60,7 +60,9 @@ class Rereads:
                 taken[ticker] = self._waits.pop(ticker)
         return taken
 
-    def settle(self, taken: dict[str, Wait], found: set[str]) -> None:
+    def settle(self, taken: dict[str, Wait], found: set[str]) -> list[str]:
+        """Return those that were not found for so long that they are not asked for again."""
+        left: list[str] = []
         for ticker, wait in taken.items():
             if ticker in self._waits:
                 continue
@@ -70,7 +72,9 @@ class Rereads:
             elif wait.misses < len(BACK_OFF_US):
                 self._put(ticker, BACK_OFF_US[wait.misses], wait.misses + 1, is_last=wait.is_last)
             else:
-                LEFT.labels(self._kind).inc()
+                left.append(ticker)
+        LEFT.labels(self._kind).inc(len(left))
+        return left
 
     def put_back(self, taken: dict[str, Wait]) -> None:
         """They could not be asked for now."""

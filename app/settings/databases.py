@@ -63,6 +63,16 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
             examples=["150000000000"],
         ),
     ] = 150_000_000_000
+    local_metadata_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="Days after which a market that is over, and an event without markets, leave the gatherer's "
+            "database, never before the deduplicator has confirmed them. Production keeps them for ever.",
+            examples=["7"],
+        ),
+    ] = 7
     production_max_bytes: Annotated[
         int,
         Meta(
@@ -77,7 +87,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=86_400,
-            description="Pause between two rounds of creating, compressing and dropping chunks.",
+            description="Pause between two rounds of making and dropping chunks, and of dropping ended markets.",
             examples=["600"],
         ),
     ] = 600

@@ -18,7 +18,8 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="How many gatherers use the same key: they share its request budget and its connections.",
+            description="How many gatherers use the same key: they share its connections, and with the deduplicator "
+            "its request budget.",
             examples=["3"],
         ),
     ] = 3
@@ -124,3 +125,8 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
             examples=["127.0.0.1:9090"],
         ),
     ] = "127.0.0.1:9090"
+
+    @property
+    def request_sharers(self) -> int:
+        """How many processes use the key's request budget: the deduplicator asks for what no gatherer has."""
+        return self.gatherers + 1

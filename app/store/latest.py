@@ -1,8 +1,12 @@
 from collections.abc import Sequence
 from operator import itemgetter
 
+from app.store.metadata_tables import MARKETS, NO_DETAILS, TOLD_COLUMNS
 from app.store.pgcopy import UnfitValueError
 from app.store.tables import UPDATED_AT, Row, Table
+
+DETAILS = MARKETS.column_names.index("details")
+TOLD = {MARKETS.column_names.index(name) for name in TOLD_COLUMNS}
 
 
 def latest_of_each(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
@@ -20,4 +24,15 @@ def _latest(table: Table, rows: Sequence[Row]) -> list[Row]:
     if UPDATED_AT in table.column_names:
         # Sorting is stable: of equally new ones the last stays the last.
         rows = sorted(rows, key=itemgetter(table.column_names.index(UPDATED_AT)))
-    return list({key_of(row): row for row in rows}.values())
+    latest: dict[object, Row] = {}
+    for row in rows:
+        key = key_of(row)
+        latest[key] = _completed(row, latest.get(key)) if table is MARKETS and row[DETAILS] == NO_DETAILS else row
+    return list(latest.values())
+
+
+def _completed(told: Row, known: Row | None) -> Row:
+    """Do what complete_told_market() does, for a market whose row is in the same batch."""
+    if known is None:
+        return told
+    return tuple(told[at] if at in TOLD else value for at, value in enumerate(known))

@@ -60,4 +60,8 @@ MARKETS = Table(
     ),
     key=("ticker",),
 )
+# A market that REST shows no more leaves a row with what the stream told: these columns, and no details. What REST
+# showed before stays as it is: see complete_told_market() in sql/metadata.
+NO_DETAILS = b"null"
+TOLD_COLUMNS = ("status", "result", "close_time", "updated_time", "updated_at")
 METADATA_TABLES = (SERIES, EVENTS, MARKETS)

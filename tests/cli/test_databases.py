@@ -34,7 +34,10 @@ def test_migrate_works_on_the_users_databases_and_starts_no_server(user_database
 
 def test_with_one_database_given_no_other_is_asked_for(user_databases, folder):
     done = run("-m", "app", "migrate", KALSHI_DATA_DIR=folder, KALSHI_META_DSN=user_databases["KALSHI_META_DSN"])
-    assert done.stdout == "kalshi_meta: applied 0004_metadata, 0008_metadata_order\n"
+    assert (
+        done.stdout
+        == "kalshi_meta: applied 0004_metadata, 0008_metadata_order, 0036_told_markets, 0037_confirmed_metadata\n"
+    )
     assert list(folder.iterdir()) == []
 
 
@@ -54,10 +57,11 @@ def test_a_dry_run_lists_and_changes_nothing(user_databases):
 def test_maintain_makes_room_and_tells_so(user_databases):
     run("-m", "app", "migrate", **user_databases)
     lines = run("-m", "app", "maintain", **user_databases).stdout.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["kalshi_ts", "kalshi_production"]
+    assert [line.split(":")[0] for line in lines] == ["kalshi_ts", "kalshi_meta", "kalshi_production"]
     assert not any("created 0," in line for line in lines)
     again = run("-m", "app", "maintain", **user_databases).stdout.splitlines()
-    assert all("created 0," in line for line in again)
+    assert all("created 0," in line for line in again if "kalshi_meta" not in line)
+    assert "kalshi_meta: markets dropped 0, events dropped 0" in again
 
 
 def test_doctor_finds_what_is_missing_and_what_is_not(user_databases):

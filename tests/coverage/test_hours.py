@@ -228,3 +228,15 @@ def test_who_unsubscribes_after_the_close_misses_nothing(coverage):
     coverage.judge(61)
     assert books(coverage) == {0: ("complete", None, [])}
     assert books(coverage, "KXTEST-2")[0][:2] == ("hole", [29, 30])
+
+
+def test_a_market_that_ended_before_its_time_has_no_hole_after_its_end(coverage):
+    put_market(coverage.production, "KXTEST-1", opens=0, closes=40 * DAY)
+    (a, _, _) = coverage.gatherers
+    a.runs(0, 200).listens_to_all().listens("orderbook_delta", "KXTEST-1", until=90)
+    coverage.judge(201)
+    assert books(coverage)[60] == ("hole", [90, 120], [])
+    assert books(coverage)[120] == ("hole", [120, 180], [])
+    put_market(coverage.production, "KXTEST-1", opens=0, closes=90, updated=95, status="finalized")
+    coverage.judge(201)
+    assert books(coverage) == {0: ("complete", None, []), 60: ("complete", None, [])}

@@ -55,6 +55,14 @@ def test_what_asking_again_would_not_help_is_told_at_once(exchange, status, erro
     assert len(exchange.asked) == 1
 
 
+@pytest.mark.parametrize(("status", "error"), [(200, UnexpectedAnswerError), (400, RequestRefusedError)])
+def test_an_answer_nested_beyond_all_bounds_ends_the_call_and_nothing_else(exchange, status, error):
+    nested = b'{"x": %s%s}' % (b"[" * 100_000, b"]" * 100_000)
+    exchange.answers(Reply(status, b'{"markets": [%s], "error": %s}' % (nested, nested)))
+    with client_of(exchange) as client, pytest.raises(error):
+        list(client.markets())
+
+
 def test_a_redirect_is_not_followed(exchange):
     exchange.answers(Reply(302, b"", {"Location": exchange.url + "/elsewhere"}))
     with client_of(exchange) as client, pytest.raises(RequestRefusedError, match="with 302"):

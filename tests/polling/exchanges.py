@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from app.kalshi.rest_client import RestClient
 from app.kalshi.waiting_line import Priority
-from tests.kalshi.exchange import transport_to
+from tests.kalshi.exchange import PREFIX, Reply, transport_to
 from tests.simulator.running import running_simulator
 
 
@@ -14,6 +14,15 @@ def clients_of(exchange, stopping=None):
     """For polling or repairing, and for what is urgent."""
     with transport_to(exchange, stopping) as transport:
         yield RestClient(transport, Priority.POLLING), RestClient(transport, Priority.REPAIR, patience_seconds=20)
+
+
+def archives_trades_before(exchange, moment):
+    """The scripted exchange says so."""
+    exchange.by_path[f"{PREFIX}/historical/cutoff"] = Reply(200, {"trades_created_ts": moment})
+
+
+def asked_for_trades(exchange):
+    return [asked for asked in exchange.asked if asked.path.endswith("/trades")]
 
 
 @contextmanager

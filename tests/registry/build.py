@@ -6,6 +6,7 @@ from app.registry.market import Market
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
+DAY_US = 24 * 60 * MINUTE_US
 NOW_US = 1_795_246_814 * SECOND_US
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from app.kalshi.messages import decode
 from app.registry.announcement import announcement_of, as_created, as_told
-from tests.registry.build import NOW_US, SECOND_US, frame, lifecycle, market
+from tests.registry.build import DAY_US, NOW_US, SECOND_US, frame, lifecycle, market
 
 
 def told(event_type, **facts):
@@ -27,15 +27,33 @@ def told(event_type, **facts):
     ],
 )
 def test_what_is_told_of_a_market_leads_to_its_status(status, announced, expected):
-    assert as_told(market(status=status), told(**announced)).status == expected
+    assert as_told(market(status=status), told(**announced), NOW_US).status == expected
 
 
 def test_a_determination_tells_the_result():
-    assert as_told(market(status="closed"), told("determined", result="no")).result == "no"
+    assert as_told(market(status="closed"), told("determined", result="no"), NOW_US).result == "no"
 
 
 def test_a_moved_closing_is_known_at_once():
-    assert as_told(market(), told("close_date_updated", close_ts=1_800_000_000)).close_us == 1_800_000_000 * SECOND_US
+    moved = as_told(market(), told("close_date_updated", close_ts=1_800_000_000), NOW_US)
+    assert moved.close_us == 1_800_000_000 * SECOND_US
+
+
+@pytest.mark.parametrize(
+    ("close_us", "facts", "expected_us"),
+    [
+        (NOW_US + 40 * DAY_US, {"determination_ts": NOW_US // SECOND_US - 3}, NOW_US - 3 * SECOND_US),
+        (None, {"determination_ts": NOW_US // SECOND_US - 3}, NOW_US - 3 * SECOND_US),
+        (NOW_US + 40 * DAY_US, {"determination_ts": NOW_US // SECOND_US + 60}, NOW_US),
+        (NOW_US + 40 * DAY_US, {}, NOW_US),
+        (NOW_US - 5 * SECOND_US, {"determination_ts": NOW_US // SECOND_US - 3}, NOW_US - 5 * SECOND_US),
+    ],
+)
+def test_a_market_that_is_decided_before_its_closing_ends_then(close_us, facts, expected_us):
+    decided = as_told(market(close_us=close_us), told("determined", result="no", **facts), NOW_US)
+    assert (decided.status, decided.close_us) == ("determined", expected_us)
+    settled = as_told(decided, told("settled", settled_ts=NOW_US // SECOND_US + 5), NOW_US)
+    assert (settled.status, settled.result, settled.close_us) == ("finalized", "no", expected_us)
 
 
 def test_a_created_market_is_known_by_its_times():

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -6,10 +7,9 @@ from app.registry.announcement import announcement_of
 from app.registry.market import STATUSES
 from app.registry.markets import VANISHING_US, Markets
 from app.registry.timing import is_to_be_recorded
-from tests.registry.build import MINUTE_US, NOW_US, SECOND_US, frame, lifecycle, market
+from tests.registry.build import DAY_US, MINUTE_US, NOW_US, SECOND_US, frame, lifecycle, market
 
 TICKERS = ("KXA-1-T1", "KXA-1-T2", "KXB-1")
-DAY_US = 24 * 60 * MINUTE_US
 
 
 def told(event_type, ticker="KXA-1-T1", **facts):
@@ -82,6 +82,7 @@ def test_a_settled_market_is_told_without_its_facts_and_let_go_of_a_day_later():
     markets.show(market(status="determined"), 1, NOW_US)
     change = markets.tell(told("settled"), NOW_US)
     assert (change.event_type, change.new_status, change.market) == ("settled", "finalized", None)
+    markets.show(market(status="finalized"), 2, NOW_US)
     markets.sweep(range(markets.slots), settled_before_us=NOW_US)
     assert len(markets) == 1
     markets.sweep(range(markets.slots), settled_before_us=NOW_US + 1)
@@ -99,13 +100,70 @@ def test_a_walk_finds_those_that_no_page_showed():
     assert markets.sweep(range(markets.slots), 0) == list(TICKERS[1:])
 
 
-def test_a_market_that_is_no_more_is_forgotten_unless_it_is_new():
+def test_a_market_that_was_missing_for_long_is_forgotten_and_ends_then():
     markets = Markets()
-    markets.show(market(), 1, NOW_US)
-    assert markets.vanish("KXA-1-T1", NOW_US + VANISHING_US - 1) is None
-    change = markets.vanish("KXA-1-T1", NOW_US + VANISHING_US)
+    markets.show(market(close_us=NOW_US + 40 * DAY_US, result=""), 1, NOW_US)
+    first_us, second_us = NOW_US + MINUTE_US, NOW_US + MINUTE_US + VANISHING_US
+    assert markets.vanish("KXA-1-T1", first_us) is None
+    assert markets.vanish("KXA-1-T1", second_us - 1) is None
+    vanished = markets.vanish("KXA-1-T1", second_us)
+    assert (vanished.market.status, vanished.market.close_us) == ("closed", second_us)
+    change = vanished.change
     assert (change.old_status, change.new_status, change.is_to_be_recorded) == ("active", None, False)
     assert (markets.get("KXA-1-T1"), list(markets.active)) == (None, [])
+
+
+def test_one_answer_without_a_market_ends_nothing_when_the_next_one_has_it():
+    markets = Markets()
+    markets.show(market(), 1, NOW_US)
+    markets.vanish("KXA-1-T1", NOW_US + MINUTE_US)
+    markets.show(market(), 1, NOW_US + 20 * MINUTE_US)
+    assert markets.vanish("KXA-1-T1", NOW_US + 30 * MINUTE_US) is None
+    assert list(markets.active) == ["KXA-1-T1"]
+
+
+def test_a_market_of_which_something_just_happened_is_not_missing():
+    markets = Markets()
+    markets.show(market(), 1, NOW_US)
+    markets.vanish("KXA-1-T1", NOW_US)
+    markets.tell(told("deactivated"), NOW_US + VANISHING_US)
+    assert markets.vanish("KXA-1-T1", NOW_US + VANISHING_US + 1) is None
+
+
+@pytest.mark.parametrize("status", ["determined", "disputed", "amended"])
+def test_what_was_decided_stays_decided_when_the_market_is_no_more(status):
+    markets = Markets()
+    markets.show(market(status=status, result="no", close_us=NOW_US - MINUTE_US), 1, NOW_US)
+    markets.vanish("KXA-1-T1", NOW_US)
+    ended = markets.vanish("KXA-1-T1", NOW_US + VANISHING_US).market
+    assert (ended.status, ended.result, ended.close_us) == (status, "no", NOW_US - MINUTE_US)
+
+
+def test_a_settlement_that_only_the_stream_told_of_is_asked_for_and_ends_once():
+    markets = Markets()
+    markets.show(market(close_us=NOW_US + 40 * DAY_US), 1, NOW_US)
+    markets.tell(told("determined", result="no", determination_ts=NOW_US // SECOND_US), NOW_US)
+    markets.tell(told("settled"), NOW_US + SECOND_US)
+    markets.begin_walk()
+    assert markets.sweep(range(markets.slots), 0) == ["KXA-1-T1"]
+    vanished = markets.vanish("KXA-1-T1", NOW_US + SECOND_US)
+    assert (vanished.market.status, vanished.market.result) == ("finalized", "no")
+    assert (vanished.market.close_us, vanished.change) == (NOW_US, None)
+    assert markets.vanish("KXA-1-T1", NOW_US + 2 * SECOND_US) is None
+    assert markets.sweep(range(markets.slots), 0) == []
+    # A late copy of an earlier announcement meets a market that is known to be over.
+    assert markets.tell(told("created", open_ts=1, additional_metadata={"event_ticker": "KXA-1"}), NOW_US) is None
+    assert markets.get("KXA-1-T1").status == "finalized"
+
+
+def test_a_settlement_that_rest_shows_too_is_not_asked_for_again():
+    markets = Markets()
+    markets.show(market(), 1, NOW_US)
+    markets.tell(told("settled"), NOW_US)
+    markets.show(market(status="finalized"), 2, NOW_US + SECOND_US)
+    markets.begin_walk()
+    assert markets.sweep(range(markets.slots), 0) == []
+    assert markets.vanish("KXA-1-T1", NOW_US + DAY_US) is None
 
 
 minutes = st.none() | st.integers(-30, 30).map(lambda minute: NOW_US + minute * MINUTE_US)

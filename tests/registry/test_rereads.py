@@ -44,8 +44,9 @@ def test_one_that_is_not_found_is_asked_for_less_and_less_often_and_then_left():
         taken = taken_at(rereads, clock, 10**12)
         clock.now_us = taken["A"].due_us
         delays_us.append(clock.now_us - before_us)
-        rereads.settle(taken, set())
+        left = rereads.settle(taken, set())
     assert delays_us == [SOON_US, *BACK_OFF_US]
+    assert left == ["A"]
 
 
 def test_what_happens_while_it_is_read_is_read_again():

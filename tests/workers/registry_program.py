@@ -69,6 +69,8 @@ class Program:
         last_recorded_us = options.pop("last_recorded_us", None)
         file = Path(options.pop("settlements_since", "/nowhere"))
         since = SettlementsSince(file, lambda: last_recorded_us, lambda: None)
+        if "back_off_us" in options:
+            rereads.BACK_OFF_US = tuple(options.pop("back_off_us"))
         self.is_slow = options.pop("is_slow", False)
         settings = msgspec.convert(options, Settings)
         client = RestClient(transport, Priority.RECONCILE)

@@ -92,6 +92,37 @@ def test_a_job_whose_database_failed_says_so_and_is_in_line_again(production, as
     assert states(production) == [("done", "1 done")]
 
 
+def test_a_job_whose_database_fails_again_and_again_keeps_no_other_waiting(production, ask_for, worker_of):
+    def task(parameters):
+        if parameters["is_bad"]:
+            raise DatabaseError("It is away.")
+        yield "done"
+
+    for is_bad in (True, True, False):
+        ask_for(is_bad=is_bad)
+    worker = worker_of(task)
+    for _ in range(3):
+        worker.step()
+    assert states(production) == [("queued", "It is away."), ("queued", "It is away."), ("done", "done")]
+    execute(production, "UPDATE jobs SET parameters = '{\"is_bad\": false}'")
+    assert worker.step()
+    assert states(production)[0] == ("done", "done"), "the one that was tried first is tried again first"
+
+
+def test_a_job_that_was_interrupted_is_gone_on_with_before_later_ones(production, ask_for, worker_of):
+    stopping = threading.Event()
+
+    def task(_parameters):
+        stopping.set()
+        yield "begun"
+
+    for _ in range(2):
+        ask_for(until=1)
+    worker_of(task, stopping).step()
+    worker_of(count).step()
+    assert [state for state, _ in states(production)] == ["done", "queued"]
+
+
 def test_a_job_whose_process_died_is_claimed_again_by_another(production, ask_for, worker_of):
     ask_for(until=1)
     execute(production, "UPDATE jobs SET state = 'running', claimed_by = 'who died', claimed_at = now()")

@@ -8,7 +8,7 @@ from app.postgres.connection import connected, value_of
 from app.store.migrations import migrate, migrations_of
 from tests.faults.gathering import Running
 from tests.processes import run, running, wait_until
-from tests.servers import temporary_server
+from tests.servers import new_database, temporary_server
 from tests.store.migrated import migrated_database
 
 MAINTAINER = ("-m", "workers", "maintainer")
@@ -60,6 +60,14 @@ def test_it_tells_when_it_last_looked(timeseries):
         wait_until(lambda: maintainer.why_not_ready() is None, what="its readiness")
         assert before <= maintainer.metric("kalshi_maintained_timestamp_seconds") <= time.time()
         assert maintainer.metric("kalshi_chunks_bytes") > 0
+
+
+def test_a_gatherer_s_metadata_is_looked_after_too(server, templates):
+    metadata = new_database(server, templates[Kind.METADATA])
+    with maintaining(KALSHI_META_DSN=metadata.reveal()) as process:
+        process.wait_for('"database": "kalshi_meta"')
+        maintainer = Running(process)
+        wait_until(lambda: maintainer.why_not_ready() is None, what="its readiness")
 
 
 def test_without_a_database_it_ends_with_2_and_says_which_setting_is_missing():

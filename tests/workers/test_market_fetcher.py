@@ -75,3 +75,16 @@ def test_combos_that_are_not_recorded_are_not_asked_for(simulator, production, f
     for _ in range(3):
         fetcher.step()
     assert markets(production) == set()
+
+
+@pytest.mark.parametrize("status", [400, 200])
+def test_one_market_that_the_exchange_refuses_keeps_no_other_waiting(simulator, production, fetcher, status):
+    """Or that it answers for without sense."""
+    refused, known = simulator.tickers(mve_filter="exclude")[:2]
+    trade(production, refused, known)
+    assert not fetcher.step()
+    path = f"/trade-api/v2/markets/{refused}"
+    fault = simulator.inflict("rest_error", path=path, status=status)
+    assert not fetcher.step()
+    simulator.lift(fault["fault_id"])
+    assert markets(production) == {known}

@@ -1,5 +1,6 @@
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,14 +12,15 @@ from app.kalshi.rest_transport import RestTransport
 from app.kalshi.waiting_line import Priority
 from app.offload import inline
 from app.postgres.connection import connected
+from app.put_off import LONGEST_SECONDS
 from app.store.tables import PRODUCTION_TICKERS, PRODUCTION_TRADES
 from app.store.writer import CopyWriter
 from tests.coverage.conftest import AT_ONCE, PATIENCE
 from tests.gatherers import execute
-from tests.kalshi.exchange import PLENTY, QUICK, FakeExchange, Reply
+from tests.kalshi.exchange import PLENTY, QUICK, FakeExchange, Reply, transport_to
 from tests.processes import wait_until
 from tests.simulator.running import START, running_simulator
-from workers.production_repairer import ProductionRepairer
+from workers.production_repairer import MOST_REFUSALS, ProductionRepairer
 
 BEGIN = datetime.fromisoformat(START)
 
@@ -136,10 +138,155 @@ def test_a_market_with_more_volume_than_trades_is_asked_for(simulator, productio
     judged_hour(production, BEGIN)
     assert repairer.step()
     assert {trade["trade_id"] for trade in own} <= recorded(production)
+    assert execute(production, "SELECT DISTINCT ticker FROM trades") == [(ticker,)]
     assert execute(production, "SELECT ticker, reason FROM trade_repairs") == [(ticker, "volume")]
     execute(production, "UPDATE coverage_hours SET volumes_checked_at = NULL")
     repairer.step()
     assert execute(production, "SELECT count(*) FROM trade_repairs") == [(1,)], "it lacks none any more"
+
+
+@pytest.fixture
+def scripted(production, monkeypatch):
+    """A repairer of an exchange that answers by a rule."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with FakeExchange().running() as exchange, transport_to(exchange) as transport:
+        client = RestClient(transport, Priority.REPAIR, 20)
+        clock = SimpleNamespace(seconds=0.0)
+        made = ProductionRepairer(production, client, inline, threading.Event(), clock=lambda: clock.seconds)
+        yield exchange, made, clock
+
+
+def refusing(is_refused):
+    def rule(asked):
+        if asked.path.endswith("/cutoff"):
+            return Reply(200, {"trades_created_ts": "2026-09-01T00:00:00Z"})
+        return Reply(400, {}) if is_refused(dict(asked.query)) else Reply(200, {"trades": [], "cursor": ""})
+
+    return rule
+
+
+def repairs(production):
+    return execute(production, "SELECT ticker, started_at, reason FROM trade_repairs ORDER BY started_at, ticker")
+
+
+def test_a_hole_that_is_refused_keeps_no_other_waiting_and_is_tried_again(production, scripted):
+    exchange, repairer, clock = scripted
+    starts = [BEGIN + timedelta(minutes=minute) for minute in (10, 20, 30)]
+    holes = ",".join(f"[{start.isoformat()},{(start + timedelta(minutes=1)).isoformat()})" for start in starts)
+    judged_hour(production, BEGIN, f"{{{holes}}}")
+    latest = str(int(starts[-1].timestamp()) - 1)
+    exchange.rule = refusing(lambda query: query["min_ts"] == latest)
+    for _ in range(4):
+        assert repairer.step()
+    assert repairs(production) == [("", start, "hole") for start in starts[:2]]
+    ((checked,),) = execute(production, "SELECT volumes_checked_at IS NOT NULL FROM coverage_hours")
+    assert checked
+    assert not repairer.step(), "it is put off"
+    exchange.rule = refusing(lambda _: False)
+    clock.seconds += LONGEST_SECONDS
+    assert repairer.step()
+    assert repairs(production)[-1] == ("", starts[-1], "hole")
+
+
+def minute_hole(minute, seconds=60):
+    start = BEGIN + timedelta(minutes=minute)
+    return f"{{[{start.isoformat()},{(start + timedelta(seconds=seconds)).isoformat()})}}"
+
+
+@pytest.mark.parametrize(("seconds", "is_ripe"), [(30, True), (31, False)])
+def test_a_hole_is_repaired_only_when_rest_has_had_time_to_know_its_trades(production, scripted, seconds, is_ripe):
+    exchange, repairer, _ = scripted
+    judged_hour(production, BEGIN, minute_hole(59, seconds))
+    exchange.rule = refusing(lambda _: False)
+    repairer.step()
+    assert bool(repairs(production)) == is_ripe
+
+
+def test_of_a_hole_only_what_was_not_asked_for_yet_is_repaired(production, scripted):
+    exchange, repairer, _ = scripted
+    judged_hour(production, BEGIN, minute_hole(10))
+    start, middle = BEGIN + timedelta(minutes=10), BEGIN + timedelta(minutes=10, seconds=20)
+    done = "INSERT INTO trade_repairs (ticker, started_at, ended_at, reason, trades, added) VALUES (%s, %s, %s, 'hole', 0, 0)"
+    execute(production, done, ("", start, middle))
+    execute(production, done, ("KXA-1", middle, middle + timedelta(minutes=1)))
+    exchange.rule = refusing(lambda _: False)
+    assert repairer.step()
+    assert ("", middle, "hole") in repairs(production)
+    assert len(repairs(production)) == 3
+
+
+def test_a_trade_that_no_row_can_hold_is_kept_in_quarantine(production, scripted):
+    exchange, repairer, _ = scripted
+    judged_hour(production, BEGIN, minute_hole(10))
+    facts = {
+        "yes_price_dollars": "0.36",
+        "no_price_dollars": "0.64",
+        "taker_outcome_side": "no",
+        "is_block_trade": False,
+    }
+    odd = {"trade_id": "odd", "ticker": "KXA-1", "count_fp": "1.001", "created_time": "2026-11-21T15:10:01Z", **facts}
+    empty = refusing(lambda _: False)
+    exchange.rule = lambda asked: Reply(200, {"trades": [odd]}) if asked.path.endswith("s/trades") else empty(asked)
+    assert repairer.step()
+    ((table, payload),) = execute(production, "SELECT table_name, convert_from(payload, 'UTF8') FROM quarantine")
+    assert (table, '"odd"' in payload, recorded(production)) == ("trades", True, set())
+
+
+def grown(production, hour, *tickers):
+    """By the exchange's figures, of each market a contract was traded in that hour; of the first one a little more."""
+    writer = CopyWriter(PRODUCTION_TICKERS, production)
+    for minute, volume in ((10, 0), (20, 100)):
+        at_us = int((hour + timedelta(minutes=minute)).timestamp()) * 1_000_000
+        writer.write(
+            [
+                (at_us, at_us, told, None, None, None, told, None, None, None, None, None, None, 0, False, ticker)
+                for number, ticker in enumerate(tickers)
+                for told in [volume and volume + len(tickers) - number]
+            ]
+        )
+    writer.close()
+
+
+def checked_hours(production):
+    query = "SELECT hour FROM coverage_hours WHERE volumes_checked_at IS NOT NULL ORDER BY hour"
+    return [hour for (hour,) in execute(production, query)]
+
+
+def test_a_market_that_is_refused_keeps_neither_others_nor_other_hours_waiting(production, scripted):
+    exchange, repairer, clock = scripted
+    earlier = BEGIN - timedelta(hours=1)
+    grown(production, BEGIN, "KXA-1", "KXBAD-1", "KXC-1")
+    grown(production, earlier, "KXD-1")
+    for hour in (earlier, BEGIN):
+        judged_hour(production, hour)
+    exchange.rule = refusing(lambda query: query["ticker"] == "KXBAD-1")
+    assert [repairer.step() for _ in range(3)] == [True, True, False]
+    assert {ticker for ticker, _, _ in repairs(production)} == {"KXA-1", "KXC-1", "KXD-1"}
+    assert checked_hours(production) == [earlier]
+    exchange.rule = refusing(lambda _: False)
+    clock.seconds += LONGEST_SECONDS
+    assert [repairer.step() for _ in range(2)] == [True, False]
+    assert checked_hours(production) == [earlier, BEGIN]
+
+
+def test_many_refusals_among_answers_end_no_hour(production, scripted):
+    exchange, repairer, _ = scripted
+    tickers = [f"KX{kind}-{number}" for number in range(MOST_REFUSALS + 1) for kind in ("BAD", "GOOD")]
+    grown(production, BEGIN, *tickers)
+    judged_hour(production, BEGIN)
+    exchange.rule = refusing(lambda query: query["ticker"].startswith("KXBAD"))
+    assert repairer.step()
+    assert {ticker for ticker, _, _ in repairs(production)} == set(tickers[1::2])
+
+
+def test_an_exchange_that_refuses_all_markets_is_not_asked_for_each_of_them(production, scripted):
+    exchange, repairer, _ = scripted
+    grown(production, BEGIN, *(f"KXA-{number}" for number in range(50)))
+    judged_hour(production, BEGIN)
+    exchange.rule = refusing(lambda _: True)
+    assert repairer.step()
+    assert len(exchange.asked) == MOST_REFUSALS
+    assert checked_hours(production) == []
 
 
 def test_a_key_that_is_refused_stops_it_and_is_said(production, simulator, monkeypatch):

@@ -6,8 +6,8 @@ import pytest
 
 from app.store.tables import TRADES
 from app.store.writer import CopyWriter
-from tests.kalshi.exchange import Reply
-from tests.polling.exchanges import clients_of, simulated
+from tests.kalshi.exchange import FakeExchange, Reply
+from tests.polling.exchanges import archives_trades_before, asked_for_trades, clients_of, simulated
 from tests.polling.kept import KeptRows
 from tests.processes import wait_until
 from tests.store.reading import rows_of
@@ -31,6 +31,8 @@ def page(*trades, cursor=""):
 
 @contextmanager
 def repairing(exchange, sink=None, last_recorded_us=None, now_us=NOON_US + 60 * SECOND_US):
+    if isinstance(exchange, FakeExchange):
+        archives_trades_before(exchange, "2026-09-01T00:00:00Z")
     stopping = threading.Event()
     clock = SimpleNamespace(now_us=now_us)
     with clients_of(exchange, stopping) as (client, _):
@@ -125,7 +127,7 @@ def test_it_asks_for_a_second_more_on_either_side(exchange):
     with repairing(exchange) as run:
         run.repairer.repair(NOON_US + 500_000, NOON_US + 1_500_000)
         assert run.repairer.step()
-    assert sorted(exchange.asked[0].query) == [
+    assert sorted(asked_for_trades(exchange)[0].query) == [
         ("limit", "1000"),
         ("max_ts", str(NOON + 3)),
         ("min_ts", str(NOON - 1)),
@@ -148,7 +150,7 @@ def test_overlapping_intervals_are_fetched_once(exchange):
     with repairing(exchange) as run:
         for start in range(10):
             run.repairer.repair(NOON_US + start * SECOND_US, NOON_US + (start + 2) * SECOND_US)
-        assert (run.repairer.step(), run.repairer.step(), len(exchange.asked)) == (True, False, 1)
+        assert (run.repairer.step(), run.repairer.step(), len(asked_for_trades(exchange))) == (True, False, 1)
 
 
 def test_an_interval_that_fails_on_its_second_page_is_fetched_again_from_the_first(exchange):
@@ -157,7 +159,7 @@ def test_an_interval_that_fails_on_its_second_page_is_fetched_again_from_the_fir
         run.repairer.repair(NOON_US, NOON_US)
         assert [run.repairer.step() for _ in range(3)] == [True, True, False]
         assert set(ids(run.sink.trades)) == {"id-1", "id-2"}
-    assert [dict(asked.query).get("cursor") for asked in exchange.asked] == [None, "a", None, "a"]
+    assert [dict(asked.query).get("cursor") for asked in asked_for_trades(exchange)] == [None, "a", None, "a"]
 
 
 def test_at_its_start_it_fetches_what_happened_since_the_last_run(exchange):
@@ -166,7 +168,7 @@ def test_at_its_start_it_fetches_what_happened_since_the_last_run(exchange):
         run.thread.start()
         run.clock.now_us += 60 * SECOND_US
         wait_until(lambda: run.sink.trades)
-    asked = dict(exchange.asked[0].query)
+    asked = dict(asked_for_trades(exchange)[0].query)
     assert (asked["min_ts"], int(asked["max_ts"]) > NOON + 59) == (str(NOON - 61), True)
 
 
@@ -208,3 +210,18 @@ def test_when_asked_to_stop_it_ends_though_the_exchange_is_away(exchange):
         run.thread.start()
         wait_until(lambda: exchange.asked)
     assert run.repairer.component.halted_because is None
+
+
+def test_one_time_that_is_refused_keeps_no_other_from_being_repaired(exchange):
+    def rule(asked):
+        if asked.path.endswith("/cutoff"):
+            return Reply(200, {"trades_created_ts": "2026-09-01T00:00:00Z"})
+        return Reply(400, {}) if dict(asked.query)["min_ts"] == str(NOON - 1) else page(trade(2))
+
+    exchange.rule = rule
+    with repairing(exchange, now_us=NOON_US + 7_200 * SECOND_US) as run:
+        run.repairer.repair(NOON_US, NOON_US)
+        run.repairer.repair(NOON_US + 3_600 * SECOND_US, NOON_US + 3_600 * SECOND_US)
+        for _ in range(3):
+            assert run.repairer.step()
+        assert ids(run.sink.trades) == ["id-2"]

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 from flask import Blueprint, Response
@@ -13,6 +14,13 @@ from app.simulator.rest.site import Site, json_response
 from app.simulator.timestamps import microseconds
 
 DEFAULT_LIMIT = 100
+
+
+class Period(NamedTuple):
+    """Of start <= time < end, in microseconds."""
+
+    start_us: int
+    end_us: int | None
 
 
 class TradeBody(msgspec.Struct):
@@ -34,18 +42,20 @@ def trade_routes(site: Site) -> Blueprint:
 
     @routes.get("/markets/trades")
     def trades() -> Response:
-        query = read_query(TradesQuery)
-        limit = query.limit or DEFAULT_LIMIT
-        found = list(islice(_meant(site, query), limit + 1))
-        cursor = encode_cursor("trades", found[limit - 1][0]) if len(found) > limit else ""
-        bodies = [trade_body(trade, names.of(trade.market).ticker) for _, trade in found[:limit]]
-        return json_response(msgspec.json.encode({"trades": bodies, "cursor": cursor}))
+        return page("trades", Period(site.cutoff_us(), None))
 
     @routes.get("/historical/trades")
     def historical_trades() -> Response:
-        """Of the time before the exchange began to be simulated, from which no trade is known."""
-        decode_cursor("trades", read_query(TradesQuery).cursor)
-        return json_response(b'{"trades":[],"cursor":""}')
+        """Trades before the cutoff: here, and no longer among the others."""
+        return page("historical_trades", Period(0, site.cutoff_us()))
+
+    def page(kind: str, shown: Period) -> Response:
+        query = read_query(TradesQuery)
+        limit = query.limit or DEFAULT_LIMIT
+        found = list(islice(_meant(site, query, shown, decode_cursor(kind, query.cursor)), limit + 1))
+        cursor = encode_cursor(kind, found[limit - 1][0]) if len(found) > limit else ""
+        bodies = [trade_body(trade, names.of(trade.market).ticker) for _, trade in found[:limit]]
+        return json_response(msgspec.json.encode({"trades": bodies, "cursor": cursor}))
 
     return routes
 
@@ -66,13 +76,13 @@ def trade_body(trade: Trade, ticker: str) -> TradeBody:
     )
 
 
-def _meant(site: Site, query: TradesQuery) -> Iterator[tuple[int, Trade]]:
-    before = decode_cursor("trades", query.cursor)
+def _meant(site: Site, query: TradesQuery, shown: Period, before: int | None) -> Iterator[tuple[int, Trade]]:
     market = site.known_market(query.ticker) if query.ticker else None
     if query.ticker and market is None:
         return iter(())
-    after_us = (query.min_ts or 0) * 1_000_000
-    until_us = None if query.max_ts is None else query.max_ts * 1_000_000
+    after_us = max((query.min_ts or 0) * 1_000_000, shown.start_us)
+    ends_us = [end for end in (query.max_ts and query.max_ts * 1_000_000, shown.end_us) if end is not None]
+    until_us = min(ends_us, default=None)
     newest_first = site.exchange.trades.newest_first(market, after_us, until_us, before)
     wanted = query.is_block_trade
     return (each for each in newest_first if wanted is None or each[1].is_block_trade == wanted)
