@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Levels = dict[tuple[bool, int], int]  # (yes_side, price_e6) to size_e2
+State = Literal["complete", "hole", "unknown"]
 
 # How far a snapshot's stamp may be from those of the changes around it.
 LATEST_STAMP = timedelta(minutes=1)
@@ -36,6 +37,14 @@ class Snapshot(NamedTuple):
     clock: int  # -1: it has none
     source: str
     levels: Levels
+
+
+class Knowledge(NamedTuple):
+    """Whether the record of a market is complete at a time."""
+
+    state: State
+    known_until: datetime | None
+    hole: tuple[datetime, datetime] | None = None  # in which that time lies
 
 
 class Record(Protocol):

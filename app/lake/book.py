@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.book import LATEST_STAMP, Change, Levels, RecordedBook, Snapshot, apply_deltas, recorded_book
+from app.book import LATEST_STAMP, Change, Knowledge, Levels, RecordedBook, Snapshot, apply_deltas, recorded_book
 from app.errors import OperatorError
 from app.lake.hours import DAY, HOUR, day_of, hours_between
 from app.lake.lake import Lake
@@ -15,16 +15,6 @@ from app.lake.lake import Lake
 LOOK_BACK_DAYS = 7
 LEVELS = ("yes_prices_e6", "yes_sizes_e2", "no_prices_e6", "no_sizes_e2")
 SNAPSHOT_COLUMNS = ["snapshot_ts", "received_at", "clock", "source", *LEVELS]
-
-State = Literal["complete", "hole", "unknown"]
-
-
-class Knowledge(NamedTuple):
-    """Whether the record of a market is complete at a time."""
-
-    state: State
-    known_until: datetime | None
-    hole: tuple[datetime, datetime] | None = None  # in which that time lies
 
 
 class NotKnownYetError(OperatorError):

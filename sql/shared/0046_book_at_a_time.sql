@@ -1,3 +1,4 @@
+-- squawk-ignore-file ban-drop-function
 -- The book at a time, one definition for everybody: app/book.py says the same in Python, and is tested against this.
 --
 -- A snapshot with a clock holds the changes up to that clock, and no other, within one run of its market's clocks: after

@@ -11,8 +11,8 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from pyarrow import parquet
 
-from app.book import Change, Snapshot, recorded_book
-from app.lake.book import Knowledge, book_at
+from app.book import Change, Knowledge, Snapshot, recorded_book
+from app.lake.book import book_at
 from app.lake.dataset import PROCESSED
 from app.lake.folder import FolderStorage
 from app.lake.hours import hour_of
