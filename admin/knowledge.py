@@ -1,4 +1,4 @@
-"""Up to when the record of a market is known, and what nobody heard of it: what goes with everything that is given of it."""
+"""Up to when the record of a market is known, and what nobody heard of it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -10,7 +10,8 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from app.lake.book import Book, Knowledge
+    from app.book import Knowledge
+    from app.lake.book import Book
 
 
 @click.command()

@@ -1,8 +1,8 @@
-from app.subscriptions.book_markets import BookMarkets
+from app.subscriptions.book_markets import BookMarkets, first
 from app.subscriptions.commands import Command, Commands, Kind
 from app.subscriptions.patience import SECOND_US, Patience
 from app.subscriptions.refresh import Refresh
-from app.subscriptions.repair import Repair
+from app.subscriptions.repair import BOOKS_PER_COMMAND, Repair
 
 MARKETS_PER_COMMAND = 1_000
 JOINING_MARKETS = 2_000
@@ -15,6 +15,7 @@ class BookRequests:
     def __init__(self, markets: BookMarkets, repair: Repair, refresh: Refresh) -> None:
         self.is_full = False
         self.extra_sids: list[int] = []
+        self.closing: dict[str, None] = {}  # whose books are asked for once more
         self._markets = markets
         self._repair = repair
         self._refresh = refresh
@@ -35,6 +36,7 @@ class BookRequests:
     def start_over(self) -> None:
         self._commands.forget()
         self.extra_sids.clear()
+        self.closing.clear()
 
     def next(self, sid: int | None, now_us: int) -> list[bytes]:
         for command in self._commands.overdue(now_us):
@@ -104,6 +106,10 @@ class BookRequests:
         while tickers := self._repair.next_to_ask(now_us):
             commands.append(self._commands.update(Kind.SNAPSHOT, sid, tickers, now_us))
         since = self._markets.since
+        # Where something was lost, every book is asked for anyway.
+        if self.closing and not self._repair.is_open:
+            last = [ticker for ticker in first(self.closing, BOOKS_PER_COMMAND) if ticker in since]
+            commands += [self._commands.update(Kind.SNAPSHOT, sid, last, now_us)] if last else []
         if not self._repair.is_open and (due := self._refresh.due(since, len(since), now_us)):
             tickers = [ticker for ticker in due if ticker in since]
             commands += [self._commands.update(Kind.SNAPSHOT, sid, tickers, now_us)] if tickers else []

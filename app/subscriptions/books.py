@@ -64,6 +64,11 @@ class BookSubscription:
             self._repair.heard(ticker)
         self._close_gaps(now_us)
 
+    def ask_before_closing(self, ticker: str) -> None:
+        """The changes since its last snapshot are proven by another one."""
+        if ticker in self._markets.since:
+            self._requests.closing[ticker] = None
+
     def take_turned_away(self) -> list[str]:
         """There was no room for these: they are wanted here no more, and belong elsewhere."""
         taken, self._turned_away = self._turned_away, []
