@@ -13,11 +13,14 @@ from admin.problems import ProblemError
 MOST_HOLES = 100
 KNOWN_UNTIL = "SELECT known_until(%(ticker)s)"
 HOLES = """
-    SELECT greatest(lower(hole), %(from)s), least(upper(hole), %(to)s)
-    FROM readable.coverage CROSS JOIN LATERAL unnest(holes) AS hole
-    WHERE ticker = %(ticker)s AND channel = %(channel)s AND hour > coalesce(%(from)s, '-infinity') - INTERVAL '1 hour'
-        AND hour < coalesce(%(to)s, 'infinity')
-        AND upper(hole) > coalesce(%(from)s, '-infinity') AND lower(hole) < coalesce(%(to)s, 'infinity')
+    SELECT greatest(lower(hole), asked.since), least(upper(hole), asked.until)
+    FROM (
+        SELECT coalesce(%(from)s::TIMESTAMPTZ, '-infinity') AS since, coalesce(%(to)s::TIMESTAMPTZ, 'infinity') AS until
+    ) AS asked
+    CROSS JOIN readable.coverage CROSS JOIN LATERAL unnest(holes) AS hole
+    WHERE ticker = %(ticker)s AND channel = %(channel)s
+        AND hour > asked.since - INTERVAL '1 hour' AND hour < asked.until
+        AND upper(hole) > asked.since AND lower(hole) < asked.until
     ORDER BY lower(hole) DESC LIMIT %(limit)s
 """
 

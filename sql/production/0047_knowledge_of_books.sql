@@ -5,10 +5,10 @@
 -- there is nothing to be known. NULL: nothing is known yet.
 CREATE FUNCTION known_until(the_ticker TEXT) RETURNS TIMESTAMPTZ
 LANGUAGE sql STABLE AS $$
-    SELECT least(
-        (SELECT h.known_until FROM coverage_hours AS h WHERE h.known_until > h.hour ORDER BY h.hour DESC LIMIT 1),
-        (SELECT traded_until(m.close_time) FROM markets AS m WHERE m.ticker = the_ticker)
-    )
+    SELECT least(judged.until, (SELECT traded_until(m.close_time) FROM markets AS m WHERE m.ticker = the_ticker))
+    FROM (
+        SELECT h.known_until AS until FROM coverage_hours AS h WHERE h.known_until > h.hour ORDER BY h.hour DESC LIMIT 1
+    ) AS judged
 $$;
 
 -- Whether a gatherer heard the market's book then, by its journals. An hour that goes on is judged again and again, and
