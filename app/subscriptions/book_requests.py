@@ -15,7 +15,7 @@ class BookRequests:
     def __init__(self, markets: BookMarkets, repair: Repair, refresh: Refresh) -> None:
         self.is_full = False
         self.extra_sids: list[int] = []
-        self.closing: dict[str, None] = {}  # whose books are asked for once more
+        self._closing: dict[str, None] = {}  # whose books are asked for once more
         self._markets = markets
         self._repair = repair
         self._refresh = refresh
@@ -36,7 +36,7 @@ class BookRequests:
     def start_over(self) -> None:
         self._commands.forget()
         self.extra_sids.clear()
-        self.closing.clear()
+        self._closing.clear()
 
     def next(self, sid: int | None, now_us: int) -> list[bytes]:
         for command in self._commands.overdue(now_us):
@@ -46,6 +46,11 @@ class BookRequests:
         if sid is None:
             return self._subscribe(now_us)
         return [*self._leave(sid, now_us), *self._join(sid, now_us), *self._ask(sid, now_us), *self._check(sid, now_us)]
+
+    def ask_before_closing(self, ticker: str) -> None:
+        """Another snapshot proves the changes since the last one."""
+        if ticker in self._markets.since:
+            self._closing[ticker] = None
 
     def answered(self, number: int | None) -> Command | None:
         return self._commands.answered(number)
@@ -107,8 +112,8 @@ class BookRequests:
             commands.append(self._commands.update(Kind.SNAPSHOT, sid, tickers, now_us))
         since = self._markets.since
         # Where something was lost, every book is asked for anyway.
-        if self.closing and not self._repair.is_open:
-            last = [ticker for ticker in first(self.closing, BOOKS_PER_COMMAND) if ticker in since]
+        if self._closing and not self._repair.is_open:
+            last = [ticker for ticker in first(self._closing, BOOKS_PER_COMMAND) if ticker in since]
             commands += [self._commands.update(Kind.SNAPSHOT, sid, last, now_us)] if last else []
         if not self._repair.is_open and (due := self._refresh.due(since, len(since), now_us)):
             tickers = [ticker for ticker in due if ticker in since]

@@ -27,6 +27,7 @@ class BookSubscription:
         self._markets = BookMarkets(journal)
         self._repair = Repair(journal)
         self._requests = BookRequests(self._markets, self._repair, Refresh(refresh_seconds))
+        self.ask_before_closing = self._requests.ask_before_closing
         self._stream: Trust | None = None
         self._turned_away: list[str] = []
         self._heard_us = 0
@@ -63,11 +64,6 @@ class BookSubscription:
             self._markets.unwant(ticker, now_us)
             self._repair.heard(ticker)
         self._close_gaps(now_us)
-
-    def ask_before_closing(self, ticker: str) -> None:
-        """The changes since its last snapshot are proven by another one."""
-        if ticker in self._markets.since:
-            self._requests.closing[ticker] = None
 
     def take_turned_away(self) -> list[str]:
         """There was no room for these: they are wanted here no more, and belong elsewhere."""
