@@ -54,6 +54,7 @@ def test_a_book_beyond_what_is_known_is_refused_with_the_time_that_is(recorded):
     assert datetime.fromisoformat(problem["known_until"]) == KNOWN_UNTIL
     assert KNOWN_UNTIL.isoformat() in problem["detail"]
     assert book(recorded, datetime.now(UTC) + timedelta(days=1))[0] == 409
+    assert book(recorded, KNOWN_UNTIL)[0] == 200
 
 
 def test_a_book_that_is_asked_for_without_a_time_is_the_last_that_is_known(recorded):
