@@ -264,15 +264,23 @@ CREATE FUNCTION order_book(the_ticker TEXT, at TIMESTAMPTZ) RETURNS TABLE (
     side TEXT, price NUMERIC, contracts NUMERIC, price_e6 INTEGER, size_e2 BIGINT,
     state TEXT, known_until TIMESTAMPTZ, based_on TIMESTAMPTZ, changes BIGINT
 )
-LANGUAGE sql STABLE AS $$
-    SELECT
-        readable.side(level.yes_side), readable.dollars(level.price_e6), readable.contracts(level.size_e2),
-        level.price_e6, level.size_e2, known.state, known.known_until, book.based_on, book.changes
-    FROM recorded_book(the_ticker, at) AS book
-    CROSS JOIN knowledge_of_book(the_ticker, at) AS known
-    CROSS JOIN LATERAL unnest(book.yes_sides, book.prices_e6, book.sizes_e2) AS level (yes_side, price_e6, size_e2)
-    WHERE level.size_e2 > 0
-    ORDER BY level.yes_side DESC, level.price_e6
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    book RECORD;
+    known RECORD;
+BEGIN
+    SELECT * INTO book FROM recorded_book(the_ticker, at);
+    IF FOUND THEN
+        SELECT * INTO known FROM knowledge_of_book(the_ticker, at);
+        RETURN QUERY
+        SELECT
+            readable.side(level.yes_side), readable.dollars(level.price_e6), readable.contracts(level.size_e2),
+            level.price_e6, level.size_e2, known.state, known.known_until, book.based_on, book.changes
+        FROM unnest(book.yes_sides, book.prices_e6, book.sizes_e2) AS level (yes_side, price_e6, size_e2)
+        WHERE level.size_e2 > 0
+        ORDER BY level.yes_side DESC, level.price_e6;
+    END IF;
+END
 $$;
 
 -- The same of the book as a whole, also of an empty one. No row: there is no book of then.
