@@ -1,22 +1,57 @@
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.book import apply_deltas
+from app.audit.comparison import levels_of
+from app.book import Change, Snapshot, apply_deltas, recorded_book
 from app.postgres.connection import value_of
 from app.store.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS
 from app.store.writer import CopyWriter
 from tests.store import rows
+from tests.store.reading import EPOCH
 from tests.store.rows import NOON_US
 
 SECOND_US = 1_000_000
 
 
+class Written:
+    """Of one market, as app/book.py reads it."""
+
+    def __init__(self):
+        self.snapshots, self.deltas = [], []
+
+    def last_snapshot(self, until):
+        found = [s for s in self.snapshots if s.snapshot_ts <= until]
+        return max((s for s in found if s.clock >= 0), default=None) or max(found, default=None)
+
+    def changes(self, after, until):
+        return [change for change in self.deltas if after < change.exchange_ts <= until]
+
+    def replace(self, snapshots, deltas, ticker="KXTEST-1"):
+        self.snapshots = [
+            Snapshot(moment(s[0]), moment(s[1]), s[2], s[5], levels_of(*s[6:10]))
+            for s in snapshots
+            if s[4] == ticker and s[6] is not None
+        ]
+        self.deltas = [
+            Change(moment(d[0]), moment(d[1]), d[2], d[8], d[6], d[4], d[3]) for d in deltas if d[9] == ticker
+        ]
+
+
+WRITTEN = Written()
+
+
+def moment(us):
+    return EPOCH + timedelta(microseconds=us)
+
+
 @pytest.fixture
 def record(timeseries, connection):
     def record(snapshots=(), deltas=()):
+        WRITTEN.replace(snapshots, deltas)
         for table, written in ((ORDERBOOK_SNAPSHOTS, snapshots), (ORDERBOOK_DELTAS, deltas)):
             with connection.cursor() as cursor:
                 cursor.execute(f"TRUNCATE {table.name}")
@@ -28,11 +63,19 @@ def record(timeseries, connection):
     return record
 
 
-def book_at(connection, at_us, ticker="KXTEST-1"):
+def book_at(connection, at_us):
+    """In SQL and in Python."""
+    found = book_in_sql(connection, at_us)
+    book = recorded_book(WRITTEN, moment(at_us))
+    assert (book.levels if book else {}) == found
+    return found
+
+
+def book_in_sql(connection, at_us):
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT side, price_e6, size_e2 FROM order_book(%s, 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us')",
-            (ticker, at_us),
+            "SELECT side, price_e6, size_e2 FROM order_book('KXTEST-1', 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us')",
+            (at_us,),
         )
         found = {(side == "yes", price_e6): size_e2 for side, price_e6, size_e2 in cursor.fetchall()}
     connection.commit()
@@ -41,6 +84,10 @@ def book_at(connection, at_us, ticker="KXTEST-1"):
 
 def received(delta, received_us):
     return (delta[0], received_us, *delta[2:])
+
+
+def without_time(delta):
+    return (*delta[:8], True, *delta[9:])
 
 
 def best_at(connection, at_us):
@@ -135,6 +182,30 @@ def test_clocks_that_begin_anew_while_everybody_listens_go_on_from_the_book_as_i
         (True, 500_000): 200,
         (True, 410_000): 100,
     }
+
+
+def test_a_change_without_a_time_of_the_old_clocks_that_is_stamped_late_does_not_count(connection, record):
+    record(
+        [received(rows.snapshot(clock=3, yes=[(400_000, 100)]), NOON_US + 60_000)],
+        [
+            without_time(received(rows.delta(at_us=NOON_US + 5_000, clock=900), NOON_US + 20_000)),
+            rows.delta(at_us=NOON_US + SECOND_US, clock=4, price_e6=410_000),
+        ],
+    )
+    assert book_at(connection, NOON_US + SECOND_US) == {(True, 400_000): 100, (True, 410_000): 100}
+
+
+def test_a_change_without_a_time_of_before_clocks_fell_is_not_taken_for_one_of_afterwards(connection, record):
+    record(
+        [rows.snapshot(clock=50, yes=[(400_000, 100)])],
+        [
+            rows.delta(at_us=NOON_US + 2 * SECOND_US, clock=51),
+            rows.delta(at_us=NOON_US + 5 * SECOND_US, clock=1),
+            without_time(rows.delta(at_us=NOON_US + 5 * SECOND_US + 1, clock=49, price_e6=400_000)),
+            rows.delta(at_us=NOON_US + 6 * SECOND_US, clock=2),
+        ],
+    )
+    assert book_at(connection, NOON_US + 6 * SECOND_US) == {(True, 400_000): 100, (True, 500_000): 300}
 
 
 def test_a_snapshot_that_comes_late_to_one_recorder_takes_nothing_back(connection, record):
@@ -247,8 +318,8 @@ def test_where_changes_after_a_snapshot_were_dropped_there_is_no_book_from_it(co
         (NOON_US,),
     )
     connection.commit()
-    assert book_at(connection, NOON_US + 10 * day_us) == {(True, 600_000): 400}
-    assert book_at(connection, NOON_US + 1) == {}
+    assert book_in_sql(connection, NOON_US + 10 * day_us) == {(True, 600_000): 400}
+    assert book_in_sql(connection, NOON_US + 1) == {}
 
 
 def test_prices_and_sizes_are_readable_as_exact_decimals(connection, record):
