@@ -33,6 +33,7 @@ from workers.group import Group  # noqa: E402
 class Change(NamedTuple):
     ticker: str
     is_to_be_recorded: bool
+    is_closing: bool = False
 
 
 class Rows:
