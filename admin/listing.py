@@ -12,6 +12,7 @@ from psycopg2 import sql
 
 from admin import keyset
 from admin.database import Database
+from admin.knowledge import KNOWN_FIELDS
 from app.tokens import Role
 
 USUAL_ROWS = 100
@@ -52,6 +53,7 @@ class Listing:
     newest_first: bool = False
     role: Role = Role.READ
     envelope: str | None = None  # what the rows are called in JSON, where that is not the name
+    channel: str | None = None  # of a market; with its rows it is said how completely it was heard
 
     @property
     def rows_name(self) -> str:
@@ -74,8 +76,9 @@ class Listing:
 
     def page_schema(self) -> type[Schema]:
         rows = fields.List(fields.Nested(self.row_schema()), required=True)
+        known = KNOWN_FIELDS if self.channel else {}
         return Schema.from_dict(
-            {self.rows_name: rows, "next": fields.String(allow_none=True)}, name=f"{self.name}_page"
+            {self.rows_name: rows, "next": fields.String(allow_none=True), **known}, name=f"{self.name}_page"
         )
 
 
@@ -88,8 +91,9 @@ class Page(NamedTuple):
     def decoded(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(row) for row in self.rows]
 
-    def body(self, name: str) -> bytes:
-        return f'{{"{name}":[{",".join(self.rows)}],"next":{msgspec.json.encode(self.next).decode()}}}'.encode()
+    def body(self, name: str, **more: object) -> bytes:
+        rest = msgspec.json.encode({"next": self.next, **more}).decode()
+        return f'{{"{name}":[{",".join(self.rows)}],{rest[1:]}'.encode()
 
 
 def page_limit(asked: int | None) -> int:

@@ -5,6 +5,7 @@ from flask import Blueprint, Response, request
 from admin.answers import TYPES, json_answer, lines, wanted_format
 from admin.database import Database
 from admin.described import described
+from admin.knowledge import known_of
 from admin.listing import MOST_STREAMED_ROWS, Listing, one_page, page_limit, pages
 from admin.listings import LISTINGS
 from admin.queries import checked_path
@@ -26,7 +27,10 @@ def _add(blueprint: Blueprint, database: Database, listing: Listing) -> None:
     def rows(**path: str) -> Response:
         asked = {**query.load(request.args), **checked_path(path)}
         form = wanted_format(asked["format"])
+        known = known_of(database, listing.channel, asked) if listing.channel else None
         if form == "json":
             page = one_page(database, listing, asked, page_limit(asked["limit"]))
-            return json_answer(page.body(listing.rows_name))
-        return lines(listing, form, pages(database, listing, asked, asked["limit"] or MOST_STREAMED_ROWS))
+            return json_answer(page.body(listing.rows_name, **(known._asdict() if known else {})))
+        answer = lines(listing, form, pages(database, listing, asked, asked["limit"] or MOST_STREAMED_ROWS))
+        answer.headers.update(known.headers() if known else {})
+        return answer

@@ -1,7 +1,6 @@
 """What a market's page shows."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -39,7 +38,7 @@ def panels_of_a_market(database: Database) -> dict[str, Callable[[str], Values]]
 
 def _book(database: Database, ticker: str) -> Values:
     try:
-        book = book_at(database, ticker, datetime.now(UTC))
+        book = book_at(database, ticker, None)
     except ProblemError as problem:
         return {"book": None, "problem": problem.detail}
     # A NO bid is an offer of YES from the other end of the dollar.

@@ -41,9 +41,9 @@ FINDINGS = """
     WHERE resolved_at IS NULL ORDER BY found_at DESC LIMIT 10
 """
 AUDIT = """
-    SELECT compared, equal, (
+    SELECT compared, equal, explained, incomparable, closed, unproven, (
         SELECT count(*) FROM audit_findings WHERE resolved_at IS NULL AND NOT is_explained
-    ) AS unexplained FROM audit_progress
+    ) AS unexplained FROM audit_progress CROSS JOIN unproven_ends(now() - INTERVAL '1 hour', now())
 """
 STORAGE = """
     SELECT table_name, count(*) AS chunks, sum(bytes)::BIGINT AS bytes, min(range_start) AS since

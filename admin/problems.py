@@ -16,11 +16,18 @@ log = logs.get(__name__)
 
 
 class ProblemError(Exception):
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = headers or {}
+        self.more = more or {}
 
 
 def show_problems(app: Flask) -> None:
@@ -32,7 +39,7 @@ def show_problems(app: Flask) -> None:
 
 
 def _known(error: ProblemError) -> Response:
-    answer = _problem(error.status, error.detail)
+    answer = _problem(error.status, error.detail, **error.more)
     answer.headers.update(error.headers)
     return answer
 

@@ -13,19 +13,19 @@ from marshmallow.validate import OneOf
 from admin.answers import json_answer
 from admin.database import Database
 from admin.described import described
+from admin.knowledge import knowable_time, known_of
 from admin.listings.values import asked_time
 from admin.problems import ProblemError
 from admin.queries import checked_path
 from admin.schemas import Book, Candles
+from app.coverage.hearing import TRADES
 
-SNAPSHOT = """
-    SELECT snapshot_ts FROM orderbook_snapshots
-    WHERE ticker = %(ticker)s AND snapshot_ts <= %(at)s AND yes_prices_e6 IS NOT NULL
-    ORDER BY snapshot_ts DESC LIMIT 1
-"""
-LEVELS = """
-    SELECT side, price::TEXT, contracts::TEXT, price_e6, size_e2 FROM order_book(%(ticker)s, %(at)s)
-    ORDER BY price_e6 DESC
+BOOK = """
+    SELECT
+        book.yes_sides, book.prices_e6, book.sizes_e2, known.state, known.known_until,
+        CASE WHEN known.hole IS NOT NULL THEN ARRAY[lower(known.hole), upper(known.hole)] END AS hole,
+        book.based_on, book.source, book.changes, audited_until(%(ticker)s) AS audited_until
+    FROM recorded_book(%(ticker)s, %(at)s) AS book CROSS JOIN knowledge_of_book(%(ticker)s, %(at)s) AS known
 """
 CANDLES = """
     SELECT coalesce(json_agg(candle ORDER BY start), '[]')::TEXT FROM (
@@ -42,6 +42,7 @@ CANDLES = """
 INTERVALS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 MOST_CANDLES = 1_000
 DOLLAR_E6 = 1_000_000
+CONTRACT_E2 = 100
 
 
 class BookQuery(Schema):
@@ -63,32 +64,43 @@ def quotes_blueprint(database: Database) -> Blueprint:
     book_query, candles_query = BookQuery(), CandlesQuery()
 
     @blueprint.get("/book")
-    @described("A market's book as the exchange had it at a time, or now.", query=BookQuery, answer=Book)
+    @described(
+        "A market's book as the exchange had it at a time, or at the last time that is known; and how certain it is.",
+        query=BookQuery,
+        answer=Book,
+    )
     def book(ticker: str) -> Response:
         asked = book_query.load(request.args)
-        return json_answer(book_at(database, **checked_path({"ticker": ticker}), at=asked.get("at", _now())))
+        return json_answer(book_at(database, **checked_path({"ticker": ticker}), at=asked.get("at")))
 
     @blueprint.get("/candles")
     @described("Prices and volumes of a market's trades by minute, hour or day.", query=CandlesQuery, answer=Candles)
     def candles(ticker: str) -> Response:
         asked = candles_query.load(request.args)
         found, following = candles_of(database, checked_path({"ticker": ticker})["ticker"], asked)
-        return json_answer(f'{{"candles":{found},"next":{msgspec.json.encode(following).decode()}}}'.encode())
+        known = known_of(database, TRADES, {**asked, "ticker": ticker})
+        rest = msgspec.json.encode({"next": following, **known._asdict()}).decode()
+        return json_answer(f'{{"candles":{found},{rest[1:]}'.encode())
 
     return blueprint
 
 
-def book_at(database: Database, ticker: str, at: datetime) -> dict[str, Any]:
-    asked = {"ticker": ticker, "at": at}
-    snapshot = database.row(SNAPSHOT, asked)
-    if snapshot is None:
+def book_at(database: Database, ticker: str, at: datetime | None) -> dict[str, Any]:
+    asked = {"ticker": ticker, "at": knowable_time(database, ticker, at)}
+    found = next(iter(database.dicts(BOOK, asked)), None)
+    if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"No book of {ticker} is known of then.")
-    sides: dict[str, list[dict[str, Any]]] = {"yes": [], "no": []}
-    for side, price, contracts, price_e6, size_e2 in database.rows(LEVELS, asked):
-        sides[side].append({"price": price, "contracts": contracts, "price_e6": price_e6, "size_e2": size_e2})
-    yes_bid = sides["yes"][0]["price"] if sides["yes"] else None
-    yes_ask = dollars(DOLLAR_E6 - sides["no"][0]["price_e6"]) if sides["no"] else None
-    return {"ticker": ticker, "at": at, "based_on": snapshot[0], **sides, "yes_bid": yes_bid, "yes_ask": yes_ask}
+    columns = [found.pop(name) or [] for name in ("yes_sides", "prices_e6", "sizes_e2")]
+    levels = sorted((level for level in zip(*columns, strict=True) if level[2] > 0), reverse=True)
+    yes, no = ([_level(*level) for side, *level in levels if side is wanted] for wanted in (True, False))
+    yes_bid = yes[0]["price"] if yes else None
+    yes_ask = dollars(DOLLAR_E6 - no[0]["price_e6"]) if no else None
+    return {**asked, **found, "yes": yes, "no": no, "yes_bid": yes_bid, "yes_ask": yes_ask}
+
+
+def _level(price_e6: int, size_e2: int) -> dict[str, Any]:
+    contracts = f"{size_e2 // CONTRACT_E2}.{size_e2 % CONTRACT_E2:02}"
+    return {"price": dollars(price_e6), "contracts": contracts, "price_e6": price_e6, "size_e2": size_e2}
 
 
 def candles_of(database: Database, ticker: str, asked: Mapping[str, Any]) -> tuple[str, datetime | None]:

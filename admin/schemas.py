@@ -1,6 +1,9 @@
 """What answers are made of, for those who read the documentation."""
 
 from marshmallow import INCLUDE, Schema, fields
+from marshmallow.validate import OneOf
+
+from admin.knowledge import KNOWN_FIELDS
 
 
 class Problem(Schema):
@@ -9,6 +12,7 @@ class Problem(Schema):
     status = fields.Integer(required=True)
     detail = fields.String(required=True)
     errors = fields.Dict(metadata={"description": "What is wrong, by the parameter's or field's name."})
+    known_until = fields.DateTime(allow_none=True, metadata={"description": "The last time that can be asked for."})
 
 
 class Thing(Schema):
@@ -62,7 +66,23 @@ class Level(Schema):
 class Book(Schema):
     ticker = fields.String(required=True)
     at = fields.DateTime(required=True)
+    state = fields.String(
+        required=True,
+        validate=OneOf(["complete", "hole", "unknown"]),
+        metadata={"description": "Whether everything was heard; hole: nobody heard all of it then, see `hole`."},
+    )
+    known_until = KNOWN_FIELDS["known_until"]
+    hole = fields.List(
+        fields.DateTime(), required=True, allow_none=True, metadata={"description": "In which the time lies: from, to."}
+    )
     based_on = fields.DateTime(required=True, metadata={"description": "The snapshot that changes were counted from."})
+    source = fields.String(required=True, metadata={"description": "Of the snapshot: ws or rest."})
+    changes = fields.Integer(required=True, metadata={"description": "Since the snapshot."})
+    audited_until = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Until then the changes were compared with snapshots; later ones are not proven so."},
+    )
     yes = fields.List(fields.Nested(Level), required=True, metadata={"description": "Bids, the best first."})
     no = fields.List(
         fields.Nested(Level), required=True, metadata={"description": "Bids at NO prices, the best first."}
@@ -84,6 +104,8 @@ class Candle(Schema):
 class Candles(Schema):
     candles = fields.List(fields.Nested(Candle), required=True)
     next = fields.DateTime(allow_none=True, metadata={"description": "Where to go on: as `from`."})
+    known_until = KNOWN_FIELDS["known_until"]
+    holes = KNOWN_FIELDS["holes"]
 
 
 class Job(Schema):

@@ -1,6 +1,6 @@
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 from app import logs
@@ -72,10 +72,12 @@ class ConnectionManager:
 
     def step(self) -> None:
         """Places what has changed, and waits a moment for that."""
-        wishes = {change.ticker: change.is_to_be_recorded for change in self._next_changes()}
+        changes = list(self._next_changes())
+        wishes = {change.ticker: change.is_to_be_recorded for change in changes}
         moment_us = now_us()
         self._want(self._placement.place(ticker for ticker, is_wanted in wishes.items() if is_wanted))
         self._unwant([ticker for ticker, is_wanted in wishes.items() if not is_wanted], moment_us)
+        self._ask_before_closing(change.ticker for change in changes if change.is_closing)
         if time.monotonic() >= self._next_look_seconds:
             self._next_look_seconds = time.monotonic() + TICK_SECONDS
             self._look_after(moment_us)
@@ -165,6 +167,13 @@ class ConnectionManager:
         for conn, gone in leaving.items():
             self._books[conn].unwant(gone, moment_us)
             self._connections[conn].news.set()
+
+    def _ask_before_closing(self, tickers: Iterable[str]) -> None:
+        for ticker in tickers:
+            conn = self._placement.home_of(ticker)
+            if conn is not None:
+                self._books[conn].ask_before_closing(ticker)
+                self._connections[conn].news.set()
 
     def _look_after(self, moment_us: int) -> None:
         for conn, subscription in self._books.items():

@@ -14,6 +14,7 @@ from admin.listings.values import (
     shown_object,
     shown_time,
 )
+from app.coverage import hearing
 
 
 def of_a_market(time_column: str) -> dict[str, Filter]:
@@ -34,6 +35,7 @@ TRADES = Listing(
     keys=(Key("exchange_ts", moment), Key("trade_id", word)),
     filters=of_a_market("exchange_ts"),
     newest_first=True,
+    channel=hearing.TRADES,
 )
 TICKERS = Listing(
     path="/markets/<ticker>/tickers",
@@ -51,6 +53,7 @@ TICKERS = Listing(
     keys=(Key("exchange_ts", moment), Key("digest", word), Key("nth", number)),
     filters=of_a_market("exchange_ts"),
     newest_first=True,
+    channel=hearing.TICKERS,
 )
 SNAPSHOTS = Listing(
     path="/markets/<ticker>/snapshots",

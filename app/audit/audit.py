@@ -9,7 +9,7 @@ import msgspec
 import psycopg2.extensions
 
 from app.audit.comparison import Verdict
-from app.audit.pairs import Pair, Snapshot, clock_began_anew, new_snapshots, pairs_found_earlier
+from app.audit.pairs import Pair, Snapshot, clock_began_anew, comes_out_even, new_snapshots, pairs_found_earlier
 from app.coverage.hearing import BOOKS
 from app.coverage.journals import Period, read_gatherers, read_hearing, read_subscriptions
 from app.coverage.judgement import judge_books
@@ -24,7 +24,11 @@ BATCH = 500
 SHOWN_LEVELS = 50
 
 PROGRESS = "SELECT ingest_id FROM audit_progress"
-ADVANCE = "UPDATE audit_progress SET ingest_id = %s, compared = compared + %s, equal = equal + %s"
+ADVANCE = """
+    UPDATE audit_progress SET
+        ingest_id = %(ingest_id)s, compared = compared + %(compared)s, equal = equal + %(equal)s,
+        explained = explained + %(explained)s, incomparable = incomparable + %(incomparable)s
+"""
 FIND = """
     INSERT INTO audit_findings
         (ticker, from_ts, to_ts, from_clock, to_clock, is_explained, differing_levels, levels)
@@ -76,15 +80,16 @@ def _audit_new(connection: Connection, now: datetime, patience: timedelta, most:
         _note(cursor, judged)
         verdicts = Counter(verdict for _, verdict in judged)
         if ripe:
-            cursor.execute(ADVANCE, (ripe[-1].ingest_id, len(judged), verdicts[Verdict.EQUAL]))
+            counts = {verdict.value: verdicts[verdict] for verdict in Verdict}
+            cursor.execute(ADVANCE, {"ingest_id": ripe[-1].ingest_id, "compared": len(judged), **counts})
     findings = [pair for pair, verdict in judged if verdict is Verdict.FINDING]
     return Audited(verdicts, findings, ripe[-1].received_at if ripe else None, len(ripe) == most)
 
 
 def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH) -> int:
     """Looks at open findings once more, since rows and journals come late. How many are open none the less."""
-    with connection, connection.cursor() as cursor:
-        pairs = pairs_found_earlier(connection, pause_seconds, most)
+    with claimed(connection, "auditing") as is_ours, connection, connection.cursor() as cursor:
+        pairs = pairs_found_earlier(connection, pause_seconds, most) if is_ours else []
         judged = [(pair, _judge(cursor, connection, pair)) for pair in pairs]
         _note(cursor, judged)
         for pair, verdict in judged:
@@ -106,7 +111,7 @@ def _while_known(snapshots: list[Snapshot], known: datetime) -> list[Snapshot]:
 def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Pair) -> Verdict:
     if pair.to_clock < pair.from_clock:
         return Verdict.INCOMPARABLE
-    if not pair.differences:
+    if not pair.differences or comes_out_even(cursor, pair):
         return Verdict.EQUAL
     # What is left of an ended market's book goes without a word.
     if (pair.is_over and pair.is_emptied) or clock_began_anew(cursor, pair):

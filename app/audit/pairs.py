@@ -75,6 +75,13 @@ BEGAN_ANEW = """
             OR (clock <= %(to_clock)s AND exchange_ts > %(to_ts)s + INTERVAL '2 seconds')
     )
 """
+# The changes between two clocks are in most cases those between two snapshots. Where clocks and times do not agree, it
+# takes the whole definition of a book at a time.
+COMES_OUT_EVEN = """
+    SELECT becomes(earlier, later) FROM orderbook_snapshots AS earlier, orderbook_snapshots AS later
+    WHERE earlier.ticker = %(ticker)s AND earlier.snapshot_ts = %(from_ts)s AND earlier.source = 'ws'
+        AND later.ticker = %(ticker)s AND later.snapshot_ts = %(to_ts)s AND later.source = 'ws'
+"""
 
 
 class Pair(NamedTuple):
@@ -108,6 +115,12 @@ def pairs_found_earlier(connection: Connection, pause_seconds: float, most: int)
     """That differed, without a hole that explains it, and were not looked at again for a while."""
     found = _read(connection, FOUND, {"pause": timedelta(seconds=pause_seconds), "most": most})
     return [snapshot.pair for snapshot in found if snapshot.pair]
+
+
+def comes_out_even(cursor: psycopg2.extensions.cursor, pair: Pair) -> bool:
+    """Whether the book at the time of the later snapshot is the later snapshot."""
+    cursor.execute(COMES_OUT_EVEN, pair._asdict())
+    return cursor.fetchone() == (True,)
 
 
 def clock_began_anew(cursor: psycopg2.extensions.cursor, pair: Pair) -> bool:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from app.book import Knowledge
 from app.coverage.journals import Period
 from app.postgres.connection import Connection
 
@@ -39,6 +40,8 @@ OF_EXCHANGE = """
     ORDER BY h.hour
 """
 
+BOOK = "SELECT state, known_until, lower(hole), upper(hole) FROM knowledge_of_book(%(ticker)s, %(at)s)"
+
 
 class MarketHour(NamedTuple):
     hour: datetime
@@ -65,6 +68,12 @@ def market_hours(connection: Connection, ticker: str, period: Period) -> list[Ma
 
 def exchange_hours(connection: Connection, period: Period) -> list[ExchangeHour]:
     return [ExchangeHour(*row) for row in _rows(connection, OF_EXCHANGE, period._asdict())]
+
+
+def knowledge_of_book(connection: Connection, ticker: str, at: datetime) -> Knowledge:
+    """Whether everything was heard that makes a market's book at a time."""
+    ((state, known_until, since, until),) = _rows(connection, BOOK, {"ticker": ticker, "at": at})
+    return Knowledge(state, known_until, (since, until) if since else None)
 
 
 def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -1,31 +1,35 @@
-"""The book of a market at a moment, out of the lake: the last snapshot before it, and every change since. The same rule
-as order_book() in sql/shared/0006_readable.sql, by which it is tested."""
+"""The book of a market at a time, out of the lake, by the rule of app/book.py; and what is known of it."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.book import Levels, apply_deltas
+from app.book import LATEST_STAMP, Change, Knowledge, Levels, RecordedBook, Snapshot, apply_deltas, recorded_book
 from app.errors import OperatorError
 from app.lake.hours import DAY, HOUR, day_of, hours_between
 from app.lake.lake import Lake
 from app.lake.storage import storage_errors
 
-# A snapshot is stamped when it was sent, a change when it happened: a change it lacks may be stamped a bit earlier.
-STAMP_TOLERANCE = timedelta(minutes=1)
 LOOK_BACK_DAYS = 7
-SNAPSHOT_COLUMNS = ["snapshot_ts", "clock", "yes_prices_e6", "yes_sizes_e2", "no_prices_e6", "no_sizes_e2"]
-DELTA_COLUMNS = ["exchange_ts", "clock", "yes_side", "price_e6", "delta_e2"]
+LEVELS = ("yes_prices_e6", "yes_sizes_e2", "no_prices_e6", "no_sizes_e2")
+SNAPSHOT_COLUMNS = ["snapshot_ts", "received_at", "clock", "source", *LEVELS]
+
+
+class NotKnownYetError(OperatorError):
+    """The time that was asked for is later than what is known."""
 
 
 class Book(NamedTuple):
     ticker: str
     at: datetime
-    snapshot_ts: datetime
+    based_on: datetime  # the snapshot's time
+    source: str
+    changes: int  # since
     levels: Levels
+    knowledge: Knowledge
 
     def bids(self, yes_side: bool) -> list[tuple[int, int]]:
         """Price and size, the best first."""
@@ -33,45 +37,82 @@ class Book(NamedTuple):
 
 
 @storage_errors("A book out of the lake")
-def book_at(lake: Lake, ticker: str, at: datetime) -> Book:
-    base = _base(lake, ticker, at)
-    levels = {(True, price): size for price, size in zip(base["yes_prices_e6"], base["yes_sizes_e2"], strict=True)}
-    levels |= {(False, price): size for price, size in zip(base["no_prices_e6"], base["no_sizes_e2"], strict=True)}
-    return Book(ticker, at, base["snapshot_ts"], apply_deltas(levels, _changes(lake, ticker, base, at)))
-
-
-def _base(lake: Lake, ticker: str, at: datetime) -> dict[str, Any]:
-    """The last snapshot that carries a clock, which says exactly what it holds; else the last without one."""
-    clockless = None
-    for day in (day_of(at) - number * DAY for number in range(LOOK_BACK_DAYS)):
-        wanted = (pc.field("snapshot_ts") <= at) & pc.field("yes_prices_e6").is_valid()
-        of_day = (pc.field("date") == f"{day:%Y-%m-%d}") & (pc.field("ticker") == ticker)
-        found = lake.orderbook_snapshots.to_table(SNAPSHOT_COLUMNS, filter=of_day & wanted).sort_by("snapshot_ts")
-        clocked = found.filter(pc.field("clock") >= 0)
-        if clocked.num_rows:
-            return _last(clocked)
-        clockless = clockless or (_last(found) if found.num_rows else None)
-    if clockless is None:
+def book_at(lake: Lake, ticker: str, at: datetime, knowledge: Knowledge | None = None) -> Book:
+    """Return the book at a time. The lake alone does not know of holes; production does, whose word may be given."""
+    knowledge = knowledge or Knowledge("unknown", lake.recorded_until())
+    if knowledge.known_until and at > knowledge.known_until:
+        raise NotKnownYetError(
+            f"Of {ticker} nothing is known of {at.isoformat()} yet.",
+            f"It is known until {knowledge.known_until.isoformat()}.",
+            "ask for that time or an earlier one.",
+        )
+    record = _Market(lake, ticker)
+    found = record.undisputed_book(at) or recorded_book(record, at)
+    if found is None:
         raise OperatorError(
             f"The lake has no book of {ticker} at {at.isoformat()}.",
             f"There is no snapshot of it in the {LOOK_BACK_DAYS} days before.",
             "check the ticker; the hours of that time may not be exported yet.",
         )
-    return clockless
+    return Book(ticker, at, found.based_on, found.source, found.changes, found.levels, knowledge)
 
 
-def _last(table: pa.Table) -> dict[str, Any]:
-    row: dict[str, Any] = table.slice(table.num_rows - 1).to_pylist()[0]
-    return row
+class _Market:
+    """What the lake has of one market."""
+
+    def __init__(self, lake: Lake, ticker: str) -> None:
+        self._lake = lake
+        self._ticker = ticker
+
+    def undisputed_book(self, at: datetime) -> RecordedBook | None:
+        """Where clocks and times agree about which changes come on top of the snapshot, as they nearly always do, there
+        is no need to look at each. None: they do not, or there is no snapshot."""
+        base = self.last_snapshot(at)
+        if base is None or base.clock < 0:
+            return None
+        found = self._changes(base.snapshot_ts - LATEST_STAMP, at)
+        after = pc.field("exchange_ts") > base.snapshot_ts
+        newer = pc.field("clock") > base.clock
+        if found.filter((after & (~newer | pc.field("ts_missing"))) | (~after & newer)).num_rows:
+            return None
+        on_top = found.filter(after)
+        deltas = zip(*(on_top[name].to_pylist() for name in ("yes_side", "price_e6", "delta_e2")), strict=True)
+        return RecordedBook(base.snapshot_ts, base.source, on_top.num_rows, apply_deltas(base.levels, deltas))
+
+    def last_snapshot(self, until: datetime) -> Snapshot | None:
+        clockless = None
+        for day in (day_of(until) - number * DAY for number in range(LOOK_BACK_DAYS)):
+            found = self._snapshots(day, until)
+            if with_clock := [row for row in found if row["clock"] >= 0]:
+                return _snapshot(with_clock[-1])
+            clockless = clockless or (_snapshot(found[-1]) if found else None)
+        return clockless
+
+    def changes(self, after: datetime, until: datetime) -> list[Change]:
+        columns = self._changes(after, until).select(Change._fields)
+        return [Change(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+
+    def _snapshots(self, day: datetime, until: datetime) -> list[dict[str, Any]]:
+        stamp = pc.field("snapshot_ts")
+        wanted = (pc.field("date") == f"{day:%Y-%m-%d}") & (pc.field("ticker") == self._ticker)
+        wanted &= (stamp <= until) & pc.field("yes_prices_e6").is_valid()
+        rows: list[dict[str, Any]] = (
+            self._lake.orderbook_snapshots.to_table(SNAPSHOT_COLUMNS, filter=wanted).sort_by("snapshot_ts").to_pylist()
+        )
+        return rows
+
+    def _changes(self, after: datetime, until: datetime) -> pa.Table:
+        stamp = pc.field("exchange_ts")
+        dates = sorted({f"{hour:%Y-%m-%d}" for hour in hours_between(after, until + HOUR)})
+        wanted = (pc.field("ticker") == self._ticker) & (stamp > after) & (stamp <= until)
+        return self._lake.orderbook_deltas.to_table(list(Change._fields), filter=pc.field("date").isin(dates) & wanted)
 
 
-def _changes(lake: Lake, ticker: str, base: dict[str, Any], at: datetime) -> Iterator[tuple[bool, int, int]]:
-    since = base["snapshot_ts"] - STAMP_TOLERANCE
-    dates = sorted({f"{hour:%Y-%m-%d}" for hour in hours_between(since, at + HOUR)})
-    wanted = (pc.field("ticker") == ticker) & (pc.field("exchange_ts") > since) & (pc.field("exchange_ts") <= at)
-    found = lake.orderbook_deltas.to_table(DELTA_COLUMNS, filter=pc.field("date").isin(dates) & wanted)
-    by_clock = (pc.field("clock") > base["clock"]) & (pc.field("clock") >= 0)
-    by_time = pc.field("exchange_ts") > base["snapshot_ts"]
-    since_base = by_clock | (by_time & (pc.field("clock") < 0)) if base["clock"] >= 0 else by_time
-    after = found.filter(since_base)
-    return zip(*(after[name].to_pylist() for name in ("yes_side", "price_e6", "delta_e2")), strict=True)
+def _snapshot(row: dict[str, Any]) -> Snapshot:
+    levels = dict(_levels(True, row["yes_prices_e6"], row["yes_sizes_e2"]))
+    levels |= dict(_levels(False, row["no_prices_e6"], row["no_sizes_e2"]))
+    return Snapshot(row["snapshot_ts"], row["received_at"], row["clock"], row["source"], levels)
+
+
+def _levels(yes_side: bool, prices_e6: list[int], sizes_e2: list[int]) -> Iterator[tuple[tuple[bool, int], int]]:
+    return (((yes_side, price_e6), size_e2) for price_e6, size_e2 in zip(prices_e6, sizes_e2, strict=True))

@@ -1,5 +1,7 @@
 """For whoever wants the data and not the platform: `app.lake.open()` gives pyarrow datasets, lazily."""
 
+from datetime import datetime
+
 import pyarrow as pa
 from pyarrow import dataset as arrow_dataset
 from pyarrow.dataset import Dataset
@@ -7,6 +9,7 @@ from pyarrow.dataset import Dataset
 from app.errors import OperatorError
 from app.lake import candles
 from app.lake.dataset import PROCESSED
+from app.lake.manifest import decode_manifest
 from app.lake.schema import schema_of
 from app.lake.storage import Storage, storage_at, storage_errors
 
@@ -49,6 +52,16 @@ class Lake:
     def candles(self) -> Dataset:
         """`interval` is 1m, 1h or 1d."""
         return self._dataset("aggregates/ohlcv", candles.SCHEMA, [INTERVAL, DATE])
+
+    def recorded_until(self) -> datetime | None:
+        """Return when the last event happened that the lake has. None: it has none."""
+        last = [
+            decode_manifest(content).last_time
+            for dataset in PROCESSED.values()
+            if (key := max(self._storage.keys(f"_manifest/{dataset.folder}"), default=None))
+            if (content := self._storage.read(key))
+        ]
+        return max((datetime.fromisoformat(time) for time in last if time), default=None)
 
     def processed(self, table_name: str) -> Dataset:
         return self._dataset(f"processed/{table_name}", schema_of(PROCESSED[table_name].table), [DATE, HOUR])

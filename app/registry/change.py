@@ -2,11 +2,12 @@ from typing import Literal, NamedTuple
 
 from app.registry.market import Market
 
-EventType = Literal["created", "status_change", "settled"]
+EventType = Literal["created", "status_change", "closing", "settled"]
 
 
 class MarketChange(NamedTuple):
-    """A market came, took another status, went, or is from now on to be recorded or not (with its status as it was)."""
+    """A market came, took another status, is about to close, went, or is from now on to be recorded or not (with its
+    status as it was)."""
 
     ticker: str
     event_type: EventType
@@ -14,6 +15,10 @@ class MarketChange(NamedTuple):
     new_status: str | None  # None: the exchange does not know it any more
     market: Market | None  # None of one that settled
     is_to_be_recorded: bool
+
+    @property
+    def is_closing(self) -> bool:
+        return self.event_type == "closing"
 
 
 def change_between(
@@ -31,3 +36,7 @@ def change_between(
 
 def departure(before: Market) -> MarketChange:
     return MarketChange(before.ticker, "settled", before.status, None, None, is_to_be_recorded=False)
+
+
+def closing(market: Market) -> MarketChange:
+    return MarketChange(market.ticker, "closing", market.status, market.status, market, is_to_be_recorded=True)

@@ -3,11 +3,11 @@ from typing import NamedTuple
 
 from app.registry.announcement import Announcement, as_created, as_told, as_vanished
 from app.registry.cache import MarketCache
-from app.registry.change import MarketChange, change_between, departure
+from app.registry.change import MarketChange, change_between, closing, departure
 from app.registry.market import STATUSES, Market
 from app.registry.schedule import Schedule
 from app.registry.sorted_tickers import SortedTickers
-from app.registry.timing import LAG_US, MINUTE_US, is_to_be_recorded, next_moment_us, turned
+from app.registry.timing import LAG_US, MINUTE_US, is_about_to_close, is_to_be_recorded, next_moment_us, turned
 
 NO_DIGEST = 0
 # A market that was just announced may not be found by REST yet, and one answer without it is no proof: a list that is
@@ -81,9 +81,12 @@ class Markets:
     def turn(self, now_us: int) -> MarketChange | None:
         """The change that is due next; None when nothing is due."""
         while (slot := self._schedule.next_due(now_us)) is not None:
-            _, change = self._become(turned(self._cache.market(slot), now_us), now_us)
+            market = turned(self._cache.market(slot), now_us)
+            _, change = self._become(market, now_us)
             if change is not None:
                 return change
+            if is_about_to_close(market, now_us):
+                return closing(market)
         return None
 
     def vanish(self, ticker: str, now_us: int) -> Vanished | None:

@@ -1,8 +1,13 @@
 """What a market's times mean: opening and closing are announced by nobody."""
 
+from zlib import crc32
+
 from app.registry.market import Market
 
-MINUTE_US = 60_000_000
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+# Thousands of markets close at the same second: their books are not all asked for in one.
+BEFORE_CLOSING_SECONDS = range(3, 33)
 BEFORE_OPENING_US = 5 * MINUTE_US
 AFTER_CLOSING_US = 10 * MINUTE_US
 # REST answers come through a cache: they may tell what was, before a moment this short ago.
@@ -27,8 +32,15 @@ def turned(market: Market, now_us: int, since_us: int = 0) -> Market:
     return market
 
 
+def is_about_to_close(market: Market, now_us: int) -> bool:
+    """From some seconds before its closing, each market from other ones."""
+    if market.status not in ("active", "inactive") or market.close_us is None:
+        return False
+    return _about_to_close_us(market, market.close_us) <= now_us < market.close_us
+
+
 def next_moment_us(market: Market, after_us: int) -> int | None:
-    """When the clock alone changes its status, or whether it is to be recorded."""
+    """When the clock alone changes its status, whether it is to be recorded, or whether it is about to close."""
     return min((moment for moment in _moments_us(market) if moment > after_us), default=None)
 
 
@@ -36,10 +48,15 @@ def _moments_us(market: Market) -> tuple[int, ...]:
     if market.status == "initialized" and market.open_us is not None:
         return market.open_us - BEFORE_OPENING_US, market.open_us
     if market.status in ("active", "inactive") and market.close_us is not None:
-        return (market.close_us,)
+        return _about_to_close_us(market, market.close_us), market.close_us
     if market.status == "closed" and market.close_us is not None:
         return (market.close_us + AFTER_CLOSING_US,)
     return ()
+
+
+def _about_to_close_us(market: Market, close_us: int) -> int:
+    seconds = BEFORE_CLOSING_SECONDS[crc32(market.ticker.encode()) % len(BEFORE_CLOSING_SECONDS)]
+    return close_us - seconds * SECOND_US
 
 
 def _is_within(moment_us: int | None, since_us: int, now_us: int) -> bool:

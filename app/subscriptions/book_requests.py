@@ -1,11 +1,11 @@
 from app import logs
 from app.kalshi.answers import Error
 from app.metrics import connections as metrics
-from app.subscriptions.book_markets import BookMarkets
+from app.subscriptions.book_markets import BookMarkets, first
 from app.subscriptions.commands import JOINS, Command, Commands, Kind
 from app.subscriptions.patience import SECOND_US, Backoff
 from app.subscriptions.refresh import Refresh
-from app.subscriptions.repair import Repair
+from app.subscriptions.repair import BOOKS_PER_COMMAND, Repair
 
 log = logs.get(__name__)
 
@@ -19,6 +19,7 @@ class BookRequests:
 
     def __init__(self, markets: BookMarkets, repair: Repair, refresh: Refresh) -> None:
         self.extra_sids: list[int] = []
+        self._closing: dict[str, None] = {}  # whose books are asked for once more
         self._markets = markets
         self._repair = repair
         self._refresh = refresh
@@ -40,6 +41,7 @@ class BookRequests:
     def start_over(self) -> None:
         self._commands.forget()
         self.extra_sids.clear()
+        self._closing.clear()
 
     def next(self, sid: int | None, now_us: int) -> list[bytes]:
         for command in self._commands.overdue(now_us):
@@ -52,6 +54,11 @@ class BookRequests:
 
     def ask_anew(self, tickers: list[str]) -> None:
         self._refresh.hurry(tickers)
+
+    def ask_before_closing(self, ticker: str) -> None:
+        """Another snapshot proves the changes since the last one."""
+        if ticker in self._markets.since:
+            self._closing[ticker] = None
 
     def answered(self, number: int | None) -> Command | None:
         return self._commands.answered(number)
@@ -138,6 +145,10 @@ class BookRequests:
         while tickers := self._repair.next_to_ask(now_us):
             commands.append(self._commands.update(Kind.SNAPSHOT, sid, tickers, now_us))
         since = self._markets.since
+        # Where something was lost, every book is asked for anyway.
+        if self._closing and not self._repair.is_open:
+            last = [ticker for ticker in first(self._closing, BOOKS_PER_COMMAND) if ticker in since]
+            commands += [self._commands.update(Kind.SNAPSHOT, sid, last, now_us)] if last else []
         if not self._repair.is_open and (due := self._refresh.due(since, len(since), now_us)):
             tickers = [ticker for ticker in due if ticker in since]
             commands += [self._commands.update(Kind.SNAPSHOT, sid, tickers, now_us)] if tickers else []

@@ -24,6 +24,7 @@ class BookSubscription:
         self._repair = Repair(journal)
         self._requests = BookRequests(self._markets, self._repair, Refresh(refresh_seconds))
         self.ask_anew = self._requests.ask_anew
+        self.ask_before_closing = self._requests.ask_before_closing
         self._stream: Trust | None = None
         self._turned_away: list[str] = []
         self._heard_us = self._now_us = 0  # the one in the exchange's time, the other by the clock of timers

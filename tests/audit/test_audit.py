@@ -15,6 +15,7 @@ from tests.store.rows import NOON_US
 
 MINUTE_US = 60_000_000
 PATIENCE = timedelta(minutes=10)
+NAMES = PRODUCTION_ORDERBOOK_DELTAS.column_names
 
 
 def snapshot(minutes, clock, yes=(), ticker="KXTEST-1", **options):
@@ -23,6 +24,10 @@ def snapshot(minutes, clock, yes=(), ticker="KXTEST-1", **options):
 
 def delta(minutes, clock, delta_e2, price_e6=500_000, ticker="KXTEST-1", **options):
     return rows.delta(NOON_US + int(minutes * MINUTE_US), ticker, clock, delta_e2, price_e6, lineage=(), **options)
+
+
+def without_time(row):
+    return tuple(True if name == "ts_missing" else value for name, value in zip(NAMES, row, strict=True))
 
 
 @pytest.fixture
@@ -197,7 +202,16 @@ def test_changes_of_before_a_short_restart_are_no_finding_after_it(audit, produc
         [snapshot(0, 1), snapshot(0.5, 8, [(500_000, 10 * len(after))])],
         [delta(-0.2, clock, 100) for clock in before] + [delta(0.1, clock, 10) for clock in after],
     )
-    assert audit.look() == {"incomparable": 1}
+    assert audit.look() == {"equal": 1}
+    assert findings(production) == []
+
+
+def test_a_change_without_a_time_of_the_old_clocks_is_no_part_of_a_pair_of_the_new_ones(audit, production, heard):
+    audit.write(
+        [snapshot(-50, 4), snapshot(0, 3), snapshot(10, 8, [(500_000, 30)])],
+        [without_time(delta(-0.2, 5, 100)), delta(1, 5, 30)],
+    )
+    assert audit.look() == {"incomparable": 1, "equal": 1}
     assert findings(production) == []
 
 
@@ -227,6 +241,29 @@ def test_a_finding_that_was_resolved_is_open_again_when_the_books_differ_again(a
     execute(production, "UPDATE audit_progress SET ingest_id = 0")
     assert audit.look() == {"finding": 1}
     assert findings(production)[0][-1] is None
+    assert audit.look_again() == 1
+
+
+def test_pairs_that_nothing_can_be_said_of_are_counted(audit, production):
+    audit.write([snapshot(0, 500), snapshot(70, 1), snapshot(90, 3, [(500_000, 100)])], [delta(80, 3, 100)])
+    audit.look()
+    audit.write([snapshot(100, 4)])
+    audit.look()
+    progress = execute(production, "SELECT compared, equal, explained, incomparable FROM audit_progress")
+    assert progress == [(3, 1, 1, 1)]
+
+
+def test_a_finding_that_was_resolved_and_differs_again_is_open_again(audit, production, heard):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    audit.look()
+    audit.write(deltas=[delta(2, 7, 40)])
+    assert audit.look_again() == 0
+    execute(production, "DELETE FROM orderbook_deltas WHERE clock = 7")
+    execute(production, "UPDATE audit_progress SET ingest_id = 0")
+    assert audit.look() == {"finding": 1}
+    ((*_, levels, resolved_at),) = findings(production)
+    assert resolved_at is None
+    assert levels == [{"yes_side": True, "price_e6": 500_000, "rebuilt_e2": 30, "seen_e2": 70}]
     assert audit.look_again() == 1
 
 
@@ -278,3 +315,24 @@ def test_what_one_auditor_has_looked_at_is_looked_at_by_no_other(audit, producti
     while audit.look(most=2):
         continue
     assert execute(production, "SELECT compared, equal FROM audit_progress") == [(5, 5)]
+
+
+def test_a_finding_of_clocks_that_turn_out_to_have_begun_anew_is_none(audit, production, heard):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    assert audit.look() == {"finding": 1}
+    audit.write(deltas=[delta(5, 2, 7)])
+    assert audit.look_again() == 0
+    assert findings(production)[0][-1] is not None
+
+
+def test_while_one_auditor_is_at_it_another_one_finds_nothing_to_do(audit, production, heard):
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])
+    with connected(production) as other, claimed(other, "auditing") as is_theirs:
+        assert is_theirs
+        assert audit.look() == {}
+        assert execute(production, "SELECT compared FROM audit_progress") == [(0,)]
+    assert audit.look() == {"finding": 1}
+    audit.write(deltas=[delta(2, 7, 40)])
+    with connected(production) as other, claimed(other, "auditing"):
+        assert audit.look_again() == 1
+    assert audit.look_again() == 0

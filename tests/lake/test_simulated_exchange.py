@@ -1,18 +1,22 @@
 """What an exchange did, through production and the lake's commands, judged by the exchange itself."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
+from app.coverage.moments import us_of
 from app.lake.book import book_at
+from app.lake.hours import HOUR, hour_of
 from app.lake.lake import Lake
 from app.lake.storage import storage_at
 from app.postgres.connection import connected
 from app.simulator.candles import candles
 from app.simulator.changes import Trade
 from tests.cli_settings import invoke
+from tests.gatherers import execute
 
 
 def test_it_is_all_there_once_and_as_it_was(run, exported):
@@ -41,7 +45,8 @@ def test_verify_says_what_is_damaged(exported):
 
 
 def test_books_are_those_of_the_database(run, exported, production):
-    lake, catalog, now_us = Lake(storage_at(exported["KALSHI_LAKE"])), run[0].catalog, run[0].exchange.now_us
+    lake, catalog = Lake(storage_at(exported["KALSHI_LAKE"])), run[0].catalog
+    now_us = us_of(lake.recorded_until())
     with connected(production) as connection, connection.cursor() as cursor:
         for market in range(10):
             cursor.execute("SELECT 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us'", (now_us - market * 1_300_000,))
@@ -54,12 +59,59 @@ def test_books_are_those_of_the_database(run, exported, production):
 
 
 def test_the_book_command_shows_it(run, exported):
-    ticker = run[0].catalog.ticker(0)
-    done = invoke(exported, "book", ticker, "--at", "2026-11-21T16:00:00Z")
-    assert (done.exit_code, ticker in done.output, " bid " in done.output or "bid" in done.output) == (0, True, True)
-    nobody = invoke(exported, "book", "KXNONE", "--at", "2026-11-21T16:00:00Z")
+    ticker, last = run[0].catalog.ticker(0), Lake(storage_at(exported["KALSHI_LAKE"])).recorded_until()
+    done = invoke({"KALSHI_LAKE": exported["KALSHI_LAKE"]}, "book", ticker, "--at", last.isoformat())
+    assert done.exit_code == 0, done.output
+    first, _, *levels = done.output.splitlines()
+    assert first.startswith(
+        f"{ticker} at {last.isoformat()}: unknown; known until {last.isoformat()}; the ws snapshot of "
+    )
+    assert {line.split()[0] for line in levels} <= {"bid", "ask"}
+    nobody = invoke(exported, "book", "KXNONE", "--at", "2026-11-21T15:00:00Z")
     assert nobody.exit_code == 1
     assert "no book of KXNONE" in str(nobody.exception)
+
+
+def test_the_book_command_refuses_a_time_that_the_lake_does_not_reach(run, exported):
+    ticker, last = run[0].catalog.ticker(0), Lake(storage_at(exported["KALSHI_LAKE"])).recorded_until()
+    later = (last + timedelta(microseconds=1)).isoformat()
+    refused = invoke({"KALSHI_LAKE": exported["KALSHI_LAKE"]}, "book", ticker, "--at", later)
+    assert refused.exit_code == 1
+    assert f"known until {last.isoformat()}" in str(refused.exception)
+
+
+def test_the_book_command_says_what_production_knows_of_that_time(run, exported, production):
+    ticker, last = run[0].catalog.ticker(0), Lake(storage_at(exported["KALSHI_LAKE"])).recorded_until()
+    hour = hour_of(last)
+    hole = (last - timedelta(seconds=2), last - timedelta(seconds=1))
+    execute(
+        production,
+        "INSERT INTO markets (ticker, event_ticker, title, status, market_type, open_time, close_time, updated_at, details) "
+        "VALUES (%s, '', '', 'active', 'binary', %s, %s, now(), '{}') ON CONFLICT (ticker) DO UPDATE "
+        "SET open_time = excluded.open_time, close_time = excluded.close_time",
+        (ticker, hour - 9 * HOUR, hour + 9 * HOUR),
+    )
+    execute(
+        production,
+        "INSERT INTO coverage_hours (hour, known_until, judged_changes) VALUES (%s, %s, 0)",
+        (hour, last - timedelta(milliseconds=500)),
+    )
+    execute(production, "INSERT INTO coverage_changes (hour) VALUES (%s)", (hour,))
+    execute(
+        production,
+        "INSERT INTO coverage (hour, channel, ticker, state, holes, repaired, repaired_by) "
+        "VALUES (%s, 'orderbook_delta', %s, 'hole', tstzmultirange(tstzrange(%s, %s)), '{}', '{}')",
+        (hour, ticker, *hole),
+    )
+    inside = invoke(exported, "book", ticker, "--at", hole[0].isoformat(), "--json")
+    assert inside.exit_code == 0, inside.output
+    found = json.loads(inside.output)
+    assert (found["state"], found["hole"]) == ("hole", [bound.isoformat() for bound in hole])
+    shown = invoke(exported, "book", ticker, "--at", hole[0].isoformat()).output
+    assert f": in a hole from {hole[0].isoformat()} to {hole[1].isoformat()}; known until " in shown
+    beyond = invoke(exported, "book", ticker, "--at", last.isoformat())
+    assert beyond.exit_code == 1
+    assert (last - timedelta(milliseconds=500)).isoformat() in str(beyond.exception)
 
 
 @pytest.mark.parametrize(("interval", "minutes"), [("1m", 1), ("1h", 60), ("1d", 1440)])

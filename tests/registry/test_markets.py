@@ -38,6 +38,15 @@ def test_a_market_opens_and_closes_by_the_clock():
     ]
 
 
+def test_that_a_market_is_about_to_close_is_told_once():
+    markets = Markets()
+    closing = NOW_US + 20 * MINUTE_US
+    markets.show(market(status="active", close_us=closing), 1, NOW_US)
+    seen = [change for second in range(60, 0, -1) for change in turns(markets, closing - second * 1_000_000)]
+    assert [(change.event_type, change.is_to_be_recorded) for change in seen] == [("closing", True)]
+    assert [change.new_status for change in turns(markets, closing)] == ["closed"]
+
+
 def test_a_page_that_was_cached_does_not_undo_an_opening():
     markets = Markets()
     before_opening = market(status="initialized", open_us=NOW_US)

@@ -37,6 +37,7 @@ LATCH_SECONDS = 1.0
 class Change(NamedTuple):
     ticker: str
     is_to_be_recorded: bool
+    is_closing: bool = False
 
 
 class Rows:

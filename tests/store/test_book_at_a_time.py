@@ -1,0 +1,146 @@
+"""The book at a time over restarts of clocks, outages of a second and of hours, late snapshots and changes without a
+time: what the exchange had, in Python, SQL and the lake alike."""
+
+import tempfile
+from collections import defaultdict
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+from hypothesis import HealthCheck, given, settings
+from pyarrow import parquet
+
+from app.book import Change, Knowledge, Snapshot, recorded_book
+from app.lake.book import book_at
+from app.lake.dataset import PROCESSED
+from app.lake.folder import FolderStorage
+from app.lake.hours import hour_of
+from app.lake.lake import Lake
+from app.lake.schema import schema_of
+from app.postgres.connection import connected
+from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
+from app.store.writer import CopyWriter
+from tests.store.market_histories import histories
+from tests.store.reading import EPOCH
+from tests.store.rows import NOON_US
+
+NOON = EPOCH + timedelta(microseconds=NOON_US)
+LAST_OF_MILLISECOND = timedelta(microseconds=999)
+MANY = settings(deadline=None, suppress_health_check=list(HealthCheck))
+NAMES = count(1)
+SQL = """
+    SELECT book.based_on, book.changes, book.yes_sides, book.prices_e6, book.sizes_e2
+    FROM unnest(%s) WITH ORDINALITY AS asked (at, number) CROSS JOIN LATERAL recorded_book(%s, asked.at) AS book
+    ORDER BY asked.number
+"""
+
+
+def moment(milliseconds):
+    return NOON + timedelta(milliseconds=milliseconds)
+
+
+class InMemory:
+    def __init__(self, history):
+        # No two snapshots of production have the same stamp.
+        self.snapshots = [
+            Snapshot(moment(t.stamp) + timedelta(microseconds=n), moment(t.received), t.clock, "ws", t.levels)
+            for n, t in enumerate(history.taken)
+        ]
+        self.all_changes = [
+            Change(moment(stamp), moment(received), e.clock, e.ts_missing, e.yes_side, e.price_e6, e.delta_e2)
+            for e, stamp, received in history.heard.values()
+        ]
+
+    def last_snapshot(self, until):
+        return max((snapshot for snapshot in self.snapshots if snapshot.snapshot_ts <= until), default=None)
+
+    def changes(self, after, until):
+        return [change for change in self.all_changes if after < change.exchange_ts <= until]
+
+
+@settings(MANY, max_examples=150)
+@given(histories())
+def test_it_is_what_the_exchange_had(history):
+    record = InMemory(history)
+    for at in history.moments():
+        truth = history.book(at)
+        if truth is not None:
+            found = recorded_book(record, moment(at) + LAST_OF_MILLISECOND)
+            assert found is not None
+            assert found.levels == truth
+
+
+@settings(MANY, max_examples=20)
+@given(histories())
+def test_it_is_the_same_in_python_sql_and_the_lake(production, history):
+    record, ticker = InMemory(history), f"KXTEST-{next(NAMES)}"
+    rows = rows_of(record, ticker)
+    moments = [moment(at) + LAST_OF_MILLISECOND for at in history.moments()]
+    expected = [found and found[:1] + found[2:] for found in (recorded_book(record, at) for at in moments)]
+    assert in_sql(production, rows, ticker, moments) == [found for found in expected if found]
+    with tempfile.TemporaryDirectory() as folder:
+        lake = lake_of(Path(folder), rows)
+        for at, found in list(zip(moments, expected, strict=True))[::3]:
+            if found and record.all_changes:
+                book = book_at(lake, ticker, at, Knowledge("complete", at))
+                assert (book.based_on, book.changes, book.levels) == found
+
+
+def rows_of(record, ticker):
+    deltas = [
+        (
+            us(c.exchange_ts),
+            us(c.received_at),
+            c.clock,
+            c.delta_e2,
+            c.price_e6,
+            nth,
+            c.yes_side,
+            False,
+            c.ts_missing,
+            ticker,
+        )
+        for nth, c in enumerate(record.all_changes)
+    ]
+    snapshots = [
+        (us(s.snapshot_ts), us(s.received_at), s.clock, 0, ticker, s.source, *side(s, True), *side(s, False))
+        for s in record.snapshots
+    ]
+    return {PRODUCTION_ORDERBOOK_DELTAS: deltas, PRODUCTION_ORDERBOOK_SNAPSHOTS: snapshots}
+
+
+def us(time):
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def side(snapshot, yes_side):
+    levels = sorted((price, size) for (side, price), size in snapshot.levels.items() if side is yes_side)
+    return [price for price, _ in levels], [size for _, size in levels]
+
+
+def in_sql(production, rows, ticker, moments):
+    for table, written in rows.items():
+        writer = CopyWriter(table, production)
+        writer.write(written)
+        writer.close()
+    with connected(production) as connection, connection.cursor() as cursor:
+        cursor.execute(SQL, (moments, ticker))
+        return [
+            (based_on, changes, {(s, p): n for s, p, n in zip(*(c or [] for c in columns), strict=True) if n > 0})
+            for based_on, changes, *columns in cursor
+        ]
+
+
+def lake_of(folder, rows):
+    for table, written in rows.items():
+        hours = defaultdict(list)
+        for row in written:
+            values = dict(zip(table.column_names, row, strict=True))
+            hours[hour_of(EPOCH + timedelta(microseconds=row[0]))].append(values)
+        for hour, values in hours.items():
+            dataset = PROCESSED[table.name]
+            path = folder / dataset.object_key(hour)
+            path.parent.mkdir(parents=True)
+            parquet.write_table(pa.Table.from_pylist(values, schema_of(table)), path)
+    return Lake(FolderStorage(folder))
