@@ -196,6 +196,20 @@ def test_a_socket_that_is_told_no_times_knows_the_clocks_by_the_others():
     assert books.written(SUBSCRIPTIONS)[0].started_us == SENT_US + 5 * SECOND_US
 
 
+def test_with_a_fast_clock_a_hole_begins_earlier_also_on_a_socket_that_is_told_no_times():
+    other = Listener(TRADE_CONN)
+    other.subscribe()
+    other.hear(trade(1), at_us=SENT_US + 5 * SECOND_US)
+    books = Listener(BOOK_CONN, other.common)
+    books.subscriber.want(["A"])
+    books.subscribe(at_us=SENT_US + 9 * SECOND_US)
+    books.hear(
+        encoded(type="orderbook_snapshot", sid=1, seq=1, msg={"market_ticker": "A"}), at_us=SENT_US + 9 * SECOND_US
+    )
+    books.subscriber.closed(SENT_US + 60 * SECOND_US)
+    assert books.written(GAPS)[0].started_us == SENT_US + 4 * SECOND_US
+
+
 def test_a_market_that_left_a_dead_socket_as_its_last_one_was_not_heard_until_then(books):
     books.subscriber.unwant(["A"], SENT_US + 30 * SECOND_US)
     books.subscriber.closed(SENT_US + 60 * SECOND_US)
