@@ -196,6 +196,17 @@ def test_a_socket_that_is_told_no_times_knows_the_clocks_by_the_others():
     assert books.written(SUBSCRIPTIONS)[0].started_us == SENT_US + 5 * SECOND_US
 
 
+def test_on_the_older_wire_what_begins_is_claimed_later_by_the_part_of_a_second_that_is_not_told():
+    """The trade may have happened at the end of its second, and our clock be behind by that much."""
+    other = Listener(TRADE_CONN)
+    other.subscribe()
+    second = SENT_MS // 1_000
+    other.hear(older_trade(1, second), at_us=second * SECOND_US + 200_000)
+    later = Listener(TRADE_CONN, other.common)
+    later.subscribe(at_us=(second + 5) * SECOND_US)
+    assert later.written(SUBSCRIPTIONS)[0].started_us == (second + 5) * SECOND_US + 800_000
+
+
 def test_with_a_fast_clock_a_hole_begins_earlier_also_on_a_socket_that_is_told_no_times():
     other = Listener(TRADE_CONN)
     other.subscribe()
