@@ -14,7 +14,7 @@ from app.subscriptions.subscriber import Trust
 log = logs.get(__name__)
 
 # The shorter, the less is declared a hole when a quiet channel ends: six sockets ask that.
-LIST_US = 15 * SECOND_US
+LIST_US = 40 * SECOND_US
 
 
 class Channel:
