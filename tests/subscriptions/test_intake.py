@@ -185,6 +185,15 @@ def test_with_a_slow_clock_nothing_is_claimed_before_the_acknowledgement_was_sen
     assert trades.written(SUBSCRIPTIONS)[0].started_us == SENT_US
 
 
+def test_a_hole_does_not_end_before_the_message_that_shows_it_although_our_clock_was_set_back_meanwhile():
+    trades = Listener(TRADE_CONN)
+    trades.subscribe(at_us=SENT_US)
+    trades.hear(trade(1), at_us=SENT_US)
+    trades.hear(trade(5, SENT_MS + 1_000), at_us=SENT_US - 4 * SECOND_US)
+    gap = trades.written(GAPS)[-1]
+    assert (gap.started_us, gap.ended_us) == (SENT_US, SENT_US + SECOND_US)
+
+
 def test_a_socket_that_is_told_no_times_knows_the_clocks_by_the_others():
     other = Listener(TRADE_CONN)
     other.subscribe()
