@@ -8,7 +8,7 @@ from workers.connection import Connection
 log = logs.get(__name__)
 
 TICK_SECONDS = 1.0
-HELD_UP_SECONDS = 2 * TICK_SECONDS
+HELD_UP_SECONDS = 10.0  # shorter pauses are common on a busy host, and hide no silence of the exchange for long
 GOODBYE_SECONDS = 5.0
 
 

@@ -185,6 +185,15 @@ def test_with_a_slow_clock_nothing_is_claimed_before_the_acknowledgement_was_sen
     assert trades.written(SUBSCRIPTIONS)[0].started_us == SENT_US
 
 
+def test_a_hole_does_not_end_before_the_message_that_shows_it_although_our_clock_was_set_back_meanwhile():
+    trades = Listener(TRADE_CONN)
+    trades.subscribe(at_us=SENT_US)
+    trades.hear(trade(1), at_us=SENT_US)
+    trades.hear(trade(5, SENT_MS + 1_000), at_us=SENT_US - 4 * SECOND_US)
+    gap = trades.written(GAPS)[-1]
+    assert (gap.started_us, gap.ended_us) == (SENT_US, SENT_US + SECOND_US)
+
+
 def test_a_socket_that_is_told_no_times_knows_the_clocks_by_the_others():
     other = Listener(TRADE_CONN)
     other.subscribe()
@@ -194,6 +203,31 @@ def test_a_socket_that_is_told_no_times_knows_the_clocks_by_the_others():
     books.subscribe(at_us=SENT_US)
     books.hear(encoded(type="orderbook_snapshot", sid=1, seq=1, msg={"market_ticker": "A"}), at_us=SENT_US)
     assert books.written(SUBSCRIPTIONS)[0].started_us == SENT_US + 5 * SECOND_US
+
+
+def test_on_the_older_wire_what_begins_is_claimed_later_by_the_part_of_a_second_that_is_not_told():
+    """The trade may have happened at the end of its second, and our clock be behind by that much."""
+    other = Listener(TRADE_CONN)
+    other.subscribe()
+    second = SENT_MS // 1_000
+    other.hear(older_trade(1, second), at_us=second * SECOND_US + 200_000)
+    later = Listener(TRADE_CONN, other.common)
+    later.subscribe(at_us=(second + 5) * SECOND_US)
+    assert later.written(SUBSCRIPTIONS)[0].started_us == (second + 5) * SECOND_US + 800_000
+
+
+def test_with_a_fast_clock_a_hole_begins_earlier_also_on_a_socket_that_is_told_no_times():
+    other = Listener(TRADE_CONN)
+    other.subscribe()
+    other.hear(trade(1), at_us=SENT_US + 5 * SECOND_US)
+    books = Listener(BOOK_CONN, other.common)
+    books.subscriber.want(["A"])
+    books.subscribe(at_us=SENT_US + 9 * SECOND_US)
+    books.hear(
+        encoded(type="orderbook_snapshot", sid=1, seq=1, msg={"market_ticker": "A"}), at_us=SENT_US + 9 * SECOND_US
+    )
+    books.subscriber.closed(SENT_US + 60 * SECOND_US)
+    assert books.written(GAPS)[0].started_us == SENT_US + 4 * SECOND_US
 
 
 def test_a_market_that_left_a_dead_socket_as_its_last_one_was_not_heard_until_then(books):

@@ -155,6 +155,11 @@ def test_the_hole_begins_with_the_last_frame(host, clocks, way):
     assert host.end().started_us <= NOON_US + SECOND_US
 
 
+def test_a_clock_that_was_ahead_and_is_set_back_leaves_no_sign_of_life_in_the_future(host, clocks):
+    clocks.run(seconds=7, set_seconds=-600)
+    assert host.socket.last_sign_us == clocks.now_us - 7 * SECOND_US
+
+
 def test_a_socket_that_was_not_read_while_the_host_slept_is_given_a_moment_to_be_read(host, clocks):
     clocks.run(600)
     host.tick()

@@ -8,7 +8,7 @@ from app.simulator.check.source import Row
 from app.simulator.check.tables import Table
 
 # What carries no time of its own has one that differs by connection. Copies of an announcement come within seconds, and
-# agree on how many equal ones came before within a minute.
+# have the same number; equal announcements within a minute have different ones.
 LIFECYCLE = """
     SELECT ticker, event_type, payload
     FROM (
