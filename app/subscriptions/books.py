@@ -93,7 +93,7 @@ class BookSubscription:
             case Error():
                 self._error(message, self._now_us)
             case Unknown() if message.may_be_one_of(BOOK.message_types):
-                self._unreadable(self.sid if message.sid is None else message.sid)
+                self._unreadable(message)
         return True
 
     def commands(self, now_us: int) -> list[bytes]:
@@ -177,16 +177,17 @@ class BookSubscription:
             self._repair.heard(ticker)
             self._turned_away.append(ticker)
 
-    def _unreadable(self, sid: int | None) -> None:
+    def _unreadable(self, message: Unknown) -> None:
+        sid = self.sid if message.sid is None else message.sid
         if sid is not None and sid == self.sid and self._stream is not None:
             self._stream.distrust(sid)
-            self._mend(UNREADABLE, sid, 1)
+            self._mend(UNREADABLE, sid, 1, may_recur=message.type in BOOK.message_types)
 
-    def _mend(self, cause: str, sid: int, missing: int) -> None:
+    def _mend(self, cause: str, sid: int, missing: int, *, may_recur: bool = False) -> None:
         since = self._markets.since
         if since:
             self._repair.begin(cause, sid, self._heard_us, since, missing)
-            if cause == UNREADABLE:
+            if may_recur:
                 self._repair.ask_later(self._now_us)
             self._repair.ask_for(self._markets.listened_to())
         elif self._stream is not None:

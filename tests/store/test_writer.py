@@ -1,5 +1,6 @@
 import json
 import random
+import threading
 
 import gevent
 import pytest
@@ -165,6 +166,27 @@ def test_a_batch_whose_caller_was_ended_is_not_mixed_with_the_next(timeseries):
     wait_until(lambda: not writer._is_writing)
     assert writer.write(deltas(10)) == (5, 5, 0)
     writer.close()
+
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE application_name = 'writer orderbook_deltas' AND datname = current_database() AND wait_event = 'advisory'
+"""
+
+
+def test_a_writer_waits_for_whoever_writes_to_its_table_since_readers_go_by_the_order_of_commits(
+    timeseries, connection, writer
+):
+    with connected(timeseries) as other:
+        value_of(other, "SELECT pg_advisory_xact_lock(hashtextextended('writing orderbook_deltas', 0))")
+        writing = threading.Thread(target=writer.write, args=(deltas(5),))
+        writing.start()
+        connection.autocommit = True
+        wait_until(lambda: value_of(connection, WAITING) == 1, what="a writer that waits")
+        assert rows_of(connection, ORDERBOOK_DELTAS) == []
+        other.commit()
+    writing.join()
+    assert rows_of(connection, ORDERBOOK_DELTAS) == deltas(5)
 
 
 def test_a_lost_connection_is_an_error_and_the_same_batch_may_be_written_again(writer, timeseries):
