@@ -18,7 +18,7 @@ def judged(coverage):
         put_market(coverage.production, ticker, opens=-60)
     a, b, _ = coverage.gatherers
     a.runs(0, 70, ended=70).listens_to_all(tickers=["KXTEST-1"]).misses(10, 20).misses(30, 31, conn=3)
-    a.listens("orderbook_delta", "KXTEST-2", since=0, until=50)
+    a.listens("orderbook_delta", "KXTEST-2", since=0, until=50).listens("trade", since=0, until=5, conn=4)
     b.runs(0, 130).listens("orderbook_delta", "KXTEST-1", since=80)
     a.runs(125, 130, run_id=2)
     coverage.judge(150)
@@ -55,13 +55,13 @@ def test_hours_before_the_horizon_are_judged_no_more_and_those_after_it_as_befor
 
 
 def test_subscriptions_that_ended_long_ago_go_and_those_of_the_whole_exchange_stay(judged):
-    assert count(judged, "gatherer_subscriptions") == 6
+    assert count(judged, "gatherer_subscriptions") == 7
     forgotten(judged, 1)
     assert execute(judged.production, "SELECT count(*) FROM gatherer_subscriptions WHERE ticker = 'KXTEST-2'") == [(0,)]
     assert count(judged, "gatherer_subscriptions WHERE ticker = 'KXTEST-1'") == 2
     forgotten(judged, 2)
     assert execute(judged.production, "SELECT gatherer FROM gatherer_subscriptions WHERE ticker <> ''") == [("b",)]
-    assert count(judged, "gatherer_subscriptions WHERE ticker = ''") == 3
+    assert count(judged, "gatherer_subscriptions WHERE ticker = ''") == 4
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 3])
