@@ -89,6 +89,9 @@ SEED = """
             '[{"yes_side": true, "price_e6": 400000}]');
     INSERT INTO exports (table_name, hour, through_ingest_id, row_count, manifest, verified_at)
     SELECT 'trades', hour, 100, 400, '_manifest/trades.json', now() FROM coverage_hours LIMIT 5;
+    INSERT INTO differing_trades (trade_id, yes_price_e6, size_e2, taker_yes, from_rest, exchange_ts, ticker)
+    SELECT 'told-twice', 430000 + version / 2 * 10000, 100, version %% 2 = 0, version = 3, now(), %(ticker)s
+    FROM generate_series(0, 3) AS version;
     INSERT INTO quarantine (table_name, reason, payload)
     VALUES (NULL, 'Expected `int`, got `str`', '\\x7b00ff'), ('trades', 'trades_yes_price_e6_check', convert_to(
         '{"exchange_ts": "2026-11-21T12:00:00+00:00", "received_at": "2026-11-21T12:00:00+00:00", "size_e2": 100,'
