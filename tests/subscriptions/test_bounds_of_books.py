@@ -126,7 +126,7 @@ def test_an_answer_to_a_question_of_before_is_no_beginning(listener):
     listener.subscriber.unwant(["A"], listener.now_us)
     for command in listener.subscriber.commands(listener.now_us):
         listener.socket.hear(command)
-    listener.run(1)
+    listener.deliver(listener.socket.said.popleft())
     listener.subscriber.want(["A"])
     listener.subscriber.commands(listener.now_us)
     listener.socket._snapshot("A", number=77)

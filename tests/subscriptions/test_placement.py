@@ -108,3 +108,14 @@ def test_every_wanted_market_is_in_one_place(wishes):
         assert len(placement) == len(wanted)
         assert sum(placement.load(conn) for conn in CONNS) == min(len(wanted), 6)
         assert max(placement.load(conn) for conn in CONNS) <= 2
+
+
+def test_one_that_becomes_full_keeps_nobody_from_the_others():
+    placement = Placement((7, 8))
+    placement.place(f"A-{number}" for number in range(20))
+    placement.is_full(7)
+    gone = next(f"A-{number}" for number in range(20) if placement.home_of(f"A-{number}") == 7)
+    placement.remove(gone)
+    placed = placement.place(f"B-{number}" for number in range(10))
+    assert {conn: len(tickers) for conn, tickers in placed.items()} == {7: 1, 8: 9}
+    assert placement.homeless == 0

@@ -112,3 +112,30 @@ def test_every_refusal_is_waited_for_longer_and_longer(listener, action):
     listener.subscriber.want(BATCH[50:60])
     listener.run(600)
     assert len(listener.said(action)) < 60
+
+
+def test_a_market_that_may_have_joined_is_deleted_when_it_is_not_wanted_any_more(listener):
+    want(listener, BATCH[:1])
+    listener.subscriber.want([BATCH[1]])
+    for command in listener.subscriber.commands(listener.now_us):
+        listener.socket.hear(command)
+    listener.socket.said.clear()  # nobody hears the answer
+    listener.now_us += 11 * SECOND_US
+    for command in listener.subscriber.commands(listener.now_us):
+        listener.socket.refuse(command, 18)
+    listener.stream.read(listener.socket.said.popleft().frame, listener.now_us)
+    listener.subscriber.unwant([BATCH[1]], listener.now_us)
+    listener.run(5)
+    assert set(listener.socket.markets) == {BATCH[0]}
+
+
+def test_a_market_that_is_wanted_again_while_it_leaves_is_asked_for_once_it_has_left(listener):
+    want(listener, BATCH[:2])
+    listener.subscriber.unwant([BATCH[1]], listener.now_us)
+    (delete,) = listener.subscriber.commands(listener.now_us)
+    listener.subscriber.want([BATCH[1]])
+    assert listener.subscriber.commands(listener.now_us) == []
+    listener.socket.hear(delete)
+    listener.deliver(listener.socket.said.popleft())
+    listener.run(1)
+    assert listener.subscriber.hears(BATCH[1])
