@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults test-ansible test-ansible-long lint format bench docs screenshots clean
+.PHONY: help demo test test-faults proof test-ansible test-ansible-long lint format bench docs screenshots clean
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -23,6 +23,9 @@ test: $(VENV)/.development ## Run the tests; pytest options in ARGS="..."
 
 test-faults: $(VENV)/.development ## Run the longest tests of faults, which `make test` leaves out
 	@$(RUN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
+
+proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--seconds 600"; --help tells more
+	@exec $(RUN)/python -m tests.claims $(ARGS)
 
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
 	@bash .ci/containers

@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from app.simulator.changes import Delta
 from app.simulator.check.delivered import Delivered
 from app.simulator.truth.reader import TruthReader
@@ -28,6 +30,7 @@ def changes_between(simulator, started_us, ended_us, markets):
             yield ordinal
 
 
+@pytest.mark.long
 def test_sockets_of_the_same_number_lose_everything_and_production_lacks_nothing(platform):
     simulator = platform.simulator
     sockets = {"KALSHI_WS_CONNECTIONS": SOCKETS}

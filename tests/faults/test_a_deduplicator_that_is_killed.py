@@ -27,6 +27,7 @@ def test_killed_at_any_moment_and_started_again_it_makes_the_same_recording(plat
     platform.assert_exact()
 
 
+@pytest.mark.long
 def test_of_two_that_share_the_work_one_is_killed_and_the_other_takes_over_all_of_it(platform):
     def held(deduplicator):
         return deduplicator.metric("kalshi_merge_held_shards")

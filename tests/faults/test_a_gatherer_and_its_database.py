@@ -53,6 +53,7 @@ def test_a_database_that_is_down_at_the_start_is_waited_for(simulator, own, tmp_
     assert_exact(simulator, own)
 
 
+@pytest.mark.long
 def test_a_database_that_stays_away_leaves_everything_on_disk_for_the_next_start(simulator, own, tmp_path):
     settings = settings_of(simulator, own, tmp_path / "data")
     with gatherer(settings) as recorder:

@@ -18,6 +18,7 @@ def test_one_of_three_misses_five_in_a_hundred(platform):
     assert own < 0.99 * all_of_it
 
 
+@pytest.mark.long
 def test_two_miss_different_halves_and_the_third_is_not_there(platform):
     halves = {"one": ["orderbook_delta"], "two": ["trade", "ticker", "market_lifecycle_v2"]}
     with platform.gatherers(*halves) as recorders, platform.deduplicator() as deduplicator:

@@ -21,6 +21,7 @@ def platform(server, templates, tmp_path):
         yield Platform(server, templates, simulator, tmp_path)
 
 
+@pytest.mark.long
 def test_what_happens_under_the_same_clocks_twice_is_kept_apart(platform):
     simulator = platform.simulator
     with platform.gatherers() as recorders, platform.deduplicator() as deduplicator:

@@ -3,14 +3,15 @@
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Each test in them starts processes of its own and waits for these: they run one by one, beside each other.
-OWN_PROCESSES = ("tests/faults/",)
-# The rest in the order of what a file takes, so that no long one is left for the end.
+# A test of these starts a whole platform, or a gatherer before a whole exchange, and needs a core for itself: two at a
+# time, while the other workers do all the rest.
+PLATFORMS = "tests/faults/"
+# In the order of what a file takes, so that no long one is left for the end.
 FIRST = (
-    *OWN_PROCESSES,
+    PLATFORMS,
+    "tests/claims/",
     "tests/lake/test_rebuild",
     "tests/admin/",
-    "tests/claims/",
     "tests/workers/",
     "tests/simulator/",
     "tests/lake/",
@@ -19,7 +20,10 @@ FIRST = (
 
 class LongestFirst(LoadScopeScheduling):
     def _split_scope(self, nodeid):
-        return nodeid if nodeid.startswith(OWN_PROCESSES) else nodeid.split("::")[0]
+        file = nodeid.split("::")[0]
+        if file.startswith(PLATFORMS):
+            return "a gatherer" if "a_gatherer" in file else "a platform"
+        return file
 
 
 def rank(nodeid):

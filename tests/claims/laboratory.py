@@ -1,0 +1,45 @@
+"""What a machine needs to run in: a server, templates of its databases, and nothing that runs beside it."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+from unittest import mock
+
+import app.store.maintenance
+import app.subscriptions.redial
+import workers.recording
+from app.databases import Kind
+from app.offload import inline
+from app.postgres.connection import connected
+from app.store.migrations import migrate, migrations_of
+from tests.claims.databases import Laboratory
+from tests.servers import new_database, temporary_server
+
+
+@contextmanager
+def laboratory():
+    with temporary_server(fsync="off") as server:
+        templates = {kind: _migrated(server, kind) for kind in (Kind.TIMESERIES, Kind.PRODUCTION)}
+        with inside(server, templates) as made:
+            yield made
+
+
+@contextmanager
+def inside(server, templates):
+    """Writers run where the machine says; sockets are opened again within seconds, and chunks made an hour ahead."""
+    made = Laboratory(server, templates)
+    with (
+        mock.patch.object(workers.recording, "threads", return_value=inline),
+        mock.patch.object(app.subscriptions.redial, "LONGEST_SECONDS", 4.0),
+        mock.patch.object(app.store.maintenance, "AHEAD", timedelta(hours=1)),
+    ):
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def _migrated(server, kind):
+    dsn = new_database(server)
+    with connected(dsn) as connection:
+        migrate(connection, migrations_of(kind))
+    return dsn
