@@ -11,8 +11,8 @@ LANGUAGE sql STABLE AS $$
     ) AS judged
 $$;
 
--- Whether a gatherer heard the market's book then, by its journals. An hour that goes on is judged again and again, and
--- this says it in between. A book that was lost is known again after six hours, as app/coverage/journals.py has it.
+-- Whether a gatherer heard the market's book then, by its journals and what the audit found. An hour that goes on, or of
+-- which something was learnt, is judged again and again, and this says it in between. A book that was lost is known again after six hours, as app/coverage/journals.py has it.
 CREATE FUNCTION is_book_heard(the_ticker TEXT, at TIMESTAMPTZ) RETURNS BOOLEAN
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
@@ -20,7 +20,7 @@ LANGUAGE sql STABLE AS $$
         JOIN gatherer_runs AS r USING (gatherer, run_id)
         WHERE s.ticker = the_ticker AND s.channel = 'orderbook_delta'
             AND s.started_at <= at AND coalesce(s.ended_at, 'infinity') > at
-            AND r.started_at <= at AND r.delivered_until > at
+            AND r.started_at <= at AND least(r.delivered_until, coalesce(r.trusted_until, 'infinity')) > at
             AND NOT EXISTS (
                 SELECT FROM gatherer_gaps AS g
                 WHERE g.gatherer = s.gatherer AND g.run_id = s.run_id AND g.conn = s.conn
@@ -32,6 +32,16 @@ LANGUAGE sql STABLE AS $$
                 WHERE l.gatherer = s.gatherer AND l.table_name IN ('orderbook_deltas', 'orderbook_snapshots')
                     AND l.started_at <= at AND l.ended_at + INTERVAL '6 hours' > at
             )
+            AND NOT EXISTS (
+                SELECT FROM gatherer_refusals AS f
+                WHERE f.gatherer = s.gatherer AND f.table_name IN ('orderbook_deltas', 'orderbook_snapshots')
+                    AND f.ticker IN (the_ticker, '') AND f.stored_at IS NULL
+                    AND f.started_at <= at AND f.ended_at + INTERVAL '6 hours' > at
+            )
+    ) AND NOT EXISTS (
+        SELECT FROM audit_findings AS a
+        WHERE a.ticker = the_ticker AND a.resolved_at IS NULL AND NOT a.is_explained
+            AND a.from_ts <= at AND a.to_ts > at
     )
 $$;
 
@@ -58,8 +68,7 @@ BEGIN
         hole := of_hour.hole;
         state := CASE
             WHEN hole IS NOT NULL THEN 'hole'
-            WHEN moment >= of_hour.known_until THEN 'unknown'
-            WHEN of_hour.state IN ('complete', 'repaired', 'hole') THEN 'complete'
+            WHEN of_hour.state IN ('complete', 'repaired', 'hole') AND moment < of_hour.known_until THEN 'complete'
             WHEN of_hour.goes_on AND is_book_heard(the_ticker, moment) THEN 'complete'
             ELSE 'unknown'
         END;

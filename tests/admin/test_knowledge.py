@@ -103,6 +103,7 @@ def test_of_an_hour_that_goes_on_the_journals_tell(recorded):
 
 
 def test_after_its_close_nothing_of_a_market_is_known(recorded):
+    hear(recorded)
     closed = LAST - timedelta(hours=2) + 50 * MINUTE
     execute(recorded.dsn, "UPDATE markets SET close_time = %s + INTERVAL '0.5 seconds'", (closed,))
     status, problem = book(recorded, closed + MINUTE)
