@@ -50,11 +50,11 @@ def test_what_reached_nobody_is_declared_and_nothing_else_is(platform):
         let_pass(platform.simulator, 5)
         with platform.gatherers() as recorders:
             back_us = now_us()
-            let_pass(platform.simulator, 3)
+            # While the exchange goes on: of one that stands still nobody can say that a hole has ended long ago.
+            wait_until(lambda: platform.value(REPAIRED), JUDGED_SECONDS, "trades of REST")
             platform.simulator.stop_the_clock()
             stopped_us = platform.simulator.state()["now_us"]
             wait_until(lambda: platform.value(KNOWN) >= stopped_us, JUDGED_SECONDS, "knowledge of all of it")
-            wait_until(lambda: platform.value(REPAIRED), JUDGED_SECONDS, "trades of REST")
             for recorder in recorders.values():
                 recorder.stop()
         platform.wait_until_merged()

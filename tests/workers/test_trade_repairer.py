@@ -192,13 +192,13 @@ def test_a_trade_that_no_row_can_hold_goes_to_quarantine_and_the_others_stay(exc
 
 def test_a_refused_key_is_an_alarm_and_trades_are_fetched_once_it_is_taken_again(exchange, monkeypatch):
     monkeypatch.setattr("workers.component.DENIED_SECONDS", 0.05)
-    exchange.rule = lambda _: Reply(401, {})
+    exchange.answers(Reply(401, {}))
     with repairing(exchange) as run:
         run.repairer.repair(NOON_US, NOON_US)
         run.thread.start()
         reason = wait_until(run.repairer.component.why_not_ready, what="an alarm")
         assert ("trade_repairer halted" in reason, "401" in reason) == (True, True)
-        exchange.rule = lambda _: page(trade(1))
+        exchange.answers(page(trade(1)))
         wait_until(lambda: ids(run.sink.trades) == ["id-1"], what="trades")
         wait_until(lambda: run.repairer.component.why_not_ready() is None, what="the end of the alarm")
 
