@@ -46,4 +46,5 @@ def confirm_metadata(gatherer: str, source: Dsn, production: Dsn) -> dict[str, i
     """Confirm what the follower has stored of this very server. Return up to where, by table."""
     name = f"confirmer {gatherer}"
     with connected(source, name) as session, connected(production, name) as connection:
-        return confirm(session, connection, gatherer, [table.name for table in METADATA_TABLES])
+        through = confirm(session, connection, gatherer, [table.name for table in METADATA_TABLES])
+    return {table: ingest_id for table, ingest_id in through.items() if ingest_id}

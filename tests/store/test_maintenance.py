@@ -186,10 +186,12 @@ def export(connection, hour, through, verified):
 
 def survey_for_the_lake(dsn):
     dataset = PROCESSED["orderbook_deltas"]
-    with connected(dsn) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO lakes (lake_id, location) VALUES (%s, '/lake') ON CONFLICT DO NOTHING", (str(LAKE),)
-        )
+    with connected(dsn) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO lakes (lake_id, location) VALUES (%s, '/lake') ON CONFLICT DO NOTHING", (str(LAKE),)
+            )
+        connection.commit()
         bind(connection, LAKE)
     with arrivals_session(dsn, "test") as session, open_ledger(dsn, LAKE) as ledger:
         ledger.note(dataset, survey(session, dataset.table, ledger.surveyed_through(dataset)))
