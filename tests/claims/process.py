@@ -42,10 +42,9 @@ class Process:
         run_id = now_us()
         around = Surroundings(
             dial=self._dial,
-            admission=Admission(self._stopping),
+            admission=Admission(self._stopping, lambda: True),
             sink=self.recorder,
             on_lifecycle=lambda _frame: None,
-            exchange_is_open=lambda: True,
             set_halted=lambda _halted: None,
             stopping=self._stopping,
         )
