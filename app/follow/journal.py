@@ -16,7 +16,7 @@ from app.follow.confirming import confirm
 from app.follow.copies import JOURNAL_COPIES
 from app.follow.follower import Follower
 from app.follow.look import JOURNALS, MERGED_TABLES, Look, State, connect_to_look, look_at
-from app.follow.trust import distrust
+from app.follow.trust import distrust, distrust_older
 from app.merge.cursors import merged_through
 from app.merge.position import Position
 from app.postgres.claim import claimed
@@ -63,12 +63,6 @@ SAVE_RUNS = """
 TRUST_UNTIL = """
     UPDATE gatherer_runs SET trusted_until = %s, recorded_until = %s
     WHERE gatherer = %s AND run_id = %s AND trusted_until < %s
-"""
-# Not the latest of a state that is new: they may have begun in another one, and have left the rest of their word there.
-SAVE_DISTRUSTED_RUNS = """
-    INSERT INTO gatherer_runs (gatherer, run_id, ingest_id, started_at, recorded_until, ended_at, trusted_until)
-    VALUES %s
-    ON CONFLICT DO NOTHING
 """
 # What is recorded after a clock was set back may be of a time that was marked already.
 GIVE_UP_MARKED = "UPDATE gatherer_runs SET marked_until = NULL WHERE gatherer = %s"
@@ -157,6 +151,7 @@ class JournalFollower:
             ):
                 cursor.execute(GIVE_UP_MARKED, (self.gatherer,))
                 cursor.execute(DROP_MARKS, (self.gatherer,))
+            distrust_older(cursor, self.gatherer, [run for run in look.runs if run.run_id not in known])
             cursor.execute(SAVE_CONTACT, (self.gatherer, *look.state))
             cursor.execute("SELECT count(*) FROM gatherer_marks WHERE gatherer = %s", (self.gatherer,))
             is_waiting = cursor.fetchone() != (0,)
@@ -189,10 +184,6 @@ class JournalFollower:
             if before and run.ingest_id < (before.ingest_id or 0) and run.recorded_until < before.recorded_until:
                 until = run.recorded_until
                 cursor.execute(TRUST_UNTIL, (until, until, self.gatherer, run.run_id, until))
-        others = [run for run in look.runs if run.run_id not in known and run.run_id != look.latest_run_id]
-        if others:
-            rows = [(self.gatherer, *run[:3], run.started_at, run.ended_at, run.started_at) for run in others]
-            execute_values(cursor, SAVE_DISTRUSTED_RUNS, rows)
         cursor.execute(DROP_CURSORS, (self.gatherer, list(JOURNALS)))
 
     def _save_runs(self, cursor: psycopg2.extensions.cursor, look: Look, *, is_marking: bool, is_here: bool) -> None:

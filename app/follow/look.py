@@ -66,10 +66,6 @@ class Look(NamedTuple):
     runs: list[Run]
     ends: dict[str, int]
 
-    @property
-    def latest_run_id(self) -> int | None:
-        return max((run.run_id for run in self.runs), default=None)
-
     def is_here(self, positions: Mapping[str, Position]) -> bool:
         """Whether all that the tables held had been read before."""
         return all(self._is_read(table, positions.get(table)) for table in MARKED_TABLES)

@@ -135,19 +135,23 @@ class RunWriter(CopyWriter):
 
 def unheard_by(loss: Loss, known: Mapping[int, int], written: Collection[int], refresh_us: int) -> Iterator[Unheard]:
     """Yield each run that may have received what was lost. `known` runs are in the database, with their recorded_until:
-    rows that were on the disk since are all newer. What is `written` says more only after this."""
+    rows that were on the disk since are all newer. What is `written` says more only after this.
+
+    What runs claim is in the exchange's time, and a loss in this host's, which may be SLACK_US off either way.
+    """
     runs = {**dict.fromkeys(written), **known}
     latest = max(known, default=None)
-    ended_us: int | None = loss.until_us + (refresh_us if loss.table in BOOK_TABLES else 0)
+    ended_us: int | None = loss.until_us + SLACK_US + (refresh_us if loss.table in BOOK_TABLES else 0)
     if loss.table in JOURNALS:
         ended_us = None
     for run_id in sorted(runs):
         said_until_us = known.get(run_id, run_id)
-        since_us = said_until_us - SLACK_US if loss.since_us is None else loss.since_us
+        lost_us = said_until_us if loss.since_us is None else loss.since_us
+        since_us = min(lost_us, loss.until_us) - SLACK_US
         is_going_on = run_id in written or run_id == latest
-        has_said_too_much = loss.since_us is not None and said_until_us > loss.since_us
+        has_said_too_much = loss.since_us is not None and said_until_us > since_us
         if run_id < loss.until_us and (is_going_on or has_said_too_much):
-            yield Unheard(run_id, max(run_id, min(since_us, loss.until_us)), ended_us)
+            yield Unheard(run_id, max(run_id - SLACK_US, since_us), ended_us)
 
 
 def sockets_of(loss: Loss, connections: int) -> Sequence[int]:

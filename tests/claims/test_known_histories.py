@@ -82,3 +82,18 @@ def test_a_damaged_length_of_the_last_record_of_a_file(history):
     history.spooled_length_is_damaged(name="a", file=0, bit=6, then=0, works=False)
     history.database_goes_or_comes(name="a", is_away=False, then=3, works=True)
     history.all_goes_well(seconds=1)
+
+
+def test_a_run_of_which_nothing_was_known_when_its_database_was_made_anew(history):
+    history.begin(skew_us=0)
+    history.journal_is_read(name="a", seconds=1, then=1, works=False)
+    history.spool_is_torn(name="a", file=1, percent=84, then=1, works=True)
+    history.database_is_made_anew(name="a", then=1, works=False)
+    history.journal_is_read(name="a", seconds=1, then=1, works=False)
+
+
+@pytest.mark.parametrize("skew_us", [-4_880_000, 4_880_000])
+def test_a_damaged_spool_of_a_clock_that_is_wrong(history, skew_us):
+    history.begin(skew_us=skew_us)
+    history.socket_ends(name="a", line=0, then=0, works=False)
+    history.spool_is_damaged(name="a", file=3, percent=91, bit=4, then=0, works=False)

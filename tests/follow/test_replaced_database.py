@@ -35,6 +35,11 @@ def replace(coverage, server, templates):
     return coverage.gatherers[0]
 
 
+def found_at(coverage, minutes):
+    """The other state was noticed then: what starts later starts in it."""
+    execute(coverage.production, "UPDATE gatherer_contacts SET state_since = %s", [at(minutes)])
+
+
 def follow(coverage):
     gatherer = coverage.gatherers[0].is_read_into(coverage.production)
     follower = JournalFollower(gatherer.name, gatherer.timeseries, coverage.production)
@@ -49,7 +54,10 @@ def test_what_a_rebuilt_database_lacks_is_not_heard_though_the_run_s_last_word_c
     coverage.judge(10)
     gatherer.runs(0, 50)
     anew = replace(coverage, server, templates)
-    anew.runs(0, 58, ended=58).runs(59, 70, run_id=2).listens("orderbook_delta", TICKER, since=59, run_id=2)
+    anew.runs(0, 58, ended=58)
+    coverage.judge(58)
+    found_at(coverage, 58)
+    anew.runs(59, 70, run_id=2).listens("orderbook_delta", TICKER, since=59, run_id=2)
     coverage.judge(71)
     assert trust() == [(1, at(10), at(10)), (2, at(70), None)]
     assert books(coverage)[0] == ("hole", [10, 59], ["a"])
@@ -63,10 +71,37 @@ def test_a_run_that_was_never_seen_before_the_rebuilding_counts_only_if_it_began
     coverage.judge(10)
     anew = replace(coverage, server, templates)
     anew.runs(0, 20).runs(21, 58, run_id=2).listens("orderbook_delta", TICKER, since=22, run_id=2)
+    coverage.judge(58)
+    found_at(coverage, 58)
     anew.runs(59, 70, run_id=3).listens("orderbook_delta", TICKER, since=59, run_id=3)
     coverage.judge(71)
     assert trust() == [(1, at(10), at(10)), (2, at(21), at(21)), (3, at(70), None)]
     assert books(coverage)[0] == ("hole", [10, 59], ["a"])
+
+
+@pytest.mark.parametrize("is_found_empty", [True, False])
+def test_a_run_whose_first_word_comes_from_the_spool_to_a_rebuilt_database_counts_for_nothing(
+    coverage, gatherer, trust, server, templates, is_found_empty
+):
+    follow(coverage)
+    anew = replace(coverage, server, templates)
+    if is_found_empty:
+        follow(coverage)
+        found_at(coverage, 40)
+    anew.runs(0, 58).listens("orderbook_delta", TICKER, since=0)
+    coverage.judge(71)
+    assert trust() == [(1, at(0), at(0))]
+    assert books(coverage)[0] == ("hole", [0, 60], [])
+
+
+def test_a_clock_that_is_ahead_makes_no_run_younger_than_the_rebuilding(coverage, gatherer, trust, server, templates):
+    follow(coverage)
+    anew = replace(coverage, server, templates)
+    follow(coverage)
+    found_at(coverage, 40 - 5 / 60)
+    anew.runs(40, 58)
+    coverage.judge(71)
+    assert trust() == [(1, at(40), at(40))]
 
 
 def put_back(dsn, *statements):
@@ -92,6 +127,7 @@ def test_a_journal_that_was_put_back_under_a_living_gatherer_is_read_again_and_i
     assert execute(coverage.production, "SELECT number FROM gatherer_gaps ORDER BY 1") == [(1,), (2,), (3,)]
     assert trust() == [(1, at(31), at(31))]
     assert books(coverage)[0] == ("hole", [5, 6, 25, 26, 31, 60], ["a"])
+    found_at(coverage, 75)
     gatherer.runs(76, 90, run_id=2).listens("orderbook_delta", TICKER, since=76, run_id=2)
     coverage.judge(91)
     assert books(coverage)[60][:2] == ("hole", [60, 76])
@@ -206,6 +242,7 @@ def test_what_is_not_delivered_is_void_when_a_table_of_records_turns_out_to_be_a
     follow(coverage)
     follow(coverage)
     assert trust() == [(1, at(10), at(10))]
+    found_at(coverage, 20)
     gatherer.runs(21, 30, run_id=2)
     follow(coverage)
     assert trust()[1:] == [(2, at(30), None)]
@@ -217,6 +254,8 @@ def test_tables_that_find_what_was_found_already_leave_the_next_run_alone(covera
     merge(coverage, gatherer)
     follow(coverage)
     anew = replace(coverage, server, templates)
+    follow(coverage)
+    found_at(coverage, 14)
     anew.runs(15, 20, run_id=2)
     record(anew, *range(20, 23))
     follow(coverage)
