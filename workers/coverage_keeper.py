@@ -49,14 +49,12 @@ class CoverageKeeper:
 
     def step(self) -> bool:
         """Judges one hour. False: none is due."""
-        started = time.monotonic()
         try:
-            kept = self._ask(self._keep)
+            kept, seconds = self._ask(self._keep)
         except DatabaseError as error:
             # Nothing is lost by that: what is to be judged stands in the database.
             log.error("coverage cannot be judged", error=str(error))  # noqa: TRY400
             return False
-        seconds = time.monotonic() - started
         _show(kept)
         if kept.judged is None:
             return False
@@ -65,9 +63,11 @@ class CoverageKeeper:
         log.info("hour judged", **kept.judged._asdict(), seconds=round(seconds, 2))
         return True
 
-    def _keep(self, connection: Connection) -> Kept:
-        pause = timedelta(seconds=self._pause_seconds)
-        kept = keep(connection, datetime.now(UTC), self._patience, pause)
+    def _keep(self, connection: Connection) -> tuple[Kept, float]:
+        """And how many seconds the judging took: to forget may take minutes, and is no reason to judge more seldom."""
+        started = time.monotonic()
+        kept = keep(connection, datetime.now(UTC), self._patience, timedelta(seconds=self._pause_seconds))
+        seconds = time.monotonic() - started
         # Nothing else changes them, but that they grow old; and they are many.
         if kept.judged or time.monotonic() > self._count_holes_at:
             _show_holes(holes_of_the_last_day(connection))
@@ -75,7 +75,7 @@ class CoverageKeeper:
         if time.monotonic() > self._forget_at:
             forget(connection, datetime.now(UTC))
             self._forget_at = time.monotonic() + FORGET_SECONDS
-        return kept
+        return kept, seconds
 
 
 def _show(kept: Kept) -> None:

@@ -50,18 +50,18 @@ def test_what_reached_nobody_is_declared_and_nothing_else_is(platform):
         let_pass(platform.simulator, 5)
         with platform.gatherers() as recorders:
             back_us = now_us()
-            # While the exchange goes on: of one that stands still nobody can say that a hole has ended long ago.
+            # While the exchange goes on: what is known is in its time, and when that stands still nothing more is known.
             wait_until(lambda: platform.value(REPAIRED), JUDGED_SECONDS, "trades of REST")
+            until_us = platform.simulator.state()["now_us"]
+            wait_until(lambda: platform.value(KNOWN) >= until_us, JUDGED_SECONDS, "knowledge of all of it")
             platform.simulator.stop_the_clock()
-            stopped_us = platform.simulator.state()["now_us"]
-            wait_until(lambda: platform.value(KNOWN) >= stopped_us, JUDGED_SECONDS, "knowledge of all of it")
             for recorder in recorders.values():
                 recorder.stop()
         platform.wait_until_merged()
         wait_until(lambda: not platform.value(STALE), JUDGED_SECONDS, "judgement")
         deduplicator.stop()
     report = platform.judge()
-    holes = declared(platform, ready_us, stopped_us)
+    holes = declared(platform, ready_us, until_us)
     missing = absent(platform, Delta, ready_us)
     assert missing  # there was something to declare
     assert [change for ticker, change in missing if not is_within(change.at_us, holes.get((BOOKS, ticker), ()))] == []

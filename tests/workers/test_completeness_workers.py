@@ -1,14 +1,21 @@
 """The workers that say how complete production is, as greenlets of one process."""
 
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
+from prometheus_client import REGISTRY
 
+from app.offload import inline
+from app.postgres.connection import connected
 from tests.gatherers import NOON, Gatherer, execute, put_market
 from tests.processes import running, wait_until
 from tests.servers import temporary_server
 from tests.store.migrated import migrated_database
+from workers.coverage_keeper import CoverageKeeper
 
 PROGRAM = """
 from gevent import monkey
@@ -78,3 +85,29 @@ def test_a_gatherer_that_is_away_is_waited_for_and_said(server, templates, gathe
             wait_until(lambda: execute(production, query) == [(1,)], what="its journal")
             process.signal(signal.SIGTERM)
             assert process.exit_code() == 0
+
+
+def judged_seconds():
+    return REGISTRY.get_sample_value("kalshi_coverage_judge_seconds_sum")
+
+
+def test_to_forget_what_is_old_makes_judging_no_rarer(production):
+    execute(
+        production,
+        """INSERT INTO gatherer_contacts (gatherer, system_identifier, contacted_at) VALUES ('a', 1, now());
+        INSERT INTO gatherer_runs (gatherer, run_id, started_at, recorded_until, delivered_until)
+        VALUES ('a', 1, now() - INTERVAL '1 hour', now(), now())""",
+    )
+    is_held_up = """SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event_type = 'Lock' AND query LIKE '%DELETE FROM quarantine%'"""
+    keeper = CoverageKeeper(production, inline, Event())
+    before = judged_seconds()
+    with ThreadPoolExecutor(1) as pool:
+        with connected(production) as other, other, other.cursor() as cursor:
+            cursor.execute("LOCK TABLE quarantine IN ACCESS EXCLUSIVE MODE")
+            started = time.monotonic()
+            step = pool.submit(keeper.step)
+            wait_until(lambda: execute(production, is_held_up) == [(1,)], what="forgetting")
+            most_seconds = time.monotonic() - started
+        assert step.result()
+    assert 0 < judged_seconds() - before <= most_seconds
