@@ -96,7 +96,7 @@ def own_lines(function):
 
 def test_functions_are_short_and_files_too():
     long_files = [
-        str(path.relative_to(ROOT)) for path, _ in sources(*PRODUCT) if len(path.read_text().splitlines()) > 220
+        str(path.relative_to(ROOT)) for path, _ in sources(*PRODUCT) if len(path.read_text().splitlines()) > 250
     ]
     long_functions = [
         where(path, node)

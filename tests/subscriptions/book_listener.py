@@ -52,14 +52,16 @@ class Listener:
         return self.run(seconds)
 
     def deliver(self, said):
-        self.stream.read(said.frame, self.now_us)
+        self.stream.read(said.frame, self.now_us, self.now_us - said.said_us)
 
-    def change(self, ticker, seconds=1):
-        """Something happens, and is heard of at once. Return when that was."""
+    def change(self, ticker, seconds=1, under_way_us=0):
+        """Something happens, and is heard of at once, or when the word of it was under way. Return when it happened."""
         self.now_us += seconds * SECOND_US
         self.socket.change(ticker, 1)
-        self.deliver(self.socket.said.popleft())
-        return self.now_us
+        said = self.socket.said.popleft()
+        self.now_us += under_way_us
+        self.deliver(said)
+        return said.said_us
 
     def lose_a_change(self, ticker, seconds=1):
         self.now_us += seconds * SECOND_US

@@ -140,7 +140,8 @@ class Stream:
         self._sequence = SequenceCheck()
         self.in_doubt = set()
 
-    def read(self, frame, now_us):
+    def read(self, frame, now_us, lag_us=0):
+        """As an intake does: a message proves what was sent before it, not what was sent while it was under way."""
         message = decode(frame)
         if message.sid is not None and message.seq is not None:
             gap = self._sequence.see(message.sid, message.seq)
@@ -149,7 +150,7 @@ class Stream:
                 self._subscriber.lost_some(gap, now_us)
         self._subscriber.take(message, now_us)
         if message.sid is not None:
-            self._subscriber.heard_of(message.sid, now_us)
+            self._subscriber.heard_of(message.sid, now_us - lag_us)
         return message
 
     def distrust(self, sid):

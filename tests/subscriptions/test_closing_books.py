@@ -17,7 +17,7 @@ TICKERS = [f"KXHOURLY-{number:03}" for number in range(250)]
 def listening():
     """A subscription that has heard of every market, and the exchange's end of its socket."""
     subscriber = BookSubscription(Journal(SECOND_US, 7, count(1)), 21_600)
-    socket, stream = Socket(set(TICKERS)), Stream(subscriber)
+    socket, stream = Socket(set(TICKERS), lambda: SECOND_US), Stream(subscriber)
     subscriber.opened(stream, SECOND_US)
     subscriber.want(TICKERS)
     exchange(subscriber, socket, stream, 10)
@@ -33,7 +33,7 @@ def exchange(subscriber, socket, stream, seconds):
             asked.append(json.loads(command))
             socket.hear(command)
         while socket.said:
-            stream.read(socket.said.popleft(), (20 + second) * SECOND_US)
+            stream.read(socket.said.popleft().frame, (20 + second) * SECOND_US)
     return [
         each["params"]["market_tickers"] for each in asked if each.get("params", {}).get("action") == "get_snapshot"
     ]
@@ -60,7 +60,7 @@ def test_one_that_has_left_meanwhile_or_was_never_here_is_not_asked_for(listenin
 def test_after_a_loss_they_are_asked_for_once_with_all_the_others(listening):
     subscriber, socket, _ = listening
     socket.seq += 1  # a frame is lost
-    socket.change(TICKERS[1])
+    socket.change(TICKERS[1], 1)
     exchange(*listening, 1)
     subscriber.ask_before_closing(TICKERS[0])
     asked = [ticker for batch in exchange(*listening, 5) for ticker in batch]
@@ -72,7 +72,7 @@ def test_what_was_to_be_asked_on_a_socket_that_closed_is_not_asked_on_the_next_o
     subscriber, *_ = listening
     subscriber.ask_before_closing(TICKERS[0])
     subscriber.closed(16 * SECOND_US)
-    socket, stream = Socket(set(TICKERS)), Stream(subscriber)
+    socket, stream = Socket(set(TICKERS), lambda: SECOND_US), Stream(subscriber)
     subscriber.opened(stream, 17 * SECOND_US)
     assert exchange(subscriber, socket, stream, 5) == []
     assert subscriber.heard == len(TICKERS)

@@ -230,6 +230,13 @@ def test_with_a_fast_clock_a_hole_begins_earlier_also_on_a_socket_that_is_told_n
     assert books.written(GAPS)[0].started_us == SENT_US + 4 * SECOND_US
 
 
+def test_a_disconnect_of_books_is_missed_from_when_the_last_message_was_sent_however_late_it_came(books):
+    late_us = 3 * SECOND_US
+    books.hear(frames.snapshot(seq=2, sid=1, clock=2, ticker="A", sending_ts_ms=SENT_MS), at_us=SENT_US + late_us)
+    books.subscriber.closed(SENT_US + 60 * SECOND_US)
+    assert books.written(GAPS)[0].started_us == SENT_US
+
+
 def test_a_market_that_left_a_dead_socket_as_its_last_one_was_not_heard_until_then(books):
     books.subscriber.unwant(["A"], SENT_US + 30 * SECOND_US)
     books.subscriber.closed(SENT_US + 60 * SECOND_US)

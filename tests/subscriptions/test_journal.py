@@ -29,11 +29,11 @@ def open_gap(journal, started_us=2_000):
     return journal.open_gap("trade", "disconnected", started_us, sid=ALL_SUBSCRIPTIONS, markets=ALL_MARKETS, missing=4)
 
 
-def test_a_gap_begins_as_long_before_as_messages_were_under_way(journal):
+def test_a_gap_begins_when_its_opener_says_who_knows_when_the_last_message_was_sent(journal):
     journal.lag_us = LAG_US
     gap = open_gap(journal)
     assert rows(journal, GAPS) == [gap]
-    assert (gap.started_us, gap.ended_us, gap.run_id, gap.number, gap.conn) == (2_000 - LAG_US, None, RUN_ID, 5, 3)
+    assert (gap.started_us, gap.ended_us, gap.run_id, gap.number, gap.conn) == (2_000, None, RUN_ID, 5, 3)
     assert (gap.sid, gap.markets, gap.missing, gap.channel, gap.cause) == (-1, -1, 4, "trade", "disconnected")
 
 
