@@ -69,9 +69,13 @@ def _record(
 
 def _drain(platform: Platform, exchange: SimulatedExchange, screen: Screen, ready_us: int) -> None:
     """In the order of the data's way, so that nothing is on it at the end."""
+    screen.tell("Waiting until all gatherers listen, and it is known who heard what.")
+    wait_until(platform.why_not_ready, JUDGED_SECONDS)
+    # While the exchange goes on: gatherers claim nothing beyond the time that it tells.
+    until_us = now_us()
+    wait_until(lambda: why_not_known(platform.production, until_us), JUDGED_SECONDS)
     screen.tell("Stopping the exchange's clock; waiting until all is told, recorded, merged and judged.")
-    stopped_us = exchange.stop_the_clock()
-    wait_until(lambda: why_not_known(platform.production, stopped_us), JUDGED_SECONDS)
+    exchange.stop_the_clock()
     platform.stop_recording()
     wait_until(lambda: why_not_judged(platform.production, ready_us), JUDGED_SECONDS)
     platform.stop_merging()
