@@ -8,7 +8,8 @@ one gatherer numbered differently is not.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from itertools import count
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -52,6 +53,32 @@ def events_of(copies: pa.Table) -> pa.Table:
     position = found.schema.get_field_index("nth")
     numbered = pa.array([number for _, number in events], found.schema.field(position).type)
     return found.set_column(position, "nth", numbered).drop_columns(["gatherer"])
+
+
+def unarchived(archived: pa.Table, fresh: pa.Table) -> list[tuple[int, int]]:
+    """Return which rows of the database are no event of the lake, each with its number among those of the same instant.
+    Each row is an event of its own side, whose copies nobody knows any more; the same row on both sides is the same."""
+    told: dict[tuple[object, ...], list[_Copy]] = defaultdict(list)
+    sides = {"archived": _rows(archived), "fresh": _rows(fresh)}
+    known = set(sides["archived"]) & set(sides["fresh"])
+    for side, rows in sides.items():
+        for row, (at_us, nth, *announcement) in enumerate(rows):
+            if (at_us, nth, *announcement) not in known:
+                told[tuple(announcement)].append(_Copy(at_us, side, row, row))
+    events = [event for each in told.values() for event in _events(sorted(each))]
+    taken = set(sides["archived"])
+    found = []
+    for row in sorted(event.row for event in events if "archived" not in event.numbers):
+        at_us, _, *announcement = sides["fresh"][row]
+        nth = next(number for number in count() if (at_us, number, *announcement) not in taken)
+        taken.add((at_us, nth, *announcement))
+        found.append((row, nth))
+    return found
+
+
+def _rows(table: pa.Table) -> list[tuple[Any, ...]]:
+    columns = (table["exchange_ts"].cast(pa.int64()), *(table[name] for name in ("nth", *TOLD)))
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
 def _events(copies: Iterable[_Copy]) -> list[_Event]:

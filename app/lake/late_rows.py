@@ -14,6 +14,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from app.lake.announcements import unarchived
 from app.lake.dataset import Dataset
 from app.lake.hours import HOUR
 from app.merge.rules import RULES, Copies, Rule
@@ -84,6 +85,16 @@ class LateRows:
         session.register("stream", fresh)
         session.execute(f"CREATE TABLE staging AS SELECT {self._columns} FROM stream")  # noqa: S608
         session.execute("CREATE TABLE withdrawn AS FROM stored LIMIT 0")
+        if self._rule.are_announcements:
+            self._insert_announcements()
+        else:
+            self._apply_rule()
+        changed = "FROM stored WHERE fate <> 'kept' UNION ALL FROM withdrawn"
+        hour = f"epoch(date_trunc('hour', {time}))::BIGINT"
+        touched = session.execute(f"SELECT {hour}, fate, count(*) FROM ({changed}) GROUP BY ALL").fetchall()  # noqa: S608
+        return self._told(touched)
+
+    def _apply_rule(self) -> None:
         if copies := self._rule.copies:
             self._take_best_times(copies)
             if copies.withdrawn:
@@ -92,10 +103,18 @@ class LateRows:
         if self._rule.is_sample:
             self._move_apart()
         self._improve()
-        changed = "FROM stored WHERE fate <> 'kept' UNION ALL FROM withdrawn"
-        hour = f"epoch(date_trunc('hour', {time}))::BIGINT"
-        touched = session.execute(f"SELECT {hour}, fate, count(*) FROM ({changed}) GROUP BY ALL").fetchall()  # noqa: S608
-        return self._told(touched)
+
+    def _insert_announcements(self) -> None:
+        """Add those that are no event of the lake. What is archived stays, with its time."""
+        archived, fresh = (
+            self._session.sql(f"SELECT {self._columns} FROM {name} ORDER BY rowid").to_arrow_table()  # noqa: S608
+            for name in ("stored", "staging")
+        )
+        for row, nth in unarchived(archived, fresh):
+            self._session.execute(
+                "INSERT INTO stored BY NAME SELECT * REPLACE (? AS nth), 'new' AS fate FROM staging WHERE rowid = ?",
+                (nth, row),
+            )
 
     def _told(self, touched: list[tuple[int, str, int]]) -> Touched:
         hours = [(datetime.fromtimestamp(second, UTC), fate, rows) for second, fate, rows in touched]

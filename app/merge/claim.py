@@ -44,8 +44,9 @@ class Claim:
         cursor.execute(LEAVE_SHARED_DIVISION, (self._table,))
         if _is_true(cursor, TRY_WHOLE_DIVISION, self._table):
             self._cursors.divide(cursor)
-        else:
-            self.obstacle = "others divide its tickers into another number of shards, or know other gatherers"
+            # Before anybody else can divide it: two that see it differently would take turns, and neither would merge.
+            return _is_true(cursor, TRY_SHARED_DIVISION, self._table)
+        self.obstacle = "others divide its tickers into another number of shards, or know other gatherers"
         return False
 
 

@@ -16,7 +16,7 @@ Beyond the key:
     - A lifecycle message is found by its content. The same may be announced twice: copies within a few seconds are one
       event, the nearest in time, and what one gatherer told apart is not; app/merge/announcements.py looks at all
       copies together, and production keeps which it had. The time of the copy that came first stays. Where copies are
-      not known any more, as of rows of a lake, the nearest in time is taken for the same event.
+      not known any more, as of rows of a lake, rows within the same seconds are (app/lake/announcements.py).
 - `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
 - `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
 - Copies of one trade that differ in price, size or side are a finding: all versions are kept in `differing_trades`. The

@@ -68,7 +68,7 @@ def test_subscriptions_that_ended_long_ago_go_and_those_of_the_whole_exchange_st
 def test_it_goes_in_parts_until_nothing_is_left(judged, rows_at_once):
     execute(
         judged.production,
-        "INSERT INTO quarantine (quarantined_at, reason, payload) SELECT %s, '', '' FROM generate_series(1, 7)",
+        "INSERT INTO quarantine (quarantined_at, reason, payload) SELECT %s, '', i::TEXT::BYTEA FROM generate_series(1, 7) AS i",
         (at(0),),
     )
     forgotten(judged, 2, rows_at_once=rows_at_once)
@@ -76,7 +76,7 @@ def test_it_goes_in_parts_until_nothing_is_left(judged, rows_at_once):
 
 
 def test_quarantine_keeps_its_latest_rows(judged):
-    query = "INSERT INTO quarantine (reason, payload) SELECT i::TEXT, '' FROM generate_series(1, 10) AS i"
+    query = "INSERT INTO quarantine (reason, payload) SELECT i::TEXT, i::TEXT::BYTEA FROM generate_series(1, 10) AS i"
     execute(judged.production, query)
     forgotten(judged, 0, quarantined=4)
     assert execute(judged.production, "SELECT reason FROM quarantine ORDER BY quarantine_id") == [

@@ -18,7 +18,7 @@ def rule_of(table_name):
 
 
 def opened(merger):
-    """The positions. A table's very first opening only divides it, and who had it before may just be letting go."""
+    """The positions. Who had it before may just be letting go."""
     return wait_until(merger.open, what="a claim")
 
 

@@ -216,6 +216,7 @@ def merged_by_production(connection, rule, batches):
         for batch in batches:
             if batch:
                 execute_values(cursor, f"INSERT INTO staging ({columns}) VALUES %s", batch)
+                cursor.execute("UPDATE staging SET gatherer = %s", (f"gatherer {len(found)}",))
             apply_rule(cursor, rule, statements, is_sifted=False)
             cursor.execute("DELETE FROM staging")
             cursor.execute(f"SELECT {columns} FROM {table.name}")
@@ -261,7 +262,7 @@ def test_the_lake_merges_late_rows_as_production_does(rule, production):
         connection.commit()
         cursor.execute(
             f"CREATE TEMPORARY TABLE staging AS SELECT 0::BIGINT AS source_ingest_id, "
-            f"{', '.join(rule.table.column_names)} FROM {rule.table.name} WITH NO DATA"
+            f"{', '.join(rule.table.column_names)}, ''::TEXT AS gatherer FROM {rule.table.name} WITH NO DATA"
         )
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -269,9 +270,14 @@ def test_the_lake_merges_late_rows_as_production_does(rule, production):
         def merges(first, late):
             first, late = with_moments(rule.table, first), with_moments(rule.table, late)
             archived, expected = merged_by_production(connection, rule, [first, late])
-            if rule.table.name == "lifecycle_events":
-                archived = [(*row[:-1], "{}") for row in archived]
-                expected = [(*row[:-1], "{}") for row in expected]
+            if rule.are_announcements:
+                (fresh,) = merged_by_production(connection, rule, [late])
+                archived, fresh = ([(*row[:-1], "{}") for row in rows] for rows in (archived, fresh))
+                found = comparable(merged_by_the_lake(dataset, archived, fresh))
+                # Whose copy an archived row is nobody knows any more, and so not which of several in reach is the new one.
+                assert len(found) == len(set(found)) == len(expected)
+                assert set(comparable(archived)) <= set(found)
+                return
             assert comparable(merged_by_the_lake(dataset, archived, late)) == comparable(expected)
 
         merges()
