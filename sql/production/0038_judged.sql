@@ -148,7 +148,10 @@ REFERENCING OLD TABLE AS earlier NEW TABLE AS later FOR EACH STATEMENT EXECUTE F
     'SELECT ticker, moved.since, moved.until
      FROM earlier AS e JOIN later AS l USING (ticker)
      CROSS JOIN LATERAL (
-         SELECT coalesce(least(e.open_time, l.open_time), ''-infinity''), greatest(e.open_time, l.open_time)
+         SELECT
+             CASE WHEN e.open_time IS NULL OR l.open_time IS NULL THEN ''-infinity''
+                 ELSE least(e.open_time, l.open_time) END,
+             greatest(e.open_time, l.open_time)
          WHERE e.open_time IS DISTINCT FROM l.open_time
          UNION ALL
          SELECT

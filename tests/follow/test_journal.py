@@ -103,6 +103,8 @@ def test_a_rebuilt_database_is_read_from_its_beginning(server, templates, gather
     gatherer.runs(0, 10).listens("orderbook_delta", "KXTEST-1").listens("orderbook_delta", "KXTEST-2")
     follower.round()
     rebuilt = Gatherer(server, templates, gatherer.name)
+    JournalFollower(rebuilt.name, rebuilt.timeseries, production).round()
+    execute(production, "UPDATE gatherer_contacts SET state_since = %s", [at(14)])
     rebuilt.runs(15, 20, run_id=2).listens("orderbook_delta", "KXTEST-3", run_id=2)
     JournalFollower(rebuilt.name, rebuilt.timeseries, production).round()
     assert delivered(production) == [(1, None), (2, at(20))]
