@@ -21,7 +21,7 @@ demo: $(VENV)/.runtime ## Run the platform on embedded parts and prove it; optio
 test: $(VENV)/.development ## Run the tests; pytest options in ARGS="..."
 	@$(RUN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
 
-test-faults: $(VENV)/.development ## Run the longest tests of faults, which `make test` leaves out
+test-faults: $(VENV)/.development ## Run the longest tests, campaigns of faults above all, which `make test` leaves out
 	@$(RUN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
 
 proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--seconds 600"; --help tells more

@@ -33,6 +33,7 @@ def finish(platform, recorders, deduplicator):
     deduplicator.stop()
 
 
+@pytest.mark.long
 def test_gatherers_restarted_one_by_one_lose_nothing(platform):
     with (
         contextlib.ExitStack() as restarted,

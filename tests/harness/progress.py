@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-LEFT_OUT = "Left out: the longest tests of faults (make test-faults) and the playbooks on hosts (make test-ansible)."
+LEFT_OUT = "Left out: the longest tests, of faults above all (make test-faults), and the playbooks on hosts (make test-ansible)."
 NAMES = {"passed": "passed", "skipped": "skipped", "failed": "FAILED"}
 
 

@@ -107,6 +107,7 @@ def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, temp
 
 
 @pytest.mark.filterwarnings("ignore")  # Spark's own, of pandas and of sockets; one of its threads would die of them
+@pytest.mark.long
 def test_spark_makes_the_same_bytes_as_duckdb(lake, tmp_path, monkeypatch):
     if shutil.which("java") is None:
         pytest.skip("there is no java on this machine, which Spark needs")
