@@ -41,6 +41,12 @@ def test_a_kill_loses_only_what_its_run_does_not_claim(simulator, databases, tmp
             f"SELECT ticker, max({US.format('started_at')}) FROM subscriptions WHERE run_id = {second[0]} GROUP BY ticker"
         )
     )
+    # Of a market that the first run had not listened to yet it claims nothing.
+    first_heard_us = dict(
+        databases.rows(
+            f"SELECT ticker, min({US.format('started_at')}) FROM subscriptions WHERE run_id = {first[0]} GROUP BY ticker"
+        )
+    )
     lost = missing(simulator, databases)
     header = TruthReader(simulator.truth).header
     names = Catalog(header.seed, header.markets, header.start_us)
@@ -49,6 +55,7 @@ def test_a_kill_loses_only_what_its_run_does_not_claim(simulator, databases, tmp
         change
         for change in lost
         if isinstance(change, Delta)
+        and first_heard_us.get(names.ticker(change.market), change.at_us + 1) <= change.at_us
         and not claimed_until_us <= change.at_us <= heard_from_us.get(names.ticker(change.market), change.at_us)
     ]
     assert [

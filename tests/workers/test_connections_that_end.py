@@ -91,6 +91,8 @@ def test_a_refused_key_is_an_alarm_and_markets_come_and_go(simulator):
         wait_until(lambda: book_markets(simulator) == 1, what="one left at the exchange")
         rows = [row for row in recorder.rows("subscriptions") if row[5] == one]
         assert [row[2] is None for row in rows] == [True, False]
-        simulator.inflict("refuse", seconds=1, status=401)
+        # For long enough that whoever was closed meets it, however long its turn to dial takes.
+        refusal = simulator.inflict("refuse", seconds=600, status=401)
         simulator.inflict("close", connections=ordinals(simulator, "ticker"))
         wait_until(lambda: recorder.state()["halted"], what="an alarm")
+        simulator.lift(refusal["fault_id"])
