@@ -209,14 +209,14 @@ def _wait(condition: Callable[[], object], seconds: float) -> bool:
     return True
 
 
-def sockets_at_once(dial: Dial, wanted: int) -> tuple[int, str | None]:
+def sockets_at_once(dial: Dial, wanted: int) -> tuple[int, SocketError | None]:
     """Open so many sockets and close them all. Return how many opened, and why no more."""
     opened: list[Socket] = []
     try:
         while len(opened) < wanted:
             opened.append(dial())
     except (ConnectError, SocketTimeoutError) as error:
-        return len(opened), str(error)
+        return len(opened), error
     finally:
         for socket in opened:
             socket.ask_to_close()

@@ -14,6 +14,7 @@ from app.kalshi.rest_transport import RestTransport
 from app.kalshi.socket_errors import HandshakeRefusedError, SocketError
 from app.kalshi.token_bucket import BASIC
 from app.normal.metadata import market_row
+from app.normal.times import SECOND_US
 from app.normal.trades import rest_trade_row
 from app.rehearsal.book_verdicts import book_verdicts
 from app.rehearsal.known_fields import MARKET, TRADE
@@ -28,8 +29,10 @@ from app.settings import Settings
 from app.store.metadata_tables import MARKETS
 from app.subscriptions.dialler import sockets_of
 
-SECOND_US = 1_000_000
 CANDIDATES = 100
+COMPARED_US = 30 * SECOND_US  # of trades
+MOST_TRADES = 50_000
+REFUSED = (401, 403)
 STATUS, CLOSE_TIME = (MARKETS.column_names.index(name) for name in ("status", "close_time"))
 
 Tell = Callable[[str], None]
@@ -70,7 +73,7 @@ class _Rehearsal:
         self._probe.run(self._settings.request_sharers)
         self._verdicts += rest_verdicts(self._probe)
         tickers = self._markets()
-        heard = self._listen(tickers) if tickers else None
+        heard = self._listen(tickers) if self._opens_sockets() and tickers else None
         if heard is not None:
             self._judge(heard, tickers)
         granted = self._count_sockets(wanted)
@@ -104,16 +107,22 @@ class _Rehearsal:
         staying = {row[0] for row in rows if row[STATUS] == "active" and (row[CLOSE_TIME] or until_us) >= until_us}
         return ([ticker for ticker in busiest if ticker in staying] or busiest)[: self._plan.markets]
 
+    def _opens_sockets(self) -> bool:
+        opened, error = sockets_at_once(self._dial, 1)
+        if opened:
+            self._verdicts.append(holds("key_opens_sockets", "one opened"))
+        else:
+            is_refused = isinstance(error, HandshakeRefusedError) and error.status in REFUSED
+            self._verdicts.append((fails if is_refused else not_judged)("key_opens_sockets", str(error)))
+        return bool(opened)
+
     def _listen(self, tickers: list[str]) -> Session | None:
         self._tell(f"listening to {len(tickers)} markets for {self._plan.seconds:g} s")
         try:
-            heard = listen(self._dial, self._probe.client, tickers, self._plan.seconds)
+            return listen(self._dial, self._probe.client, tickers, self._plan.seconds)
         except SocketError as error:
-            is_refused = isinstance(error, HandshakeRefusedError) and error.status in {401, 403}
-            self._verdicts.append((fails if is_refused else not_judged)("key_opens_sockets", str(error)))
+            self._tell(f"sockets cannot be opened: {error}")
             return None
-        self._verdicts.append(holds("key_opens_sockets", "4 sockets opened"))
-        return heard
 
     def _judge(self, heard: Session, tickers: list[str]) -> None:
         self._tell("judging what was heard")
@@ -132,10 +141,13 @@ class _Rehearsal:
         bounds = streamed_trades_us(streamed)
         if bounds is None:
             return not_judged("trades_match_rest", "no trade came")
-        since, until = bounds[0] // SECOND_US, bounds[1] // SECOND_US + 1
-        ask = partial(self._probe.client.trades, since, until)
-        rows = self._probe.list_of("/markets/trades min_ts max_ts", ask, rest_trade_row, TRADE)
-        return trades_match_rest(streamed, rows, *bounds)
+        since_us, until_us = max(bounds[0], bounds[1] - COMPARED_US), bounds[1]
+        ask = partial(self._probe.client.trades, since_us // SECOND_US, until_us // SECOND_US + 1)
+        name = "/markets/trades min_ts max_ts"
+        rows = self._probe.list_of(name, ask, rest_trade_row, TRADE, MOST_TRADES)
+        if len(rows) == MOST_TRADES:
+            return not_judged("trades_match_rest", f"REST lists more than {MOST_TRADES} trades")
+        return trades_match_rest(streamed, rows, since_us, until_us)
 
     def _count_sockets(self, wanted: int) -> int:
         self._tell(f"opening {wanted} sockets at once")

@@ -40,7 +40,12 @@ class Report(NamedTuple):
             "endpoints": [_endpoint(each) for each in self.probed],
             "messages": self.messages(),
             "unknown_fields": self.unknown_fields(),
+            "sockets_that_ended": self.ended(),
         }
+
+    def ended(self) -> list[str]:
+        """Return why sockets ended before they were told to: what they told until then is judged all the same."""
+        return [f"socket {record.conn}: {record.ended}" for record in self.records if record.ended]
 
     def messages(self) -> dict[str, int]:
         counts: Counter[str] = Counter()
@@ -64,6 +69,7 @@ class Report(NamedTuple):
         yield "messages: " + (", ".join(f"{count} {kind}" for kind, count in self.messages().items()) or "none")
         for name, fields in self.unknown_fields().items():
             yield f"unknown fields of {name}: {', '.join(fields)}"
+        yield from (f"ended early: {each}" for each in self.ended())
         for verdict in self.verdicts:
             yield from _lines(verdict)
         answers = Counter(verdict.answer for verdict in self.verdicts)

@@ -68,6 +68,10 @@ class EndpointCosts(msgspec.Struct, frozen=True):
     endpoint_costs: tuple[EndpointCost, ...] = ()
 
 
+class Named(msgspec.Struct, frozen=True):
+    ticker: str = ""
+
+
 class NotedSession(HttpSession):
     """Keeps the latest answer as it came."""
 
@@ -130,7 +134,7 @@ class RestProbe:
         self.probed.append(Probed(name, 1, unknown_fields=unknown, samples=(body,)))
         return told
 
-    def list_of(self, name: str, ask: Ask, parse: Parse, fields: Iterable[str]) -> list[Row]:
+    def list_of(self, name: str, ask: Ask, parse: Parse, fields: Iterable[str], most: int = MOST_OBJECTS) -> list[Row]:
         """Ask for objects, and return those that could be parsed."""
         rows: list[Row] = []
         unfit: list[str] = []
@@ -138,7 +142,7 @@ class RestProbe:
         samples: list[bytes] = []
         error: str | None = None
         try:
-            for content in islice(ask(), MOST_OBJECTS):
+            for content in islice(ask(), most):
                 unknown |= known.unknown_in(content, fields)
                 samples += [bytes(content)] if len(samples) < SAMPLES else []
                 try:
@@ -203,7 +207,9 @@ class RestProbe:
             if page is None:
                 return
             cursor = page.cursor or ""
-            self.pages.append(([str(market_row(each, 0)[0]) for each in page.objects or ()], cursor))
+            self.pages.append(([msgspec.json.decode(each, type=Named).ticker for each in page.objects or ()], cursor))
+            if not cursor:
+                return
 
     def _page(self, cursor: str) -> Markets:
         parameters: dict[str, str | int] = {"limit": 1, **({"cursor": cursor} if cursor else {})}
