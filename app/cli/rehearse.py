@@ -38,7 +38,7 @@ def rehearse(
     """
     import msgspec
 
-    from app.rehearsal.assumptions import assumptions_table, with_table
+    from app.rehearsal.assumptions_table import assumptions_table, with_table
 
     if file is not None:
         file.write_text(with_table(file.read_text()))

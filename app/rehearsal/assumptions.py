@@ -2,11 +2,6 @@
 
 from typing import NamedTuple
 
-from app.document import put_between
-
-BEGIN = "<!-- assumptions: written by `make docs` -->"
-END = "<!-- end of assumptions -->"
-
 
 class Assumption(NamedTuple):
     key: str
@@ -239,18 +234,3 @@ ASSUMPTIONS = (
         "Tickers are no proof of the books.",
     ),
 )
-
-
-def assumptions_table() -> str:
-    rows = ["| name | what is assumed | relied on by | otherwise |", "|---|---|---|---|"]
-    rows += [f"| `{each.key}` | {each.statement} | {_files(each)} | {each.otherwise} |" for each in ASSUMPTIONS]
-    return "\n".join(rows)
-
-
-def with_table(document: str) -> str:
-    """The document with the table between its two markers."""
-    return put_between(document, BEGIN, END, assumptions_table())
-
-
-def _files(assumption: Assumption) -> str:
-    return ", ".join(f"`{file}`" for file, _ in assumption.relied_on)

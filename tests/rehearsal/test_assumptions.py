@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.rehearsal.assumptions import ASSUMPTIONS, with_table
+from app.rehearsal.assumptions import ASSUMPTIONS
+from app.rehearsal.assumptions_table import with_table
 from app.rehearsal.report import complete
 from app.rehearsal.verdicts import Answer, holds
 from tests.code_base.sources import ROOT
