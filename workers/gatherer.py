@@ -48,6 +48,7 @@ class Gatherer:
     they are given."""
 
     def __init__(self, settings: Settings) -> None:
+        check(settings)
         timeseries, metadata = databases_of(settings)
         dial = dialler_of(settings)
         self._producers = Group()
@@ -130,17 +131,33 @@ class Gatherer:
 
 
 def check(settings: Settings) -> None:
-    """Raises where it could not start with these."""
-    databases_of(settings)
-    dialler_of(settings)
-    sockets_of(settings)
+    """Raise where it could not start with these, of all that is wrong at once."""
+    problems = [problem for needs in NEEDS if (problem := _problem(needs, settings)) is not None]
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        details = "\n".join(problem.detail for problem in problems)
+        raise SettingsError("A gatherer cannot start with these settings.", details, " ".join(p.fix for p in problems))
+
+
+def _problem(needs: Callable[[Settings], object], settings: Settings) -> SettingsError | None:
+    try:
+        needs(settings)
+    except SettingsError as error:
+        return error
+    return None
 
 
 def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:
     if settings.ts_dsn is None or settings.meta_dsn is None:
+        given = {"KALSHI_TS_DSN": settings.ts_dsn, "KALSHI_META_DSN": settings.meta_dsn}
+        missing = [name for name, dsn in given.items() if dsn is None]
         raise SettingsError(
             "A gatherer needs its two databases.",
-            "KALSHI_TS_DSN or KALSHI_META_DSN is not set.",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
             "set both; `kalshi-data migrate` brings them up to date.",
         )
     return settings.ts_dsn, settings.meta_dsn
+
+
+NEEDS: tuple[Callable[[Settings], object], ...] = (databases_of, dialler_of, sockets_of)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.moment import refuse_reversed
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,14 +39,18 @@ def coverage(
 
     from app.coverage.answers import exchange_hours, market_hours
     from app.coverage.journals import Period
+    from app.coverage.known_markets import refuse_unknown_market
     from app.databases import Kind, open_database
     from app.postgres.connection import connected
 
     end = end or datetime.now(UTC)
     period = Period(start or end - timedelta(hours=24), end)
+    refuse_reversed(*period)
     found: list[MarketHour] | list[ExchangeHour]
     with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn, "coverage") as connection:
         found = market_hours(connection, ticker, period) if ticker else exchange_hours(connection, period)
+        if ticker and not found:
+            refuse_unknown_market(connection, ticker)
     for each in found:
         click.echo(msgspec.json.encode(each._asdict()) if as_json else _line(each))
     if not found:
