@@ -70,7 +70,7 @@ def snapshot_first(records: Sequence[SocketRecord], tickers: Sequence[str]) -> V
             firsts.setdefault(market_of(each.message) or "", each.message)
         wrong += [ticker for ticker in tickers if not isinstance(firsts.get(ticker), OrderbookSnapshot)]
     asked = [trip.command for record in records for trip in record.round_trips if trip.command.kind is Kind.SNAPSHOT]
-    shown = sum(record.shown.total() for record in records)
+    shown = sum(record.shown_again for record in records)
     missing = sum(len(command.tickers) for command in asked) - shown
     verdict = counted(
         "snapshot_first", "books", len(records) * len(tickers), wrong + ["asked for and not shown"] * missing

@@ -19,7 +19,7 @@ from app.kalshi.socket_errors import ConnectError, SocketError, SocketTimeoutErr
 from app.kalshi.upgrade import upgraded
 from app.normal.snapshots import rest_snapshot_row
 from app.rehearsal.book_verdicts import Poll
-from app.rehearsal.socket_record import SocketRecord, unanswered
+from app.rehearsal.socket_record import SocketRecord, is_answered
 from app.subscriptions.commands import Kind
 from app.subscriptions.roles import BOOK_CHANNEL, LIFECYCLE, TICKER, TRADE
 
@@ -70,6 +70,7 @@ class Listener:
         self._thread.start()
 
     def send(self, command: bytes) -> None:
+        self.record.asked += 1
         self._to_send.put(command)
 
     def stop(self) -> None:
@@ -82,6 +83,9 @@ class Listener:
                 self._turn()
         except SocketError as error:
             self.record.ended = str(error)
+        except Exception as error:
+            self.record.ended = repr(error)
+            raise
         finally:
             self._note_ping()
             self._socket.close()
@@ -188,15 +192,7 @@ def _until_answered(listeners: Sequence[Listener]) -> None:
     for each in listeners:
         each.send(each.record.commands.list_subscriptions(None, now_us()))
 
-    def all_told() -> bool:
-        return all(each.record.ended or (not unanswered(each.record) and _all_shown(each.record)) for each in listeners)
-
-    _wait(all_told, ANSWER_SECONDS)
-
-
-def _all_shown(record: SocketRecord) -> bool:
-    asked = sum(len(trip.command.tickers) for trip in record.round_trips if trip.command.kind is Kind.SNAPSHOT)
-    return record.shown.total() >= asked
+    _wait(lambda: all(each.record.ended or is_answered(each.record) for each in listeners), ANSWER_SECONDS)
 
 
 def _wait(condition: Callable[[], object], seconds: float) -> bool:

@@ -27,7 +27,7 @@ from app.rehearsal import known_fields as known
 from app.store.metadata_tables import EVENTS, MARKETS
 from app.store.tables import ORDERBOOK_SNAPSHOTS, TRADES, Row
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 10.0
 MOST_OBJECTS = 1_200  # more than one page of any list
 SAMPLES = 3
 NO_SUCH_MARKET = "KXNOSUCHMARKET-26JAN01-T1"

@@ -49,7 +49,8 @@ class SocketRecord:
         self.unknown_fields: defaultdict[str, set[str]] = defaultdict(set)
         self.samples: defaultdict[str, list[bytes]] = defaultdict(list)
         self.markets: defaultdict[str, set[str]] = defaultdict(set)  # heard of, by type
-        self.shown: Counter[int] = Counter()  # books by the number of the command that asked for them
+        self.asked = 0  # commands that were given to be sent
+        self.shown_again = 0  # books that were asked for
         self.pings = 0
         self.quiet_seconds = 0.0  # the longest time without a ping
         self.ended: str | None = None  # why it ended before it was told to
@@ -94,7 +95,7 @@ class SocketRecord:
         elif isinstance(message, Error):
             self.errors.append(message)
         elif isinstance(message, OrderbookSnapshot) and number is not None:
-            self.shown[number] += 1
+            self.shown_again += 1
 
 
 def market_of(message: Message) -> str | None:
@@ -112,9 +113,11 @@ def rows_of(heard: Iterable[Heard], *types: type) -> list[Row]:
     return [each.row for each in of_type(heard, *types) if each.row is not None]
 
 
-def unanswered(record: SocketRecord) -> int:
-    """How many commands wait for an answer; books that were asked for answer one by one."""
-    return sum(record.commands.unanswered(kind) for kind in Kind)
+def is_answered(record: SocketRecord) -> bool:
+    """Return whether all was told that was asked for. It may be asked while another thread takes what is said."""
+    trips = list(record.round_trips)
+    books = sum(len(trip.command.tickers) for trip in trips if trip.command.kind is Kind.SNAPSHOT)
+    return len(trips) >= record.asked and record.shown_again >= books
 
 
 def _kind(message: Message) -> str:
