@@ -34,7 +34,7 @@ def moment(_context: click.Context, _parameter: click.Parameter, value: str | No
 def coverage(
     settings: Settings, ticker: str | None, start: datetime | None, end: datetime | None, as_json: bool
 ) -> None:
-    """How complete the record of a market is, or of the whole exchange: hour by hour, and where its holes are."""
+    """Show how complete the record of a market is, or of the exchange. Hour by hour, with the holes of each."""
     import msgspec
 
     from app.coverage.answers import exchange_hours, market_hours

@@ -25,7 +25,7 @@ def progress(items: Sequence[Item], label: str) -> Iterator[Iterator[Item]]:
 
 @contextmanager
 def _logs_above_the_bar(terminal: TextIO) -> Iterator[None]:
-    """A line for each hour would push the bar off the screen: only warnings are shown, each on a line of its own."""
+    """Show warnings alone, each on a line of its own: one line an hour would push the bar off the screen."""
     root = logging.getLogger()
     streams = [handler for handler in root.handlers if isinstance(handler, logging.StreamHandler)]
     before = root.level, [handler.stream for handler in streams]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.databases import given_databases
+from app.databases import chunk_budgets, given_databases
 from app.doctor.check import ADMIN, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, note
 from app.doctor.databases import database_checks, gatherers_checks
 from app.doctor.exchange import exchange_checks
@@ -19,7 +19,7 @@ NEEDED = {
 
 def checks(settings: Settings) -> Iterator[Check]:
     yield from host_checks(settings)
-    databases = given_databases(settings)
+    databases, budgets = given_databases(settings), chunk_budgets(settings)
     if not databases:
         yield embedded_server(settings)
         yield note("databases", "none is named: commands use an embedded server, processes do not", (MAINTAINER,))
@@ -27,7 +27,7 @@ def checks(settings: Settings) -> Iterator[Check]:
         if getattr(settings, setting) is None:
             yield note(f"KALSHI_{setting.upper()}", "not set", processes)
     for database in databases:
-        yield from database_checks(database)
+        yield from database_checks(database, budgets.get(database.kind))
     yield from gatherers_checks(settings)
     yield from exchange_checks(settings)
     yield from lake_checks(settings)

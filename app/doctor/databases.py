@@ -1,8 +1,11 @@
 """Databases: whether each can be reached, has this version's schema, safe settings, and rights for what runs here."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+import psycopg2.errors
 
 from app.databases import Database, Kind
 from app.doctor.check import ADMIN, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, failed, judged, note
@@ -15,6 +18,8 @@ from app.store.migrations import applied_migrations, later, migrations_of, pendi
 CLOCK_OFFSET_MAX_SECONDS = 1.0
 # A query over a month of hourly partitions locks each of them and its indexes.
 LOCKS_MIN = 256
+GIGABYTE = 1_000_000_000
+HERE = ("", "localhost", "127.0.0.1", "::1")
 NEEDED_BY = {
     Kind.TIMESERIES: (GATHERER,),
     Kind.METADATA: (GATHERER,),
@@ -48,7 +53,7 @@ class TableRights(NamedTuple):
     may_write: bool
 
 
-def database_checks(database: Database) -> Iterator[Check]:
+def database_checks(database: Database, budget_bytes: int | None) -> Iterator[Check]:
     name, needed_by = database.kind.database, NEEDED_BY[database.kind]
     try:
         with connected(database.dsn, "doctor") as connection:
@@ -58,13 +63,15 @@ def database_checks(database: Database) -> Iterator[Check]:
             yield from _settings(name, connection, needed_by)
             yield _schema(database.kind, name, connection, needed_by)
             yield from _rights(database.kind, name, connection)
+            if budget_bytes is not None:
+                yield _disk(name, budget_bytes, connection)
     except DatabaseError as error:
         setting = f"KALSHI_{database.kind.setting.upper()}"
         yield failed(name, f"{error.what} {error.detail} Fix: check the server, and {setting}.", needed_by)
 
 
 def gatherers_checks(settings: Settings) -> Iterator[Check]:
-    """What the deduplicator reads: each gatherer's databases."""
+    """Look at what the deduplicator reads: each gatherer's databases."""
     if settings.gatherer_dsns is None:
         yield note("KALSHI_GATHERER_DSNS", "not set", (DEDUPLICATOR,))
         return
@@ -101,6 +108,23 @@ def _read_databases(kind: Kind, named: Mapping[str, Dsn]) -> Iterator[Check]:
                 f"{subject} database", f"is that of {seen[identity]}: one of two names is wrong", (DEDUPLICATOR,)
             )
         seen[identity] = name
+
+
+def _disk(name: str, budget_bytes: int, connection: Connection) -> Check:
+    """Compare the budget with the disk: of a server on this host, for a role that may know where its data lies."""
+    subject = f"{name} disk"
+    size_bytes = int(value_of(connection, "SELECT pg_database_size(current_database())"))
+    told = f"{size_bytes // GIGABYTE} of {budget_bytes // GIGABYTE} GB that its budget allows"
+    if not (connection.info.host in HERE or connection.info.host.startswith("/")):
+        return note(subject, f"{told}; the server is on another host")
+    try:
+        folder = str(value_of(connection, "SHOW data_directory"))
+        free_bytes = shutil.disk_usage(folder).free
+    except (psycopg2.errors.InsufficientPrivilege, OSError) as error:
+        return note(subject, f"{told}; its folder cannot be seen ({str(error).strip()})")
+    fits = size_bytes + free_bytes >= budget_bytes
+    fix = "" if fits else ": make room, or lower the budget (KALSHI_LOCAL_MAX_BYTES, KALSHI_PRODUCTION_MAX_BYTES)"
+    return judged(subject, f"{told}, {free_bytes // GIGABYTE} GB free in {folder}{fix}", ok=fits)
 
 
 def _version(name: str, connection: Connection) -> Check:
@@ -147,7 +171,7 @@ def _schema(kind: Kind, name: str, connection: Connection, needed_by: tuple[str,
 
 
 def _rights(kind: Kind, name: str, connection: Connection) -> Iterator[Check]:
-    """A role that may do less than another is no fault by itself: hosts have different ones."""
+    """Note what the role may not do. That is no fault by itself: hosts have different ones."""
     yield _reads(name, connection, NEEDED_BY[kind])
     role, tables = value_of(connection, "SELECT current_user"), _tables(connection)
     if closed := [table.name for table in tables if not table.may_write]:

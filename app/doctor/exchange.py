@@ -44,7 +44,7 @@ def exchange_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _is_of_use(settings: Settings) -> bool:
-    """Whether anything here speaks to the exchange."""
+    """Return whether anything here speaks to the exchange."""
     is_gatherer = settings.ts_dsn is not None and settings.meta_dsn is not None
     given = (settings.api_key_id, settings.rest_url, settings.ws_url, settings.gatherer_dsns)
     return is_gatherer or any(each is not None for each in given)

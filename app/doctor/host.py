@@ -48,7 +48,7 @@ def data_folder(folder: Path) -> Check:
 
 
 def disk(settings: Settings) -> Check:
-    """What may come to lie there: the spool of a gatherer, and all data of the embedded server."""
+    """Compare its room with what may come to lie there: a gatherer's spool, or all data of the embedded server."""
     folder = settings.data_dir
     allowed = {"KALSHI_SPOOL_MAX_BYTES": settings.spool_max_bytes} if settings.ts_dsn else {}
     taken = folder / "spool"
@@ -71,7 +71,7 @@ def disk(settings: Settings) -> Check:
 
 
 def secret_files(environment: Mapping[str, str]) -> Iterator[Check]:
-    """Those that settings name; that they can be read was seen when the settings were."""
+    """Look who may read the files that settings name. That we may was seen when the settings were read."""
     for name in sorted(environment):
         if not (name.startswith(PREFIX) and name.endswith(FILE_SUFFIX)):
             continue
@@ -117,7 +117,7 @@ def _size_bytes(folder: Path) -> int:
 
 
 def _answers(url: str) -> bool:
-    """Whether it is an ops port of ours: whatever it says of its health."""
+    """Return whether it is an ops port of ours, whatever it says of its health."""
     try:
         with requests.Session() as session:
             session.trust_env = False

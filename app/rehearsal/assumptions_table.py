@@ -14,7 +14,7 @@ def assumptions_table() -> str:
 
 
 def with_table(document: str) -> str:
-    """The document with the table between its two markers."""
+    """Return the document with the table between its two markers."""
     return put_between(document, BEGIN, END, assumptions_table())
 
 

@@ -137,7 +137,7 @@ def books_match_tickers(states: dict[str, list[State]], tickers: Iterable[Row]) 
 
 
 def states_of(said: Iterable[Heard]) -> Iterator[State]:
-    """One market's book, message by message, from its first snapshot on. Times do not go back."""
+    """Follow one market's book, message by message, from its first snapshot on. Times do not go back."""
     levels: Levels | None = None
     exchange_us = 0
     for each in said:
@@ -177,7 +177,7 @@ def _digest(levels: Levels) -> int:
 
 
 def _near(states: Sequence[State], since_us: int, until_us: int) -> Sequence[State]:
-    """Those in force at some time in between, if the book was known all through."""
+    """Return those in force at some time in between, if the book was known all through."""
     if not states or states[0].received_us > since_us:
         return []
     times = [state.received_us for state in states]

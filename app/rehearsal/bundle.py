@@ -43,7 +43,7 @@ def without_secrets(content: bytes, settings: Settings) -> bytes:
 
 
 def _secrets(settings: Settings) -> Iterator[bytes]:
-    """The key's id, and every line of what is secret: JSON writes line ends otherwise."""
+    """Return the key's id, and every line of what is secret: JSON writes line ends otherwise."""
     found = [settings.api_key_id or ""]
     for setting in known_settings():
         value = getattr(settings, setting.field)
@@ -70,7 +70,7 @@ def _frames(report: Report) -> Iterator[dict[str, object]]:
 
 
 def _lines(objects: Iterable[dict[str, object]]) -> bytes:
-    """What came as text: a frame may be no JSON."""
+    """Write what came as text: a frame may be no JSON."""
     told = (
         {name: value.decode(errors="replace") if isinstance(value, bytes) else value for name, value in each.items()}
         for each in objects

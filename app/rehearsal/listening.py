@@ -188,7 +188,7 @@ def _poll(
 
 
 def _until_answered(listeners: Sequence[Listener]) -> None:
-    """What was heard up to then, both sockets of a pair have heard."""
+    """Wait until all is told: what was heard up to then, both sockets of a pair have heard."""
     for each in listeners:
         each.send(each.record.commands.list_subscriptions(None, now_us()))
 

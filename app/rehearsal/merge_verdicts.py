@@ -42,7 +42,7 @@ BOOK_TICKER, BOOK_CLOCK = map(ORDERBOOK_SNAPSHOTS.column_names.index, ("ticker",
 
 
 def merge_verdicts(books: Sequence[Sequence[Heard]], whole: Sequence[Sequence[Heard]]) -> list[Verdict]:
-    """Of two sockets of books, and of two of tickers, trades and announcements."""
+    """Judge two sockets of books, and two of tickers, trades and announcements."""
     first, second = map(changes_of, books)
     common = between_common_books(*books)
     return [
@@ -101,7 +101,7 @@ def _same(
     name: Callable[[Change], Change],
     value: Callable[[Change], int],
 ) -> Verdict:
-    """Of what both told equally often; at its edges, each socket heard a part alone."""
+    """Judge by what both told equally often: at its edges, each socket heard a part alone."""
     ours, theirs = (_values(changes, name, value) for changes in (first, second))
     both = [each for each in ours.keys() & theirs.keys() if len(ours[each]) == len(theirs[each])]
     wrong = [f"{each.ticker}: {ours[each][:2]} and {theirs[each][:2]}" for each in both if ours[each] != theirs[each]]
@@ -155,7 +155,7 @@ def repetitions_equal(first: Sequence[Change], second: Sequence[Change]) -> Verd
 
 
 def _clocks(heard: Sequence[Heard]) -> dict[str, list[int]]:
-    """Of the books that were shown of each market, where they have one."""
+    """Return those of the books that were shown, by market."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows_of(heard, OrderbookSnapshot):
         if row[BOOK_CLOCK] >= 0:
@@ -175,7 +175,7 @@ def _by_market(changes: Iterable[Change]) -> dict[str, list[Change]]:
 
 
 def _alike(assumption: str, what: str, pair: Sequence[Sequence[Heard]], types: tuple[type, ...], name: Name) -> Verdict:
-    """What one told well inside the time of both, the other told as well: as often."""
+    """Judge by what one told well inside the time of both: the other must have told it as often."""
     rows = [rows_of(heard, *types) for heard in pair]
     if not all(rows):
         return not_judged(assumption, f"no {what} came on both sockets")

@@ -77,7 +77,7 @@ class Report(NamedTuple):
 
 
 def complete(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """One for each assumption, in their order; what nobody judged is not judged."""
+    """Return one for each assumption, in their order; what nobody judged is not judged."""
     found = {verdict.assumption: verdict for verdict in verdicts}
     unlisted = found.keys() - {each.key for each in ASSUMPTIONS}
     if unlisted:

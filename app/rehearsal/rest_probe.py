@@ -118,7 +118,7 @@ class RestProbe:
         self._ask_for_pages()
 
     def busiest(self) -> list[str]:
-        """Of the latest trades, tickers of which there are most first; then other open ones."""
+        """Return the tickers of the latest trades, those with most of them first; then other open ones."""
         counts = Counter(row[TRADED] for row in self.trades)
         return list(dict.fromkeys([*(ticker for ticker, _ in counts.most_common()), *self.tickers]))
 

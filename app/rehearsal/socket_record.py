@@ -34,7 +34,7 @@ class RoundTrip(NamedTuple):
 
 
 class SocketRecord:
-    """Of tickers, only those of the wanted markets are kept; of everything, not more than MOST_KEPT messages."""
+    """Keeps the tickers of the wanted markets alone, and of everything not more than MOST_KEPT messages."""
 
     def __init__(self, conn: int, wanted: Iterable[str]) -> None:
         self.conn = conn
@@ -121,7 +121,7 @@ def is_answered(record: SocketRecord) -> bool:
 
 
 def _kind(message: Message) -> str:
-    """The type as the exchange names it."""
+    """Return the type as the exchange names it."""
     if isinstance(message, Unknown):
         return f"unfit {message.type or 'frame'}"
     return str(message.__struct_config__.tag)

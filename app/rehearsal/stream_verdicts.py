@@ -148,7 +148,7 @@ def _numbers(record: SocketRecord) -> Iterator[tuple[int, int]]:
 
 
 def _oks(record: SocketRecord) -> Iterator[str]:
-    """For each that answers an update: what is wrong with its number, or nothing."""
+    """Tell, of each that answers an update, what is wrong with its number: nothing, if it is right."""
     by_sid: defaultdict[int, list[Heard]] = defaultdict(list)
     for each in record.heard:
         if each.message.sid is not None:

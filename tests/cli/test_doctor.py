@@ -66,6 +66,7 @@ def of_gatherer(databases, simulator):
         "KALSHI_API_KEY_ID": key["key_id"],
         "KALSHI_API_PRIVATE_KEY_FILE": key["private_key_file"],
         "KALSHI_SPOOL_MAX_BYTES": 1_000_000,
+        "KALSHI_LOCAL_MAX_BYTES": 1_000_000,
     }
 
 
@@ -137,6 +138,12 @@ def test_a_disk_that_is_smaller_than_the_budgets_is_told(diagnosed, databases):
     done = diagnosed(KALSHI_TS_DSN=databases[Kind.TIMESERIES], KALSHI_SPOOL_MAX_BYTES=10**18)
     assert done["disk"].startswith("FAIL ")
     assert done["disk"].endswith("make room, or lower KALSHI_SPOOL_MAX_BYTES")
+
+
+def test_a_database_s_disk_that_is_smaller_than_its_budget_is_told(diagnosed, databases):
+    done = diagnosed(KALSHI_TS_DSN=databases[Kind.TIMESERIES], KALSHI_LOCAL_MAX_BYTES=10**18)
+    assert done["kalshi_ts disk"].startswith("FAIL 0 of 1000000000 GB that its budget allows")
+    assert "make room, or lower the budget" in done["kalshi_ts disk"]
 
 
 def test_a_port_that_something_else_has_is_told(diagnosed, simulator):
