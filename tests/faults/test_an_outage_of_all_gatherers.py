@@ -35,7 +35,7 @@ RECORDED = {Delta: "SELECT ticker, clock FROM orderbook_deltas", Trade: "SELECT 
 
 @pytest.fixture
 def platform(server, templates, tmp_path):
-    with exchange(tmp_path, "--heartbeat", 2, "--hidden-seconds", 0) as simulator:
+    with exchange(tmp_path, "--heartbeat", 2, "--hidden-seconds", 0, "--rate", 100) as simulator:
         yield Platform(server, templates, simulator, tmp_path)
 
 
