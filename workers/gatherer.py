@@ -139,7 +139,7 @@ def check(settings: Settings) -> None:
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        details = "\n".join(problem.detail for problem in problems)
+        details = "\n".join(f"{problem.what} {problem.detail}" for problem in problems)
         raise SettingsError("A gatherer cannot start with these settings.", details, " ".join(p.fix for p in problems))
 
 
