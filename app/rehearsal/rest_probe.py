@@ -30,6 +30,7 @@ from app.store.tables import ORDERBOOK_SNAPSHOTS, TRADES, Row
 PATIENCE_SECONDS = 10.0
 MOST_OBJECTS = 1_200  # more than one page of any list
 SAMPLES = 3
+COSTS_PATH = "/account/endpoint_costs"  # which the platform itself does not ask
 NO_SUCH_MARKET = "KXNOSUCHMARKET-26JAN01-T1"
 MARKET_STATUSES: tuple[MarketFilter, ...] = ("unopened", "open", "paused", "closed")
 EVENT_STATUSES: tuple[EventFilter, ...] = ("unopened", "open", "closed")
@@ -105,7 +106,7 @@ class RestProbe:
     def run(self, sharers: int) -> None:
         since = now_us() // SECOND_US - HOUR_SECONDS
         self.limits = self.whole("/account/limits", partial(self.client.adopt_account_limits, sharers), known.LIMITS)
-        self.costs = self.whole("/account/endpoint_costs", self._endpoint_costs, EndpointCosts.__struct_fields__)
+        self.costs = self.whole(COSTS_PATH, self._endpoint_costs, EndpointCosts.__struct_fields__)
         self.whole("/exchange/status", self.client.exchange_status, known.STATUS)
         self.whole("/historical/cutoff", self.client.historical_cutoff, known.CUTOFF)
         self._ask_for_markets(since)
@@ -216,8 +217,7 @@ class RestProbe:
         return self._transport.get("/markets", parameters, Markets, Priority.RECONCILE, PATIENCE_SECONDS)
 
     def _endpoint_costs(self) -> EndpointCosts:
-        path = "/account/endpoint_costs"
-        return self._transport.get(path, {}, EndpointCosts, Priority.RECONCILE, PATIENCE_SECONDS)
+        return self._transport.get(COSTS_PATH, {}, EndpointCosts, Priority.RECONCILE, PATIENCE_SECONDS)
 
     def _one(self, ask: Callable[[str], Raw | None], names: list[str]) -> list[Raw]:
         return [found for name in names[:1] if (found := ask(name)) is not None]

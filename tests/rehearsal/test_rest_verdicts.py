@@ -74,6 +74,12 @@ def test_an_endpoint_that_refuses_us_is_told_and_the_others_are_asked(exchange):
     assert "/markets/trades" in by_name(probe)
 
 
+def test_costs_that_are_not_told_keep_nothing_from_working():
+    probed = [Probed("/markets", 1), Probed("/account/endpoint_costs", 0, error="not found")]
+    assert evidence_of(judge.rest_answers(probed)) == ("yes", "1 of 1 endpoints")
+    assert judge.token_cost(None).answer.value == "not judged"
+
+
 def test_an_answer_of_another_shape_is_told(exchange):
     probe = probed(exchange, exchange__status=Reply(200, {"active": True}))
     assert "is not what it should be" in by_name(probe)["/exchange/status"].error
