@@ -2,7 +2,7 @@ MOST_STAGED_BATCHES = 128
 
 
 class Conflicts:
-    """Expects whether the next batch has a row that is known: then a plain COPY would be in vain, and staging is better.
+    """Expects whether the next batch has a row that is known: a plain COPY would be in vain then, and staging better.
 
     The more often that came true, the longer it is expected. Rows that are written once more after they went to disk
     are one conflict; those that each of two sockets brings are one in nearly every batch.
