@@ -63,6 +63,8 @@ def changes_of(heard: Iterable[Heard]) -> list[Change]:
 
 def clocks_equal(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
     """Judge by changes that both told, whatever their clocks."""
+    if any(each.clock < 0 for each in (*first, *second)):
+        return not_judged("clocks_equal", "changes carry no clock")
     return _same("clocks_equal", first, second, lambda each: each._replace(clock=0, nth=0), lambda each: each.clock)
 
 

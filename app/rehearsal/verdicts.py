@@ -36,7 +36,8 @@ def counted(assumption: str, what: str, total: int, wrong: Sequence[object], tol
     text = f"{total - len(wrong)} of {total} {what}"
     if not wrong:
         return holds(assumption, text)
-    text += f"; not {', '.join(map(str, wrong[:SHOWN]))}{' …' if len(wrong) > SHOWN else ''}"
+    told = list(dict.fromkeys(map(str, wrong)))
+    text += f"; not {', '.join(told[:SHOWN])}{' …' if len(told) > SHOWN else ''}"
     return holds(assumption, text) if len(wrong) <= tolerated * total else fails(assumption, text)
 
 

@@ -55,9 +55,10 @@ def test_times_that_differ_between_sockets_are_noticed():
     assert judge.times_equal(judge.changes_of(first), judge.changes_of(second)).answer.value == "no"
 
 
-def test_without_clocks_times_are_not_judged():
+def test_without_clocks_neither_times_nor_clocks_are_judged():
     changes = judge.changes_of(told(delta(clock=None)))
     assert judge.times_equal(changes, changes).answer.value == "not judged"
+    assert judge.clocks_equal(changes, changes).answer.value == "not judged"
 
 
 def test_another_order_is_noticed():

@@ -68,6 +68,15 @@ def test_a_clock_that_goes_back_is_told_with_its_market():
     assert evidence_of(judge.clock_rises([record])) == ("no", "1 of 2 changes; not KXTEST-26NOV01-T1 from 9 to 7")
 
 
+def test_without_clocks_nothing_is_said_of_their_order():
+    assert judge.clock_rises([recorded(delta(clock=None))]).answer.value == "not judged"
+
+
+def test_what_is_wrong_alike_is_told_once():
+    verdict = judge.clock_present(heard(delta(clock=None), delta(clock=None)))
+    assert verdict.evidence == "0 of 2 books and changes; not OrderbookDelta"
+
+
 def test_changes_of_one_clock_do_not_go_back():
     assert judge.clock_rises([recorded(delta(seq=1), delta(seq=2))]).answer.value == "yes"
 
