@@ -135,4 +135,7 @@ class Stream:
         return lifecycle_row(message, received_us, line, self._announcements)
 
     def _subscribed(self, message: Subscribed, _received_us: int) -> None:
-        self._channels[message.msg.sid] = message.msg.channel
+        sid, channel = message.msg.sid, message.msg.channel
+        others = {name for other, name in self._channels.items() if other != sid}
+        # What two subscriptions to one channel tell at once is no repetition.
+        self._channels[sid] = f"{channel} {sid}" if channel in others else channel
