@@ -55,10 +55,10 @@ class VanishedMeanwhile:
         missing = self._missing()
         if missing:
             pause(self._stopping, self._vanishing_seconds)
-            still_missing = self._missing()
-            for ticker in missing.keys() & still_missing.keys():
-                self._intake.end(still_missing[ticker])
-            log.info("markets ended that vanished while nobody recorded", markets=len(missing.keys() & still_missing))
+            vanished = [market for ticker, market in self._missing().items() if ticker in missing]
+            for market in vanished:
+                self._intake.end(market)
+            log.info("markets ended that vanished while nobody recorded", markets=len(vanished))
 
     def _missing(self) -> dict[str, Market]:
         """Return the markets that are open in the database alone."""
