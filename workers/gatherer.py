@@ -18,6 +18,7 @@ from app.postgres.dsn import Dsn
 from app.readiness import Readiness
 from app.recording import Sink
 from app.registry.settlements_since import SettlementsSince
+from app.registry.unended import UnendedMarkets
 from app.run import Run
 from app.settings import Settings
 from app.store.previous_run import PreviousRun
@@ -67,7 +68,8 @@ class Gatherer:
 
         heard_until_us = PreviousRun(timeseries, run_id, stopping, threads(1)).trades_heard_until_us
         pending = SettlementsSince(settings.data_dir / "settlements_since", heard_until_us, sink.waiting_since_us)
-        self._registry = MarketRegistry(reconciling, sink, settings, self._producers, pending)
+        unended = UnendedMarkets(metadata, threads(1)).page
+        self._registry = MarketRegistry(reconciling, sink, settings, self._producers, pending, unended)
         self._repairer = TradeRepairer(repairing, sink, heard_until_us, stopping)
         self._poller = SnapshotPoller(
             self._registry, polling, on_demand, sink, intervals_of(settings), stopping, part_of(settings)
