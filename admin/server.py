@@ -4,7 +4,7 @@ from typing import Any
 
 from gunicorn.workers.ggevent import GeventWorker
 
-from admin.access import is_local
+from admin.origins import is_local
 from app import logs
 from app.environment import load_settings
 from app.errors import SettingsError

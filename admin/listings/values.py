@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Length, OneOf
 
+from admin.keyset import in_utc
 from admin.listing import Column, Filter
 from admin.queries import PRINTABLE
 
@@ -27,10 +28,14 @@ def asked_choice(*choices: str) -> Field:
 
 
 class Moment(fields.AwareDateTime):
-    """A time with its zone, or in UTC."""
+    """A time with its zone, or in UTC. It is UTC from here on."""
 
     def _deserialize(self, *arguments: Any, **named: Any) -> datetime:  # noqa: ANN401 - as marshmallow calls it
-        moment: datetime = super()._deserialize(*arguments, **named)
+        asked: datetime = super()._deserialize(*arguments, **named)
+        try:
+            moment = in_utc(asked)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
         if not FIRST_YEAR <= moment.year < LAST_YEAR:
             raise ValidationError("It is a time that cannot be meant.")
         return moment
