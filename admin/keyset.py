@@ -48,7 +48,10 @@ def in_utc(moment: datetime) -> datetime:
     """Raises ValueError where its zone is none that there is: Python knows farther ones than PostgreSQL."""
     if abs(moment.utcoffset() or timedelta()) >= ZONES_END:
         raise ValueError("It is in a zone that cannot be meant.")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("It is a time that cannot be meant.") from None
 
 
 def truth(text: str) -> bool:

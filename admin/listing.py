@@ -19,6 +19,10 @@ USUAL_ROWS = 100
 MOST_ROWS = 1_000
 MOST_STREAMED_ROWS = 10_000_000
 FORMATS = ("json", "csv", "ndjson")
+EXACT = (
+    "Of CSV alone: cells as they are, for programs. Unless it is true, text that a spreadsheet would take for a "
+    "formula begins with an apostrophe. JSON and NDJSON are always exact."
+)
 
 PAGE = sql.SQL("""
     SELECT row_to_json(page)::TEXT FROM (
@@ -68,6 +72,7 @@ class Listing:
                 load_default="desc" if self.newest_first else "asc", validate=OneOf(["asc", "desc"])
             ),
             "format": fields.String(load_default=None, validate=OneOf(FORMATS)),
+            "exact": fields.Boolean(load_default=False, metadata={"description": EXACT}),
         }
         return Schema.from_dict({**asked, **common}, name=f"{self.name}_query")
 

@@ -33,6 +33,9 @@ from app.metrics.admin import REQUEST_SECONDS, REQUESTS
 from app.offload import Offload, threads
 from app.readiness import Readiness
 from app.settings import Settings
+from app.settings_warnings import warnings_of
+
+log = logs.get(__name__)
 
 DATABASE_THREADS = 4
 READY_SECONDS = 1.0
@@ -40,6 +43,8 @@ READY_SECONDS = 1.0
 
 def create_app(settings: Settings) -> Flask:
     logs.configure(settings.log_format, settings.log_level)
+    for warning in warnings_of(settings):
+        log.warning(warning)
     return service(settings, threads(DATABASE_THREADS))
 
 

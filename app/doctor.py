@@ -12,6 +12,7 @@ from app.errors import OperatorError
 from app.postgres.binaries import find_binaries
 from app.postgres.connection import Connection, connected, value_of
 from app.settings import Settings
+from app.settings_warnings import warnings_of
 from app.store.migrations import applied_migrations, later, migrations_of, pending
 
 FREE_MIN_BYTES = 10_000_000_000
@@ -29,6 +30,7 @@ class Check(NamedTuple):
 def checks(settings: Settings) -> Iterator[Check]:
     yield Check("Python", ok=sys.version_info >= (3, 11), finding=sys.version.split()[0])
     yield _disk(settings.data_dir)
+    yield from (Check("settings", ok=False, finding=warning) for warning in warnings_of(settings))
     databases = given_databases(settings)
     if not databases:
         yield _embedded_server(settings)

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import re
 import shutil
 import socket
 import ssl
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.demonstration.loopback import free_port
-from tests.processes import wait_until
+from tests.processes import ROOT, wait_until
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
@@ -38,12 +39,8 @@ http {{
     {servers}
 }}
 """
-# As README.md tells it.
-TELLING = """
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-"""
+# What docs/admin.md has the proxy tell.
+TELLING = "".join(re.findall(r"^ *proxy_set_header .*;\n", (ROOT / "docs/admin.md").read_text(), re.MULTILINE))
 SERVER = "server {{ listen 127.0.0.1:{port} ssl; location / {{ proxy_pass {address}; {telling} }} }}\n"
 
 
