@@ -1,5 +1,6 @@
 """Who asks when a proxy asks for others. Of a proxy that KALSHI_ADMIN_PROXY does not name, nothing is answered."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,14 +74,11 @@ def _listed(environ: Mapping[str, Any], what: str) -> list[str]:
 
 def _address(text: str) -> Address:
     """Some proxies add the port."""
-    try:
+    with contextlib.suppress(ValueError):
         return address_of(text)
-    except ValueError:
-        pass
-    try:
+    with contextlib.suppress(ValueError):
         return address_of(urlsplit(f"//{text}").hostname or "")
-    except ValueError:
-        raise ForwardingError(f"X-Forwarded-For holds no address: {text[:50]!r}.") from None
+    raise ForwardingError(f"X-Forwarded-For holds no address: {text[:50]!r}.")
 
 
 def _scheme(text: str) -> str:
