@@ -13,6 +13,7 @@ from psycopg2 import sql
 from admin import keyset
 from admin.database import Database
 from admin.knowledge import KNOWN_FIELDS
+from admin.queries import TimeRange
 from app.tokens import Role
 
 USUAL_ROWS = 100
@@ -74,7 +75,7 @@ class Listing:
             "format": fields.String(load_default=None, validate=OneOf(FORMATS)),
             "exact": fields.Boolean(load_default=False, metadata={"description": EXACT}),
         }
-        return Schema.from_dict({**asked, **common}, name=f"{self.name}_query")
+        return TimeRange.from_dict({**asked, **common}, name=f"{self.name}_query")
 
     def row_schema(self) -> type[Schema]:
         return Schema.from_dict({column.name: column.field for column in self.columns}, name=f"{self.name}_row")

@@ -11,6 +11,7 @@ from admin.listing import Column, Filter
 from admin.queries import PRINTABLE
 
 FIRST_YEAR, LAST_YEAR = 2000, 2200
+NO_TIME = "It is not a time such as 2026-11-21T15:00:00Z."
 
 Field = fields.Field[Any]
 
@@ -42,7 +43,7 @@ class Moment(fields.AwareDateTime):
 
 
 def asked_time() -> Field:
-    return Moment(format="iso", default_timezone=UTC)
+    return Moment(format="iso", default_timezone=UTC, error_messages={"invalid": NO_TIME, "format": NO_TIME})
 
 
 def equal(*names: str, **columns: str) -> dict[str, Filter]:
