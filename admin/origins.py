@@ -48,7 +48,7 @@ def refuse_other_sites(asked: Request) -> None:
     """
     site, origin = asked.headers.get("Sec-Fetch-Site"), asked.headers.get("Origin")
     if site is None:
-        site = "same-origin" if origin is None or urlsplit(origin).netloc == asked.host else "cross-site"
+        site = "same-origin" if origin is None or origin.partition("://")[2] == asked.host else "cross-site"
     if site not in OWN_PAGES:
         refuse("other site", "This came from another site's page.")
 

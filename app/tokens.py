@@ -42,7 +42,7 @@ class Token(NamedTuple):
 
 
 class Tokens(Secret):
-    """One a line, or with semicolons between: its name, role, digest and last day. Lines with # are remarks."""
+    """One a line, or with semicolons between: name, role, digest and the day it expires. Lines with # are remarks."""
 
     __slots__ = ("_tokens",)
 
