@@ -29,7 +29,7 @@ proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--se
 	@exec $(RUN)/python -m tests.claims $(ARGS)
 
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
-	@bash .ci/containers
+	@bash .ci/packages containers
 	@ANSIBLE_HOSTS=1 $(RUN)/python -m pytest tests/ansible/test_provisioning.py tests/ansible/test_platform.py \
 		-o faulthandler_timeout=1200 $(ARGS)
 

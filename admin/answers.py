@@ -3,7 +3,8 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from itertools import chain
 
@@ -15,6 +16,8 @@ from admin.listing import Listing, Page
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
+FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones too
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 TYPES = {"json": JSON, "csv": CSV, "ndjson": NDJSON}
 
 
@@ -34,10 +37,10 @@ def wanted_format(asked: str | None) -> str:
     return next(name for name, kind in TYPES.items() if kind == best)
 
 
-def lines(listing: Listing, form: str, pages: Iterator[Page]) -> Response:
+def lines(listing: Listing, form: str, pages: Iterator[Page], is_exact: bool) -> Response:
     """The first page is read before anything is sent, so that what is wrong with the question can be said."""
     pages = chain([next(pages)], pages)
-    written = _csv(listing, pages) if form == "csv" else _ndjson(pages)
+    written = _csv(listing, pages, _exact if is_exact else _harmless) if form == "csv" else _ndjson(pages)
     answer = Response(written, mimetype=TYPES[form])
     answer.headers["Content-Disposition"] = f'attachment; filename="{listing.name}.{form}"'
     return answer
@@ -48,7 +51,7 @@ def _ndjson(pages: Iterable[Page]) -> Iterator[str]:
         yield "".join(f"{row}\n" for row in page.rows)
 
 
-def _csv(listing: Listing, pages: Iterable[Page]) -> Iterator[str]:
+def _csv(listing: Listing, pages: Iterable[Page], cell: Callable[[object], object]) -> Iterator[str]:
     names = [column.name for column in listing.columns]
     yield ",".join(names) + "\r\n"
     for page in pages:
@@ -56,9 +59,15 @@ def _csv(listing: Listing, pages: Iterable[Page]) -> Iterator[str]:
         writer = csv.writer(text)
         for row in page.rows:
             values = msgspec.json.decode(row)
-            writer.writerow([_cell(values[name]) for name in names])
+            writer.writerow([cell(values[name]) for name in names])
         yield text.getvalue()
 
 
-def _cell(value: object) -> object:
+def _exact(value: object) -> object:
     return msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else value
+
+
+def _harmless(value: object) -> object:
+    """Titles are the exchange's: a spreadsheet would run those that are formulas."""
+    is_formula = isinstance(value, str) and value.startswith(FORMULA_BEGINNINGS) and not NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else _exact(value)

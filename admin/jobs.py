@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, g
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from admin.answers import json_answer
@@ -14,7 +14,7 @@ from admin.database import Cursor, Database
 from admin.described import described
 from admin.listings.values import asked_text, asked_time
 from admin.problems import ProblemError
-from admin.queries import ROW_NUMBER
+from admin.queries import ROW_NUMBER, TimeRange
 from admin.request_body import body
 from admin.schemas import Job
 from app import jobs
@@ -24,18 +24,11 @@ from app.tokens import Role
 TABLES = tuple(table.name for table in PRODUCTION_TABLES)
 
 
-class _Range(Schema):
-    @validates_schema
-    def check_order(self, data: dict[str, Any], **_: object) -> None:
-        if data["from"] >= data["to"]:
-            raise ValidationError("It is not before `to`.", "from")
-
-
 def _range(name: str, **more: fields.Field[Any]) -> type[Schema]:
     times = {each: asked_time() for each in ("from", "to")}
     for each in times.values():
         each.required = True
-    return type(name, (_Range,), {**times, **more})
+    return type(name, (TimeRange,), {**times, **more})
 
 
 ORDERS = {

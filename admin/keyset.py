@@ -1,13 +1,14 @@
 """Where a page of a long list ends, so that the next one begins there: the last row's key, in one word."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
 BETWEEN = "~"
 BIGGEST = 2**63
+ZONES_END = timedelta(hours=16)  # PostgreSQL takes none from there on
 
 
 class Key(NamedTuple):
@@ -40,7 +41,17 @@ def moment(text: str) -> datetime:
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
         raise ValueError("It has no zone.")
-    return value
+    return in_utc(value)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Raises ValueError where its zone is none that there is: Python knows farther ones than PostgreSQL."""
+    if abs(moment.utcoffset() or timedelta()) >= ZONES_END:
+        raise ValueError("It is in a zone that cannot be meant.")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("It is a time that cannot be meant.") from None
 
 
 def truth(text: str) -> bool:

@@ -11,6 +11,7 @@ from admin.database import Database
 from admin.problems import ProblemError
 
 MOST_HOLES = 100
+IS_MARKET = "SELECT TRUE FROM markets WHERE ticker = %(ticker)s"
 KNOWN_UNTIL = "SELECT known_until(%(ticker)s)"
 HOLES = """
     SELECT greatest(lower(hole), asked.since), least(upper(hole), asked.until)
@@ -60,6 +61,9 @@ def known_until(database: Database, ticker: str) -> datetime | None:
 
 
 def known_of(database: Database, channel: str, asked: Mapping[str, Any]) -> Known:
+    """Raises ProblemError where there is no such market: an empty list would look like one that never traded."""
+    if database.row(IS_MARKET, {"ticker": asked["ticker"]}) is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"No market {asked['ticker']} is known.")
     wanted = {"ticker": asked["ticker"], "from": asked.get("from"), "to": asked.get("to")}
     holes = database.rows(HOLES, {**wanted, "channel": channel, "limit": MOST_HOLES})
     return Known(known_until(database, asked["ticker"]), [(since, until) for since, until in holes])

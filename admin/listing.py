@@ -13,12 +13,17 @@ from psycopg2 import sql
 from admin import keyset
 from admin.database import Database
 from admin.knowledge import KNOWN_FIELDS
+from admin.queries import TimeRange
 from app.tokens import Role
 
 USUAL_ROWS = 100
 MOST_ROWS = 1_000
 MOST_STREAMED_ROWS = 10_000_000
 FORMATS = ("json", "csv", "ndjson")
+EXACT = (
+    "Of CSV alone: cells as they are, for programs. Unless it is true, text that a spreadsheet would take for a "
+    "formula begins with an apostrophe. JSON and NDJSON are always exact."
+)
 
 PAGE = sql.SQL("""
     SELECT row_to_json(page)::TEXT FROM (
@@ -68,8 +73,9 @@ class Listing:
                 load_default="desc" if self.newest_first else "asc", validate=OneOf(["asc", "desc"])
             ),
             "format": fields.String(load_default=None, validate=OneOf(FORMATS)),
+            "exact": fields.Boolean(load_default=False, metadata={"description": EXACT}),
         }
-        return Schema.from_dict({**asked, **common}, name=f"{self.name}_query")
+        return TimeRange.from_dict({**asked, **common}, name=f"{self.name}_query")
 
     def row_schema(self) -> type[Schema]:
         return Schema.from_dict({column.name: column.field for column in self.columns}, name=f"{self.name}_row")

@@ -31,6 +31,7 @@ def _add(blueprint: Blueprint, database: Database, listing: Listing) -> None:
         if form == "json":
             page = one_page(database, listing, asked, page_limit(asked["limit"]))
             return json_answer(page.body(listing.rows_name, **(known._asdict() if known else {})))
-        answer = lines(listing, form, pages(database, listing, asked, asked["limit"] or MOST_STREAMED_ROWS))
+        all_pages = pages(database, listing, asked, asked["limit"] or MOST_STREAMED_ROWS)
+        answer = lines(listing, form, all_pages, is_exact=asked["exact"])
         answer.headers.update(known.headers() if known else {})
         return answer

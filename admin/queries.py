@@ -1,9 +1,9 @@
 """What requests may ask for."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, Range, Regexp
 
 Part = TypeVar("Part", str, str | int)
@@ -26,6 +26,15 @@ class SubscriptionsQuery(Schema):
 
 class MarketPath(Schema):
     ticker = fields.String(required=True, validate=TICKER_LENGTH)
+
+
+class TimeRange(Schema):
+    """Where both ends of a time are asked for, one is before the other: an empty answer would look like no rows."""
+
+    @validates_schema
+    def check_order(self, data: dict[str, Any], **_: object) -> None:
+        if "from" in data and "to" in data and data["from"] >= data["to"]:
+            raise ValidationError("It is not before `to`.", "from")
 
 
 class NoQuery(Schema):

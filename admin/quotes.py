@@ -16,7 +16,7 @@ from admin.described import described
 from admin.knowledge import knowable_time, known_of
 from admin.listings.values import asked_time
 from admin.problems import ProblemError
-from admin.queries import checked_path
+from admin.queries import TimeRange, checked_path
 from admin.schemas import Book, Candles
 from app.coverage.hearing import TRADES
 
@@ -49,7 +49,7 @@ class BookQuery(Schema):
     at = asked_time()
 
 
-CandlesQuery = Schema.from_dict(
+CandlesQuery = TimeRange.from_dict(
     {
         "interval": fields.String(load_default="1m", validate=OneOf(list(INTERVALS))),
         "from": asked_time(),

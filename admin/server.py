@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventWorker
 
-from admin.access import is_local
+from admin.origins import is_local
 from app import logs
 from app.environment import load_settings
 from app.errors import SettingsError
 from app.http_server import BoundedServer, Handler, WSGIApp
+from app.settings import Settings
 
 log = logs.get(__name__)
 
@@ -35,14 +38,48 @@ class AdminWorker(GeventWorker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        addresses = [address[0] for address in self.cfg.address if isinstance(address, tuple)]
-        open_to_others = sorted(address for address in addresses if not is_local(address))
-        if load_settings().admin_tokens is not None:
-            return
-        if open_to_others:
-            raise SettingsError(
-                "Everybody could change everything.",
-                f"It is to listen on {', '.join(open_to_others)}, and KALSHI_ADMIN_TOKENS is not set.",
-                "set KALSHI_ADMIN_TOKENS_FILE, or --bind 127.0.0.1:8000.",
-            )
-        log.warning("no tokens are set: only this machine is answered, and may do everything")
+        settings = load_settings()
+        _refuse_several_processes(self.cfg.workers)
+        _refuse_strangers(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
+        if settings.admin_tokens is None:
+            log.warning("no tokens are set: only this machine is answered, and may do everything")
+
+
+class AdminLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own messages among ours, in their format."""
+
+    def setup(self, cfg: Config) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        try:
+            settings = load_settings()
+            logs.configure(settings.log_format, settings.log_level)
+        except SettingsError:  # told when the application is made of them
+            logs.configure("auto", "info")
+
+
+def _refuse_several_processes(workers: int) -> None:
+    if workers > 1:
+        raise SettingsError(
+            "The admin service is one process.",
+            f"It is to have {workers}, and each would know its own sessions alone.",
+            "leave out --workers: one answers hundreds of clients at once.",
+        )
+
+
+def _refuse_strangers(settings: Settings, addresses: list[str]) -> None:
+    if settings.admin_tokens is not None:
+        return
+    if open_to_others := sorted(address for address in addresses if not is_local(address)):
+        raise SettingsError(
+            "Everybody could change everything.",
+            f"It is to listen on {', '.join(open_to_others)}, and KALSHI_ADMIN_TOKENS is not set.",
+            "set KALSHI_ADMIN_TOKENS_FILE, or --bind 127.0.0.1:8000.",
+        )
+    if settings.admin_proxy is not None:
+        raise SettingsError(
+            "Everybody whom the proxy lets through could change everything.",
+            "KALSHI_ADMIN_PROXY is set, and KALSHI_ADMIN_TOKENS is not.",
+            "set KALSHI_ADMIN_TOKENS_FILE, or unset KALSHI_ADMIN_PROXY.",
+        )

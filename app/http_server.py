@@ -1,23 +1,32 @@
 """A small HTTP server inside a process that has more important work: whatever clients do, it asks little of it."""
 
 import contextlib
+import io
 import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import gevent
 from gevent.pool import Pool
-from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
+from gevent.pywsgi import Input, LoggingLogAdapter, WSGIHandler, WSGIServer
 
+from app.http_framing import header_lines, problem_of_headers, problem_of_request_line
 from app.metrics.process import HANG_UPS
 from app.stopping import Stopping
 
 WSGIApp = Callable[..., Iterable[bytes]]
 
 MOST_CONNECTIONS = 64
+MOST_BODY_BYTES = 64_000
 PATIENCE_SECONDS = 20.0
 FINISH_SECONDS = 1
+READ_BYTES = 65_536
+TOO_LARGE = (
+    b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 59\r\n"
+    b"Content-Type: application/problem+json\r\n\r\n"
+    b'{"status":413,"detail":"A body has at most 64,000 bytes."}\n'
+)
 
 requests_log = logging.getLogger("app.http_server")
 
@@ -26,21 +35,77 @@ class Handler(WSGIHandler):
     """One connection, and one request after the other."""
 
     server: "BoundedServer"
+    request_version: str
+    environ: dict[str, Any]
+    wsgi_input: Input
 
     def handle(self) -> None:
         self.server.make_room()
-        super().handle()
+        try:
+            super().handle()
+        except OSError as error:  # it is gone, or was hung up on, while it was answered
+            requests_log.debug("a client left", exc_info=error)
 
     def handle_one_request(self) -> object:
         with self.server.patience(self.socket):
             return super().handle_one_request()
 
     def read_request(self, raw_requestline: str) -> bool:
+        if reason := problem_of_request_line(raw_requestline):
+            raise ValueError(reason)
         complete: bool = super().read_request(raw_requestline)
-        self.server.has_asked(self.socket)
+        self.server.has_sent_head(self.socket)
         return complete
 
+    def MessageClass(self, file: BinaryIO, *_: object) -> Any:  # noqa: ANN401, N802 - as pywsgi calls it
+        """The standard library's parser leaves out what it does not understand: the lines are judged before."""
+        lines = header_lines(file)
+        if reason := problem_of_headers(self.request_version, lines):
+            raise ValueError(reason)
+        return super().MessageClass(io.BytesIO("".join([*lines, "\r\n"]).encode("latin-1")))
+
+    def run_application(self) -> None:
+        """Read the whole body first: the application waits for no client, and who only announces one can be put out."""
+        if (body := self._body()) is None:
+            self._refuse_body()
+            return
+        self.environ["wsgi.input"] = io.BytesIO(body)
+        self.server.has_asked(self.socket)
+        super().run_application()
+
+    def _body(self) -> bytes | None:
+        """None: it is too large."""
+        if (self.content_length or 0) > MOST_BODY_BYTES:
+            return None
+        try:
+            body: bytes = self.wsgi_input.read(MOST_BODY_BYTES + 1)
+        except OSError as error:
+            if type(error) is not OSError:
+                raise
+            raise ConnectionAbortedError("The client left before its body was complete.") from error
+        return body if len(body) <= MOST_BODY_BYTES else None
+
+    def _refuse_body(self) -> None:
+        """Take the rest for as long as a request may take: who is cut off while it sends may not see the answer."""
+        self.close_connection = True
+        self.wsgi_input = Input(self.rfile, 0)  # nothing is left to be read by pywsgi
+        self.socket.sendall(TOO_LARGE)
+        self.socket.shutdown(socket.SHUT_WR)
+        while self.socket.recv(READ_BYTES):
+            pass
+
+    def _handle_client_error(self, ex: Exception) -> object:
+        """pywsgi would print a traceback of a client that leaves in the middle of its request."""
+        if isinstance(ex, ConnectionError):
+            requests_log.debug("a client left", exc_info=ex)
+            return None
+        return super()._handle_client_error(ex)
+
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:  # noqa: ANN401 - as pywsgi calls it
+        if isinstance(v, ConnectionError):
+            self.close_connection = True
+            requests_log.debug("a client left", exc_info=v)
+            return
         requests_log.error("a connection failed", exc_info=(t, v, tb))
         self._send_error_response_if_possible(500)
 
@@ -100,8 +165,13 @@ class BoundedServer(WSGIServer):
             del self._timers[client]
             self._not_asked.pop(client, None)
 
+    def has_sent_head(self, client: socket.socket) -> None:
+        """Its body has as long again."""
+        self._timers[client].stop()
+        self._timers[client].start(self._hang_up, client, "slow")
+
     def has_asked(self, client: socket.socket) -> None:
-        """Its answer has as long again."""
+        """It has sent all of it. Its answer has as long again."""
         self._not_asked.pop(client, None)
         self._timers[client].stop()
         self._timers[client].start(self._hang_up, client, "slow")

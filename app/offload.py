@@ -1,3 +1,5 @@
+"""Calls that block, made in threads while other greenlets run."""
+
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -24,7 +26,23 @@ def threads(count: int) -> Offload:
     pool = gevent.threadpool.ThreadPool(count)
 
     def offload(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-        result: Result = pool.apply(function, args, kwargs)
-        return result
+        # gevent prints what a thread raises to standard error, though the caller handles it: nothing is raised there.
+        result, error = pool.apply(_outcome_of, (function, args, kwargs))
+        try:
+            if error is not None:
+                raise error
+            returned: Result = result
+            return returned
+        finally:
+            del error  # its traceback holds this frame: a circle that only the garbage collector would find
 
     return offload
+
+
+def _outcome_of(
+    function: Callable[..., Result], args: tuple[object, ...], kwargs: dict[str, object]
+) -> tuple[Result, None] | tuple[None, BaseException]:
+    try:
+        return function(*args, **kwargs), None
+    except BaseException as error:  # noqa: BLE001 - the caller's greenlet raises it
+        return None, error

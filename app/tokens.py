@@ -4,13 +4,16 @@ import hashlib
 import hmac
 import re
 import secrets
+from datetime import UTC, date, datetime
 from enum import IntEnum
 from typing import NamedTuple
 
 from app.secret import Secret
 
 TOKEN_BYTES = 32
-ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}) (read|operate) ([0-9a-f]{64})")
+LIFETIME_DAYS = 90
+LONGEST_LIFETIME_DAYS = 366
+ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}) (read|operate) ([0-9a-f]{64})(?: ([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
 
 
 class Role(IntEnum):
@@ -22,17 +25,24 @@ class Role(IntEnum):
 
 
 class Token(NamedTuple):
+    """`expires` is the first day, in UTC, on which it is no longer accepted. None: never."""
+
     name: str
     role: Role
     digest: bytes
+    expires: date | None = None
 
     @property
     def entry(self) -> str:
-        return f"{self.name} {self.role.name.lower()} {self.digest.hex()}"
+        parts = [self.name, self.role.name.lower(), self.digest.hex()]
+        return " ".join(parts if self.expires is None else [*parts, self.expires.isoformat()])
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.expires is not None and now.astimezone(UTC).date() >= self.expires
 
 
 class Tokens(Secret):
-    """One a line, or with semicolons between: its name, its role and its digest. Lines with # are remarks."""
+    """One a line, or with semicolons between: name, role, digest and the day it expires. Lines with # are remarks."""
 
     __slots__ = ("_tokens",)
 
@@ -51,23 +61,30 @@ class Tokens(Secret):
         return [f"{token.name} ({token.role.name.lower()})" for token in self._tokens]
 
     def holder(self, presented: str) -> Token | None:
-        """Takes as long whichever it is, and however much of it is right."""
+        """Takes as long whichever it is, and however much of it is right. It may have expired."""
         digest = _digest(presented)
         found = [token for token in self._tokens if hmac.compare_digest(token.digest, digest)]
         return found[0] if found else None
 
+    def known(self) -> list[Token]:
+        return list(self._tokens)
 
-def new_token(name: str, role: Role) -> tuple[str, Token]:
+
+def new_token(name: str, role: Role, expires: date | None = None) -> tuple[str, Token]:
     """What its holder presents, and what is kept."""
     presented = secrets.token_urlsafe(TOKEN_BYTES)
-    return presented, Token(name, role, _digest(presented))
+    return presented, Token(name, role, _digest(presented), expires)
 
 
 def _token(number: int, entry: str) -> Token:
     if (match := ENTRY.fullmatch(entry)) is None:
-        raise ValueError(f"entry {number} is not made of a name, read or operate, and a digest")
-    name, role, digest = match.groups()
-    return Token(name, Role[role.upper()], bytes.fromhex(digest))
+        raise ValueError(f"entry {number} is not made of a name, read or operate, a digest and a date")
+    name, role, digest, expires = match.groups()
+    try:
+        day = date.fromisoformat(expires) if expires else None
+    except ValueError as error:
+        raise ValueError(f"entry {number} expires on a day that is none") from error
+    return Token(name, Role[role.upper()], bytes.fromhex(digest), day)
 
 
 def _digest(presented: str) -> bytes:

@@ -12,6 +12,7 @@ import requests
 from tests.admin.ops import running_ops
 from tests.processes import running, wait_until
 
+POST = b"POST / HTTP/1.1\r\nHost: here\r\n"
 SERVER = """
 from gevent import monkey
 monkey.patch_all()
@@ -80,8 +81,13 @@ def is_closed(client, sends=b""):
         return True
 
 
+def received_all(client):
+    """Until the other side hangs up."""
+    return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
 def test_clients_that_drip_their_requests_are_cut_off(hasty):
-    beginnings = (b"GE", b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n")
+    beginnings = (b"GE", b"GET / HTTP/1.1\r\nX: ", POST + b"Content-Length: 50000\r\n\r\n")
     with ExitStack() as stack:
         clients = [stack.enter_context(hasty.connect()) for _ in beginnings]
         for client, beginning in zip(clients, beginnings, strict=True):
@@ -114,11 +120,21 @@ def test_a_connection_serves_one_request_after_the_other(ops):
 
 
 def test_many_who_do_not_ask_make_room_for_one_who_does():
+    """Half a head, half a body, a body that is too large: none of it is a request yet."""
+    beginnings = (
+        b"GET / HTTP/1.1\r\nX: ",
+        POST + b"Content-Length: 100\r\n\r\nhalf",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n64\r\nhalf",
+        POST + b"Content-Length: 100000000\r\n\r\nhalf",
+        b"",
+    )
     with serving(most=8, patience_seconds=600) as server, ExitStack() as stack:
-        idle = [stack.enter_context(server.connect()) for _ in range(100)]
-        for client in idle[::2]:
-            client.sendall(b"GET / HTTP/1.1\r\nX: ")
-        assert server.hang_ups("crowded") >= 92
+        idle = []
+        for number in range(100):
+            idle.append(stack.enter_context(server.connect()))
+            idle[-1].sendall(beginnings[number % len(beginnings)])
+            if number % 20 == 19:
+                assert server.hang_ups("crowded") >= number - 8
         assert is_closed(idle[0])
         assert not is_closed(idle[-1])
 
@@ -131,6 +147,16 @@ def test_hundreds_of_idle_clients_neither_stop_the_health_check_nor_the_end_of_t
         assert ops.answer("/health") == (200, {"status": "ok"})
         ops.process.signal(signal.SIGTERM)
         assert ops.process.exit_code() == 0
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 64001", b"Transfer-Encoding: chunked"])
+def test_a_body_that_is_too_large_is_refused_to_whoever_sends_all_of_it(hasty, length):
+    sent = b"x" * 64_001 if b"Length" in length else b"fa01\r\n" + b"x" * 64_001 + b"\r\n0\r\n\r\n"
+    with hasty.connect() as client:
+        client.sendall(POST + length + b"\r\n\r\n" + sent)
+        answer = client.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"64,000 bytes" in answer
 
 
 @pytest.mark.parametrize(

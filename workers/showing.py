@@ -24,7 +24,7 @@ def showing(
     """Who tells systemd, and whoever asks the ops port, how the process fares."""
     notifier, heartbeats = notifier_from(), Heartbeats()
     return [
-        OpsServer(settings.ops_address, create_ops_app(readiness, heartbeats, live), stopping),
+        OpsServer(settings.ops_address, create_ops_app(readiness, heartbeats, live, settings.ops_names), stopping),
         LifeCycle(notifier, readiness, heartbeats, stopping),
         Watchdog(notifier, heartbeats, stopping),
         HubWatch(WatchedStopping(stopping, heartbeats.of("hub"))),

@@ -6,10 +6,12 @@ from typing import Any
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Length, OneOf
 
+from admin.keyset import in_utc
 from admin.listing import Column, Filter
 from admin.queries import PRINTABLE
 
 FIRST_YEAR, LAST_YEAR = 2000, 2200
+NO_TIME = "It is not a time such as 2026-11-21T15:00:00Z."
 
 Field = fields.Field[Any]
 
@@ -27,17 +29,21 @@ def asked_choice(*choices: str) -> Field:
 
 
 class Moment(fields.AwareDateTime):
-    """A time with its zone, or in UTC."""
+    """A time with its zone, or in UTC. It is UTC from here on."""
 
     def _deserialize(self, *arguments: Any, **named: Any) -> datetime:  # noqa: ANN401 - as marshmallow calls it
-        moment: datetime = super()._deserialize(*arguments, **named)
+        asked: datetime = super()._deserialize(*arguments, **named)
+        try:
+            moment = in_utc(asked)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
         if not FIRST_YEAR <= moment.year < LAST_YEAR:
             raise ValidationError("It is a time that cannot be meant.")
         return moment
 
 
 def asked_time() -> Field:
-    return Moment(format="iso", default_timezone=UTC)
+    return Moment(format="iso", default_timezone=UTC, error_messages={"invalid": NO_TIME, "format": NO_TIME})
 
 
 def equal(*names: str, **columns: str) -> dict[str, Filter]:

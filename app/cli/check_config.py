@@ -5,6 +5,7 @@ import click
 
 from app.environment import load_settings
 from app.settings import Settings
+from app.settings_warnings import warnings_of
 
 
 def nothing_more(_settings: Settings) -> None:
@@ -16,7 +17,10 @@ def check_config(needs: Callable[[Settings], object] = nothing_more) -> Callable
 
     def check(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
         if wanted:
-            needs(load_settings())
+            settings = load_settings()
+            needs(settings)
+            for warning in warnings_of(settings):
+                click.echo(f"warning: {warning}")
             click.echo("The settings are fine.")
             context.exit()
 

@@ -9,6 +9,7 @@ from app.doctor.exchange import exchange_checks
 from app.doctor.host import embedded_server, host_checks
 from app.doctor.lake import lake_checks
 from app.settings import Settings
+from app.settings_warnings import warnings_of
 
 NEEDED = {
     "ts_dsn": (GATHERER,),
@@ -19,6 +20,8 @@ NEEDED = {
 
 def checks(settings: Settings) -> Iterator[Check]:
     yield from host_checks(settings)
+    # Without those of files, which host_checks judges.
+    yield from (note("settings", warning) for warning in warnings_of(settings, {}))
     databases, budgets = given_databases(settings), chunk_budgets(settings)
     if not databases:
         yield embedded_server(settings)

@@ -33,7 +33,9 @@ def _initdb(data: Path, binaries: Binaries, account: Account | None) -> None:
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     if binaries.major_version < FIRST_WITH_BUILTIN_LOCALE:
         locale = ["--locale=C"]
-    command = [str(binaries.initdb), "--pgdata", str(data), "--username", USER, "--auth=trust", "--encoding=UTF8"]
+    command = [str(binaries.initdb), "--pgdata", str(data), "--username", USER, "--encoding=UTF8"]
+    # Whoever may open the folder of its socket is trusted. Over TCP nobody is, should it ever listen there.
+    command += ["--auth-local=trust", "--auth-host=reject"]
     command += ["--data-checksums", "--no-instructions", *locale]
     identity = {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
     done = subprocess.run(command, capture_output=True, text=True, cwd=data, check=False, **identity)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from app.networks import Networks
 from app.settings.lake import LakeSettings
 from app.tokens import Tokens
 
@@ -19,6 +20,15 @@ class AdminSettings(LakeSettings, frozen=True, kw_only=True):
             description="Who may use the admin service: lines that `kalshi-data token` makes. Unset: it answers on "
             "this machine alone, to everybody on it.",
             examples=[EXAMPLE_TOKEN],
+        ),
+    ] = None
+    admin_proxy: Annotated[
+        Networks | None,
+        Meta(
+            description="Addresses or networks of the proxies in front of the admin service, with commas between: they "
+            "are believed who asks (`X-Forwarded-For`), for which host (`X-Forwarded-Host`) and whether over TLS "
+            "(`X-Forwarded-Proto`). Needs tokens. Unset: what a proxy forwards is refused.",
+            examples=["127.0.0.1"],
         ),
     ] = None
     gatherer_ops: Annotated[

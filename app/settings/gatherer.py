@@ -6,6 +6,7 @@ from app.settings.exchange import ExchangeSettings
 
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
 Sockets = Annotated[int, Meta(ge=7, le=1_000)]
+HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 PartNumber = Annotated[int, Meta(ge=1)]
 Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
 
@@ -142,6 +143,20 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
             examples=["127.0.0.1:9090"],
         ),
     ] = "127.0.0.1:9090"
+    ops_hosts: Annotated[
+        Annotated[str, Meta(pattern=rf"^{HOST}(, *{HOST})*$")] | None,
+        Meta(
+            description="Names, with commas between, by which others ask the ops ports, as in `KALSHI_GATHERER_OPS`, "
+            "besides addresses, `localhost`, the machine's own name and that of `KALSHI_OPS_ADDRESS`. Any other is "
+            "refused: a web page may have made it point here.",
+            examples=["a.example, gatherer-1a"],
+        ),
+    ] = None
+
+    @property
+    def ops_names(self) -> frozenset[str]:
+        names = (self.ops_hosts or "").lower().split(",")
+        return frozenset([self.ops_address.rpartition(":")[0].lower(), *(name.strip() for name in names if name)])
 
     @property
     def request_sharers(self) -> int:

@@ -76,7 +76,7 @@ def main(reasons):
     group, heartbeats, notifier = Group(), Heartbeats(allowed_seconds=1), notifier_from()
     readiness = [lambda place=place: reasons[place] if place < len(reasons) else None for place in range(2)]
     loop = Loop(WatchedStopping(group.stopping, heartbeats.of("turning")))
-    app = create_ops_app(readiness, heartbeats, LiveMarkets(MARKETS))
+    app = create_ops_app(readiness, heartbeats, LiveMarkets(MARKETS), settings.ops_names)
     app.register_blueprint(switches(loop, reasons))
     workers = [
         OpsServer(settings.ops_address, app, group.stopping),

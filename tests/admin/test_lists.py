@@ -106,6 +106,8 @@ def test_lists_are_narrowed(api, path, query, found):
         ("/admin/markets", {"event": "E" * 201}, "event"),
         ("/admin/markets", {"closes_after": "yesterday"}, "closes_after"),
         ("/admin/markets", {"closes_after": "0001-01-01T00:00:00+14:00"}, "closes_after"),
+        ("/admin/coverage", {"from": "2026-11-21T16:00:00Z", "to": "2026-11-21T15:00:00Z"}, "from"),
+        (f"/admin/markets/{TICKER}/candles", {"from": "2026-11-21T16:00:00Z", "to": "2026-11-21T16:00:00Z"}, "from"),
         ("/admin/markets", {"after": "a\x00b"}, "after"),
         ("/admin/markets", {"colour": "red"}, "colour"),
         ("/admin/gaps", {"after": "2026-11-21T15:00:00Z~1"}, "after"),
@@ -123,6 +125,18 @@ def test_what_cannot_be_asked_for_is_refused_by_the_field_s_name(api, path, quer
     assert answer.status_code == 400, answer.text
     assert answer.mimetype == "application/problem+json"
     assert list(answer.json["errors"]) == [field]
+
+
+@pytest.mark.parametrize("what", ["trades", "candles", "trades?format=csv"])
+def test_a_mistyped_ticker_is_not_taken_for_a_market_that_never_traded(api, what):
+    answer = api.get(f"/admin/markets/{TICKER.lower()}/{what}")
+    assert answer.status_code == 404
+    assert TICKER.lower() in answer.json["detail"]
+
+
+def test_what_is_no_time_is_told_how_one_looks(api):
+    answer = api.get(f"/admin/markets/{TICKER}/trades", query_string={"from": "yesterday"})
+    assert "2026-11-21T15:00:00Z" in answer.json["errors"]["from"][0]
 
 
 def test_what_has_not_changed_is_not_sent_again(api):

@@ -76,5 +76,17 @@ def test_parts_ask_again_by_themselves_and_say_when_nobody_answers(running_servi
         page.wait_for_selector("#trouble:not([hidden])")
 
 
+def test_why_nothing_is_shown_is_said_on_top_and_in_each_part(started):
+    with admin() as (address, _), page_of(started) as (page, _):
+        page.goto(address)
+        page.locator("#trouble", has_text="KALSHI_PRODUCTION_DSN is not set.").wait_for()
+        page.locator(".holes .waiting", has_text="KALSHI_PRODUCTION_DSN is not set.").wait_for()
+        assert page.evaluate("document.querySelector('#trouble').getBoundingClientRect().top") < 200
+        page.goto(f"{address}/nope")
+        page.get_by_role("heading", name="There is no such page").wait_for()
+        page.get_by_role("main").get_by_role("link", name="Status").click()
+        page.wait_for_selector("h1:text('Status')")
+
+
 def assert_fits(page):
     assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")

@@ -5,17 +5,24 @@ import json
 import re
 import signal
 import socket
+import struct
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
 import pytest
 
+from admin.production import why_production_is_not_ready
 from admin.server import MOST_CONNECTIONS
+from admin.service import service as service_over
+from app.settings import Settings
 from app.tokens import Role, new_token
 from tests.processes import run, running
 from tests.servers import end_sessions
 
+HEAD = b"POST /login HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GUNICORN = ("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0")
 
 
@@ -146,3 +153,44 @@ def received(client):
         return client.recv(65_536)
     except ConnectionResetError:
         return b""
+
+
+def test_whatever_happens_a_line_of_the_log_is_one_json_object(tmp_path):
+    with admin(KALSHI_PRODUCTION_DSN=f"host={tmp_path} dbname=gone") as (address, process):
+        assert get(f"{address}/admin/series")[0] == 503
+        assert get(f"{address}/ready")[0] == 503
+        host, port = address.removeprefix("http://").split(":")
+        for sent in (b"nonsense\r\n", HEAD, HEAD + b"Content-Length: 9\r\n\r\nhalf", CHUNKED + b"zz\r\n", b"GET / H"):
+            with socket.create_connection((host, int(port)), timeout=120) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it ends with a reset
+                client.sendall(sent)
+                assert get(f"{address}/health")[0] == 200
+        assert get(f"{address}/health")[0] == 200
+        process.signal(signal.SIGTERM)
+        process.exit_code()
+    assert len([json.loads(line) for line in process.lines]) > 5
+
+
+def test_it_is_one_process_since_sessions_live_in_its_memory():
+    done = run("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0", "--workers", "2")
+    assert done.returncode != 0
+    assert "The admin service is one process." in done.stderr
+
+
+def test_a_proxy_is_named_together_with_tokens():
+    done = run(*GUNICORN, KALSHI_ADMIN_PROXY="127.0.0.1")
+    assert done.returncode != 0
+    assert "KALSHI_ADMIN_TOKENS is not" in done.stderr
+
+
+def test_the_database_is_asked_whether_it_is_ready_once_a_second_however_many_ask(production):
+    asked = []
+
+    def noting(function, *arguments, **named):
+        asked.append(function)
+        return function(*arguments, **named)
+
+    client = service_over(Settings(production_dsn=production), noting).test_client()
+    began = time.monotonic()
+    assert {client.get("/ready").status_code for _ in range(50)} == {200}
+    assert 1 <= asked.count(why_production_is_not_ready) <= 1 + (time.monotonic() - began)

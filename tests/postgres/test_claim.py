@@ -44,7 +44,11 @@ OURS, THEIRS = "10.213.77.1", "10.213.77.2"
 def over_tcp():
     """A server on a network address: the figures are a TCP connection's, and others have none."""
     with temporary_server(fsync="off", listen_addresses="127.0.77.1") as server:
+        rules = server.data / "pg_hba.conf"  # as it comes it refuses them all
+        rules.write_text(f"host all all samehost trust\n{rules.read_text()}")
         production = migrated_database(server, Kind.PRODUCTION)
+        with connected(production) as connection:
+            value_of(connection, "SELECT pg_reload_conf()")
         yield Dsn(f"host=127.0.77.1 user={USER} dbname={production.database}")
 
 

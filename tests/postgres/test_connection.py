@@ -38,3 +38,9 @@ def test_a_database_that_only_reads_has_failed(empty_database):
     ):
         cursor.execute("CREATE TABLE never (id INT)")
     assert "read-only" in caught.value.detail
+
+
+def test_nobody_could_come_in_by_the_network_if_the_embedded_server_listened_there(server):
+    query = "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules WHERE type LIKE 'host%'"
+    with connected(server.dsn("postgres")) as connection:
+        assert value_of(connection, query) == ["reject"]
