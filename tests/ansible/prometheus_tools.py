@@ -1,4 +1,4 @@
-"""Prometheus' programs, of the installed packages or unpacked from Debian's, which start a server when they are installed."""
+"""Prometheus' tools, of the installed packages or unpacked from Debian's, which start a server when they are installed."""
 
 import os
 import shutil
@@ -6,12 +6,7 @@ import subprocess
 from pathlib import Path
 
 UNPACKED = Path("/var/cache/kalshi-data-tests/prometheus")
-PACKAGES = {
-    "promtool": "prometheus",
-    "prometheus": "prometheus",
-    "amtool": "prometheus-alertmanager",
-    "prometheus-alertmanager": "prometheus-alertmanager",
-}
+PACKAGES = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 
 
 def program(name):

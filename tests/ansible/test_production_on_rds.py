@@ -6,13 +6,13 @@ import socket
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg2
 import pytest
 import trustme
 import yaml
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from app.databases import Kind
+from app.errors import DatabaseError
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
 from app.store.migrations import migrate, migrations_of
@@ -77,7 +77,7 @@ class Production:
         try:
             with connected(self.dsn(role, password)):
                 return None
-        except psycopg2.OperationalError as error:
+        except DatabaseError as error:
             return str(error)
 
     def run(self, passwords=PASSWORDS, *, migrated=True):
