@@ -7,7 +7,8 @@ from app.spool.spool import Spool, SpoolError
 from app.store.tables import ORDERBOOK_DELTAS
 from tests.store import rows
 
-LONG_AGO_US = now_us() - int(2 * PATIENCE_SECONDS * 1_000_000)
+LONG_AGO_US = now_us() - int(4 * PATIENCE_SECONDS * 1_000_000)
+FAR_AHEAD_US = now_us() + 86_400_000_000  # the tests may run long after this
 
 
 class Room:
@@ -109,7 +110,7 @@ def test_they_wait_since_the_oldest_was_received(backlog):
 
 @pytest.mark.parametrize(
     "put",
-    [deltas(0, 50, LONG_AGO_US), deltas(0, 80, now_us() + 60_000_000)],
+    [deltas(0, 50, LONG_AGO_US), deltas(0, 80, FAR_AHEAD_US)],
     ids=["half full and old", "more than that and new"],
 )
 def test_as_long_as_the_database_keeps_up_nothing_goes_to_disk(backlog, put):
@@ -120,7 +121,7 @@ def test_as_long_as_the_database_keeps_up_nothing_goes_to_disk(backlog, put):
 
 @pytest.mark.parametrize(
     "put",
-    [deltas(0, 51, now_us() - 3_000_000), deltas(0, 81, now_us() + 60_000_000)],
+    [deltas(0, 51, LONG_AGO_US), deltas(0, 81, FAR_AHEAD_US)],
     ids=["more than half full and old", "nearly full"],
 )
 def test_rows_go_to_disk_before_whoever_brings_them_has_to_wait(backlog, put):
@@ -176,7 +177,7 @@ def test_a_larger_batch_may_take_longer(backlog, clock):
 
 
 def test_few_new_rows_wait_in_memory(backlog):
-    backlog.put(deltas(0, 10, now_us() + 60_000_000))
+    backlog.put(deltas(0, 10, FAR_AHEAD_US))
     take(backlog)
     backlog.not_written("away")
     assert not backlog.should_spill()

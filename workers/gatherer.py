@@ -13,6 +13,7 @@ from app.kalshi.waiting_line import Priority
 from app.metrics.process import COMPONENT_HALTED
 from app.metrics.rest import RestBudgetCollector
 from app.offload import threads
+from app.polling.book_cycles import intervals_of, part_of
 from app.postgres.dsn import Dsn
 from app.readiness import Readiness
 from app.recording import Sink
@@ -67,7 +68,9 @@ class Gatherer:
         pending = SettlementsSince(settings.data_dir / "settlements_since", heard_until_us, sink.waiting_since_us)
         self._registry = MarketRegistry(reconciling, sink, settings, self._producers, pending)
         self._repairer = TradeRepairer(repairing, sink, heard_until_us, stopping)
-        self._poller = SnapshotPoller(self._registry, polling, on_demand, sink, settings.poll_seconds, stopping)
+        self._poller = SnapshotPoller(
+            self._registry, polling, on_demand, sink, intervals_of(settings), stopping, part_of(settings)
+        )
         self._account = Account(
             RestClient(transport, Priority.RECONCILE), settings.request_sharers, self._poller, self._producers
         )
@@ -134,6 +137,7 @@ def check(settings: Settings) -> None:
     databases_of(settings)
     dialler_of(settings)
     sockets_of(settings)
+    part_of(settings)
 
 
 def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:

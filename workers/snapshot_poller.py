@@ -1,6 +1,7 @@
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import gevent
 from msgspec import Raw
@@ -12,6 +13,7 @@ from app.kalshi.rest_errors import AccessDeniedError, RequestRefusedError, RestE
 from app.live import BusyError, NoBookError
 from app.metrics import polling as metrics
 from app.polling.active_markets import ActiveMarkets
+from app.polling.book_cycles import BookClass, BookCycles, Part, book_class
 from app.polling.books import PolledBooks, polled_books, rows_to_store
 from app.polling.cycle import Cycle
 from app.polling.seen_books import TICKER, SeenBooks
@@ -27,14 +29,13 @@ log = logs.get(__name__)
 TICKERS_BETWEEN_RESTS = 5_000
 # Not 0: that would let other ready greenlets run, but not look at sockets and clocks until fifty such rests.
 REST_SECONDS = 0.001
-LAST_ANSWERS_SECONDS = 0.05
 MOST_AT_ONCE_ON_DEMAND = 8
 
 
 class SnapshotPoller:
-    """Asks REST for every active market's book once per interval, or as often as the request budget allows.
+    """Asks REST for the active markets' books, each class once per interval, or as often as the request budget allows.
 
-    As many greenlets run it as requests must be under way to use the budget; they share one walk over the markets.
+    As many greenlets run it as requests must be under way to use the budget; they share the walks over the markets.
     """
 
     def __init__(
@@ -43,23 +44,27 @@ class SnapshotPoller:
         client: RestClient,
         urgent_client: RestClient,
         sink: Sink,
-        interval_seconds: float,
+        intervals_seconds: Mapping[BookClass, float],
         stopping: Stopping,
+        part: Part = Part(),  # noqa: B008  # a value
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._markets = markets
         self._client = client
         self._urgent_client = urgent_client
         self._sink = sink
-        self._interval_seconds = interval_seconds
         self._stopping = stopping
+        self._part = part
+        self._clock = clock
         self.component = Component("snapshot_poller", stopping)
         self.seen = SeenBooks()
-        self._cycle: Cycle | None = None
+        self._cycles = BookCycles(intervals_seconds, self._tickers_of, markets.is_active)
         self._choosing = threading.Lock()
         self._demands = threading.BoundedSemaphore(MOST_AT_ONCE_ON_DEMAND)
-        self._all_polled_since_seconds = time.monotonic()
+        self._polled_since_seconds = dict.fromkeys(BookClass, clock())
         self._refusal = ""
-        metrics.OLDEST_BOOK_SECONDS.set_function(lambda: time.monotonic() - self._all_polled_since_seconds)
+        for which in BookClass:
+            metrics.OLDEST_BOOK_SECONDS.labels(which.value).set_function(partial(self._oldest_seconds, which))
 
     def start(self, group: Group, fetchers: int) -> None:
         for _ in range(fetchers):
@@ -69,22 +74,22 @@ class SnapshotPoller:
         self.component.run(self._loop)
 
     def _loop(self) -> None:
-        while not self._stopping.wait(self._idle_seconds()):
+        while not self._stopping.wait(self._cycles.idle_seconds(self._clock())):
             self.step()
 
     def step(self) -> bool:
         """Poll the next batch. True while there are more to give out."""
         with self._choosing:
-            cycle = self._current_cycle()
-            batch = cycle.next_batch()
-        if batch:
+            chosen = self._cycles.next_batch(self._clock())
+        if chosen is not None:
+            cycle, batch = chosen
             try:
                 self._poll(batch)
             finally:
                 cycle.done(batch)
-        if cycle.ends(time.monotonic()):
-            self._tell(cycle)
-        return bool(batch)
+        for which, cycle in self._cycles.ended(self._clock()):
+            self._tell(which, cycle)
+        return chosen is not None
 
     def poll_now(self, ticker: str) -> Row:
         """One market's book, in full, ahead of the others in the line for the request budget. It is stored too."""
@@ -100,25 +105,26 @@ class SnapshotPoller:
             raise NoBookError(f"The exchange's answer for {ticker} was not understood.", fix="look at quarantine.")
         return polled.rows[0]
 
-    def _idle_seconds(self) -> float:
-        cycle = self._cycle
-        if cycle is None or cycle.has_more:
-            return 0
-        if cycle.ended_seconds is None:
-            return LAST_ANSWERS_SECONDS
-        return max(cycle.started_seconds + self._interval_seconds - time.monotonic(), 0)
+    def _tickers_of(self, which: BookClass) -> Iterable[str]:
+        if which is BookClass.COMBO:
+            # A million, of which none changes its class.
+            return self._members(which)
+        # As of now: a book whose sides are found out on the way is not polled once more as one of another class.
+        return list(self._members(which))
 
-    def _current_cycle(self) -> Cycle:
-        if self._cycle is None or (self._cycle.ended_seconds is not None and not self._idle_seconds()):
-            self._cycle = self._next_cycle()
-        return self._cycle
+    def _members(self, which: BookClass) -> Iterator[str]:
+        """A book that has not been polled yet may have two sides."""
+        if which is BookClass.ONE_SIDED:
+            self._forget_ended()
+        for ticker in _with_rests(self._markets.active_tickers()):
+            may_be_two_sided = self.seen.may_be_two_sided(ticker)
+            if book_class(ticker, may_be_two_sided=may_be_two_sided) is which and self._part.holds(ticker):
+                yield ticker
 
-    def _next_cycle(self) -> Cycle:
+    def _forget_ended(self) -> None:
         for ticker in _with_rests(list(self.seen)):
             if not self._markets.is_active(ticker):
                 self.seen.forget(ticker)
-        tickers = _with_rests(self._markets.active_tickers())
-        return Cycle(tickers, self.seen.is_two_sided, self._markets.is_active, time.monotonic())
 
     def _poll(self, tickers: list[str]) -> None:
         try:
@@ -154,13 +160,16 @@ class SnapshotPoller:
         metrics.count_books(polled)
         return polled
 
-    def _tell(self, cycle: Cycle) -> None:
-        took_seconds = time.monotonic() - cycle.started_seconds
-        self._all_polled_since_seconds = cycle.started_seconds
-        metrics.CYCLE_SECONDS.set(took_seconds)
-        metrics.CYCLE_MARKETS.set(cycle.markets)
-        log.info("polled", markets=cycle.markets, seconds=round(took_seconds, 1), refusal=self._refusal or None)
-        self._refusal = ""
+    def _tell(self, which: BookClass, cycle: Cycle) -> None:
+        took_seconds = self._clock() - cycle.started_seconds
+        self._polled_since_seconds[which] = cycle.started_seconds
+        metrics.CYCLE_SECONDS.labels(which.value).set(took_seconds)
+        metrics.CYCLE_MARKETS.labels(which.value).set(cycle.markets)
+        refusal, self._refusal = self._refusal or None, ""
+        log.info("polled", books=which.value, markets=cycle.markets, seconds=round(took_seconds, 1), refusal=refusal)
+
+    def _oldest_seconds(self, which: BookClass) -> float:
+        return self._clock() - self._polled_since_seconds[which]
 
 
 def _with_rests(tickers: Iterable[str]) -> Iterator[str]:

@@ -12,10 +12,16 @@ BOOKS = Counter(
     ["outcome"],
 )
 EMPTY_BOOKS = Counter("kalshi_polled_empty_markets_total", "Order books polled that had no level on either side.")
-CYCLE_SECONDS = Gauge("kalshi_poll_cycle_seconds", "How long the last walk over all active markets' books took.")
-CYCLE_MARKETS = Gauge("kalshi_poll_cycle_markets", "How many books the last walk asked for.")
+CYCLE_SECONDS = Gauge(
+    "kalshi_poll_cycle_seconds",
+    "How long the last walk over the books of a class took: those with two sides, with one or none, and combos.",
+    ["books"],
+)
+CYCLE_MARKETS = Gauge("kalshi_poll_cycle_markets", "How many books the last walk asked for.", ["books"])
 OLDEST_BOOK_SECONDS = Gauge(
-    "kalshi_oldest_polled_book_seconds", "No active market's book was polled longer ago than this, new ones aside."
+    "kalshi_oldest_polled_book_seconds",
+    "No active market's book of a class was polled longer ago than this, new ones aside.",
+    ["books"],
 )
 INTERVALS_WAITING = Gauge(
     "kalshi_trade_repair_gaps", "Intervals in which no socket heard trades, and which are not fetched yet."

@@ -1,28 +1,20 @@
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from app.kalshi.batches import ticker_batches
 
 
 class Cycle:
-    """One walk over the active markets, each exactly once: first those whose book had two sides when last seen.
+    """One walk over the active markets of a class, each exactly once.
 
-    The order is decided on the way, so that a million markets cost nothing at the start. A market that is no longer
-    active when its turn comes is left out; one that became active meanwhile waits for the next walk.
+    What belongs to it is decided on the way, so that a million markets cost nothing at the start. A market that is no
+    longer active when its turn comes is left out; one that became active meanwhile waits for the next walk.
     """
 
-    def __init__(
-        self,
-        tickers: Iterable[str],
-        is_two_sided: Callable[[str], bool],
-        is_active: Callable[[str], bool],
-        started_seconds: float,
-    ) -> None:
+    def __init__(self, tickers: Iterable[str], is_active: Callable[[str], bool], started_seconds: float) -> None:
         self.started_seconds = started_seconds
         self.ended_seconds: float | None = None
         self.markets = 0
-        self._is_two_sided = is_two_sided
-        self._is_active = is_active
-        self._batches = ticker_batches(self._in_order(tickers))
+        self._batches = ticker_batches(filter(is_active, tickers))
         self._is_exhausted = False
         self._in_flight = 0
 
@@ -47,12 +39,3 @@ class Cycle:
     @property
     def has_more(self) -> bool:
         return not self._is_exhausted
-
-    def _in_order(self, tickers: Iterable[str]) -> Iterator[str]:
-        later = []
-        for ticker in tickers:
-            if not self._is_two_sided(ticker):
-                later.append(ticker)
-            elif self._is_active(ticker):
-                yield ticker
-        yield from filter(self._is_active, later)

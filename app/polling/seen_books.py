@@ -44,8 +44,9 @@ class SeenBooks:
         digest_and_hour = (row[DIGEST] & DIGEST_MASK) << HOUR_BITS | row[TIME] // HOUR_US
         self._seen[ticker] = digest_and_hour << 1 | bool(row[YES_PRICES] and row[NO_PRICES])
 
-    def is_two_sided(self, ticker: str) -> bool:
-        return self._seen.get(ticker, 0) & 1 == 1
+    def may_be_two_sided(self, ticker: str) -> bool:
+        """False if it was not when last seen."""
+        return self._seen.get(ticker, 1) & 1 == 1
 
     def forget(self, ticker: str) -> None:
         self._seen.pop(ticker, None)

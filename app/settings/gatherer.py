@@ -6,6 +6,7 @@ from app.settings.exchange import ExchangeSettings
 
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
 Sockets = Annotated[int, Meta(ge=7, le=1_000)]
+PartNumber = Annotated[int, Meta(ge=1)]
 Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
 
 
@@ -77,11 +78,27 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="Every active market's book is polled by REST once in this time, or as fast as the budget "
-            "allows.",
+            description="Every active market's book that has two sides is polled by REST once in this time, or as fast "
+            "as the budget allows.",
             examples=["60"],
         ),
     ] = 60
+    poll_quiet_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="The same for books with one side or none, and for those of combos.",
+            examples=["900"],
+        ),
+    ] = 900
+    poll_part: Annotated[
+        PartNumber | None,
+        Meta(
+            description="Which part of the books this gatherer polls, of as many as there are gatherers. While it "
+            "is away nobody polls them. Unset: all of them.",
+            examples=["1"],
+        ),
+    ] = None
     status_seconds: Annotated[
         int, Meta(ge=1, description="Pause between two looks at the exchange's status.", examples=["60"])
     ] = 60

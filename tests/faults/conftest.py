@@ -19,7 +19,7 @@ def simulator(tmp_path):
 @pytest.fixture
 def platform_with(server, templates, tmp_path):
     """With servers of their own for some."""
-    with exchange(tmp_path, "--rate", 200, "--heartbeat", 2) as simulator:
+    with exchange(tmp_path, "--rate", 100, "--heartbeat", 2) as simulator:
         yield lambda **own: Platform(server, templates, simulator, tmp_path, **own)
 
 

@@ -22,7 +22,7 @@ from tests.simulator.judging import found
 from tests.simulator.running import fetch, running_simulator
 
 READY_SECONDS = 240
-OPTIONS = ("--markets", 300, "--rate", 400, "--tier", "unlimited")
+OPTIONS = ("--markets", 300, "--rate", 200, "--tier", "unlimited")
 
 
 class Databases:

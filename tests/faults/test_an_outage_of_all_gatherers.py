@@ -35,7 +35,7 @@ RECORDED = {Delta: "SELECT ticker, clock FROM orderbook_deltas", Trade: "SELECT 
 
 @pytest.fixture
 def platform(server, templates, tmp_path):
-    with exchange(tmp_path, "--heartbeat", 2, "--hidden-seconds", 0) as simulator:
+    with exchange(tmp_path, "--heartbeat", 2, "--hidden-seconds", 0, "--rate", 100) as simulator:
         yield Platform(server, templates, simulator, tmp_path)
 
 
@@ -63,10 +63,10 @@ def test_what_reached_nobody_is_declared_and_nothing_else_is(platform):
         deduplicator.stop()
     report = platform.judge()
     holes = declared(platform, ready_us, until_us)
-    missing = absent(platform, Delta, ready_us)
+    missing = absent(platform, Delta, ready_us, until_us)
     assert missing  # there was something to declare
     assert [change for ticker, change in missing if not is_within(change.at_us, holes.get((BOOKS, ticker), ()))] == []
-    assert absent(platform, Trade, ready_us) == []
+    assert absent(platform, Trade, ready_us, until_us) == []
     assert TRADES not in {channel for channel, _ in holes}
     assert (TICKERS, WHOLE_EXCHANGE) in holes
     # Who was back may meet a market that was not there before at its next look at REST: that is declared, however long it
@@ -96,14 +96,14 @@ def declared(platform, since_us, until_us):
     return {subject: intervals for subject, intervals in clipped.items() if intervals}
 
 
-def absent(platform, kind, since_us):
-    """The changes of a kind that are not in production, with their markets."""
+def absent(platform, kind, since_us, until_us):
+    """The changes of a kind in a time that are not in production, with their markets."""
     reader = TruthReader(platform.simulator.truth)
     header = reader.header
     catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
     ticker = lru_cache(maxsize=None)(catalog.ticker)
     recorded = set(platform.rows(RECORDED[kind]))
-    changes = [each for each in reader.changes() if isinstance(each, kind) and each.at_us >= since_us]
+    changes = [each for each in reader.changes() if isinstance(each, kind) and since_us <= each.at_us < until_us]
     assert changes
     return [(ticker(each.market), each) for each in changes if (ticker(each.market), each[2]) not in recorded]
 

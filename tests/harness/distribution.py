@@ -14,7 +14,11 @@ FIRST = (
     "tests/admin/",
     "tests/workers/",
     "tests/simulator/",
+    "tests/postgres/",
     "tests/lake/",
+    "tests/demonstration/test_live",
+    "tests/merge/",
+    "tests/cli/",
 )
 
 

@@ -7,8 +7,8 @@ from app.polling.cycle import Cycle
 TICKERS = st.lists(st.integers(0, 999).map("KXTEST-{}".format), unique=True, max_size=400)
 
 
-def cycle_over(tickers, two_sided=(), is_active=bool):
-    return Cycle(tickers, set(two_sided).__contains__, is_active, started_seconds=10)
+def cycle_over(tickers, is_active=bool):
+    return Cycle(tickers, is_active, started_seconds=10)
 
 
 def walk(cycle):
@@ -22,26 +22,17 @@ def in_order(cycle):
 
 
 @given(TICKERS, st.data())
-def test_each_market_comes_once_and_two_sided_ones_first(tickers, data):
-    two_sided = data.draw(st.sets(st.sampled_from(tickers))) if tickers else set()
-    polled = in_order(cycle_over(tickers, two_sided))
-    assert sorted(polled) == sorted(tickers)
-    assert set(polled[: len(two_sided)]) == two_sided
-
-
-@given(TICKERS, st.data())
-def test_each_market_that_stays_active_comes_once_whatever_comes_goes_and_changes_its_sides(tickers, data):
-    active, two_sided, stayed = set(tickers), set(), set(tickers)
+def test_each_market_that_stays_active_comes_once_whatever_comes_and_goes(tickers, data):
+    active, stayed = set(tickers), set(tickers)
     some = st.sets(st.sampled_from(tickers or ["KXNONE"]), max_size=60)
     polled = []
-    cycle = Cycle(list(tickers), lambda ticker: ticker in two_sided, lambda ticker: ticker in active, 0)
+    cycle = Cycle(list(tickers), lambda ticker: ticker in active, 0)
     for batch in walk(cycle):
         polled += batch
         gone = data.draw(some)
         active -= gone
         stayed -= gone
         active |= data.draw(some) | {"KXNEW"}
-        two_sided ^= data.draw(some)
     assert len(polled) == len(set(polled))
     assert stayed <= set(polled) <= set(tickers)
 

@@ -46,14 +46,14 @@ def test_another_markets_equal_book_is_not_held():
     assert not seen_after(row_of("KXTEST-1")).holds(row_of("KXTEST-2"))
 
 
-def test_two_sided_is_what_had_levels_on_both_when_last_seen():
+def test_two_sided_may_be_what_had_levels_on_both_when_last_seen_or_was_never_seen():
     sides = {"both": {}, "yes": {"no": []}, "no": {"yes": []}, "none": {"yes": [], "no": []}}
     seen = SeenBooks()
     for ticker, levels in sides.items():
         seen.note(ticker, row_of(ticker, **levels))
-    assert [ticker for ticker in (*sides, "never seen") if seen.is_two_sided(ticker)] == ["both"]
+    assert [ticker for ticker in (*sides, "never seen") if seen.may_be_two_sided(ticker)] == ["both", "never seen"]
     seen.note("both", row_of("both", no=[]))
-    assert not seen.is_two_sided("both")
+    assert not seen.may_be_two_sided("both")
 
 
 def test_a_forgotten_market_is_stored_in_full_again():

@@ -1,6 +1,7 @@
 """The check against Parquet files that a perfect exporter wrote, and that are then damaged."""
 
 import json
+import shutil
 from itertools import groupby
 
 import pyarrow as pa
@@ -9,7 +10,9 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from app.cli.simulator_check import check
+from app.databases import Kind
 from app.postgres.connection import connected
+from tests.servers import new_database
 from tests.simulator.judging import found
 from tests.simulator.recording import COLUMNS, Run
 
@@ -54,12 +57,21 @@ def export(connection, lake):
                 parquet.write_table(pa.Table.from_pylist(records, schema), folder / "part-0.parquet")
 
 
-@pytest.fixture
-def lake(tmp_path, production):
-    run = Run(tmp_path / "truth").record_books(range(100)).advance(20).record_everything()
-    with connected(production) as connection:
+@pytest.fixture(scope="module")
+def perfect(tmp_path_factory, server, templates):
+    """A truth, and the lake that has all of it."""
+    folder = tmp_path_factory.mktemp("perfect")
+    run = Run(folder / "truth").record_books(range(100)).advance(20).record_everything()
+    with connected(new_database(server, templates[Kind.PRODUCTION])) as connection:
         run.write(connection)
-        export(connection, tmp_path / "lake")
+        export(connection, folder / "lake")
+    return folder
+
+
+@pytest.fixture
+def lake(perfect, tmp_path):
+    """For a test to damage."""
+    shutil.copytree(perfect, tmp_path, dirs_exist_ok=True)
     return tmp_path / "lake"
 
 
@@ -84,7 +96,8 @@ def test_a_perfect_lake_passes(lake):
 @pytest.mark.parametrize("table", ["trades", "tickers", "lifecycle_events"])
 def test_a_row_that_is_gone_is_lost(lake, table):
     damage(lake, table, lambda rows: rows.slice(1))
-    assert (verdict(lake)[0], found(verdict(lake)[1])) == (1, {(table, "lost"): 1})
+    exit_code, report = verdict(lake)
+    assert (exit_code, found(report)) == (1, {(table, "lost"): 1})
 
 
 def test_a_file_twice_is_all_duplicated(lake):

@@ -21,9 +21,9 @@ EVERY_RECORD = ("orderbook_deltas", "trades", "tickers", "lifecycle_events")
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory, server, templates):
-    """Half a minute, recorded without a fault, books first: the run, its truth, and its database."""
+    """A quarter of a minute, recorded without a fault, books first: the run, its truth, and its database."""
     truth = tmp_path_factory.mktemp("recording") / "truth"
-    run = Run(truth).record_books(range(100)).advance(30).record_everything()
+    run = Run(truth).record_books(range(100)).advance(15).record_everything()
     database = new_database(server, templates[Kind.PRODUCTION])
     with connected(database) as connection:
         run.write(connection)

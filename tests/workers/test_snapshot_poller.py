@@ -8,29 +8,36 @@ from prometheus_client import REGISTRY
 from app.kalshi.rest_errors import AccessDeniedError
 from app.live import BusyError, NoBookError
 from app.normal.snapshots import NO_LEVELS
+from app.polling.book_cycles import COMBO_PREFIX, BookClass
 from tests.kalshi.exchange import Reply
 from tests.polling.exchanges import clients_of, simulated
-from tests.polling.kept import KeptRows, Markets
+from tests.polling.kept import Clock, KeptRows, Markets
 from tests.processes import wait_until
 from workers.snapshot_poller import MOST_AT_ONCE_ON_DEMAND, SnapshotPoller
 
 TICKERS = [f"KXTEST-{number}" for number in range(250)]
 TICKER, LEVELS = 4, slice(6, 10)
+HOUR_SECONDS = 3_600
+HOURLY = dict.fromkeys(BookClass, HOUR_SECONDS)
+SOONER_SECONDS = 60
 
 
 @contextmanager
-def polling(exchange, tickers, interval_seconds=0):
+def polling(exchange, tickers, intervals=HOURLY):
     stopping = threading.Event()
     with clients_of(exchange, stopping) as (client, urgent_client):
         markets, sink = Markets(tickers), KeptRows()
-        poller = SnapshotPoller(markets, client, urgent_client, sink, interval_seconds, stopping)
+        clock = Clock()
+        poller = SnapshotPoller(markets, client, urgent_client, sink, intervals, stopping, clock=clock)
+        poller.clock = clock
         yield SimpleNamespace(poller=poller, markets=markets, sink=sink, stopping=stopping)
 
 
 def poll_all(poller):
-    """One walk; the next one begins with the step after."""
+    """One walk; an hour later the next one begins."""
     while poller.step():
         continue
+    poller.clock.seconds += HOUR_SECONDS
 
 
 def books(asked, leave_out=()):
@@ -69,15 +76,16 @@ def test_every_market_is_polled_once_a_cycle_and_what_has_not_changed_is_confirm
     assert one[6] == [int(price.replace(".", "")) * 100 for price, _ in shown["yes_dollars"]]
 
 
-def test_two_sided_markets_are_polled_first_from_the_second_cycle_on(at_rest):
+def test_two_sided_markets_are_polled_more_often_once_they_are_known(at_rest):
     _, exchange, tickers = at_rest
-    with polling(exchange, tickers) as run:
+    with polling(exchange, tickers, HOURLY | {BookClass.TWO_SIDED: SOONER_SECONDS}) as run:
         poll_all(run.poller)
         two_sided = {row[TICKER] for row in run.sink.snapshots if row[6] and row[8]}
+        run.poller.clock.seconds = SOONER_SECONDS
         poll_all(run.poller)
-        second = [row[TICKER] for row in run.sink.snapshots[len(tickers) :]]
+        sooner = [row[TICKER] for row in run.sink.snapshots[len(tickers) :]]
     assert 0 < len(two_sided) < len(tickers)
-    assert set(second[: len(two_sided)]) == two_sided
+    assert sorted(sooner) == sorted(ticker for ticker in two_sided if not ticker.startswith(COMBO_PREFIX))
 
 
 def test_errors_of_the_exchange_cost_time_and_no_market(at_rest):
@@ -167,16 +175,17 @@ def test_a_market_that_is_no_longer_active_is_neither_polled_nor_remembered(exch
 
 def test_the_next_cycle_waits_for_its_time(exchange):
     exchange.rule = books
-    with polling(exchange, TICKERS, interval_seconds=3_600) as run:
+    with polling(exchange, TICKERS) as run:
         poll_all(run.poller)
-        poll_all(run.poller)
+        run.poller.clock.seconds -= 1
+        assert not run.poller.step()
         assert len(run.sink.snapshots) == len(TICKERS)
 
 
 def test_a_refused_key_is_an_alarm_and_what_was_refused_goes_on_once_it_is_taken_again(exchange, monkeypatch):
     monkeypatch.setattr("workers.component.DENIED_SECONDS", 0.05)
     exchange.rule = lambda _: Reply(403, {})
-    with polling(exchange, TICKERS) as run:
+    with polling(exchange, TICKERS, dict.fromkeys(BookClass, 0)) as run:
         threads = [threading.Thread(target=run.poller.run) for _ in range(2)]
         for thread in threads:
             thread.start()
@@ -214,7 +223,6 @@ def test_what_became_of_each_book_is_counted_and_how_long_it_took(exchange):
     exchange.rule = lambda asked: books(asked, leave_out=TICKERS[-3:])
     with polling(exchange, TICKERS) as run:
         poll_all(run.poller)
-        oldest_seconds = REGISTRY.get_sample_value("kalshi_oldest_polled_book_seconds")
         poll_all(run.poller)
         assert [counted(outcome) - count for outcome, count in zip(outcomes, before, strict=True)] == [
             247,
@@ -223,5 +231,10 @@ def test_what_became_of_each_book_is_counted_and_how_long_it_took(exchange):
             6,
             0,
         ]
-        assert REGISTRY.get_sample_value("kalshi_poll_cycle_markets") == len(TICKERS)
-        assert 0 < REGISTRY.get_sample_value("kalshi_poll_cycle_seconds") <= oldest_seconds + 60
+        sides = ({"books": "two-sided"}, {"books": "one-sided"})
+        two_sided, one_sided = (REGISTRY.get_sample_value("kalshi_poll_cycle_markets", labels) for labels in sides)
+        # What was never answered may have two sides.
+        assert (two_sided, one_sided) == (3, 247)
+        oldest = [REGISTRY.get_sample_value("kalshi_oldest_polled_book_seconds", labels) for labels in sides]
+        assert oldest == [HOUR_SECONDS, HOUR_SECONDS]
+        assert REGISTRY.get_sample_value("kalshi_poll_cycle_seconds", sides[0]) == 0

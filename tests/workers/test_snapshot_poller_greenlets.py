@@ -12,6 +12,7 @@ monkey.patch_all()
 import json, sys, threading
 import gevent
 from app import logs
+from app.polling.book_cycles import BookClass
 from app.polling.seen_books import TICKER
 from tests.kalshi.exchange import FakeExchange, Reply
 from tests.polling.exchanges import clients_of
@@ -32,7 +33,7 @@ def books(asked):
 group, sink = Group(), KeptRows()
 with FakeExchange().running() as exchange, clients_of(exchange, group.stopping) as (client, urgent_client):
     exchange.rule = books
-    poller = SnapshotPoller(Markets(tickers), client, urgent_client, sink, 3_600, group.stopping)
+    poller = SnapshotPoller(Markets(tickers), client, urgent_client, sink, dict.fromkeys(BookClass, 3_600), group.stopping)
     poller.start(group, fetchers)
 
     def watch():

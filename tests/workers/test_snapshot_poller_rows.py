@@ -1,9 +1,10 @@
 import threading
 
+from app.polling.book_cycles import BookClass
 from app.store.tables import ORDERBOOK_SNAPSHOTS
 from app.store.writer import CopyWriter
 from tests.polling.exchanges import clients_of, simulated
-from tests.polling.kept import Markets
+from tests.polling.kept import Clock, Markets
 from tests.processes import wait_until
 from workers.snapshot_poller import SnapshotPoller
 
@@ -34,12 +35,14 @@ def test_every_confirmation_has_its_book_in_the_database(tmp_path, monkeypatch, 
     sink = Written(timeseries)
     with simulated(tmp_path, "--markets", 300, "--rate", 200) as (simulator, exchange), clients_of(exchange) as clients:
         tickers = simulator.tickers(status="open")
-        poller = SnapshotPoller(Markets(tickers), *clients, sink, 0, threading.Event())
+        clock, minutely = Clock(), dict.fromkeys(BookClass, 60)
+        poller = SnapshotPoller(Markets(tickers), *clients, sink, minutely, threading.Event(), clock=clock)
         for _ in range(3):
             changes = simulator.state()["now_us"]
             wait_until(lambda: simulator.state()["now_us"] > changes + 300_000)
             while poller.step():
                 continue
+            clock.seconds += 60
     sink.close()
     with connection.cursor() as cursor:
         cursor.execute(COUNTS)

@@ -49,6 +49,8 @@ class Outbox:
         while waiting and len(batch) < limit_frames and size_bytes < limit_bytes:
             batch.append(waiting.popleft())
             size_bytes += len(batch[-1].payload)
+            if batch[-1].opcode is Opcode.CLOSE:
+                break  # nobody reads what comes after a goodbye
         if not waiting:
             self._something.clear()
         if len(waiting) < self._room_frames:

@@ -14,6 +14,7 @@ from app.kalshi.request_budget import RequestBudget  # noqa: E402
 from app.kalshi.rest_client import RestClient  # noqa: E402
 from app.kalshi.rest_transport import RestTransport  # noqa: E402
 from app.kalshi.waiting_line import Priority  # noqa: E402
+from app.polling.book_cycles import BookClass  # noqa: E402
 from tests.kalshi.exchange import PLENTY  # noqa: E402
 from tests.polling.kept import Markets  # noqa: E402
 from workers.group import Group  # noqa: E402
@@ -34,7 +35,7 @@ def main(url, seconds, fetchers):
     transport = RestTransport(HttpSession(url, None), RequestBudget(PLENTY), group.stopping)
     client = RestClient(transport, Priority.POLLING)
     tickers = [json.loads(bytes(market))["ticker"] for market in client.markets(status="open")]
-    poller = SnapshotPoller(Markets(tickers), client, client, sink, 0, group.stopping)
+    poller = SnapshotPoller(Markets(tickers), client, client, sink, dict.fromkeys(BookClass, 0), group.stopping)
     started, cpu_started = time.perf_counter(), time.process_time()
     poller.start(group, fetchers)
     group.spawn(lambda: (group.stopping.wait(seconds), group.stopping.set()))
