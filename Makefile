@@ -2,9 +2,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults proof test-ansible test-ansible-long lint format bench docs screenshots clean
+.PHONY: help demo test test-faults proof test-ansible test-ansible-long lint format bench docs screenshots lock sbom audit clean
 
 VENV := .venv
+TOOLS := .tools
 RUN := $(VENV)/bin
 ARGS ?=
 # Tests that run beside each other: most wait for processes and clocks rather than for the processor.
@@ -50,21 +51,37 @@ format: $(VENV)/.development ## Format the code
 bench: $(VENV)/.development ## Measure; the benchmark's name in ARGS=copy
 	@exec $(RUN)/python -m tests.bench $(ARGS)
 
-docs: $(VENV)/.runtime ## Write the generated tables into README.md
+docs: $(VENV)/.runtime ## Write the generated tables into README.md and docs
 	@$(RUN)/kalshi-data settings --write README.md
 	@$(RUN)/kalshi-data metrics --write README.md
+	@$(RUN)/kalshi-data rehearse --write docs/assumptions.md
 
 screenshots: $(VENV)/.development ## Take the README's pictures over a running demo
 	@$(RUN)/python -m tests.admin.screenshots
 
+lock: $(TOOLS)/.installed ## Write requirements.lock: the digests of what requirements.txt names
+	@$(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		requirements.txt --output-file requirements.lock
+
+sbom: $(TOOLS)/.installed ## Write sbom.json: what production runs
+	@$(TOOLS)/bin/cyclonedx-py requirements --output-reproducible --of JSON --output-file sbom.json requirements.lock
+
+audit: $(TOOLS)/.installed ## Ask for known vulnerabilities of what production runs
+	@bash .ci/audit $(TOOLS)
+
 clean: ## Remove the virtual environment and caches (recorded data stays)
-	rm -rf $(VENV) .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .test-failures .coverage
+	rm -rf $(VENV) $(TOOLS) sbom.json .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .test-failures .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.runtime: requirements.txt setup.cfg pyproject.toml
+$(VENV)/.runtime: requirements.txt requirements.lock setup.cfg pyproject.toml
 	@bash .ci/venv $(VENV) requirements.txt
 	@touch $@
 
 $(VENV)/.development: requirements-dev.txt ansible/requirements.txt $(VENV)/.runtime
 	@bash .ci/venv $(VENV) requirements-dev.txt
+	@touch $@
+
+$(TOOLS)/.installed: requirements-tools.txt $(VENV)/.runtime
+	@rm -rf $(TOOLS) && $(RUN)/python -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --disable-pip-version-check --requirement requirements-tools.txt >$(TOOLS)/install.log 2>&1
 	@touch $@

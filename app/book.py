@@ -108,6 +108,8 @@ def _without_late_ones(record: Record, base: Snapshot) -> Snapshot:
     if last is None or last.clock < 0:
         return base
     certain = _without_late_ones(record, last)
+    if certain.clock == base.clock and certain.received_at > base.received_at:
+        return base  # both hold the same, and what came between the two is known to be lacking in this one
     if _becomes(record, certain, base) or any(_becomes(record, each, base) for each in _before(record, last, base)):
         return certain
     return base

@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -14,6 +14,7 @@ from app.settings import Settings
 
 PREFIX = "KALSHI_"
 FILE_SUFFIX = "_FILE"
+PATH_STARTS = ("/", "~", "./", "../")
 
 
 class Setting(NamedTuple):
@@ -54,9 +55,9 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         try:
             setting, text = _find(variable, environment)
             _refuse_second(setting, values)
-            values[setting.field] = _convert(setting, text)
+            values[setting.field] = _convert(setting, text, variable)
         except (ValueError, OSError) as error:
-            problems.append(f"{variable} {error}.")
+            problems.append(f"{variable} {error}".removesuffix(".") + ("" if str(error).endswith("?") else "."))
     if problems:
         raise SettingsError(
             "The settings cannot be used.", "\n".join(problems), "correct or unset them; README.md lists every setting."
@@ -90,15 +91,39 @@ def _read_secret(path: Path) -> str:
         raise ValueError(f"names a file that cannot be read: {path}: {error.strerror}") from None
 
 
-def _convert(setting: Setting, text: str) -> Any:  # noqa: ANN401 - a setting's type is data here
+def _convert(setting: Setting, text: str, variable: str) -> Any:  # noqa: ANN401 - a setting's type is data here
     if not text:
-        raise ValueError(f"is empty; unset it, or give a value such as {setting.example}")
+        raise ValueError(f"is empty: unset it{_such_as(setting)}")
     try:
         return msgspec.convert(text, setting.type, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
+        raise ValueError(_problem(setting, text, variable, str(error))) from None
+
+
+def _problem(setting: Setting, text: str, variable: str, error: str) -> str:
+    if setting.is_secret:
         # A secret's value appears in no message, not even a malformed one's.
-        shown = "a secret" if setting.is_secret else repr(text)
-        raise ValueError(f"is {shown}: {error}; a value such as {setting.example} fits") from None
+        if variable == setting.variable and text.startswith(PATH_STARTS) and "\n" not in text:
+            return f"is a path, and not the secret itself; did you mean {variable}{FILE_SUFFIX}?"
+        where = "is a secret" if variable == setting.variable else "names a file that does not hold what it should"
+        return f"{where}: {error}{_such_as(setting)}"
+    if choices := _choices(setting.type):
+        return f"is {text!r}: it is one of {', '.join(choices)}"
+    # What a pattern says is for programs.
+    error = "it does not have the form that it needs" if "matching regex" in error else error
+    return f"is {text!r}: {error}{_such_as(setting)}"
+
+
+def _such_as(setting: Setting) -> str:
+    """Of several lines it would look like a key that was let out."""
+    return "" if "\n" in setting.example else f"; a value such as {setting.example} fits"
+
+
+def _choices(kind: object) -> tuple[str, ...]:
+    """Those of a Literal, whatever it is annotated with."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next(filter(None, map(_choices, get_args(kind))), ())
 
 
 def _decode(kind: type, text: object) -> object:

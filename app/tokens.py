@@ -46,6 +46,10 @@ class Tokens(Secret):
             raise ValueError("one name stands for two tokens")
         super().__init__(value)
 
+    def holders(self) -> list[str]:
+        """Their names with their roles, without what they present."""
+        return [f"{token.name} ({token.role.name.lower()})" for token in self._tokens]
+
     def holder(self, presented: str) -> Token | None:
         """Takes as long whichever it is, and however much of it is right."""
         digest = _digest(presented)

@@ -37,7 +37,7 @@ def test_an_unknown_name_is_refused_and_the_nearest_one_offered():
     [
         ("KALSHI_LOCAL_MAX_BYTES", "10 GB", "Expected `int`"),
         ("KALSHI_LOCAL_MAX_BYTES", "10", ">= 1000000"),
-        ("KALSHI_LOG_FORMAT", "xml", "Invalid enum value 'xml'"),
+        ("KALSHI_LOG_FORMAT", "xml", "is 'xml': it is one of auto, json, text"),
         ("KALSHI_LOG_LEVEL", "", "is empty"),
         ("KALSHI_TS_DSN", "host", "not a PostgreSQL connection string"),
         ("KALSHI_DATA_DIR_FILE", "/etc/hostname", "KALSHI_DATA_DIR is no secret"),

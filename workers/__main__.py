@@ -92,7 +92,8 @@ def deduplicator(settings: Settings) -> None:
 
 def production_of(settings: Settings) -> Dsn:
     if settings.production_dsn is None:
-        raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", "set it.")
+        fix = "set it, or KALSHI_PRODUCTION_DSN_FILE to the file that holds the connection string."
+        raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", fix)
     return settings.production_dsn
 
 

@@ -18,6 +18,7 @@ from app.postgres.dsn import Dsn
 from app.readiness import Readiness
 from app.recording import Sink
 from app.registry.settlements_since import SettlementsSince
+from app.registry.unended import UnendedMarkets
 from app.run import Run
 from app.settings import Settings
 from app.store.previous_run import PreviousRun
@@ -49,6 +50,7 @@ class Gatherer:
     they are given."""
 
     def __init__(self, settings: Settings) -> None:
+        check(settings)
         timeseries, metadata = databases_of(settings)
         dial = dialler_of(settings)
         self._producers = Group()
@@ -66,7 +68,8 @@ class Gatherer:
 
         heard_until_us = PreviousRun(timeseries, run_id, stopping, threads(1)).trades_heard_until_us
         pending = SettlementsSince(settings.data_dir / "settlements_since", heard_until_us, sink.waiting_since_us)
-        self._registry = MarketRegistry(reconciling, sink, settings, self._producers, pending)
+        unended = UnendedMarkets(metadata, threads(1)).page
+        self._registry = MarketRegistry(reconciling, sink, settings, self._producers, pending, unended)
         self._repairer = TradeRepairer(repairing, sink, heard_until_us, stopping)
         self._poller = SnapshotPoller(
             self._registry, polling, on_demand, sink, intervals_of(settings), stopping, part_of(settings)
@@ -133,18 +136,33 @@ class Gatherer:
 
 
 def check(settings: Settings) -> None:
-    """Raises where it could not start with these."""
-    databases_of(settings)
-    dialler_of(settings)
-    sockets_of(settings)
-    part_of(settings)
+    """Raise where it could not start with these, of all that is wrong at once."""
+    problems = [problem for needs in NEEDS if (problem := _problem(needs, settings)) is not None]
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        details = "\n".join(f"{problem.what} {problem.detail}" for problem in problems)
+        raise SettingsError("A gatherer cannot start with these settings.", details, " ".join(p.fix for p in problems))
+
+
+def _problem(needs: Callable[[Settings], object], settings: Settings) -> SettingsError | None:
+    try:
+        needs(settings)
+    except SettingsError as error:
+        return error
+    return None
 
 
 def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:
     if settings.ts_dsn is None or settings.meta_dsn is None:
+        given = {"KALSHI_TS_DSN": settings.ts_dsn, "KALSHI_META_DSN": settings.meta_dsn}
+        missing = [name for name, dsn in given.items() if dsn is None]
         raise SettingsError(
             "A gatherer needs its two databases.",
-            "KALSHI_TS_DSN or KALSHI_META_DSN is not set.",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
             "set both; `kalshi-data migrate` brings them up to date.",
         )
     return settings.ts_dsn, settings.meta_dsn
+
+
+NEEDS: tuple[Callable[[Settings], object], ...] = (databases_of, dialler_of, sockets_of, part_of)

@@ -15,6 +15,7 @@ from app.registry.market_reading import MarketReading
 from app.registry.markets import Markets
 from app.registry.rereads import Rereads
 from app.registry.settlements_since import SettlementsSince
+from app.registry.unended import FindUnended
 from app.settings import Settings
 from workers.event_updates import EventUpdates
 from workers.exchange_watch import ExchangeWatch
@@ -25,6 +26,7 @@ from workers.market_updates import MarketUpdates
 from workers.market_walk import MarketWalk
 from workers.missed_settlements import MissedSettlements
 from workers.rereader import Rereader
+from workers.vanished_meanwhile import VanishedMeanwhile
 
 
 class MarketRegistry:
@@ -40,6 +42,7 @@ class MarketRegistry:
         settings: Settings,
         group: Group,
         settlements_since: SettlementsSince,
+        find_unended: FindUnended,
         clock_us: Clock = now_us,
     ) -> None:
         self._group = group
@@ -60,6 +63,7 @@ class MarketRegistry:
             self._watch,
             self._walk,
             MissedSettlements(markets, settlements_since, walk_seconds, walked, stopping),
+            VanishedMeanwhile(markets, intake, find_unended, settlements_since.are_stored, walked, stopping),
             self._events,
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),

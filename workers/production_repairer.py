@@ -26,7 +26,8 @@ MOST_REFUSALS = 10
 
 class ProductionRepairer:
     """Fetches by REST the trades that no gatherer has: of times in which nobody heard any, and of markets whose volume
-    says that there were more. What the exchange refuses is put off, and keeps nothing else waiting."""
+    says that there were more. What the exchange refuses, or we cannot
+    store, is put off, and keeps nothing else waiting."""
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class ProductionRepairer:
         self._ask(lambda connection: note_checked(connection, hour))
 
     def _repair(self, repair: Repair) -> bool:
-        """Return False if the exchange refuses it."""
+        """Return False if the exchange refuses it, or tells of a trade that cannot be stored."""
         try:
             fetched = self._trades.repair(repair)
         except AccessDeniedError:
@@ -107,4 +108,6 @@ class ProductionRepairer:
             return False
         self._component.works()
         log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())
-        return True
+        if fetched.unfit:
+            log.error("not repaired: trades are in quarantine", ticker=repair.ticker, trades=fetched.unfit)
+        return not fetched.unfit

@@ -18,6 +18,7 @@ from app.cli.maintain import maintain
 from app.cli.metrics import metrics_command
 from app.cli.migrate import migrate
 from app.cli.postgres import postgres
+from app.cli.rehearse import rehearse
 from app.cli.sections import SectionedGroup
 from app.cli.settings import settings_command
 from app.cli.simulator import simulator
@@ -46,6 +47,7 @@ cli.add(maintain, section="Databases")
 cli.add(confirmations, section="Databases")
 cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
+cli.add(rehearse, section="Operate")
 cli.add(backfill, section="Operate")
 cli.add(coverage, section="Operate")
 cli.add(token, section="Operate")

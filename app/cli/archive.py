@@ -45,7 +45,8 @@ def archive_of(settings: Settings, *, raw: bool) -> Iterator["Archive"]:
         production, timeseries = dsns.get(Kind.PRODUCTION), dsns.get(Kind.TIMESERIES)
         if production is None or (raw and timeseries is None):
             needed = "KALSHI_PRODUCTION_DSN and KALSHI_TS_DSN are" if raw else "KALSHI_PRODUCTION_DSN is"
-            raise SettingsError("There is no database to export.", f"{needed} not set.", "set it.")
+            fix = "set it, or …_FILE to the file that holds the connection string."
+            raise SettingsError("There is no database to export.", f"{needed} not set.", fix)
         gatherer = (settings.gatherer, timeseries) if raw and timeseries else None
         yield Archive(production, storage_of(settings), gatherer, binds=False)
 

@@ -1,4 +1,3 @@
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.moment import MomentType
+from app.cli.moment import MomentType, refuse_reversed
+from app.cli.progress import progress
 from app.clock import now_us
 from app.errors import SettingsError
 from app.settings import Settings
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HOUR_US = 3_600_000_000
 PATIENCE_SECONDS = 300
+FIRST_ANSWER_SECONDS = 10
 
 
 @click.command()
@@ -33,17 +34,14 @@ def backfill(settings: Settings, started_us: int, ended_us: int, ticker: str | N
     from app.polling.backfill import backfill as fetch
     from app.store.tables import TRADES
 
-    if ended_us <= started_us:
-        raise click.BadParameter("it is not after --from", param_hint="--to")
+    refuse_reversed(started_us, ended_us)
     starts = range(started_us, ended_us, HOUR_US)
     fetched = BackFilled(0, 0)
-    with _client(settings) as client, _sink(settings) as sink:
-        hidden = not sys.stderr.isatty()
-        with click.progressbar(starts, label="Fetching hours", file=sys.stderr, hidden=hidden) as hours:
-            for start_us in hours:
-                end_us = min(start_us + HOUR_US, ended_us)
-                done = fetch(client, sink, start_us, end_us, now_us, ticker)
-                fetched = BackFilled(fetched.trades + done.trades, fetched.unfit + done.unfit)
+    with _client(settings) as client, _sink(settings) as sink, progress(starts, "Fetching hours") as hours:
+        for start_us in hours:
+            end_us = min(start_us + HOUR_US, ended_us)
+            done = fetch(client, sink, start_us, end_us, now_us, ticker)
+            fetched = BackFilled(fetched.trades + done.trades, fetched.unfit + done.unfit)
     new = sink.inserted.get(TRADES.name, 0)
     click.echo(f"fetched {fetched.trades} trades, {new} of them new; {fetched.unfit} in quarantine")
 
@@ -57,6 +55,8 @@ def _client(settings: Settings) -> Iterator["RestClient"]:
     transport = transport_of(settings, threading.Event())
     client = RestClient(transport, Priority.REPAIR, PATIENCE_SECONDS)
     try:
+        # One that is not there at all is told at once, and not after the patience that outages need.
+        transport.status(Priority.REPAIR, FIRST_ANSWER_SECONDS)
         client.adopt_account_limits(settings.request_sharers)
         yield client
     finally:

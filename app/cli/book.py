@@ -5,6 +5,7 @@ import click
 
 from app.cli.archive import moment
 from app.cli.moment import MomentType
+from app.errors import SettingsError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,8 +30,16 @@ def book(settings: Settings, ticker: str, at_us: int, as_json: bool) -> None:
     from app.lake.storage import storage_of
 
     at = moment(at_us)
+    _refuse_missing_lake(settings)
     found = book_at(Lake(storage_of(settings)), ticker, at, _knowledge(settings, ticker, at))
     click.echo(json.dumps(_facts(found)) if as_json else "\n".join(_lines(found)))
+
+
+def _refuse_missing_lake(settings: Settings) -> None:
+    """After a demo there is one, elsewhere."""
+    default, demo = settings.data_dir / "lake", settings.data_dir / "demo" / "lake"
+    if settings.lake is None and not default.exists() and demo.exists():
+        raise SettingsError("There is no lake yet.", f"{default} is not there.", f"set KALSHI_LAKE={demo}, the demo's.")
 
 
 def _knowledge(settings: Settings, ticker: str, at: "datetime") -> "Knowledge | None":

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.moment import refuse_reversed
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,19 +34,23 @@ def moment(_context: click.Context, _parameter: click.Parameter, value: str | No
 def coverage(
     settings: Settings, ticker: str | None, start: datetime | None, end: datetime | None, as_json: bool
 ) -> None:
-    """How complete the record of a market is, or of the whole exchange: hour by hour, and where its holes are."""
+    """Show how complete the record of a market is, or of the exchange. Hour by hour, with the holes of each."""
     import msgspec
 
     from app.coverage.answers import exchange_hours, market_hours
     from app.coverage.journals import Period
+    from app.coverage.known_markets import refuse_unknown_market
     from app.databases import Kind, open_database
     from app.postgres.connection import connected
 
     end = end or datetime.now(UTC)
     period = Period(start or end - timedelta(hours=24), end)
+    refuse_reversed(*period)
     found: list[MarketHour] | list[ExchangeHour]
     with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn, "coverage") as connection:
         found = market_hours(connection, ticker, period) if ticker else exchange_hours(connection, period)
+        if ticker and not found:
+            refuse_unknown_market(connection, ticker)
     for each in found:
         click.echo(msgspec.json.encode(each._asdict()) if as_json else _line(each))
     if not found:

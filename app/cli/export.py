@@ -1,8 +1,8 @@
-import sys
-
 import click
 
 from app.cli.archive import archive_of, chosen, moment, which_hours
+from app.cli.moment import refuse_reversed
+from app.cli.progress import progress
 from app.errors import OperatorError
 from app.settings import Settings
 
@@ -15,6 +15,7 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
 
     `python -m workers exporter` does it for ever, for every hour that has ended.
     """
+    refuse_reversed(start_us, end_us)
     from app.lake.asked_hours import MOST_TOLD
     from app.lake.hours import hour_of
     from app.lake.storage import StorageError
@@ -26,8 +27,7 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
             opened.survey(dataset)
             work += [(dataset, hour) for hour in opened.ledger.hours(dataset, start, end)]
         written, failed = 0, []
-        hidden = not sys.stderr.isatty()
-        with click.progressbar(work, label="Writing hours", file=sys.stderr, hidden=hidden) as hours:
+        with progress(work, "Writing hours") as hours:
             for dataset, hour in hours:
                 try:
                     written += opened.export(dataset, hour)
@@ -36,6 +36,8 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
         days = 0
         while not raw and opened.candles.make_next():
             days += 1
+    if not work:
+        click.echo("There is nothing to export: no such hour has rows in the database.", err=True)
     left = len(work) - written - len(failed)
     click.echo(f"wrote {written} hours and the candles of {days} days; {left} are left to another process")
     if failed:

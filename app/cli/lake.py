@@ -1,7 +1,7 @@
 import click
 
 from app.cli.archive import moment
-from app.cli.moment import MomentType
+from app.cli.moment import MomentType, refuse_reversed
 from app.errors import OperatorError, SettingsError
 from app.settings import Settings
 
@@ -19,14 +19,22 @@ def lake() -> None:
 @click.pass_obj
 def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: str) -> None:
     """Merge raw/ into processed/ and aggregates/ of another lake, by SQL that shares nothing with the deduplicator."""
+    refuse_reversed(start_us, end_us)
     from app.lake.engines import engine_of
     from app.lake.rebuild import rebuild as run
     from app.lake.storage import storage_at, storage_of
 
+    source = storage_of(settings)
     with engine_of(engine) as opened:
-        done = run(opened, storage_of(settings), storage_at(into, settings), moment(start_us), moment(end_us))
+        done = run(opened, source, storage_at(into, settings), moment(start_us), moment(end_us))
     for name, rows in done.items():
         click.echo(f"{name}: {rows} rows")
+    if not any(done.values()):
+        raise OperatorError(
+            "Nothing was rebuilt.",
+            f"The lake at {source.location} has no rows of that time in raw/.",
+            "check KALSHI_LAKE, --from and --to.",
+        )
 
 
 @lake.command()

@@ -1,8 +1,17 @@
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import click
 
+Time = TypeVar("Time", int, datetime)
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def refuse_reversed(start: Time, end: Time) -> None:
+    """Raise unless --to is after --from."""
+    if start >= end:
+        raise click.BadParameter("it is not after --from", param_hint="--to")
 
 
 class MomentType(click.ParamType[int]):

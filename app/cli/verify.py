@@ -4,6 +4,9 @@ from collections import Counter
 import click
 
 from app.cli.archive import archive_of, chosen, moment, which_hours
+from app.cli.moment import refuse_reversed
+from app.cli.progress import progress
+from app.errors import OperatorError
 from app.settings import Settings
 
 
@@ -12,6 +15,7 @@ from app.settings import Settings
 @click.pass_obj
 def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
     """Read the lake back, and compare it with its manifests and the database. Exit 1 if anything differs."""
+    refuse_reversed(start_us, end_us)
     from app.lake.hours import hour_of
     from app.lake.storage import StorageError
     from app.lake.verifier import WRONG, Finding, Verdict
@@ -24,8 +28,7 @@ def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
         for dataset in chosen(archive, tables):
             opened.survey(dataset)
             work += [(dataset, hour) for hour in opened.ledger.hours(dataset, start, end)]
-        hidden = not sys.stderr.isatty()
-        with click.progressbar(work, label="Reading hours", file=sys.stderr, hidden=hidden) as hours:
+        with progress(work, "Reading hours") as hours:
             for dataset, hour in hours:
                 try:
                     finding = opened.verify(dataset, hour)
@@ -35,6 +38,12 @@ def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
                 rows += finding.rows
                 if finding.verdict in WRONG:
                     click.echo(f"{dataset.name} {hour:%Y-%m-%dT%H}: {finding.difference}", err=True)
+    if not work:
+        raise OperatorError(
+            "There was nothing to verify.",
+            "Neither the database nor the lake has hours of that time.",
+            "check --from, --to and KALSHI_LAKE; kalshi-data export writes hours.",
+        )
     for verdict, count in found.items():
         click.echo(f"{count} hours: {verdict.value}")
     click.echo(f"{rows} rows were read back")

@@ -20,14 +20,15 @@ class AskedTrades:
         self._trades = trades
 
     def backfill(self, parameters: Mapping[str, Any]) -> Iterator[str]:
-        """Piece by piece, each noted as repaired; tells how far it is."""
+        """Fetch piece by piece, each noted as repaired if all of it could be stored; tell how far it is."""
         asked = Period(*(datetime.fromisoformat(parameters[name]) for name in ("from", "to")))
         ticker = parameters.get("ticker") or ""
-        trades = added = 0
+        trades = added = unfit = 0
         for piece in pieces(self._settled(asked), PIECE_OF_A_MARKET if ticker else PIECE_OF_ALL):
             fetched = self._trades.repair(Repair(ticker, piece, Reason.ASKED))
-            trades, added = trades + fetched.trades, added + fetched.added
-            yield f"{trades} trades until {piece.end.isoformat()}, {added} of them new"
+            trades, added, unfit = trades + fetched.trades, added + fetched.added, unfit + fetched.unfit
+            doubt = f"; {unfit} in quarantine, of whose time nothing is noted as repaired" if unfit else ""
+            yield f"{trades} trades until {piece.end.isoformat()}, {added} of them new{doubt}"
 
     def _settled(self, asked: Period) -> Period:
         """What REST has of it and all that was heard is merged of: a copy that comes later may tell another time."""

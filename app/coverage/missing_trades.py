@@ -15,12 +15,15 @@ from app.postgres.asker import Asker
 from app.postgres.dsn import Dsn
 from app.store.journal_tables import QUARANTINE
 from app.store.tables import PRODUCTION_TRADES, Row
-from app.store.writer import CopyWriter
+from app.store.writer import CopyWriter, Written
+
+NO_ROWS = Written(0, 0, 0)
 
 
 class Fetched(NamedTuple):
     trades: int
     added: int
+    unfit: int  # in quarantine: nobody has these
 
 
 class MissingTrades:
@@ -36,25 +39,27 @@ class MissingTrades:
         return self._ask(merged_until)
 
     def repair(self, repair: Repair) -> Fetched:
-        """Noted as repaired when all of them are stored. After an error: repeat all of it."""
-        trades = added = 0
+        """Note it as repaired when all of them are stored; one that no row holds is missing still. After an error:
+        repeat all of it."""
+        fetched = Fetched(0, 0, 0)
         start_us, end_us = map(us_of, repair.period)
         for part in trades_between(self._client, start_us, end_us, repair.ticker or None):
-            trades += len(part)
-            added += self._store(part)
-        self._ask(lambda connection: note_repair(connection, repair, trades, added))
-        metrics.REPAIRED_INTERVALS.labels(repair.reason.value).inc()
-        metrics.REPAIRED_TRADES.labels(repair.reason.value).inc(added)
-        return Fetched(trades, added)
+            stored = self._store(part)
+            fetched = Fetched(*map(sum, zip(fetched, stored, strict=True)))
+        metrics.REPAIRED_TRADES.labels(repair.reason.value).inc(fetched.added)
+        if not fetched.unfit:
+            self._ask(lambda connection: note_repair(connection, repair, fetched.trades, fetched.added))
+            metrics.REPAIRED_INTERVALS.labels(repair.reason.value).inc()
+        return fetched
 
-    def _store(self, trades: list[Raw]) -> int:
-        """How many of them were not here."""
+    def _store(self, trades: list[Raw]) -> Fetched:
         fit, unfit = trade_rows(trades, now_us())
         rows = list(map(_production_row, fit))
         if unfit:
             self._quarantine.write(unfit)
         new = self._ask(lambda connection: unknown_trades(connection, rows)) if rows else []
-        return self._trades.write(new).inserted if new else 0
+        written = self._trades.write(new) if new else NO_ROWS
+        return Fetched(len(trades), written.inserted, len(unfit) + written.quarantined)
 
 
 def _production_row(row: Row) -> Row:

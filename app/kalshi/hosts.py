@@ -38,3 +38,15 @@ def signer_of(settings: Settings) -> Signer | None:
             "set both, or neither.",
         )
     return None
+
+
+def required_signer(settings: Settings) -> Signer:
+    """For whoever opens sockets."""
+    signer = signer_of(settings)
+    if signer is None:
+        raise SettingsError(
+            "Sockets need a key.",
+            "KALSHI_API_KEY_ID and KALSHI_API_PRIVATE_KEY are not set.",
+            "make a key that may read on the exchange's site, and set both.",
+        )
+    return signer

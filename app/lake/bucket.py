@@ -17,6 +17,7 @@ S3Client = Any  # boto3 makes its clients' methods as it runs
 Result = TypeVar("Result")
 
 PART_BYTES = 16 << 20
+PROBE = "_doctor"
 MISSING = {"404", "NoSuchKey", "NoSuchLifecycleConfiguration"}
 # 409: another write of the same object is under way.
 REPLACED = {"PreconditionFailed", "ConditionalRequestConflict"}
@@ -105,6 +106,16 @@ class BucketStorage:
         start = len(self._at("")["Key"])
         while (page := self._asked(prefix, partial(next, pages, None))) is not None:
             yield from (item["Key"][start:] for item in page.get("Contents", []))
+
+    def prove_writable(self) -> None:
+        """By an upload in parts that is given up: it takes the right to put an object, and makes none."""
+
+        def begin() -> None:
+            where = self._at(PROBE)
+            upload = self.client.create_multipart_upload(**where, **self._encryption)
+            self.client.abort_multipart_upload(**where, UploadId=upload["UploadId"])
+
+        self._asked(PROBE, begin)
 
     def filesystem(self) -> tuple[FileSystem, str]:
         where = {} if self._endpoint is None else {"endpoint_override": self._endpoint}

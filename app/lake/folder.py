@@ -63,6 +63,11 @@ class FolderStorage:
             if path.is_file() and not path.name.startswith("."):
                 yield path.relative_to(self.folder).as_posix()
 
+    def prove_writable(self) -> None:
+        existing = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        with self._told(""), tempfile.TemporaryFile(dir=existing):
+            pass
+
     def filesystem(self) -> tuple[FileSystem, str]:
         return LocalFileSystem(), str(self.folder)
 

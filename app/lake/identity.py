@@ -95,6 +95,11 @@ def identity_of(storage: Storage) -> Identity:
     return written
 
 
+def known_identity(storage: Storage) -> Identity | None:
+    """Read a lake's identity. Return None if it has none."""
+    return _read(storage)
+
+
 def register(production: Connection, storage: Storage, lake_id: UUID) -> None:
     """Make a lake known to production. The first time it adopts what the ledger says of manifests that lie in it."""
     with production, production.cursor() as cursor:

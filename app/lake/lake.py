@@ -68,7 +68,8 @@ class Lake:
 
     def _dataset(self, folder: str, schema: pa.Schema, folders: list[pa.Field]) -> Dataset:
         if next(iter(self._storage.keys(folder)), None) is None:
-            raise OperatorError(f"The lake has no {folder}.", fix="export some hours first, or name another lake.")
+            fix = "export some hours first, or name another lake by KALSHI_LAKE."
+            raise OperatorError(f"The lake at {self._storage.location} has no {folder}.", fix=fix)
         for field in folders:
             schema = schema.append(field)
         partitioning = arrow_dataset.partitioning(pa.schema(folders), flavor="hive")

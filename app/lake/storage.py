@@ -61,6 +61,9 @@ class Storage(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]: ...
 
+    def prove_writable(self) -> None:
+        """Begin to write, and leave nothing behind. Raise a StorageError where that is not allowed."""
+
     def filesystem(self) -> tuple["FileSystem", str]:
         """For reading with pyarrow: the file system, and the folder in it."""
 

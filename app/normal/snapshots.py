@@ -16,6 +16,7 @@ from app.normal.unfit import UnfitMessageError, fitting
 from app.store.tables import ORDERBOOK_SNAPSHOTS, Row
 
 _decoder = msgspec.json.Decoder(BookOfMarket)
+_object_decoder = msgspec.json.Decoder(dict[str, object])
 
 Levels = list[tuple[int, int]]  # price_e6 and size_e2
 LEVELS = slice(
@@ -50,7 +51,23 @@ def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
         yes, no = _side(None, older.yes_dollars, older.yes), _side(None, older.no_dollars, older.no)
     else:
         raise UnfitMessageError("it has no book")
+    if not (yes or no):
+        refuse_other_levels(content, "orderbook_fp" if older is None else "orderbook")
     return (received_us, received_us, NO_CLOCK, *_book(market.ticker, "rest", yes, no), *FROM_REST)
+
+
+def refuse_other_levels(content: bytes | Raw, member: str) -> None:
+    """Raise if a book in which we find no level has lists by names that we do not know: it is not empty then."""
+    body = fitting(_object_decoder, content).get(member)
+    lists = (
+        [name for name, value in body.items() if isinstance(value, list) and value] if isinstance(body, dict) else []
+    )
+    if lists:
+        raise UnfitMessageError(f"a book without levels by any name that is known, and with lists: {lists}")
+
+
+def is_empty(row: Row) -> bool:
+    return not any(row[LEVELS])
 
 
 def confirmation_row(row: Row) -> Row:

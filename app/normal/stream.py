@@ -9,7 +9,7 @@ from app.normal.doubt import Doubt
 from app.normal.lifecycle import Repetitions, lifecycle_row
 from app.normal.occurrences import Occurrences
 from app.normal.sequence import FirstNumbers, SequenceCheck, SequenceGap
-from app.normal.snapshots import snapshot_row
+from app.normal.snapshots import is_empty, refuse_other_levels, snapshot_row
 from app.normal.tickers import ticker_row
 from app.normal.trades import trade_row
 from app.normal.unfit import UnfitMessageError
@@ -58,6 +58,7 @@ class Stream:
         self.gone_back: list[str] = []  # markets whose clocks did, as after a maintenance; for who takes them out
         self.revealing: Message | None = None  # what shows the gap that is just told
         self._conn = conn
+        self._frame = b""
         self._on_gap = on_gap
         self._was_read = was_read
         self._sequence = SequenceCheck(first_numbers, from_the_first=from_the_first)
@@ -83,6 +84,7 @@ class Stream:
         A gap is told before the message that shows it is given out. A frame that was read before, with its number and
         all, is no second event: REPEATED.
         """
+        self._frame = frame
         message = decode(frame)
         sid, seq = message.sid, message.seq
         if sid is not None and seq is not None:
@@ -121,6 +123,8 @@ class Stream:
 
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> Row:
         row = snapshot_row(message, received_us, self._conn)
+        if is_empty(row):
+            refuse_other_levels(self._frame, "msg")
         self._doubt.snapshot(message.sid, message.msg.market_ticker)
         return row
 
@@ -135,4 +139,7 @@ class Stream:
         return lifecycle_row(message, received_us, line, self._announcements)
 
     def _subscribed(self, message: Subscribed, _received_us: int) -> None:
-        self._channels[message.msg.sid] = message.msg.channel
+        sid, channel = message.msg.sid, message.msg.channel
+        others = {name for other, name in self._channels.items() if other != sid}
+        # What two subscriptions to one channel tell at once is no repetition.
+        self._channels[sid] = f"{channel} {sid}" if channel in others else channel

@@ -3,7 +3,10 @@ from app.normal.decimals import count_e2, price_e6
 from app.normal.digest import digest_of_integers
 from app.normal.occurrences import Occurrences
 from app.normal.times import exchange_us, sent_us
+from app.normal.unfit import UnfitMessageError
 from app.store.tables import Row
+
+QUOTE_FIELDS = tuple(name for name in TickerBody.__struct_fields__ if name not in {"market_ticker", "ts_ms", "ts"})
 
 
 def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurrences) -> Row:
@@ -14,6 +17,8 @@ def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurr
         happened_us = sent_us(message.sending_ts_ms, received_us)
     quote = _quote(body)
     digest = digest_of_integers(quote)
+    if digest == NO_QUOTE and not any(getattr(body, name) is not None for name in QUOTE_FIELDS):
+        raise UnfitMessageError("it says nothing that is known: its fields may have other names now")
     nth = occurrences.nth(body.market_ticker, happened_us, digest)
     return (happened_us, received_us, digest, *quote, nth, ts_missing, body.market_ticker, conn, message.sid)
 
@@ -32,3 +37,6 @@ def _quote(body: TickerBody) -> tuple[int | None, ...]:
         price_e6(body.yes_bid_dollars, body.yes_bid),
         price_e6(body.yes_ask_dollars, body.yes_ask),
     )
+
+
+NO_QUOTE = digest_of_integers(_quote(TickerBody(market_ticker="")))

@@ -38,7 +38,10 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
         raise DatabaseError(f"The database {dsn.database} failed at work.", str(error).strip()) from error
     except NOT_MIGRATED as error:
         raise DatabaseError(
-            f"The database {dsn.database} has another schema.", str(error).strip(), "run kalshi-data migrate."
+            # Below the first line it quotes our own query.
+            f"The database {dsn.database} has another schema.",
+            str(error).strip().split("\n")[0],
+            "run kalshi-data migrate.",
         ) from error
     finally:
         connection.close()

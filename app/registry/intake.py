@@ -11,7 +11,7 @@ from app.metrics import registry as metrics
 from app.normal.metadata import event_row, series_row
 from app.normal.unfit import UnfitMessageError
 from app.recording import Sink
-from app.registry.announcement import Announcement
+from app.registry.announcement import Announcement, as_vanished
 from app.registry.change import MarketChange
 from app.registry.change_feed import ChangeFeed
 from app.registry.market import Market
@@ -62,8 +62,8 @@ class Intake:
         return [reading.market for reading in read]
 
     def take_settled(self, objects: Iterable[Raw]) -> int:
-        """How many could be read. One that is not known comes to the database alone: there is nothing to follow, and
-        after a long time there are more of them than of all others."""
+        """Return how many could be read. One that is not known comes to the database alone: there is nothing to follow,
+        and after a long time there are more of them than of all others."""
         with self._turn:
             now_us = self.now_us()
             read = self._read(MARKETS, objects, lambda content: read_market(content, now_us))
@@ -106,6 +106,13 @@ class Intake:
             if vanished.change is not None:
                 self._feed.publish([vanished.change])
         return vanished.change
+
+    def end(self, market: Market) -> None:
+        """REST shows it no more, and only the database knows it: there it gets the end that is known."""
+        with self._turn:
+            now_us = self.now_us()
+            if self.markets.get(market.ticker) is None:
+                self._store(MARKETS, [told_row(as_vanished(market, now_us), now_us)])
 
     def want_events(self, tickers: Iterable[str]) -> None:
         for ticker in tickers:

@@ -7,6 +7,7 @@ from msgspec import Raw
 from app.kalshi.rest_client import ComboFilter, MarketFilter, RestClient
 from app.registry.intake import Intake
 from app.registry.market import Market
+from app.registry.reading import ticker_of
 from app.registry.unhurried import unhurried
 
 # In the order of a market's life: one that goes on meanwhile is met twice rather than not at all.
@@ -50,8 +51,20 @@ class MarketReading:
         )
 
     def read_named(self, tickers: list[str]) -> set[str]:
-        """Which of them were found."""
-        return {market.ticker for batch in self._take(self._client.named_markets(tickers)) for market in batch}
+        """Return which of them REST shows, also where one of its answers cannot be read: that market is there."""
+        shown = set[str]()
+        for batch in unhurried(self._client.named_markets(tickers)):
+            self._intake.take_markets(batch)
+            shown |= set(map(ticker_of, batch))
+        return shown
+
+    def read_unknown(self, tickers: list[str]) -> set[str]:
+        """The same of markets that nobody follows: what REST shows of them is stored, and they stay unknown."""
+        shown = set[str]()
+        for batch in unhurried(self._client.named_markets(tickers)):
+            self._intake.take_settled(batch)
+            shown |= set(map(ticker_of, batch))
+        return shown
 
     def _take(self, objects: Iterable[Raw]) -> Iterator[list[Market]]:
         return map(self._intake.take_markets, unhurried(objects))

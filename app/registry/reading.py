@@ -24,6 +24,13 @@ UPDATED_AT = NAMES.index("updated_at")
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class _Named(msgspec.Struct):
+    ticker: str = ""
+
+
+_named_decoder = msgspec.json.Decoder(_Named)
+
+
 class MarketReading(NamedTuple):
     market: Market
     digest: int  # of all that the row says, apart from when it was read
@@ -40,6 +47,14 @@ def read_market(content: bytes | Raw, now_us: int) -> MarketReading:
     if market.exchange_index is not None and not 0 <= market.exchange_index < 2**31:
         raise UnfitMessageError(f"{market.exchange_index} is no exchange index")
     return MarketReading(market, digest64(_encode((row[:UPDATED_AT], row[UPDATED_AT + 1 :]))), row)
+
+
+def ticker_of(content: bytes | Raw) -> str:
+    """Return the name of a market, whatever else its object says; nothing where it does not even say that."""
+    try:
+        return _named_decoder.decode(content).ticker
+    except msgspec.DecodeError:
+        return ""
 
 
 def told_row(market: Market, now_us: int) -> Row:

@@ -140,4 +140,5 @@ def decode_fault(text: bytes) -> AnyFault:
 
 
 def decode_plan(text: bytes) -> list[Planned]:
+    msgspec.json.decode(text)  # what is no JSON at all is told as that
     return sorted(msgspec.json.decode(text, type=list[Planned]), key=lambda planned: planned.at_seconds)

@@ -13,6 +13,7 @@ from app.postgres.connection import Connection, connect
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
 from app.store.bisect import store_what_fits
+from app.store.conflicts import Conflicts
 from app.store.latest import latest_of_each
 from app.store.pgcopy import UnfitValueError, copy_bytes
 from app.store.quarantine import RefusedRow, quarantine, refused
@@ -32,7 +33,6 @@ REFUSED_BY_THE_DATABASE = (
 SUSPECT = (psycopg2.InternalError, psycopg2.NotSupportedError)
 UNFIT = (*REFUSED_BY_THE_DATABASE, *SUSPECT, UnfitValueError)
 READ_SIZE = 1 << 20
-STAGED_BATCHES_AFTER_CONFLICT = 100
 HOUR_US = 3_600_000_000
 NEW_CHUNKS_AT_ONCE = 100
 END_ATTEMPT = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt"
@@ -86,7 +86,7 @@ class CopyWriter:
         self._refused: list[RefusedRow] = []
         self._kept = KeptConnection(self._connect, f"Writing to {table.name} failed.")
         self._statements = Statements(table)
-        self._staged_batches = 0
+        self._conflicts = Conflicts()
         self._is_writing = False
 
     def write(self, rows: Sequence[Row]) -> Written:
@@ -171,15 +171,15 @@ class CopyWriter:
 
     def _load(self, cursor: psycopg2.extensions.cursor, content: bytes) -> int:
         """How many of the rows were new."""
-        if self._staged_batches == 0 and not self.table.key:
+        if not self.table.key and not self._conflicts.are_expected():
             try:
                 cursor.copy_expert(self._statements.copy_to_table, io.BytesIO(content), READ_SIZE)
             except psycopg2.errors.UniqueViolation:
                 cursor.execute("ROLLBACK TO SAVEPOINT attempt")
-                self._staged_batches = STAGED_BATCHES_AFTER_CONFLICT
+                self._conflicts.met_one()
             else:
+                self._conflicts.met_none()
                 return cursor.rowcount
-        self._staged_batches = max(0, self._staged_batches - 1)
         cursor.copy_expert(self._statements.copy_to_staging, io.BytesIO(content), READ_SIZE)
         cursor.execute(self._statements.insert)
         return cursor.rowcount

@@ -30,6 +30,7 @@ class WholeExchange:
         self._backoff = Backoff()
         self._stream: Trust | None = None
         self._list_us = 0
+        self._extra_sids: list[int] = []  # of channels that were granted twice, since an answer came late
         self._now_us = 0  # by the clock of timers
 
     @property
@@ -61,6 +62,7 @@ class WholeExchange:
     def closed(self, last_sign_us: int) -> None:
         self._stream = None
         self._commands.forget()
+        self._extra_sids.clear()
         for channel in self._channels:
             channel.subscribe_from_us = 0
             # Not where the last ping was: the exchange may stand still and go on pinging.
@@ -82,6 +84,7 @@ class WholeExchange:
                 self._commands.answered(message.id)
                 self._subscribed(message.msg, received_us)
             case Unsubscribed() if message.sid is not None:
+                self._commands.answered(message.id)
                 self._lost(message.sid, "unsubscribed")
             case Ok() | SubscriptionList():
                 self._listed(message, received_us)
@@ -106,6 +109,8 @@ class WholeExchange:
             return []
         due = [channel for channel in self._channels if self._is_due(channel, now_us)]
         commands = [self._commands.subscribe(channel.asked_name, now_us) for channel in due]
+        commands += [self._commands.unsubscribe(sid, now_us) for sid in self._extra_sids]
+        self._extra_sids.clear()
         if now_us >= self._list_us and self.sids:
             self._list_us = now_us + LIST_US
             commands.append(self._commands.list_subscriptions(None, now_us))
@@ -116,15 +121,22 @@ class WholeExchange:
             return False
         return not self._commands.waits_for_channel(channel.asked_name)
 
+    def _hears(self, name: str) -> bool:
+        return any(channel.is_called(name) and channel.sid is not None for channel in self._channels)
+
     def _of(self, sid: int | None) -> Channel | None:
         return next((channel for channel in self._channels if channel.sid == sid is not None), None)
 
     def _subscribed(self, subscription: Subscription, now_us: int) -> None:
         self._backoff.granted()
         for channel in self._channels:
-            if channel.is_called(subscription.channel) and channel.sid is None:
+            if not channel.is_called(subscription.channel):
+                continue
+            if channel.sid is None:
                 channel.is_subscribed(subscription.sid, now_us, self._now_us)
                 self._listen(channel, now_us)
+            elif channel.sid != subscription.sid:
+                self._extra_sids.append(subscription.sid)
 
     def _listen(self, channel: Channel, now_us: int) -> None:
         if not channel.is_listened_to:
@@ -140,6 +152,8 @@ class WholeExchange:
         listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
         if command is None or command.kind is not Kind.LIST or not isinstance(listed, list):
             return
+        sids = set(self.sids)
+        self._extra_sids.extend(each.sid for each in listed if each.sid not in sids and self._hears(each.channel))
         for channel in self._channels:
             if channel.sid is not None and channel.sid not in {each.sid for each in listed}:
                 self._lost(channel.sid, "unsubscribed")
@@ -153,6 +167,8 @@ class WholeExchange:
         if code in codes.CAUSES:
             for sid in self.sids if message.sid is None else [message.sid]:
                 self._lost(sid, codes.CAUSES[code])
+        elif code == codes.ALREADY_SUBSCRIBED and command is not None and self._hears(command.channel):
+            pass  # what was asked for again, since nobody answered, was granted late
         elif code in (codes.AUTHENTICATION_REQUIRED, codes.ALREADY_SUBSCRIBED):
             self.must_reconnect = message.msg.msg
         else:

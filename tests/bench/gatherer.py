@@ -31,6 +31,7 @@ NEARLY_ALL = 0.99
 MB = 1_000_000
 COLUMNS = ", ".join(ORDERBOOK_DELTAS.column_names)
 COMMITTED = "SELECT coalesce(max(ingest_id), 0) FROM orderbook_deltas"
+RECEIVED = "kalshi_messages_total"
 GAPS = "SELECT count(*) FROM gaps"
 LATENCY = """
     SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
@@ -67,9 +68,11 @@ def flow(report, transport, bar):
             wait_until(lambda: databases.value(COMMITTED) > 0, what="rows")
             time.sleep(WARM_UP_SECONDS)
             gaps_before = databases.value(GAPS)
+            received = recorder.metric(RECEIVED)
             before, memory_before, stalls = at_work(databases, recorder)
             time.sleep(FLOW_SECONDS)
             after, memory_after, more_stalls = at_work(databases, recorder)
+            received = recorder.metric(RECEIVED) - received
             gaps = databases.value(GAPS) - gaps_before
             spooled = recorder.metric("kalshi_rows_spooled_total")
             recorder.kill()
@@ -77,6 +80,8 @@ def flow(report, transport, bar):
     rate = (after[0] - before[0]) / (after[1] - before[1])
     conditions = {"seconds": FLOW_SECONDS, "connections": CONNECTIONS}
     report(f"gatherer_{transport}_msgs_per_s", rate, "msg/s", bar, **conditions)
+    # More than is committed goes to disk, and none of it waits at the exchange.
+    report(f"gatherer_{transport}_received_per_s", received / (after[1] - before[1]), "msg/s", **conditions)
     report(f"gatherer_{transport}_gaps", gaps, "gaps", 0, at_least=False, **conditions)
     report(f"gatherer_{transport}_spooled", spooled, "rows", **conditions)
     stall_ms = 1_000 * quantile(0.99, stalls, more_stalls)

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 from pyarrow import parquet
 
+from app.book import Knowledge
 from app.databases import Kind
 from app.lake.archive import Archive
 from app.lake.book import book_at
@@ -26,6 +27,7 @@ SECONDS = 1_100  # of the exchange, in which there are a million changes
 BATCH_ROWS = 10_000
 BYTES_PER_DELTA = 10
 EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+NOTHING_KNOWN = Knowledge("unknown", None)
 COUNT = "SELECT count(*) FROM {table}"
 CANDLES = """
     SELECT ticker, date_trunc('minute', exchange_ts) AS start_ts, min(yes_price_e6), max(yes_price_e6),
@@ -104,7 +106,7 @@ def measure_queries(report, cursor, lake, folder, ticker, at):
     series = SERIES.format(series=ticker.split("-")[0])
     queries = {
         "book_at_a_time": (
-            lambda: book_at(lake, ticker, at),
+            lambda: book_at(lake, ticker, at, NOTHING_KNOWN),
             lambda: fetched(cursor, "SELECT * FROM order_book(%s, %s)", ticker, at),
         ),
         "candles_of_a_day": (lambda: database.sql(CANDLES).to_arrow_table(), lambda: fetched(cursor, CANDLES)),

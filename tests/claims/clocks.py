@@ -3,6 +3,9 @@
 import time
 from contextlib import contextmanager
 
+import gevent
+import gevent.event
+
 from tests.claims.moments import BEGINNING_US, SECOND_US
 
 REAL = {
@@ -72,8 +75,9 @@ class Clocks:
 class Waiting:
     """A process's event of being stopped, whose waits take the host's time: wake() lets them look at their clock."""
 
-    def __init__(self, event):
-        self._event = event
+    def __init__(self):
+        self._turn = gevent.event.Event()  # of those who wait now
+        self._linked = {}
         self._is_set = False
 
     def is_set(self):
@@ -84,11 +88,24 @@ class Waiting:
         self.wake()
 
     def wake(self):
-        self._event.set()
+        turn, self._turn = self._turn, gevent.event.Event()
+        turn.set()
 
     def wait(self, timeout=None):
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._is_set and (deadline is None or time.monotonic() < deadline):
-            self._event.clear()
-            self._event.wait()
+            self._turn.wait()
         return self._is_set
+
+    def rawlink(self, callback):
+        """For those who wait for something else too."""
+        self._linked[callback] = self._turn
+        self._turn.rawlink(callback)
+
+    def unlink(self, callback):
+        self._linked.pop(callback).unlink(callback)
+
+
+def wait_for_any(objects, _real_seconds=None, *, count=None):
+    """In place of gevent.wait: time is the host's, and whoever waits looks at its clock when it is woken."""
+    return gevent.wait(objects, count=count)

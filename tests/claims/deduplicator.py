@@ -16,7 +16,6 @@ from app.merge.shards import Shard
 from app.merge.source import Source
 from app.postgres.connection import connected
 
-ALL = Shard(0, 1)
 BATCH_BYTES = 1_000_000
 PATIENCE = timedelta(seconds=20)
 AT_ONCE = timedelta(0)
@@ -27,13 +26,17 @@ class KilledError(DatabaseError):
 
 
 class Deduplicator:
-    """One process with its list of gatherers."""
+    """One process with its list of gatherers, which merges every shard of each table."""
 
-    def __init__(self, gatherers, production):
+    def __init__(self, gatherers, production, shards=1):
         self.gatherers = gatherers  # their databases' addresses, by name
         self._production = production
         self._followers = {name: Follower(name, dsn, production) for name, dsn in gatherers.items()}
-        self._tables = {rule.table.name: Table(rule, gatherers, production) for rule in RULES}
+        self._tables = {
+            (rule.table.name, number): Table(rule, gatherers, production, Shard(number, shards))
+            for rule in RULES
+            for number in range(shards)
+        }
 
     def merge(self, name):
         """All that a gatherer has, as far as its tables can be read."""
@@ -48,8 +51,8 @@ class Deduplicator:
     def confirm(self, name):
         with connected(self._production, "confirmer") as production:
             through = merged_through(production, name)
-        for table_name, table in self._tables.items():
-            position = through.get(table_name)
+        for (table_name, number), table in self._tables.items():
+            position = through.get(table_name) if number == 0 else None
             if position is not None and not position.is_beginning:
                 table.sources[name].confirm(position)
 
@@ -86,11 +89,11 @@ class Follower:
 
 
 class Table:
-    """One table's merger and the sources it merges."""
+    """The merger of one table's shard, and the sources it merges."""
 
-    def __init__(self, rule, gatherers, production):
-        self.sources = {name: Source(name, dsn, rule.table, ALL, BATCH_BYTES) for name, dsn in gatherers.items()}
-        self._merger = Merger(rule, ALL, gatherers, production)
+    def __init__(self, rule, gatherers, production, shard):
+        self.sources = {name: Source(name, dsn, rule.table, shard, BATCH_BYTES) for name, dsn in gatherers.items()}
+        self._merger = Merger(rule, shard, gatherers, production)
         self._positions = None
 
     def merge(self, name):
@@ -104,8 +107,7 @@ class Table:
         return None
 
     def _merge(self, name):
-        # A table's very first opening only divides it.
-        self._positions = self._positions or self._merger.open() or self._merger.open()
+        self._positions = self._positions or self._merger.open()
         while self._positions is not None:
             pull = self.sources[name].pull(self._positions[name])
             if pull.is_empty:

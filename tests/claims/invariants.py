@@ -45,10 +45,10 @@ class Invariants:
 
     def check(self):
         """At any time."""
-        if self._checked == self._platform.changes:
+        production = self._platform.production
+        if production.is_away or self._checked == self._platform.changes:
             return
         self._checked = self._platform.changes
-        production = self._platform.production
         rows = numbers_in(production)
         refuse("twice in production", [number for number, times in rows.items() if times > 1])
         here = self._archived | rows.keys()

@@ -2,15 +2,21 @@
 
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from unittest import mock
 
+import gevent.event
+
 import app.store.maintenance
+import app.subscriptions.dial_queue
 import app.subscriptions.redial
+import workers.admission
 import workers.recording
 from app.databases import Kind
 from app.offload import inline
 from app.postgres.connection import connected
 from app.store.migrations import migrate, migrations_of
+from tests.claims.clocks import wait_for_any
 from tests.claims.databases import Laboratory
 from tests.servers import new_database, temporary_server
 
@@ -29,7 +35,9 @@ def inside(server, templates):
     made = Laboratory(server, templates)
     with (
         mock.patch.object(workers.recording, "threads", return_value=inline),
+        mock.patch.object(workers.admission, "gevent", SimpleNamespace(wait=wait_for_any, event=gevent.event)),
         mock.patch.object(app.subscriptions.redial, "LONGEST_SECONDS", 4.0),
+        mock.patch.object(app.subscriptions.dial_queue, "LONGEST_SECONDS", 4),
         mock.patch.object(app.store.maintenance, "AHEAD", timedelta(hours=1)),
     ):
         try:

@@ -141,6 +141,10 @@ class Claims(RuleBasedStateMachine):
     def others_are_read(self, names):
         self.platform.set_members(names & self.platform.hosts.keys() or {"a"})
 
+    @may_happen("members", shards=st.integers(1, 3))
+    def tables_are_divided_anew(self, shards):
+        self.platform.set_shards(shards)
+
     # The exchange and the way to it.
 
     @may_happen("losses", name=GATHERERS, line=LINES, messages=st.integers(1, 3))
@@ -168,6 +172,7 @@ class Claims(RuleBasedStateMachine):
         ticker, now_us = f"KX-LATE-{next(self._late_markets)}", self.platform.true_time.now_us
         opens_us = max(now_us - opened * SECOND_US, BEGINNING_US)
         closes_us = min(opens_us + closed * SECOND_US, now_us)
+        self.platform.production.set_away(False)
         self.platform.exchange.had(ticker, opens_us, closes_us)
         self.platform.learn_of(ticker, opens_us, closes_us)
 
@@ -219,6 +224,10 @@ class Claims(RuleBasedStateMachine):
     def database_is_slow(self, name, is_writing):
         self.platform.host(name).is_writing = is_writing
 
+    @may_happen("outages", is_away=st.booleans())
+    def production_goes_or_comes(self, is_away):
+        self.platform.production.set_away(is_away)
+
     @may_happen("rebuilds", name=GATHERERS)
     def database_is_made_anew(self, name):
         self.platform.host(name).timeseries.make_anew()
@@ -240,17 +249,20 @@ class Claims(RuleBasedStateMachine):
 
     @may_happen("lake")
     def lake_is_brought_up_to_date(self):
+        self.platform.production.set_away(False)
         self.platform.production.set_time(self.platform.true_time.now_us)
         self.platform.lake.bring_up_to_date()
         self.checks.check_lake()
 
     @may_happen("lake")
     def production_drops_what_is_in_the_lake(self):
+        self.platform.production.set_away(False)
         drop_what_may_go(self.platform.production, self.platform.now)
         self.platform.changes += 1
 
     @may_happen("production")
     def production_is_backed_up(self):
+        self.platform.production.set_away(False)
         self.platform.end_deduplicator()
         self.platform.production.back_up()
         self.checks.production_is_backed_up()
@@ -258,6 +270,7 @@ class Claims(RuleBasedStateMachine):
     @may_happen("production")
     def production_is_put_back(self):
         if self.platform.production.has_backup:
+            self.platform.production.set_away(False)
             self.platform.end_deduplicator()
             self.platform.production.restore()
             self.checks.production_is_put_back()

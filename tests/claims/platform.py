@@ -29,6 +29,7 @@ class Platform:
         self.exchange = Exchange(self.truth, self.true_time)
         self.hosts = {}
         self.members = set()  # gatherers that the deduplicator is told to read
+        self.shards = 1  # into which it divides every table
         self.changes = 0  # how often production may have changed
         self._deduplicator = None
         with ExitStack() as stack:
@@ -64,6 +65,10 @@ class Platform:
         self.end_deduplicator()
         self.members = set(names)
 
+    def set_shards(self, shards):
+        self.end_deduplicator()
+        self.shards = shards
+
     def learn_of(self, ticker, opens_us, closes_us=None):
         """A gatherer has told of a market, and its metadata is here."""
         self.changes += 1
@@ -86,7 +91,8 @@ class Platform:
     def work(self, *works, statements=None):
         """Some of the deduplicator's work, each as far as the databases that it needs are there."""
         self.changes += 1
-        self.production.set_time(self.true_time.now_us)
+        if not self.production.is_away:
+            self.production.set_time(self.true_time.now_us)
         with nullcontext() if statements is None else killed_after(statements):
             for do in works:
                 try:
@@ -109,6 +115,7 @@ class Platform:
 
     def settle(self):
         """Everything works again, for long enough, and is brought to its end."""
+        self.production.set_away(False)
         for host in self.hosts.values():
             host.repair()
         for seconds in (8, 1, 1):
@@ -130,5 +137,5 @@ class Platform:
     def _working(self):
         if self._deduplicator is None:
             gatherers = {name: self.hosts[name].timeseries.dsn for name in NAMES if name in self.members}
-            self._deduplicator = Deduplicator(gatherers, self.production.dsn)
+            self._deduplicator = Deduplicator(gatherers, self.production.dsn, self.shards)
         return self._deduplicator

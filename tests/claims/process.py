@@ -34,7 +34,7 @@ class Process:
         self._receivers = []
         self._host = host
         settings = Settings(data_dir=host.folder, gatherer=host.name, **SETTINGS)
-        self._stopping = Waiting(gevent.event.Event())
+        self._stopping = Waiting()
         self._recording = Recording(settings, host.timeseries.dsn, host.timeseries.dsn)
         self._recording._ended = NEVER
         self._recording._pace = Pace(settings.batch_rows, 0)
@@ -72,6 +72,9 @@ class Process:
         self._manager.step()
         self._settle()
         self._spill()
+        for greenlet in self._greenlets:
+            # Else one that failed would hear nothing any more, and claim nothing that could be false.
+            assert not greenlet.ready(), f"a part of the process ended: {greenlet.exception!r}"
 
     def kill(self):
         gevent.killall(self._greenlets)

@@ -69,6 +69,16 @@ def test_a_database_that_is_put_back_under_a_living_process(history):
     history.all_goes_well(seconds=5)
 
 
+def test_production_that_was_away_while_a_host_slept(history):
+    history.begin(skew_us=0)
+    history.all_goes_well(seconds=1)
+    history.production_goes_or_comes(is_away=True, then=1, works=True)
+    history.host_sleeps(name="a", seconds=5, is_cut=True, then=1, works=True)
+    history.production_goes_or_comes(is_away=False, then=3, works=True)
+    history.tables_are_divided_anew(shards=3, then=1, works=True)
+    history.all_goes_well(seconds=5)
+
+
 def test_a_spooled_record_that_is_damaged(history):
     history.begin(skew_us=0)
     history.all_goes_well(seconds=1)

@@ -65,6 +65,7 @@ def test_maintain_makes_room_and_tells_so(user_databases):
 
 
 def test_doctor_finds_what_is_missing_and_what_is_not(user_databases):
+    user_databases["KALSHI_REST_URL"] = "http://127.0.0.1:9/x"
     before = run("-m", "app", "doctor", **user_databases)
     assert before.returncode == 1
     assert "FAIL kalshi_ts schema" in before.stdout

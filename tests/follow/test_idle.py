@@ -2,7 +2,8 @@
 
 from app.follow.copies import METADATA_COPIES
 from app.follow.follower import Follower
-from app.follow.journal import JournalFollower
+from app.follow.journal import SAVE_CONTACT, JournalFollower
+from app.postgres.connection import connected
 from tests.gatherers import at, execute, put_market
 
 ROUNDS = 5
@@ -44,6 +45,24 @@ def test_rounds_in_which_nothing_comes_write_nothing(gatherer, production):
     assert set(written(journal, *databases)) <= {"gatherer_contacts"}
     journal.close()
     metadata.close()
+
+
+def test_a_contact_is_written_when_it_is_news_and_now_and_then(production):
+    """Not in every round: here the server's position is what a test says, and not what others write to it."""
+
+    def contact(wal_position, cursor):
+        cursor.execute(SAVE_CONTACT, ("a", 1, 2, 3, wal_position))
+        return cursor.rowcount
+
+    with connected(production) as connection:
+        written = []
+        for wal_position in (10, 10, 11, 11):
+            with connection, connection.cursor() as cursor:
+                written.append(contact(wal_position, cursor))
+        with connection, connection.cursor() as cursor:
+            cursor.execute("UPDATE gatherer_contacts SET contacted_at = contacted_at - INTERVAL '11 seconds'")
+            written.append(contact(11, cursor))
+    assert written == [1, 0, 1, 0, 1]
 
 
 def test_what_had_arrived_before_it_was_looked_at_counts_at_once(gatherer, production):

@@ -1,5 +1,7 @@
 from app.follow.copies import METADATA_COPIES
 from app.follow.follower import Follower
+from app.postgres.claim import claimed
+from app.postgres.connection import connected
 from tests.gatherers import Gatherer, execute, put_market
 
 
@@ -30,6 +32,14 @@ def test_it_goes_on_batch_after_batch(gatherer, production):
         put_market(gatherer.metadata, f"KXTEST-{number}")
     assert follow(gatherer, production, batch_rows=3)["markets"] == 7
     assert len(titles(production)) == 7
+
+
+def test_of_several_processes_one_follows_a_gatherer_s_metadata(gatherer, production):
+    put_market(gatherer.metadata, "KXTEST-1")
+    with connected(production) as other, claimed(other, "follower a"):
+        assert follow(gatherer, production) == {}
+    with connected(production) as other, claimed(other, "follower b"):
+        assert follow(gatherer, production)["markets"] == 1
 
 
 def test_the_newest_wins_whoever_brings_it_and_when(server, templates, gatherer, production):

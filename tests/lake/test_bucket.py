@@ -120,3 +120,15 @@ def test_the_bucket_is_told_what_to_do_with_old_objects(storage):
     apply_lifecycle(storage)
     assert lifecycle_differences(storage) == []
     assert "other" in {rule["ID"] for rule in storage.lifecycle_rules()}
+
+
+def test_that_it_can_be_written_is_proved_without_writing(storage):
+    storage.prove_writable()
+    assert list(storage.keys("")) == []
+    assert unfinished_uploads(storage) == []
+
+
+def test_a_bucket_that_may_not_be_written_is_told(s3, storage):
+    other = BucketStorage(storage.client, "no-such-bucket", "v1", endpoint=s3.endpoint)
+    with pytest.raises(StorageError, match="no-such-bucket"):
+        other.prove_writable()

@@ -65,3 +65,11 @@ def test_what_the_disk_refuses_is_an_error_of_the_storage(storage):
     for asked in (storage.read, storage.version, lambda key: storage.put(key, b"", None)):
         with pytest.raises(StorageError, match="cannot be read or written"):
             asked("hour/object")
+
+
+def test_that_it_can_be_written_is_proved_without_writing(storage):
+    storage.prove_writable()
+    assert not storage.folder.exists()
+    storage.folder.mkdir()
+    storage.prove_writable()
+    assert list(storage.folder.iterdir()) == []

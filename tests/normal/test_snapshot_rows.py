@@ -117,3 +117,19 @@ def test_a_book_with_one_level_that_does_not_fit_is_refused(level):
 def test_a_book_of_rest_that_does_not_fit_is_refused_too(book):
     with pytest.raises(UnfitMessageError):
         rest_snapshot_row(json.dumps({"ticker": TICKER, "orderbook_fp": book}).encode(), RECEIVED_US)
+
+
+OTHER_NAMES = {"yes_levels": [["0.0800", "300.00"]], "no_levels": []}
+
+
+def test_a_book_whose_sides_have_other_names_is_not_taken_for_an_empty_one():
+    body = {"market_ticker": TICKER, "clock": 7, **OTHER_NAMES}
+    assert "yes_levels" in refused(frame("orderbook_snapshot", body))
+
+
+@pytest.mark.parametrize("book", ["orderbook", "orderbook_fp"])
+def test_nor_is_one_of_rest(book):
+    with pytest.raises(UnfitMessageError, match="yes_levels"):
+        rest_snapshot_row(json.dumps({"ticker": TICKER, book: OTHER_NAMES}).encode(), RECEIVED_US)
+    empty = rest_snapshot_row(json.dumps({"ticker": TICKER, book: {"yes_dollars": [], "at": [], "n": 1}}).encode(), 1)
+    assert named(empty)["yes_prices_e6"] == []

@@ -109,6 +109,13 @@ def test_an_event_announced_on_two_channels_of_a_connection_is_one():
     assert [read(said(sid)[2], through=through)["nth"] for sid in (2, 3)] == [0, 0]
 
 
+def test_what_two_subscriptions_to_one_channel_tell_at_once_is_one():
+    through = stream()
+    for sid in (2, 3):
+        through.read(subscribed(sid), RECEIVED_US)
+    assert [read(said(sid)[2], through=through)["nth"] for sid in (2, 3, 2)] == [0, 0, 1]
+
+
 def test_a_market_whose_clock_goes_back_is_told_of_once():
     through = stream()
     for seq, clock in enumerate((900, 901, 3, 4, 5), start=1):

@@ -130,10 +130,11 @@ def sign(file, message):
 
 
 @contextlib.contextmanager
-def running_simulator(folder, *options):
-    """Ends with it; where it was not stopped by the test, it must end in good order."""
+def running_simulator(folder, *options, start=START):
+    """Ends with it; where it was not stopped by the test, it must end in good order. Without a start: its time is ours."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
-    command = [sys.executable, "-m", "app", "simulator", "--folder", str(folder), "--start", START]
+    command = [sys.executable, "-m", "app", "simulator", "--folder", str(folder)]
+    command += ["--start", start] if start else []
     # A pipe that nobody reads would stop it once it is full.
     log = folder.with_name(f"{folder.name}.log")
     with (

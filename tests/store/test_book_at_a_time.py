@@ -21,6 +21,7 @@ from app.lake.schema import schema_of
 from app.postgres.connection import connected
 from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
 from app.store.writer import CopyWriter
+from tests.store.decisive_books import CASES
 from tests.store.market_histories import histories
 from tests.store.reading import EPOCH
 from tests.store.rows import NOON_US
@@ -40,7 +41,35 @@ def moment(milliseconds):
     return NOON + timedelta(milliseconds=milliseconds)
 
 
-class InMemory:
+class Recorded:
+    """What is recorded of a market."""
+
+    def __init__(self, snapshots, changes):
+        self.snapshots = snapshots
+        self.all_changes = changes
+
+    @classmethod
+    def of(cls, case):
+        return cls(
+            [
+                Snapshot(moment(stamp), moment(received), clock, "ws", levels_of(levels))
+                for stamp, received, clock, levels in case.snapshots
+            ],
+            [Change(moment(stamp), moment(received), *rest) for stamp, received, *rest in case.changes],
+        )
+
+    def last_snapshot(self, until):
+        return max((snapshot for snapshot in self.snapshots if snapshot.snapshot_ts <= until), default=None)
+
+    def changes(self, after, until):
+        return [change for change in self.all_changes if after < change.exchange_ts <= until]
+
+
+def levels_of(levels):
+    return {(yes_side, price): size for yes_side, price, size in levels}
+
+
+class InMemory(Recorded):
     def __init__(self, history):
         # No two snapshots of production have the same stamp.
         self.snapshots = [
@@ -51,12 +80,6 @@ class InMemory:
             Change(moment(stamp), moment(received), e.clock, e.ts_missing, e.yes_side, e.price_e6, e.delta_e2)
             for e, stamp, received in history.heard.values()
         ]
-
-    def last_snapshot(self, until):
-        return max((snapshot for snapshot in self.snapshots if snapshot.snapshot_ts <= until), default=None)
-
-    def changes(self, after, until):
-        return [change for change in self.all_changes if after < change.exchange_ts <= until]
 
 
 @settings(MANY, max_examples=150)
@@ -69,6 +92,21 @@ def test_it_is_what_the_exchange_had(history):
             found = recorded_book(record, moment(at) + LAST_OF_MILLISECOND)
             assert found is not None
             assert found.levels == truth
+
+
+def test_histories_that_decide_between_rules_have_the_book_that_the_exchange_had(production):
+    rows = defaultdict(list)
+    for number, case in enumerate(CASES):
+        record = Recorded.of(case)
+        found = recorded_book(record, moment(case.at) + LAST_OF_MILLISECOND)
+        assert found is not None
+        assert found.levels == levels_of(case.book), case
+        for table, written in rows_of(record, f"KXCASE-{number}").items():
+            rows[table] += written
+    store(production, rows)
+    for number, case in enumerate(CASES):
+        ((_, _, levels),) = ask_sql(production, f"KXCASE-{number}", [moment(case.at) + LAST_OF_MILLISECOND])
+        assert levels == levels_of(case.book), case
 
 
 @settings(MANY, max_examples=20)
@@ -120,10 +158,18 @@ def side(snapshot, yes_side):
 
 
 def in_sql(production, rows, ticker, moments):
+    store(production, rows)
+    return ask_sql(production, ticker, moments)
+
+
+def store(production, rows):
     for table, written in rows.items():
         writer = CopyWriter(table, production)
         writer.write(written)
         writer.close()
+
+
+def ask_sql(production, ticker, moments):
     with connected(production) as connection, connection.cursor() as cursor:
         cursor.execute(SQL, (moments, ticker))
         return [

@@ -3,7 +3,7 @@
 import pytest
 
 from app.subscriptions.journal import ALL_SUBSCRIPTIONS
-from tests.subscriptions.book_listener import SECOND_US, Listener
+from tests.subscriptions.book_listener import SECOND_US, Listener, tickers_of
 from tests.subscriptions.exchange import Stream
 
 
@@ -50,6 +50,25 @@ def test_what_is_lost_is_missed_from_the_last_message_to_the_last_snapshot(liste
     assert [each.ended_us for each in listener.gaps()] == [listener.now_us]
     assert not listener.stream.in_doubt
     assert [len(listener.listenings(ticker)) for ticker in "ABC"] == [1, 1, 1], "a gap ends no subscription"
+
+
+def test_losses_of_which_the_second_comes_before_the_first_is_mended_add_up(listener):
+    for lost in (1, 2):
+        for _ in range(lost):
+            listener.lose_a_change("B")
+        listener.change("A")
+    assert until_heard(listener, 3) == listener.gaps()[0].ended_us
+    assert [gap.missing for gap in listener.gaps()] == [3]
+
+
+def test_a_book_that_came_by_itself_after_a_loss_is_not_asked_for(listener):
+    listener.lose_a_change("B")
+    listener.change("A")
+    listener.socket._snapshot("B")
+    listener.deliver(listener.socket.said.popleft())
+    until_heard(listener, 3)
+    (asked,) = listener.said("get_snapshot")
+    assert sorted(tickers_of(asked)) == ["A", "C"]
 
 
 def test_a_disconnect_is_missed_from_the_last_message_whatever_pings_came_after_it(listener):
@@ -108,6 +127,7 @@ def test_a_market_that_does_not_come_back_was_listened_to_until_the_loss(listene
     listener.run(200, until=lambda: listener.listenings("B")[0].ended_us is not None)
     assert listener.listenings("B")[0].ended_us == heard_us
     assert listener.subscriber.heard == 2
+    assert listener.stream.in_doubt == {listener.socket.sid}, "what may still come of it follows no snapshot"
     # It is tried again, and begins anew.
     listener.socket.known.add("B")
     until = until_heard_again(listener)

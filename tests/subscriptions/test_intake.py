@@ -139,6 +139,15 @@ def test_a_hole_begins_when_the_last_event_happened_not_when_it_came():
     assert trades.written(GAPS)[-1].started_us == SENT_US
 
 
+def test_a_hole_begins_no_later_than_the_last_event_came_whatever_time_that_says():
+    """One from an hour ahead says nothing of that hour."""
+    listener = Listener(TRADE_CONN)
+    listener.subscribe()
+    listener.hear(trade(1, SENT_MS + 3_600_000), at_us=SENT_US + 5 * SECOND_US)
+    listener.subscriber.closed(SENT_US + 9 * SECOND_US)
+    assert listener.written(GAPS)[-1].started_us == SENT_US + 5 * SECOND_US
+
+
 def test_on_the_older_wire_a_hole_begins_with_the_second_of_the_last_event():
     trades = Listener(TRADE_CONN)
     trades.subscribe(at_us=SENT_US)

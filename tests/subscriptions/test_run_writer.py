@@ -1,14 +1,17 @@
 """Up to when a run says to have recorded all, the journal says what it lost before."""
 
+from threading import Thread
+
 import pytest
 
 from app.errors import DatabaseError
 from app.postgres.connection import value_of
 from app.spool.losses import DAMAGED, QUARANTINED, Loss, Losses
 from app.spool.spool import SLACK_US
-from app.store.journal_tables import RUNS, SUBSCRIPTIONS
+from app.store.journal_tables import GAPS, RUNS, SUBSCRIPTIONS
 from app.store.writer import CopyWriter
-from app.subscriptions.run_writer import RunWriter
+from app.subscriptions.run_writer import LOCK_GAPS, RunWriter
+from tests.processes import wait_until
 from tests.store.reading import rows_of
 from tests.store.rows import NOON_US
 
@@ -89,6 +92,27 @@ def test_a_loss_is_in_the_journal_with_the_word_that_would_have_hidden_it(rig):
     assert rig.gaps() == [(0, conn, 20 - DOUBT, 30 + DOUBT + REFRESH_SECONDS) for conn in BOOKS]
     assert rig.writer.why_not_ready() is None
     assert len(rig.losses) == 0
+
+
+def test_gaps_are_written_under_their_table_s_lock(rig):
+    """Else who reads gaps on by their ids could pass one over."""
+    rig.say(0, 10)
+    rig.lose(20, 30)
+    with rig.connection, rig.connection.cursor() as cursor:
+        cursor.execute(LOCK_GAPS, (GAPS.name,))
+        saying = Thread(target=rig.say, args=(0, 100))
+        saying.start()
+        wait_until(lambda: is_waited_for(cursor), what="the lock to be waited for")
+    saying.join()
+    assert rig.gaps() == [(0, conn, 20 - DOUBT, 30 + DOUBT + REFRESH_SECONDS) for conn in BOOKS]
+
+
+def is_waited_for(cursor):
+    cursor.execute(
+        """SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    )
+    return cursor.fetchone() == (1,)
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,11 @@ def test_a_gap_of_one_lifecycle_channel_begins_where_that_one_was_last_heard():
         listener.hear(NOW_US + moment_us, type="event_lifecycle", sid=sid, seq=seq, msg={"event_ticker": "E"})
     gap = listener.written(GAPS)[-1]
     assert (gap.channel, gap.started_us, gap.ended_us) == ("market_lifecycle_v2", NOW_US + 1, NOW_US + 9)
+
+
+def test_the_end_of_one_lifecycle_channel_leaves_the_other_one_as_it_is():
+    listener = Listener(LIFECYCLE, 5)
+    listener.subscribe()
+    listener.hear(NOW_US + 9, type="error", sid=1, msg={"code": 25})
+    assert listener.subscriber.sids == [2]
+    assert [gap.channel for gap in listener.written(GAPS)] == ["market_lifecycle_v2"]

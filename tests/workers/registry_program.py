@@ -74,7 +74,7 @@ class Program:
         self.is_slow = options.pop("is_slow", False)
         settings = msgspec.convert(options, Settings)
         client = RestClient(transport, Priority.RECONCILE)
-        self.registry = MarketRegistry(client, self.sink, settings, self.group, since, self.clock)
+        self.registry = MarketRegistry(client, self.sink, settings, self.group, since, lambda *_: [], self.clock)
         self.queue = self.registry.subscribe_changes()
         self.changes = []
         self.frames = gevent.queue.Queue(1_000)

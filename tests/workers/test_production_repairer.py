@@ -215,21 +215,35 @@ def test_of_a_hole_only_what_was_not_asked_for_yet_is_repaired(production, scrip
     assert len(repairs(production)) == 3
 
 
-def test_a_trade_that_no_row_can_hold_is_kept_in_quarantine(production, scripted):
-    exchange, repairer, _ = scripted
-    judged_hour(production, BEGIN, minute_hole(10))
+def showing(exchange, *counts):
+    """From here on, trades of these sizes in the eleventh minute."""
     facts = {
+        "ticker": "KXA-1",
+        "created_time": "2026-11-21T15:10:01Z",
         "yes_price_dollars": "0.36",
         "no_price_dollars": "0.64",
         "taker_outcome_side": "no",
         "is_block_trade": False,
     }
-    odd = {"trade_id": "odd", "ticker": "KXA-1", "count_fp": "1.001", "created_time": "2026-11-21T15:10:01Z", **facts}
+    trades = [{"trade_id": f"of {count}", "count_fp": count, **facts} for count in counts]
     empty = refusing(lambda _: False)
-    exchange.rule = lambda asked: Reply(200, {"trades": [odd]}) if asked.path.endswith("s/trades") else empty(asked)
+    exchange.rule = lambda asked: Reply(200, {"trades": trades}) if asked.path.endswith("s/trades") else empty(asked)
+
+
+@pytest.mark.parametrize("odd", ["1.001", "92233720368547758.08"])
+def test_a_hole_with_a_trade_that_no_row_can_hold_stays_one(production, scripted, odd):
+    exchange, repairer, clock = scripted
+    judged_hour(production, BEGIN, minute_hole(10))
+    showing(exchange, odd, "1.00")
     assert repairer.step()
     ((table, payload),) = execute(production, "SELECT table_name, convert_from(payload, 'UTF8') FROM quarantine")
-    assert (table, '"odd"' in payload, recorded(production)) == ("trades", True, set())
+    assert (table, odd in payload, recorded(production)) == ("trades", True, {"of 1.00"})
+    repairer.step()
+    assert (repairs(production), repairer.step()) == ([], False), "it is put off"
+    showing(exchange, "1.00")
+    clock.seconds += LONGEST_SECONDS
+    assert repairer.step()
+    assert repairs(production) == [("", BEGIN + timedelta(minutes=10), "hole")]
 
 
 def grown(production, hour, *tickers):

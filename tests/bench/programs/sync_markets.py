@@ -75,7 +75,9 @@ def main(rest_url):
     group, sink, stall, changes = Group(), Discarding(), Stall(), Counter()
     transport = RestTransport(HttpSession(rest_url, None), RequestBudget(PLENTY), group.stopping)
     at_first = SettlementsSince(Path("/nowhere"), lambda: None, lambda: None)
-    registry = MarketRegistry(RestClient(transport, Priority.RECONCILE), sink, Settings(), group, at_first)
+    registry = MarketRegistry(
+        RestClient(transport, Priority.RECONCILE), sink, Settings(), group, at_first, lambda *_: []
+    )
     watchers = [gevent.spawn(stall.watch), gevent.spawn(take_all, registry.subscribe_changes(), changes)]
     gc.collect()
     before_bytes, started = resident_bytes(), time.perf_counter()

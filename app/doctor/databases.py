@@ -1,0 +1,201 @@
+"""Databases: whether each can be reached, has this version's schema, safe settings, and rights for what runs here."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import psycopg2.errors
+
+from app.databases import Database, Kind
+from app.doctor.check import ADMIN, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, failed, judged, note
+from app.errors import DatabaseError
+from app.postgres.connection import Connection, connected, value_of
+from app.postgres.dsn import Dsn
+from app.settings import Settings
+from app.store.migrations import applied_migrations, later, migrations_of, pending
+
+CLOCK_OFFSET_MAX_SECONDS = 1.0
+# A query over a month of hourly partitions locks each of them and its indexes.
+LOCKS_MIN = 256
+GIGABYTE = 1_000_000_000
+HERE = ("", "localhost", "127.0.0.1", "::1")
+NEEDED_BY = {
+    Kind.TIMESERIES: (GATHERER,),
+    Kind.METADATA: (GATHERER,),
+    Kind.PRODUCTION: (DEDUPLICATOR, EXPORTER, ADMIN),
+}
+# Who merges writes every table; the others read all and write some. Who maintains drops partitions: only an owner may.
+WRITERS = {Kind.TIMESERIES: (GATHERER,), Kind.METADATA: (GATHERER,), Kind.PRODUCTION: (DEDUPLICATOR,)}
+SAFE = {"fsync": "on", "full_page_writes": "on", "default_transaction_read_only": "off", "server_encoding": "UTF8"}
+
+RIGHTS = """
+    SELECT
+        c.relname, pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),
+        has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+            AND has_table_privilege(c.oid, 'DELETE')
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    ORDER BY c.relname
+"""
+MAY_CONFIRM = """
+    SELECT has_table_privilege('confirmations', 'INSERT') AND has_table_privilege('confirmations', 'UPDATE')
+"""
+IDENTITY = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()"
+
+
+class TableRights(NamedTuple):
+    """What the role that we connect as may do to a table."""
+
+    name: str
+    is_owner: bool
+    may_read: bool
+    may_write: bool
+
+
+def database_checks(database: Database, budget_bytes: int | None) -> Iterator[Check]:
+    name, needed_by = database.kind.database, NEEDED_BY[database.kind]
+    try:
+        with connected(database.dsn, "doctor") as connection:
+            yield _version(name, connection)
+            yield _locks(name, connection)
+            yield _clock(name, connection)
+            yield from _settings(name, connection, needed_by)
+            yield _schema(database.kind, name, connection, needed_by)
+            yield from _rights(database.kind, name, connection)
+            if budget_bytes is not None:
+                yield _disk(name, budget_bytes, connection)
+    except DatabaseError as error:
+        setting = f"KALSHI_{database.kind.setting.upper()}"
+        yield failed(name, f"{error.what} {error.detail} Fix: check the server, and {setting}.", needed_by)
+
+
+def gatherers_checks(settings: Settings) -> Iterator[Check]:
+    """Look at what the deduplicator reads: each gatherer's databases."""
+    if settings.gatherer_dsns is None:
+        yield note("KALSHI_GATHERER_DSNS", "not set", (DEDUPLICATOR,))
+        return
+    named = settings.gatherer_dsns.by_gatherer()
+    metadata = settings.gatherer_meta_dsns.by_gatherer() if settings.gatherer_meta_dsns else {}
+    if strangers := sorted(metadata.keys() - named.keys()):
+        yield failed(
+            "KALSHI_GATHERER_META_DSNS", f"{', '.join(strangers)} is not in KALSHI_GATHERER_DSNS", (DEDUPLICATOR,)
+        )
+    if silent := sorted(named.keys() - metadata.keys()):
+        yield note("KALSHI_GATHERER_META_DSNS", f"not of {', '.join(silent)}: its markets are not taken over")
+    if len(named) != settings.gatherers:
+        yield note("KALSHI_GATHERER_DSNS", f"{len(named)} gatherers, and KALSHI_GATHERERS is {settings.gatherers}")
+    yield from _read_databases(Kind.TIMESERIES, named)
+    yield from _read_databases(Kind.METADATA, metadata)
+
+
+def _read_databases(kind: Kind, named: Mapping[str, Dsn]) -> Iterator[Check]:
+    seen: dict[str, str] = {}
+    for name, dsn in named.items():
+        subject = f"{kind.database} of {name}"
+        try:
+            with connected(dsn, "doctor") as connection:
+                identity = str(value_of(connection, IDENTITY))
+                yield _schema(kind, subject, connection, (DEDUPLICATOR,))
+                yield _reads(subject, connection, (DEDUPLICATOR,))
+                yield _confirms(subject, connection)
+        except DatabaseError as error:
+            # The others go on without it.
+            yield failed(subject, f"{error.what} {error.detail}")
+            continue
+        if identity in seen:
+            yield failed(
+                f"{subject} database", f"is that of {seen[identity]}: one of two names is wrong", (DEDUPLICATOR,)
+            )
+        seen[identity] = name
+
+
+def _disk(name: str, budget_bytes: int, connection: Connection) -> Check:
+    """Compare the budget with the disk: of a server on this host, for a role that may know where its data lies."""
+    subject = f"{name} disk"
+    size_bytes = int(value_of(connection, "SELECT pg_database_size(current_database())"))
+    told = f"{size_bytes // GIGABYTE} of {budget_bytes // GIGABYTE} GB that its budget allows"
+    if not (connection.info.host in HERE or connection.info.host.startswith("/")):
+        return note(subject, f"{told}; the server is on another host")
+    try:
+        folder = str(value_of(connection, "SHOW data_directory"))
+        free_bytes = shutil.disk_usage(folder).free
+    except (psycopg2.errors.InsufficientPrivilege, OSError) as error:
+        return note(subject, f"{told}; its folder cannot be seen ({str(error).strip()})")
+    fits = size_bytes + free_bytes >= budget_bytes
+    fix = "" if fits else ": make room, or lower the budget (KALSHI_LOCAL_MAX_BYTES, KALSHI_PRODUCTION_MAX_BYTES)"
+    return judged(subject, f"{told}, {free_bytes // GIGABYTE} GB free in {folder}{fix}", ok=fits)
+
+
+def _version(name: str, connection: Connection) -> Check:
+    loaded = value_of(connection, "SELECT current_setting('timescaledb.license', TRUE)")
+    timescale = f", TimescaleDB loaded ({loaded} edition)" if loaded else ", no TimescaleDB loaded: partitions"
+    return judged(name, f"PostgreSQL {connection.info.parameter_status('server_version')}{timescale}", ok=True)
+
+
+def _locks(name: str, connection: Connection) -> Check:
+    locks = int(value_of(connection, "SHOW max_locks_per_transaction"))
+    return judged(f"{name} max_locks_per_transaction", f"{locks}, and {LOCKS_MIN} are needed", ok=locks >= LOCKS_MIN)
+
+
+def _clock(name: str, connection: Connection) -> Check:
+    before = datetime.now(UTC)
+    theirs = value_of(connection, "SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    # Between the two readings there is no telling, so only what lies outside of them counts.
+    offset = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
+    return judged(f"{name} clock", f"{offset:.3f} s from this host's", ok=offset <= CLOCK_OFFSET_MAX_SECONDS)
+
+
+def _settings(name: str, connection: Connection, needed_by: tuple[str, ...]) -> Iterator[Check]:
+    """Committed must mean on disk, and the server must be one that is written to."""
+    found = {setting: str(value_of(connection, f"SHOW {setting}")) for setting in (*SAFE, "synchronous_commit")}
+    wrong = [
+        f"{setting} is {found[setting]} instead of {value}"
+        for setting, value in SAFE.items()
+        if found[setting] != value
+    ]
+    wrong += ["synchronous_commit is off"] if found["synchronous_commit"] == "off" else []
+    yield judged(f"{name} settings", "; ".join(wrong) or "safe", ok=not wrong)
+    if value_of(connection, "SELECT pg_is_in_recovery()"):
+        yield failed(f"{name} role of the server", "it is a replica: name the primary", needed_by)
+
+
+def _schema(kind: Kind, name: str, connection: Connection, needed_by: tuple[str, ...]) -> Check:
+    applied, known = applied_migrations(connection), migrations_of(kind)
+    subject = f"{name} schema"
+    if waiting := pending(applied, known):
+        return failed(subject, f"{len(waiting)} migrations to apply: kalshi-data migrate", needed_by)
+    names = ", ".join(later(applied, known).values())
+    return judged(subject, f"is a later version's, with {names}" if names else "is this version's", ok=True)
+
+
+def _rights(kind: Kind, name: str, connection: Connection) -> Iterator[Check]:
+    """Note what the role may not do. That is no fault by itself: hosts have different ones."""
+    yield _reads(name, connection, NEEDED_BY[kind])
+    role, tables = value_of(connection, "SELECT current_user"), _tables(connection)
+    if closed := [table.name for table in tables if not table.may_write]:
+        yield note(f"{name} writing", f"{role} may not write {', '.join(closed)}", WRITERS[kind])
+    if foreign := [table.name for table in tables if not table.is_owner]:
+        yield note(f"{name} ownership", f"{role} does not own {', '.join(foreign)}", (MAINTAINER,))
+    if not value_of(connection, "SELECT has_schema_privilege('public', 'CREATE')"):
+        yield note(f"{name} tables", f"{role} may make none: migrate as another role", (MAINTAINER,))
+
+
+def _reads(name: str, connection: Connection, needed_by: tuple[str, ...]) -> Check:
+    closed = [table.name for table in _tables(connection) if not table.may_read]
+    role = value_of(connection, "SELECT current_user")
+    finding = f"{role} may not read {', '.join(closed)}" if closed else f"{role} may read every table"
+    return judged(f"{name} rights", finding, needed_by, ok=not closed)
+
+
+def _confirms(name: str, connection: Connection) -> Check:
+    may = bool(value_of(connection, MAY_CONFIRM))
+    finding = "may be written" if may else "may not be written: the gatherer keeps everything until its disk is full"
+    return judged(f"{name} confirmations", finding, (DEDUPLICATOR,), ok=may)
+
+
+def _tables(connection: Connection) -> list[TableRights]:
+    with connection.cursor() as cursor:
+        cursor.execute(RIGHTS)
+        return [TableRights(*row) for row in cursor.fetchall()]

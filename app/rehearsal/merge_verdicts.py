@@ -1,0 +1,190 @@
+"""Judges whether two sockets that listened to the same told the same, by the keys that production merges by."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple
+
+from app.kalshi.records import LIFECYCLE_MESSAGES, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
+from app.rehearsal.socket_record import Heard, rows_of
+from app.rehearsal.verdicts import Verdict, counted, not_judged
+from app.store.tables import LIFECYCLE_EVENTS, ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, TRADES, Row, Table
+
+# One socket begins and ends a moment before the other, and messages do not come quite in the order of their times.
+EDGE_US = 2_000_000
+
+Name = Callable[[Row], Hashable]
+
+
+class Change(NamedTuple):
+    """A row's key in production."""
+
+    ticker: str
+    exchange_us: int
+    clock: int
+    yes_side: bool
+    price_e6: int
+    delta_e2: int
+    nth: int
+
+
+def _columns(table: Table, *names: str) -> Callable[[Row], tuple[object, ...]]:
+    places = [table.column_names.index(name) for name in names]
+    return lambda row: tuple(row[place] for place in places)
+
+
+_change = _columns(ORDERBOOK_DELTAS, "ticker", "exchange_ts", "clock", "yes_side", "price_e6", "delta_e2", "nth")
+_ticker_key = _columns(TICKERS, "ticker", "exchange_ts", "digest", "nth")
+trade_facts = _columns(
+    TRADES, "trade_id", "ticker", "exchange_ts", "yes_price_e6", "size_e2", "taker_yes", "is_block_trade"
+)
+_announcement = _columns(LIFECYCLE_EVENTS, "ticker", "event_type", "digest")
+BOOK_TICKER, BOOK_CLOCK = map(ORDERBOOK_SNAPSHOTS.column_names.index, ("ticker", "clock"))
+
+
+def merge_verdicts(books: Sequence[Sequence[Heard]], whole: Sequence[Sequence[Heard]]) -> list[Verdict]:
+    """Judge two sockets of books, and two of tickers, trades and announcements."""
+    first, second = map(changes_of, books)
+    common = between_common_books(*books)
+    return [
+        clocks_equal(first, second),
+        times_equal(first, second),
+        deltas_merge(*common),
+        same_order(*common),
+        repetitions_equal(*common),
+        _alike("tickers_merge", "tickers", whole, (Ticker,), _ticker_key),
+        _alike("trades_merge", "trades", whole, (Trade,), trade_facts),
+        _alike("announcements_alike", "announcements", whole, LIFECYCLE_MESSAGES, _announcement),
+    ]
+
+
+def changes_of(heard: Iterable[Heard]) -> list[Change]:
+    return [Change(*_change(row)) for row in rows_of(heard, OrderbookDelta)]  # type: ignore[arg-type]
+
+
+def clocks_equal(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+    """Judge by changes that both told, whatever their clocks."""
+    if any(each.clock < 0 for each in (*first, *second)):
+        return not_judged("clocks_equal", "changes carry no clock")
+    return _same("clocks_equal", first, second, lambda each: each._replace(clock=0, nth=0), lambda each: each.clock)
+
+
+def times_equal(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+    def name(each: Change) -> Change:
+        return each._replace(exchange_us=0, nth=0)
+
+    if any(each.clock < 0 for each in (*first, *second)):
+        return not_judged("times_equal", "changes carry no clock")
+    return _same("times_equal", first, second, name, lambda each: each.exchange_us)
+
+
+def streamed_trades_us(heard: Iterable[Heard]) -> tuple[int, int] | None:
+    """Return the time, in the exchange's, from the first trade to the last; None: none came."""
+    times_us = [row[0] for row in rows_of(heard, Trade)]
+    return (min(times_us), max(times_us)) if times_us else None
+
+
+def trades_match_rest(heard: Iterable[Heard], rest_rows: Sequence[Row], since_us: int, until_us: int) -> Verdict:
+    """Judge by trades well inside a time that the socket listened all through."""
+    streamed = {trade_facts(row) for row in rows_of(heard, Trade)}
+    listed = {trade_facts(row) for row in rest_rows}
+    inner = [
+        {each for each in facts if since_us + EDGE_US <= int(str(each[2])) <= until_us - EDGE_US}
+        for facts in (streamed, listed)
+    ]
+    wrong = [f"{each[0]} by the stream alone" for each in inner[0] - listed]
+    wrong += [f"{each[0]} by REST alone" for each in inner[1] - streamed]
+    return counted("trades_match_rest", "trades", len(inner[0] | inner[1]), wrong)
+
+
+def _same(
+    assumption: str,
+    first: Sequence[Change],
+    second: Sequence[Change],
+    name: Callable[[Change], Change],
+    value: Callable[[Change], int],
+) -> Verdict:
+    """Judge by what both told equally often: at its edges, each socket heard a part alone."""
+    ours, theirs = (_values(changes, name, value) for changes in (first, second))
+    both = [each for each in ours.keys() & theirs.keys() if len(ours[each]) == len(theirs[each])]
+    wrong = [f"{each.ticker}: {ours[each][:2]} and {theirs[each][:2]}" for each in both if ours[each] != theirs[each]]
+    return counted(assumption, "changes that both sockets told", len(both), wrong)
+
+
+def _values(
+    changes: Iterable[Change], name: Callable[[Change], Change], value: Callable[[Change], int]
+) -> dict[Change, list[int]]:
+    found: defaultdict[Change, list[int]] = defaultdict(list)
+    for each in changes:
+        found[name(each)].append(value(each))
+    return {each: sorted(values) for each, values in found.items()}
+
+
+def between_common_books(first: Sequence[Heard], second: Sequence[Heard]) -> tuple[list[Change], list[Change]]:
+    """Return the changes between books that both sockets showed: exactly those, both must have told."""
+    shown = [_clocks(heard) for heard in (first, second)]
+    bounds = {
+        ticker: (max(each[ticker][0] for each in shown), min(each[ticker][-1] for each in shown))
+        for ticker in shown[0].keys() & shown[1].keys()
+    }
+    nothing = (0, 0)
+    ours, theirs = (
+        [each for each in changes_of(heard) if _is_within(each.clock, bounds.get(each.ticker, nothing))]
+        for heard in (first, second)
+    )
+    return ours, theirs
+
+
+def deltas_merge(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+    ours, theirs = set(first), set(second)
+    alone = [f"{each.ticker} clock {each.clock} by the first alone" for each in first if each not in theirs]
+    alone += [f"{each.ticker} clock {each.clock} by the second alone" for each in second if each not in ours]
+    return counted("deltas_merge", "changes", len(ours | theirs), alone)
+
+
+def same_order(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+    common = set(first) & set(second)
+    ours, theirs = (_by_market(each for each in changes if each in common) for changes in (first, second))
+    moved = [ticker for ticker in sorted(ours) if ours[ticker] != theirs[ticker]]
+    return counted("same_order", "markets", len(ours), moved)
+
+
+def repetitions_equal(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+    ours, theirs = ({each for each in changes if each.nth} for changes in (first, second))
+    if not ours | theirs:
+        return not_judged("repetitions_equal", f"of {len(first)} changes none was identical to one of its moment")
+    uneven = [f"{each.ticker} clock {each.clock}" for each in ours ^ theirs]
+    return counted("repetitions_equal", "repetitions", len(ours | theirs), uneven)
+
+
+def _clocks(heard: Sequence[Heard]) -> dict[str, list[int]]:
+    """Return those of the books that were shown, by market."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for row in rows_of(heard, OrderbookSnapshot):
+        if row[BOOK_CLOCK] >= 0:
+            found[row[BOOK_TICKER]].append(row[BOOK_CLOCK])
+    return dict(found)
+
+
+def _is_within(clock: int, bounds: tuple[int, int]) -> bool:
+    return bounds[0] < clock <= bounds[1]
+
+
+def _by_market(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    found: defaultdict[str, list[Change]] = defaultdict(list)
+    for each in changes:
+        found[each.ticker].append(each)
+    return dict(found)
+
+
+def _alike(assumption: str, what: str, pair: Sequence[Sequence[Heard]], types: tuple[type, ...], name: Name) -> Verdict:
+    """Judge by what one told well inside the time of both: the other must have told it as often."""
+    rows = [rows_of(heard, *types) for heard in pair]
+    if not all(rows):
+        return not_judged(assumption, f"no {what} came on both sockets")
+    since_us = max(min(row[0] for row in each) for each in rows) + EDGE_US
+    until_us = min(max(row[0] for row in each) for each in rows) - EDGE_US
+    ours, theirs = (Counter(map(name, each)) for each in rows)
+    inner = [Counter(name(row) for row in each if since_us <= row[0] <= until_us) for each in rows]
+    alone = [f"{each} by the first alone" for each in inner[0] - theirs]
+    alone += [f"{each} by the second alone" for each in inner[1] - ours]
+    return counted(assumption, what, (inner[0] | inner[1]).total(), alone)

@@ -1,0 +1,223 @@
+"""Asks every REST endpoint that the platform uses, and notes whether what comes is what is parsed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from app.clock import now_us
+from app.kalshi.account_limits import AccountLimits
+from app.kalshi.batches import BOOKS_PER_CALL
+from app.kalshi.http_session import Answer, HttpSession, Parameters
+from app.kalshi.pages import Markets
+from app.kalshi.rest_client import ComboFilter, EventFilter, MarketFilter, RestClient
+from app.kalshi.rest_errors import RestError
+from app.kalshi.rest_transport import RestTransport
+from app.kalshi.waiting_line import Priority
+from app.normal.metadata import event_row, market_row, series_row
+from app.normal.snapshots import LEVELS, rest_snapshot_row
+from app.normal.times import SECOND_US
+from app.normal.trades import rest_trade_row
+from app.normal.unfit import UnfitMessageError
+from app.rehearsal import known_fields as known
+from app.store.metadata_tables import EVENTS, MARKETS
+from app.store.tables import ORDERBOOK_SNAPSHOTS, TRADES, Row
+
+PATIENCE_SECONDS = 10.0
+MOST_OBJECTS = 1_200  # more than one page of any list
+SAMPLES = 3
+COSTS_PATH = "/account/endpoint_costs"  # which the platform itself does not ask
+NO_SUCH_MARKET = "KXNOSUCHMARKET-26JAN01-T1"
+MARKET_STATUSES: tuple[MarketFilter, ...] = ("unopened", "open", "paused", "closed")
+EVENT_STATUSES: tuple[EventFilter, ...] = ("unopened", "open", "closed")
+COMBOS: tuple[ComboFilter, ...] = ("exclude", "only")
+EVENT_OF_MARKET = MARKETS.column_names.index("event_ticker")
+SERIES_OF_EVENT = EVENTS.column_names.index("series_ticker")
+TRADED = TRADES.column_names.index("ticker")
+BOOK_TICKER = ORDERBOOK_SNAPSHOTS.column_names.index("ticker")
+BOOKS = (rest_snapshot_row, known.BOOK)
+HOUR_SECONDS = 3_600
+
+Parse = Callable[[Raw, int], Row]
+Ask = Callable[[], Iterable[Raw]]
+Told = TypeVar("Told")
+
+
+class Probed(NamedTuple):
+    """What was asked, and what came."""
+
+    name: str
+    objects: int
+    unfit: tuple[str, ...] = ()
+    unknown_fields: tuple[str, ...] = ()
+    error: str | None = None
+    samples: tuple[bytes, ...] = ()
+
+
+class EndpointCost(msgspec.Struct, frozen=True):
+    path: str
+    cost: int
+    method: str = "GET"
+
+
+class EndpointCosts(msgspec.Struct, frozen=True):
+    default_cost: int
+    endpoint_costs: tuple[EndpointCost, ...] = ()
+
+
+class Named(msgspec.Struct, frozen=True):
+    ticker: str = ""
+
+
+class NotedSession(HttpSession):
+    """Keeps the latest answer as it came."""
+
+    latest = Answer(0, b"")
+
+    def get(self, path: str, parameters: Parameters) -> Answer:
+        self.latest = super().get(path, parameters)
+        return self.latest
+
+
+class RestProbe:
+    """The endpoints, one after the other: what one answers names what the next is asked for."""
+
+    def __init__(self, transport: RestTransport, session: NotedSession) -> None:
+        self.client = RestClient(transport, Priority.RECONCILE, PATIENCE_SECONDS)
+        self.probed: list[Probed] = []
+        self.limits: AccountLimits | None = None
+        self.costs: EndpointCosts | None = None
+        self.open_markets: list[Row] = []
+        self.trades: list[Row] = []
+        self.pages: list[tuple[list[str], str]] = []  # tickers and cursor of two small ones
+        self.books_told: list[str] = []  # of the tickers below, whose books came
+        self.found_unknown: list[str] = []  # what came of a market that does not exist
+        self._transport = transport
+        self._session = session
+
+    @property
+    def tickers(self) -> list[str]:
+        return [row[0] for row in self.open_markets[:BOOKS_PER_CALL]]
+
+    def run(self, sharers: int) -> None:
+        since = now_us() // SECOND_US - HOUR_SECONDS
+        self.limits = self.whole("/account/limits", partial(self.client.adopt_account_limits, sharers), known.LIMITS)
+        self.costs = self.whole(COSTS_PATH, self._endpoint_costs, EndpointCosts.__struct_fields__)
+        self.whole("/exchange/status", self.client.exchange_status, known.STATUS)
+        self.whole("/historical/cutoff", self.client.historical_cutoff, known.CUTOFF)
+        self._ask_for_markets(since)
+        self._ask_for_events(since)
+        self.trades = self.list_of("/markets/trades", self.client.trades, rest_trade_row, known.TRADE)
+        self.list_of("/historical/trades", self.client.historical_trades, rest_trade_row, known.TRADE)
+        books = partial(self.client.order_books, self.tickers)
+        self.books_told = [row[BOOK_TICKER] for row in self.list_of("/markets/orderbooks", books, *BOOKS)]
+        self._ask_for_unknown()
+        self._ask_for_pages()
+
+    def busiest(self) -> list[str]:
+        """Return the tickers of the latest trades, those with most of them first; then other open ones."""
+        counts = Counter(row[TRADED] for row in self.trades)
+        return list(dict.fromkeys([*(ticker for ticker, _ in counts.most_common()), *self.tickers]))
+
+    def whole(self, name: str, ask: Callable[[], Told], fields: Iterable[str]) -> Told | None:
+        """Ask for what is no list."""
+        try:
+            told = ask()
+        except RestError as error:
+            self.probed.append(Probed(name, 0, error=str(error)))
+            return None
+        body = self._session.latest.body
+        unknown = tuple(sorted(known.unknown_in(body, fields)))
+        self.probed.append(Probed(name, 1, unknown_fields=unknown, samples=(body,)))
+        return told
+
+    def list_of(self, name: str, ask: Ask, parse: Parse, fields: Iterable[str], most: int = MOST_OBJECTS) -> list[Row]:
+        """Ask for objects, and return those that could be parsed."""
+        rows: list[Row] = []
+        unfit: list[str] = []
+        unknown: set[str] = set()
+        samples: list[bytes] = []
+        error: str | None = None
+        try:
+            for content in islice(ask(), most):
+                unknown |= known.unknown_in(content, fields)
+                samples += [bytes(content)] if len(samples) < SAMPLES else []
+                try:
+                    rows.append(parse(content, now_us()))
+                except UnfitMessageError as problem:
+                    unfit.append(str(problem))
+        except RestError as problem:
+            error = str(problem)
+        total = len(rows) + len(unfit)
+        self.probed.append(Probed(name, total, tuple(unfit), tuple(sorted(unknown)), error, tuple(samples)))
+        return rows
+
+    def _ask_for_markets(self, since: int) -> None:
+        client = self.client
+        for status in MARKET_STATUSES:
+            for combos in COMBOS:
+                name = f"/markets status={status} mve_filter={combos}"
+                found = self.list_of(name, partial(client.markets, status, combos), market_row, known.MARKET)
+                if (status, combos) == ("open", "exclude"):
+                    self.open_markets = found
+        asks: dict[str, Ask] = {
+            "/markets min_updated_ts": partial(client.markets_updated_since, since),
+            "/markets min_created_ts": partial(client.markets_created_since, since, "only"),
+            "/markets min_settled_ts": partial(client.markets_settled_since, since, "exclude"),
+            "/markets tickers": partial(client.named_markets, self.tickers[:2]),
+            "/markets/{ticker}": partial(self._one, client.market, self.tickers),
+        }
+        for name, ask in asks.items():
+            self.list_of(name, ask, market_row, known.MARKET)
+
+    def _ask_for_events(self, since: int) -> None:
+        client = self.client
+        events = list(dict.fromkeys(str(row[EVENT_OF_MARKET]) for row in self.open_markets))[:2]
+        found: list[Row] = []
+        asks: dict[str, Ask] = {
+            **{f"/events status={status}": partial(client.events, status) for status in EVENT_STATUSES},
+            "/events min_updated_ts": partial(client.events, None, since),
+            "/events tickers": partial(client.named_events, events),
+            "/events/{ticker}": partial(self._one, client.event, events),
+            "/events/multivariate": client.multivariate_events,
+            "/events/multivariate tickers": partial(client.named_multivariate_events, events),
+        }
+        for name, ask in asks.items():
+            found += self.list_of(name, ask, event_row, known.EVENT)
+        series = [str(row[SERIES_OF_EVENT]) for row in found[:1]]
+        self.list_of("/series", client.series_list, series_row, known.SERIES)
+        self.list_of("/series/{ticker}", partial(self._one, client.series, series), series_row, known.SERIES)
+
+    def _ask_for_unknown(self) -> None:
+        rows = self.list_of(
+            "/markets/orderbooks of an unknown market", partial(self.client.order_books, [NO_SUCH_MARKET]), *BOOKS
+        )
+        self.found_unknown = [f"a book with levels of {row[BOOK_TICKER]}" for row in rows if any(row[LEVELS])]
+        one = partial(self._one, self.client.market, [NO_SUCH_MARKET])
+        found = self.list_of("/markets/{ticker} of an unknown market", one, market_row, known.MARKET)
+        self.found_unknown += [f"the market {row[0]}" for row in found]
+
+    def _ask_for_pages(self) -> None:
+        cursor = ""
+        for _ in range(2):
+            page = self.whole("/markets limit=1", partial(self._page, cursor), ("markets", "cursor"))
+            if page is None:
+                return
+            cursor = page.cursor or ""
+            self.pages.append(([msgspec.json.decode(each, type=Named).ticker for each in page.objects or ()], cursor))
+            if not cursor:
+                return
+
+    def _page(self, cursor: str) -> Markets:
+        parameters: dict[str, str | int] = {"limit": 1, **({"cursor": cursor} if cursor else {})}
+        return self._transport.get("/markets", parameters, Markets, Priority.RECONCILE, PATIENCE_SECONDS)
+
+    def _endpoint_costs(self) -> EndpointCosts:
+        return self._transport.get(COSTS_PATH, {}, EndpointCosts, Priority.RECONCILE, PATIENCE_SECONDS)
+
+    def _one(self, ask: Callable[[str], Raw | None], names: list[str]) -> list[Raw]:
+        return [found for name in names[:1] if (found := ask(name)) is not None]

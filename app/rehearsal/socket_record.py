@@ -1,0 +1,127 @@
+"""What one socket of a rehearsal said, in its order: read by the platform's own stream, and kept to be judged."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from app.kalshi.answers import Error, Subscribed
+from app.kalshi.messages import Message, Unknown
+from app.kalshi.records import OrderbookDelta, OrderbookSnapshot, Ticker, Trade
+from app.normal.sequence import SequenceGap
+from app.normal.stream import Stream
+from app.rehearsal.known_fields import unknown_in_frame
+from app.store.tables import Row
+from app.subscriptions.commands import Command, Commands, Kind
+
+MOST_KEPT = 200_000
+SAMPLES = 3
+LOOKED_AT = 1_000  # frames of each type whose fields are looked at
+MOST_UNFIT = 100
+
+
+class Heard(NamedTuple):
+    received_us: int
+    message: Message
+    row: Row | None
+
+
+class RoundTrip(NamedTuple):
+    """A command and the answer to it."""
+
+    command: Command
+    answered_us: int
+    sending_ts_ms: int | None
+
+
+class SocketRecord:
+    """Keeps the tickers of the wanted markets alone, and of everything not more than MOST_KEPT messages."""
+
+    def __init__(self, conn: int, wanted: Iterable[str]) -> None:
+        self.conn = conn
+        self.commands = Commands()
+        self.heard: list[Heard] = []
+        self.gaps: list[SequenceGap] = []
+        self.round_trips: list[RoundTrip] = []
+        self.errors: list[Error] = []
+        self.unfit: list[Unknown] = []
+        self.sids: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
+        self.unknown_fields: defaultdict[str, set[str]] = defaultdict(set)
+        self.samples: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.markets: defaultdict[str, set[str]] = defaultdict(set)  # heard of, by type
+        self.asked = 0  # commands that were given to be sent
+        self.shown_again = 0  # books that were asked for
+        self.pings = 0
+        self.quiet_seconds = 0.0  # the longest time without a ping
+        self.ended: str | None = None  # why it ended before it was told to
+        self._wanted = frozenset(wanted)
+        self._stream = Stream(conn, self.gaps.append)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.heard) >= MOST_KEPT
+
+    def take(self, frame: bytes, received_us: int) -> None:
+        message, row = self._stream.read(frame, received_us)
+        kind = _kind(message)
+        self.counts[kind] += 1
+        self._look_at(kind, frame)
+        self._note(message, received_us)
+        if isinstance(message, Unknown) and len(self.unfit) < MOST_UNFIT:
+            self.unfit.append(message)
+        ticker = market_of(message)
+        if ticker is not None:
+            self.markets[kind].add(ticker)
+        if not self.is_full and not (isinstance(message, Ticker) and ticker not in self._wanted):
+            self.heard.append(Heard(received_us, message, row))
+
+    def _look_at(self, kind: str, frame: bytes) -> None:
+        if self.counts[kind] > LOOKED_AT:
+            return
+        told, unknown = unknown_in_frame(frame)
+        if unknown:
+            self.unknown_fields[told] |= unknown
+        if len(self.samples[kind]) < SAMPLES:
+            self.samples[kind].append(frame)
+
+    def _note(self, message: Message, received_us: int) -> None:
+        number = getattr(message, "id", None)
+        command = self.commands.answered(number)
+        if command is not None:
+            sending_ts_ms = getattr(message, "sending_ts_ms", None)
+            self.round_trips.append(RoundTrip(command, received_us, sending_ts_ms))
+        if isinstance(message, Subscribed):
+            self.sids[message.msg.channel] = message.msg.sid
+        elif isinstance(message, Error):
+            self.errors.append(message)
+        elif isinstance(message, OrderbookSnapshot) and number is not None:
+            self.shown_again += 1
+
+
+def market_of(message: Message) -> str | None:
+    """Return the market that it is about, if it is a book, a change, a ticker or a trade."""
+    if isinstance(message, OrderbookDelta | OrderbookSnapshot | Ticker | Trade):
+        return message.msg.market_ticker
+    return None
+
+
+def of_type(heard: Iterable[Heard], *types: type) -> Iterator[Heard]:
+    return (each for each in heard if isinstance(each.message, types))
+
+
+def rows_of(heard: Iterable[Heard], *types: type) -> list[Row]:
+    return [each.row for each in of_type(heard, *types) if each.row is not None]
+
+
+def is_answered(record: SocketRecord) -> bool:
+    """Return whether all was told that was asked for. It may be asked while another thread takes what is said."""
+    trips = list(record.round_trips)
+    books = sum(len(trip.command.tickers) for trip in trips if trip.command.kind is Kind.SNAPSHOT)
+    return len(trips) >= record.asked and record.shown_again >= books
+
+
+def _kind(message: Message) -> str:
+    """Return the type as the exchange names it."""
+    if isinstance(message, Unknown):
+        return f"unfit {message.type or 'frame'}"
+    return str(message.__struct_config__.tag)
