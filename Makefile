@@ -30,8 +30,8 @@ proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--se
 
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
 	@bash .ci/packages containers
-	@ANSIBLE_HOSTS=1 $(RUN)/python -m pytest tests/ansible/test_provisioning.py tests/ansible/test_platform.py \
-		-o faulthandler_timeout=1200 $(ARGS)
+	@ANSIBLE_HOSTS=1 $(RUN)/python -m pytest tests/ansible/test_platform.py tests/ansible/test_provisioning.py \
+		tests/ansible/test_production_on_rds.py -n 2 --dist loadfile -o faulthandler_timeout=1200 $(ARGS)
 
 test-ansible-long: $(VENV)/.development ## The same with a second gatherer: four hosts
 	@ANSIBLE_GATHERERS=2 $(MAKE) test-ansible ARGS="$(ARGS)"

@@ -89,7 +89,7 @@ def test_a_look_at_the_settings_tells_them_and_does_not_fail():
 
 def test_the_doctor_names_them_too():
     done = run("-m", "app", "doctor", KALSHI_OPS_ADDRESS="0.0.0.0:9090", KALSHI_TS_DSN="host=/nowhere dbname=x")
-    assert "note settings: KALSHI_OPS_ADDRESS is 0.0.0.0:9090" in done.stdout
+    assert "--   settings: KALSHI_OPS_ADDRESS is 0.0.0.0:9090" in done.stdout
 
 
 def test_a_token_is_shown_with_the_day_on_which_it_expires():

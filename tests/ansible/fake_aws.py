@@ -1,4 +1,8 @@
-"""AWS as far as moto goes, with what it lacks: python -m tests.ansible.fake_aws PORT."""
+"""AWS as far as moto goes, with what it lacks: python -m tests.ansible.fake_aws PORT [DATABASE ADDRESS].
+
+DATABASE is the DSN of a server that stands behind RDS, as a superuser whom Amazon would keep to itself, and ADDRESS is
+where it is reached: the administrator's password is then the one that RDS was told last.
+"""
 
 import os
 import sys
@@ -14,9 +18,11 @@ os.environ |= {
     "MOTO_ENABLE_KEYPAIR_VALIDATION": "true",
 }
 
+import psycopg2  # noqa: E402
 from moto.rds.exceptions import DBParameterGroupNotFoundError  # noqa: E402
-from moto.rds.models import DBParameterGroup, RDSBackend  # noqa: E402
+from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend  # noqa: E402
 from moto.server import main  # noqa: E402
+from psycopg2 import sql  # noqa: E402
 
 # moto knows no parameter until it is set; Amazon lists every one of the engine's.
 ENGINE_PARAMETERS = {"max_locks_per_transaction": "64", "rds.force_ssl": "0", "log_min_duration_statement": "-1"}
@@ -43,11 +49,33 @@ def or_refused(describe):
     return described
 
 
-def serve(port):
+def telling(dsn):
+    """A property that gives whatever password it is set to the administrator of a real server."""
+
+    def tell(instance, password):
+        instance._master_user_password = password
+        if password:
+            connection = psycopg2.connect(dsn)
+            with connection, connection.cursor() as cursor:
+                alter = sql.SQL("ALTER ROLE {} PASSWORD %s")
+                cursor.execute(alter.format(sql.Identifier(instance.master_username)), (password,))
+            connection.close()
+
+    return property(fset=tell)
+
+
+def stand_behind(dsn, address):
+    DBInstance.master_user_password = telling(dsn)
+    DBInstance.address = address
+
+
+def serve(port, *database):
+    if database:
+        stand_behind(*database)
     DBParameterGroup.__init__ = with_engine_parameters(DBParameterGroup.__init__)
     RDSBackend.describe_db_parameter_groups = or_refused(RDSBackend.describe_db_parameter_groups)
     main(["-H", "127.0.0.1", "-p", port])
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

@@ -18,7 +18,7 @@ PACKAGES = (
 )
 # What the playbooks install. The image has it as packages alone, so that each is fetched once.
 FETCHED = (
-    "chrony postgresql-15 prometheus prometheus-alertmanager prometheus-node-exporter prometheus-postgres-exporter "
+    "chrony logrotate postgresql-15 prometheus prometheus-alertmanager prometheus-node-exporter prometheus-postgres-exporter "
     "python3-psycopg2 python3-venv unattended-upgrades"
 )
 FETCH = f"chroot $1 apt-get install --quiet --yes --no-install-recommends --download-only {FETCHED}"
@@ -128,6 +128,12 @@ class Machine:
             self._nspawn.wait(STOPPING_SECONDS)
         subprocess.run(["umount", "--lazy", self._root])
         shutil.rmtree(self._folder / "changed", ignore_errors=True)
+
+    def end_for_good(self):
+        """Lose the host and its disk; started again, it is a new one of the same name and address."""
+        self._nspawn.kill()
+        self.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextmanager

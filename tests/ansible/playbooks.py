@@ -74,9 +74,9 @@ def answers(port):
 
 
 @contextmanager
-def fake_aws():
+def fake_aws(*database):
     port = free_port()
-    command = [sys.executable, "-m", "tests.ansible.fake_aws", str(port)]
+    command = [sys.executable, "-m", "tests.ansible.fake_aws", str(port), *database]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: answers(port), what="the made-up AWS")

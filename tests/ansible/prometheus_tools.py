@@ -1,4 +1,4 @@
-"""promtool, of the installed package or unpacked from Debian's, which starts a server when it is installed."""
+"""Prometheus' tools, of the installed packages or unpacked from Debian's, which start a server when they are installed."""
 
 import os
 import shutil
@@ -6,20 +6,25 @@ import subprocess
 from pathlib import Path
 
 UNPACKED = Path("/var/cache/kalshi-data-tests/prometheus")
+PACKAGES = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
+
+
+def program(name):
+    """Return where it is, or None where it cannot be had."""
+    if found := shutil.which(name):
+        return found
+    unpacked = UNPACKED / "usr/bin" / name
+    if not unpacked.exists() and os.geteuid() == 0 and shutil.which("apt-get"):
+        _unpack(PACKAGES[name])
+    return str(unpacked) if unpacked.exists() else None
 
 
 def promtool():
-    """Where it is; None where it cannot be had."""
-    if found := shutil.which("promtool"):
-        return found
-    tool = UNPACKED / "usr/bin/promtool"
-    if not tool.exists() and os.geteuid() == 0 and shutil.which("apt-get"):
-        _unpack()
-    return str(tool) if tool.exists() else None
+    return program("promtool")
 
 
-def _unpack():
+def _unpack(package):
     UNPACKED.mkdir(parents=True, exist_ok=True)
-    download = subprocess.run(["apt-get", "download", "-qq", "prometheus"], cwd=UNPACKED, capture_output=True)
-    for package in UNPACKED.glob("prometheus_*.deb") if download.returncode == 0 else ():
-        subprocess.run(["dpkg", "-x", package, UNPACKED], check=True)
+    download = subprocess.run(["apt-get", "download", "-qq", package], cwd=UNPACKED, capture_output=True)
+    for file in UNPACKED.glob(f"{package}_*.deb") if download.returncode == 0 else ():
+        subprocess.run(["dpkg", "-x", file, UNPACKED], check=True)

@@ -13,7 +13,12 @@ from tests.ansible.test_alerts import GROUPS, check
 
 ROLE = ANSIBLE / "roles/grafana"
 DASHBOARDS = {file.stem: yaml.safe_load(file.read_text()) for file in sorted((ROLE / "files/dashboards").glob("*.yml"))}
-OF_A_HOST = {"kalshi_certificate_expires_timestamp_seconds"}
+OF_A_HOST = {
+    "kalshi_certificate_expires_timestamp_seconds",
+    "kalshi_packages_waiting",
+    "kalshi_restart_wanted_seconds",
+    "kalshi_served_certificate_expires_timestamp_seconds",
+}
 PARTS = re.compile(r"_(total|bucket|count|sum)$")
 
 

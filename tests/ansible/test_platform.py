@@ -12,8 +12,10 @@ import requests
 
 from app.tokens import Role, new_token
 from tests.ansible.machines import running_machines, why_impossible
+from tests.ansible.outside import listening_outside
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
 from tests.ansible.test_figures import ASKED, OF_A_HOST, PARTS
+from tests.ansible.test_preflight import TOLD
 from tests.processes import ROOT, wait_until
 from tests.simulator.running import running_simulator
 
@@ -80,7 +82,18 @@ def commit(name):
 
 
 @pytest.fixture(scope="module")
-def site(aws, exchange, machines, ssh_key, token, release):
+def outside():
+    with listening_outside() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def known_hosts(tmp_path_factory):
+    return tmp_path_factory.mktemp("met") / "known_hosts"
+
+
+@pytest.fixture(scope="module")
+def site(aws, exchange, machines, ssh_key, token, release, outside, known_hosts):
     key = exchange.where["keys"][0]
     secrets = {
         "exchange-key": json.dumps(
@@ -92,6 +105,8 @@ def site(aws, exchange, machines, ssh_key, token, release):
         aws.client("secretsmanager").create_secret(Name=f"kalshi-data/{name}", SecretString=secret)
     of_the_exchange = {"KALSHI_REST_URL": exchange.where["rest"], "KALSHI_WS_URL": exchange.where["websocket"]}
     given = {
+        **TOLD,
+        "alertmanager_heartbeat_url": outside.url,
         "platform_ssh_public_key_file": f"{ssh_key}.pub",
         "platform_gatherers": [
             {"name": name, "zone": f"us-east-{name.removeprefix('gatherer-')}", "address": f"10.0.{address}"}
@@ -106,7 +121,7 @@ def site(aws, exchange, machines, ssh_key, token, release):
     }
 
     def run(name="site.yml", **more):
-        settings = {**aws.environment, "ANSIBLE_HOST_KEY_CHECKING": "false"}
+        settings = {**aws.environment, "ANSIBLE_SSH_COMMON_ARGS": f"-o UserKnownHostsFile={known_hosts}"}
         return playbook(name, "--private-key", ssh_key, extra={**given, **more}, **settings)
 
     return run
@@ -159,8 +174,8 @@ def test_every_process_is_ready_and_works(hosts):
     wait_for_more_changes(hosts)
 
 
-def test_a_second_run_changes_nothing(installed, site):
-    again = site()
+def test_a_second_run_changes_nothing_nor_the_release(installed, site):
+    again = site(application_release="")
     assert again.succeeded, again.output[-20_000:]
     assert again.changed_tasks == []
 
@@ -219,6 +234,20 @@ def test_every_figure_that_dashboards_and_alerts_ask_for_is_given(hosts):
     assert sorted(ASKED - given - OF_A_HOST) == []
 
 
+def test_a_host_tells_of_its_certificates_and_updates(hosts):
+    # It looks once an hour, and looked first before there was a database.
+    looked = hosts[GATHERER].run("systemctl", "start", "kalshi-host-figures")
+    assert looked.returncode == 0, looked.stderr
+    told = requests.get("http://127.0.1.10:9100/metrics", timeout=30).text
+    assert {name for name in OF_A_HOST if f"\n{name}" in told} == OF_A_HOST
+    assert 'kalshi_served_certificate_expires_timestamp_seconds{database="timeseries"}' in told
+
+
+def test_outside_hears_that_alerts_would_come(installed, outside):
+    before = len(outside.calls)
+    wait_until(lambda: len(outside.calls) > before, what="another call")
+
+
 @pytest.mark.parametrize(
     ("name", "process", "unit"),
     [(GATHERER, GATHERER, "kalshi-gatherer"), (DEDUPLICATOR, "deduplicator", "kalshi-deduplicator")],
@@ -251,13 +280,43 @@ def test_what_somebody_changed_on_a_host_is_put_right_there_alone(hosts, site):
     wait_for_more_changes(hosts)
 
 
+def running_on(hosts, *names):
+    return {hosts[name].run("readlink", "/opt/kalshi-data/current").stdout for name in names}
+
+
+def served_by(name):
+    address = f"127.0.{GATHERERS[name]}:5432"
+    command = ["openssl", "s_client", "-starttls", "postgres", "-connect", address]
+    told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    return re.search(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----", told).group()
+
+
+@needs_another_gatherer
+def test_a_certificate_and_every_password_are_rotated_while_all_goes_on(aws, hosts, site):
+    secrets = aws.client("secretsmanager")
+    passwords = json.loads(secrets.get_secret_value(SecretId="kalshi-data/passwords")["SecretString"])
+    rotated = json.dumps({name: f"{password[::-1]}" for name, password in passwords.items()})
+    secrets.put_secret_value(SecretId="kalshi-data/passwords", SecretString=rotated)
+    before = served_by(GATHERER)
+    hosts[GATHERER].run("sh", "-c", "rm /etc/kalshi-data/tls/host.*")
+    configured = site("configure.yml")
+    assert configured.succeeded, configured.output[-20_000:]
+    assert served_by(GATHERER) != before
+    assert before in hosts[DEDUPLICATOR].run("cat", "/etc/kalshi-data/tls/gatherers.crt").stdout
+    deployed = site("deploy.yml", application_release="")
+    assert deployed.succeeded, deployed.output[-20_000:]
+    trusted = hosts[DEDUPLICATOR].run("cat", "/etc/kalshi-data/tls/gatherers.crt").stdout
+    assert [name for name in GATHERERS if served_by(name) not in trusted] == []
+    assert before not in trusted
+    wait_for_more_changes(hosts)
+
+
 @needs_another_gatherer
 def test_an_earlier_release_is_one_variable_away(hosts, site, release):
     earlier = commit(f"{release}~1")
     done = site("deploy.yml", application_release=earlier)
     assert done.succeeded, done.output[-20_000:]
-    running = {hosts[name].run("readlink", "/opt/kalshi-data/current").stdout for name in (*GATHERERS, DEDUPLICATOR)}
-    assert running == {f"/opt/kalshi-data/releases/{earlier[:12]}\n"}
+    assert running_on(hosts, *GATHERERS, DEDUPLICATOR) == {f"/opt/kalshi-data/releases/{earlier[:12]}\n"}
     for process in PROCESSES:
         wait_until(lambda: is_ready(process), READY_SECONDS, f"the {process}")
     wait_for_more_changes(hosts)
@@ -275,3 +334,20 @@ def test_settings_that_a_release_does_not_take_change_nothing(hosts, site, proce
     assert not refused.succeeded
     assert "KALSHI_NO_SUCH_SETTING" in refused.output
     assert state() == before
+
+
+@needs_another_gatherer
+def test_the_deduplicators_host_is_missed_outside_and_made_anew(hosts, machines, site, outside, known_hosts):
+    running, recording = running_on(hosts, *GATHERERS), main_process(hosts[GATHERER], "kalshi-gatherer")
+    hosts[DEDUPLICATOR].end_for_good()
+    wait_until(lambda: outside.silent_seconds() > 90, what="an end of the calls")
+    machines[DEDUPLICATOR].start()
+    # As the runbook says of an address that was met before.
+    subprocess.run(["ssh-keygen", "-q", "-f", known_hosts, "-R", "[127.0.1.20]:2222"], check=True)
+    for name in ("configure.yml", "deploy.yml"):
+        done = site(name, application_release="")
+        assert done.succeeded, done.output[-20_000:]
+    assert running_on(hosts, DEDUPLICATOR) == running
+    assert main_process(hosts[GATHERER], "kalshi-gatherer") == recording
+    wait_for_more_changes(hosts)
+    wait_until(lambda: outside.silent_seconds() < 60, what="the calls' return")

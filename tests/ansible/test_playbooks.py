@@ -5,7 +5,7 @@ PLAYBOOKS = sorted(file.name for file in ANSIBLE.glob("*.yml") if file.name != "
 
 
 def test_there_is_one_for_each_work():
-    assert PLAYBOOKS == ["configure.yml", "deploy.yml", "destroy.yml", "provision.yml", "site.yml"]
+    assert PLAYBOOKS == ["configure.yml", "deploy.yml", "destroy.yml", "provision.yml", "site.yml", "update.yml"]
 
 
 def test_each_is_one():

@@ -5,12 +5,18 @@ import json
 import pytest
 
 from tests.ansible.places import ANSIBLE
-from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
+from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, ansible, playbook
+from tests.ansible.test_preflight import TOLD
 
 pytestmark = pytest.mark.skipif(not HOSTS_WANTED, reason=WHY_NOT)
 
 OPERATORS = "203.0.113.7/32"
-GIVEN = {"platform_operator_cidrs": [OPERATORS], "bucket_wait_for_rules": False, "instances_wait_for_hosts": False}
+GIVEN = {
+    **TOLD,
+    "platform_operator_cidrs": [OPERATORS],
+    "bucket_wait_for_rules": False,
+    "instances_wait_for_hosts": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +99,11 @@ def test_hosts_demand_tokens_for_their_metadata_and_keep_encrypted_disks_of_thei
         assert volume["Size"] == (200 if name.startswith("gatherer") else 50)
 
 
-def test_gatherers_hear_the_deduplicator_and_operators_alone_and_reach_https_alone(groups):
+def test_gatherers_hear_the_deduplicator_and_operators_alone_and_reach_https_and_clocks_alone(groups):
     gatherer, deduplicator = groups["gatherer"], groups["deduplicator"]["GroupId"]
     watched = {(port, deduplicator) for port in (5432, 5433, 9100, 9187, 9188, 9401, 9404)}
     assert rules(gatherer["IpPermissions"]) == {(22, OPERATORS), *watched}
-    assert rules(gatherer["IpPermissionsEgress"]) == {(443, "0.0.0.0/0")}
+    assert rules(gatherer["IpPermissionsEgress"]) == {(443, "0.0.0.0/0"), (123, "0.0.0.0/0")}
 
 
 def test_production_hears_the_deduplicator_alone_and_reaches_nothing(groups):
@@ -141,6 +147,31 @@ def test_only_the_deduplicator_has_a_role_and_that_only_for_the_bucket(aws, inst
     assert {statement["Resource"].split("/")[0] for statement in statements} == {"arn:aws:s3:::kalshi-data-prod"}
 
 
+def test_whoever_is_to_be_told_hears_of_broken_hosts_and_of_what_runs_out(aws, instances):
+    cloudwatch = aws.client("cloudwatch")
+    alarms = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+    hosts = {f"kalshi-data-{name}-{kind}" for name in instances for kind in ("status", "credits")}
+    assert alarms.keys() == {*hosts, "kalshi-data-production-credits", "kalshi-data-production-storage"}
+    status = alarms["kalshi-data-deduplicator-1a-status"]
+    (dimension,) = status["Dimensions"]
+    assert dimension == {"Name": "InstanceId", "Value": instances["deduplicator-1a"]["InstanceId"]}
+    assert (status["MetricName"], status["TreatMissingData"]) == ("StatusCheckFailed", "breaching")
+    assert alarms["kalshi-data-production-storage"]["Threshold"] == 50 * 2**30
+    (topic,) = {action for alarm in alarms.values() for action in alarm["AlarmActions"]}
+    (told,) = aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert (told["Protocol"], told["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_a_stopped_host_stays_in_the_inventory(aws, instances):
+    client, stopped = aws.client("ec2"), [instances["gatherer-1b"]["InstanceId"]]
+    client.stop_instances(InstanceIds=stopped)
+    listed = ansible("ansible-inventory", "--inventory", ANSIBLE / "inventories/aws", "--list", **aws.environment)
+    client.start_instances(InstanceIds=stopped)
+    inventory = json.loads(listed.stdout)
+    assert sorted(inventory["gatherer"]["hosts"]) == ["gatherer-1a", "gatherer-1b", "gatherer-1c"]
+    assert inventory["_meta"]["hostvars"]["gatherer-1b"]["platform_address"] == "10.0.2.10"
+
+
 def test_passwords_are_long_and_shown_nowhere(aws, provisioned):
     passwords = stored_passwords(aws)
     assert min(map(len, passwords.values())) >= 24
@@ -170,4 +201,6 @@ def test_what_is_destroyed_is_gone_but_for_the_bucket(aws, provision, instances)
     assert {i["State"]["Name"] for reservation in found for i in reservation["Instances"]} == {"terminated"}
     assert aws.client("rds").describe_db_instances()["DBInstances"] == []
     assert len(aws.client("rds").describe_db_snapshots()["DBSnapshots"]) == 1
+    assert aws.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+    assert aws.client("sns").list_topics()["Topics"] == []
     assert [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]] == ["kalshi-data-prod"]
