@@ -169,7 +169,7 @@ def test_a_stopped_host_stays_in_the_inventory(aws, instances):
     client.start_instances(InstanceIds=stopped)
     inventory = json.loads(listed.stdout)
     assert sorted(inventory["gatherer"]["hosts"]) == ["gatherer-1a", "gatherer-1b", "gatherer-1c"]
-    assert inventory["_meta"]["hostvars"]["gatherer-1b"]["platform_address"] == "10.0.2.10"
+    assert inventory["_meta"]["hostvars"]["gatherer-1b"]["platform_address"] == {"__ansible_unsafe": "10.0.2.10"}
 
 
 def test_passwords_are_long_and_shown_nowhere(aws, provisioned):
