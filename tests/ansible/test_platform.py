@@ -50,7 +50,7 @@ MOST_EXPOSURE = 2.5
 @pytest.fixture(scope="module")
 def exchange(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exchange")
-    with running_simulator(folder, "--markets", 100, "--rate", 50, "--tier", "unlimited") as running:
+    with running_simulator(folder, "--markets", 100, "--rate", 50, "--tier", "unlimited", start=None) as running:
         yield running
 
 
@@ -218,6 +218,7 @@ def test_an_operators_command_knows_the_hosts_databases(hosts, name):
     done = hosts[name].run("/usr/local/sbin/kalshi-data", "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "schema" in done.stdout
+    assert f"this host can run: gatherer {'yes' if name == GATHERER else 'no'}" in done.stdout
 
 
 def test_prometheus_sees_all_that_runs(installed):
@@ -327,7 +328,7 @@ def test_settings_that_a_release_does_not_take_change_nothing(hosts, site, proce
     def state():
         show = "systemctl show --property=MainPID kalshi-gatherer kalshi-deduplicator"
         shown = f"{show}; cat /etc/kalshi-data/*.env"
-        return [host.run("sh", "-c", shown).stdout for host in hosts.values()]
+        return [(name, line) for name, host in hosts.items() for line in host.run("sh", "-c", shown).stdout.splitlines()]
 
     before = state()
     refused = site("deploy.yml", application_settings={process: {"KALSHI_NO_SUCH_SETTING": "1"}})
