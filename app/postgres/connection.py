@@ -36,6 +36,12 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
         yield connection
     except FAILED_AT_WORK as error:
         raise DatabaseError(f"The database {dsn.database} failed at work.", str(error).strip()) from error
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f"The account may not do in the database {dsn.database} what it has to.",
+            str(error).strip(),
+            "grant it what the playbooks grant: see platform_databases in ansible/roles/platform/defaults/main.yml.",
+        ) from error
     except NOT_MIGRATED as error:
         raise DatabaseError(
             # Below the first line it quotes our own query.

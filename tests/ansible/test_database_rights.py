@@ -25,6 +25,7 @@ from workers.job_worker import JobWorker
 PRODUCTION = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"][
     "production"
 ]
+GRANTS = yaml.safe_load((ANSIBLE / "roles/application/tasks/grants.yml").read_text())
 TIMES = {"from": "2026-11-21T10:00:00Z", "to": "2026-11-21T11:00:00Z"}
 
 
@@ -58,6 +59,11 @@ def production(server, templates):
 @pytest.fixture(scope="module")
 def as_role(production):
     return lambda role: Dsn(make_dsn(production.reveal(), user=role))
+
+
+def test_what_is_to_be_granted_is_granted_in_every_database():
+    databases = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"]
+    assert all(f"'{name}'" in GRANTS[0]["loop"] for name, database in databases.items() if database["writes"])
 
 
 def assert_refused(dsn, statement):

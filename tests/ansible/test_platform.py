@@ -328,7 +328,9 @@ def test_settings_that_a_release_does_not_take_change_nothing(hosts, site, proce
     def state():
         show = "systemctl show --property=MainPID kalshi-gatherer kalshi-deduplicator"
         shown = f"{show}; cat /etc/kalshi-data/*.env"
-        return [(name, line) for name, host in hosts.items() for line in host.run("sh", "-c", shown).stdout.splitlines()]
+        return [
+            (name, line) for name, host in hosts.items() for line in host.run("sh", "-c", shown).stdout.splitlines()
+        ]
 
     before = state()
     refused = site("deploy.yml", application_settings={process: {"KALSHI_NO_SUCH_SETTING": "1"}})

@@ -115,6 +115,7 @@ def test_a_full_disk_is_loud_and_drops_nothing(tmp_path, own):
         assert_exact(simulator, own)
 
 
+@pytest.mark.long
 def test_with_nowhere_to_put_rows_it_ends_all_the_same_and_says_what_is_lost(tmp_path, own):
     with exchange(tmp_path, "--rate", 3_000) as simulator:
         settings = settings_of(simulator, own, tmp_path / "data", KALSHI_BUFFER_ROWS=1_000)

@@ -44,3 +44,14 @@ def test_nobody_could_come_in_by_the_network_if_the_embedded_server_listened_the
     query = "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules WHERE type LIKE 'host%'"
     with connected(server.dsn("postgres")) as connection:
         assert value_of(connection, query) == ["reject"]
+
+
+def test_what_an_account_may_not_do_is_an_error_for_the_operator(empty_database):
+    stranger = Dsn(make_dsn(empty_database.reveal(), options="-c role=pg_monitor"))
+    with (
+        pytest.raises(DatabaseError, match="may not do in the database") as caught,
+        connected(stranger) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("CREATE TABLE never (id INT)")
+    assert "permission denied" in caught.value.detail
