@@ -5,6 +5,7 @@ from app.clock import now_us
 from app.row_buffer import RowBuffer
 from app.spool.spool import Spool, SpoolError
 from app.store.tables import ORDERBOOK_DELTAS
+from tests.clock import Clock
 from tests.store import rows
 
 LONG_AGO_US = now_us() - int(4 * PATIENCE_SECONDS * 1_000_000)
@@ -17,13 +18,6 @@ class Room:
     def __call__(self, _added_bytes):
         if self.is_full:
             raise SpoolError("The spool is full.")
-
-
-class Clock:
-    seconds = 0.0
-
-    def __call__(self):
-        return self.seconds
 
 
 @pytest.fixture

@@ -3,19 +3,13 @@ import threading
 import pytest
 
 from app.heartbeats import Heartbeats, WatchedStopping
+from tests.clock import Clock
 from tests.processes import wait_until
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture
@@ -34,19 +28,19 @@ class Stopping:
         return self.stops
 
     def wait(self, timeout=None):
-        self._clock.now += timeout
+        self._clock.seconds += timeout
         return self.stops
 
 
 def test_a_loop_is_late_when_its_turn_takes_longer_than_allowed(heartbeats, clock):
     quick, patient = heartbeats.of("quick"), heartbeats.of("patient", allowed_seconds=60)
-    clock.now += 10
+    clock.seconds += 10
     assert heartbeats.late() == []
-    clock.now += 0.1
+    clock.seconds += 0.1
     assert heartbeats.late() == ["quick"]
     quick.beat()
     assert heartbeats.late() == []
-    clock.now += 60
+    clock.seconds += 60
     patient.beat()
     assert heartbeats.late() == ["quick"]
 
@@ -54,22 +48,22 @@ def test_a_loop_is_late_when_its_turn_takes_longer_than_allowed(heartbeats, cloc
 def test_a_loop_may_rest_for_as_long_as_it_said(heartbeats, clock):
     beat = heartbeats.of("resting")
     beat.beat(idle_seconds=600)
-    clock.now += 610
+    clock.seconds += 610
     assert heartbeats.late() == []
-    clock.now += 1
+    clock.seconds += 1
     assert heartbeats.late() == ["resting"]
 
 
 def test_asking_whether_to_stop_shows_that_a_loop_turns(heartbeats, clock):
     stopping = WatchedStopping(Stopping(clock), heartbeats.of("loop"))
     for _ in range(3):
-        clock.now += 9
+        clock.seconds += 9
         assert not stopping.is_set()
         assert heartbeats.late() == []
     assert not stopping.wait(600)
-    clock.now += 9
+    clock.seconds += 9
     assert heartbeats.late() == []
-    clock.now += 2
+    clock.seconds += 2
     assert heartbeats.late() == ["loop"]
 
 
@@ -80,10 +74,10 @@ def test_while_it_waits_a_loop_is_late_only_when_it_does_not_wake(heartbeats, cl
     waiting = threading.Thread(target=stopping.wait, args=(600,))
     waiting.start()
     try:
-        wait_until(lambda: beat.due > clock.now + 600)
-        clock.now += 500
+        wait_until(lambda: beat.due > clock.seconds + 600)
+        clock.seconds += 500
         assert heartbeats.late() == []
-        clock.now += 111
+        clock.seconds += 111
         assert heartbeats.late() == ["loop"]
     finally:
         event.set()
@@ -94,7 +88,7 @@ def test_a_loop_that_was_asked_to_stop_may_take_its_time(heartbeats, clock):
     inner = Stopping(clock)
     inner.stops = True
     assert WatchedStopping(inner, heartbeats.of("draining")).is_set()
-    clock.now += 3_600
+    clock.seconds += 3_600
     assert heartbeats.late() == []
 
 

@@ -1,18 +1,12 @@
 import pytest
 
 from app.readiness import Latch
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture
@@ -26,17 +20,17 @@ def test_what_was_never_ready_says_so_at_once(latch):
 
 def test_a_reason_of_a_moment_does_not_count_and_one_that_stays_does(latch, clock):
     assert latch(None) is None
-    clock.now += 59
+    clock.seconds += 59
     assert latch("deaf") is None
-    clock.now += 1
+    clock.seconds += 1
     assert latch("deaf") == "deaf"
-    clock.now += 1
+    clock.seconds += 1
     assert latch("deaf") == "deaf"
 
 
 def test_each_time_it_is_ready_counts_anew(latch, clock):
     for _ in range(5):
         assert latch(None) is None
-        clock.now += 50
+        clock.seconds += 50
         assert latch("deaf") is None
-        clock.now += 50
+        clock.seconds += 50

@@ -35,12 +35,3 @@ class Markets:
 
     def is_active(self, ticker):
         return ticker in self.active
-
-
-class Clock:
-    """One that a test moves."""
-
-    seconds = 0.0
-
-    def __call__(self):
-        return self.seconds

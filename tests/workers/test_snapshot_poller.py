@@ -9,9 +9,10 @@ from app.kalshi.rest_errors import AccessDeniedError
 from app.live import BusyError, NoBookError
 from app.normal.snapshots import NO_LEVELS
 from app.polling.book_cycles import COMBO_PREFIX, BookClass
+from tests.clock import Clock
 from tests.kalshi.exchange import Reply
 from tests.polling.exchanges import clients_of, simulated
-from tests.polling.kept import Clock, KeptRows, Markets
+from tests.polling.kept import KeptRows, Markets
 from tests.processes import wait_until
 from workers.snapshot_poller import MOST_AT_ONCE_ON_DEMAND, SnapshotPoller
 

@@ -3,8 +3,9 @@ import threading
 from app.polling.book_cycles import BookClass
 from app.store.tables import ORDERBOOK_SNAPSHOTS
 from app.store.writer import CopyWriter
+from tests.clock import Clock
 from tests.polling.exchanges import clients_of, simulated
-from tests.polling.kept import Clock, Markets
+from tests.polling.kept import Markets
 from tests.processes import wait_until
 from workers.snapshot_poller import SnapshotPoller
 
