@@ -8,10 +8,11 @@ from flask import Flask, Request, request
 from admin.health import health_blueprint
 from admin.live import live_blueprint
 from admin.metrics import metrics_blueprint
-from admin.origins import ONLY_READ, host_of, is_address, refuse, refuse_other_sites
+from admin.origins import ONLY_READ, host_of, refuse, refuse_other_sites
 from admin.problems import show_problems
 from app.heartbeats import Heartbeats
 from app.live import LiveState
+from app.networks import is_address
 from app.readiness import Readiness
 
 

@@ -8,23 +8,10 @@ from flask import Request
 
 from admin.problems import ProblemError
 from app.metrics.admin import REFUSED_REQUESTS
-from app.networks import address_of
+from app.networks import is_local
 
 ONLY_READ = {"GET", "HEAD", "OPTIONS"}
 OWN_PAGES = {"same-origin", "none"}
-
-
-def is_local(host: str) -> bool:
-    """Whether a host, or an address, is this machine's own."""
-    return host == "localhost" or (is_address(host) and address_of(host).is_loopback)
-
-
-def is_address(host: str) -> bool:
-    try:
-        address_of(host)
-    except ValueError:
-        return False
-    return True
 
 
 def host_of(asked: Request) -> str:

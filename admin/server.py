@@ -6,11 +6,11 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventWorker
 
-from admin.origins import is_local
 from app import logs
 from app.environment import load_settings
 from app.errors import SettingsError
 from app.http_server import BoundedServer, Handler, WSGIApp
+from app.networks import is_local
 from app.settings import Settings
 
 log = logs.get(__name__)

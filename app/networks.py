@@ -1,4 +1,4 @@
-"""Networks by their addresses: which proxies are believed."""
+"""Addresses and networks: which are this machine's own, and which proxies are believed."""
 
 import ipaddress
 import re
@@ -23,6 +23,19 @@ def address_of(text: str) -> Address:
     """
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_local(host: str) -> bool:
+    """Whether a host, or an address, is this machine's own."""
+    return host == "localhost" or (is_address(host) and address_of(host).is_loopback)
+
+
+def is_address(host: str) -> bool:
+    try:
+        address_of(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

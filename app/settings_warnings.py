@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.environment import FILE_SUFFIX, known_settings
-from app.networks import address_of
+from app.networks import is_local
 from app.settings import Settings
 from app.tokens import Token
 
@@ -46,14 +46,7 @@ def _of_file(variable: str, path: Path) -> Iterator[str]:
 
 def _is_readable_on_its_way(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme in PLAIN_SCHEMES and not _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return address_of(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return parts.scheme in PLAIN_SCHEMES and not is_local(parts.hostname or "")
 
 
 def _of_token(token: Token, now: datetime) -> Iterator[str]:
