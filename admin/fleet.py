@@ -36,6 +36,11 @@ def _add_state(blueprint: Blueprint, gatherers: Gatherers) -> None:
     def connections() -> Response:
         return _told(gatherers.connections())
 
+    @blueprint.get("/polling")
+    @described("How long the last walk over the books of each class took, by REST.", query=NoQuery, answer=OfGatherers)
+    def polling() -> Response:
+        return _told(gatherers.polling())
+
     @blueprint.get("/subscriptions")
     @described(
         "What the sockets listen to; with `ticker`, those that have it.", query=SubscriptionsQuery, answer=OfGatherers

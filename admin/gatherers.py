@@ -30,6 +30,7 @@ class Gatherers:
         self._urls = dict(sorted(urls.items()))
         self.ready = self._remembered("/ready")
         self.connections = self._remembered("/admin/connections")
+        self.polling = self._remembered("/admin/polling")
         self.subscriptions = self._remembered("/admin/subscriptions")
 
     def subscriptions_of(self, ticker: str) -> list[Said]:

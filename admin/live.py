@@ -32,6 +32,10 @@ def live_blueprint(live: LiveState) -> Blueprint:
     def connections() -> Response:
         return _json({"connections": live.connections()})
 
+    @blueprint.get("/polling")
+    def polling() -> Response:
+        return _json({"polling": live.polling()})
+
     @blueprint.post("/poll/<ticker>")
     def poll(ticker: str) -> Response:
         return _json(_polled(live, _known(live, ticker).ticker))

@@ -92,6 +92,7 @@ def panels_of(database: Database, gatherers: Gatherers) -> dict[str, Panel]:
 def _gatherers(database: Database, gatherers: Gatherers, rates: MessageRates) -> Values:
     runs = {run["gatherer"]: run for run in database.dicts(RUNS)}
     ready = {said.gatherer: said for said in gatherers.ready()}
+    polled = {said.gatherer: said.body.get("polling", []) for said in gatherers.polling()}
     sockets = {said.gatherer: said for said in gatherers.connections()}
     shown = []
     for name in sorted({*runs, *ready}):
@@ -105,6 +106,7 @@ def _gatherers(database: Database, gatherers: Gatherers, rates: MessageRates) ->
                 "connections": len(connections),
                 "in_doubt": sum(each["in_doubt"] for each in connections),
                 "oldest_seconds": max((each["age_seconds"] or 0 for each in connections), default=None),
+                "polled": polled.get(name, []),
                 "rate": rates.of(name, sum(each["messages"] for each in connections)) if connections else None,
             }
         )

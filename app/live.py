@@ -51,6 +51,16 @@ class LiveSubscription(Struct, frozen=True, kw_only=True):
     markets_heard: int
 
 
+class LivePolling(Struct, frozen=True, kw_only=True):
+    """How often REST is asked for the books of a class, of `book_cycles`. `took_seconds` is None before the first walk."""
+
+    books: str
+    every_seconds: float  # as the settings have it; a walk that takes longer is followed by the next at once
+    took_seconds: float | None
+    markets: int
+    oldest_seconds: float  # no book of the class was polled longer ago, new ones aside
+
+
 class LiveLevel(Struct, frozen=True):
     price_e6: int
     size_e2: int
@@ -85,6 +95,8 @@ class LiveState(Protocol):
 
     def subscriptions(self, ticker: str | None = None) -> list[LiveSubscription]:
         """All, or those that are to bring this market: on which connections it is."""
+
+    def polling(self) -> list[LivePolling]: ...
 
     def poll_now(self, ticker: str) -> LiveBook:
         """Asks the exchange. Raises its RestError, BusyError when too many wait, NoBookError when there is none to

@@ -1,4 +1,4 @@
-from app.live import LiveBook, LiveConnection, LiveMarket, LiveSubscription, MarketPage, book_of, moment
+from app.live import LiveBook, LiveConnection, LiveMarket, LivePolling, LiveSubscription, MarketPage, book_of, moment
 from app.registry.market import Market
 from app.subscriptions.roles import BOOK_CHANNEL
 from app.subscriptions.status import ConnectionStatus, SubscriptionStatus
@@ -35,6 +35,9 @@ class LiveGatherer:
             if ticker is None or status.conn == conn
             for subscription in _subscriptions(status)
         ]
+
+    def polling(self) -> list[LivePolling]:
+        return self._poller.polling()
 
     def poll_now(self, ticker: str) -> LiveBook:
         return book_of(self._poller.poll_now(ticker))

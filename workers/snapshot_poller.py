@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import gevent
 from msgspec import Raw
@@ -10,7 +11,7 @@ from app import logs
 from app.clock import now_us
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_errors import AccessDeniedError, RequestRefusedError, RestError
-from app.live import BusyError, NoBookError
+from app.live import BusyError, LivePolling, NoBookError
 from app.metrics import polling as metrics
 from app.polling.active_markets import ActiveMarkets
 from app.polling.book_cycles import BookClass, BookCycles, Part, book_class
@@ -30,6 +31,13 @@ TICKERS_BETWEEN_RESTS = 5_000
 # Not 0: that would let other ready greenlets run, but not look at sockets and clocks until fifty such rests.
 REST_SECONDS = 0.001
 MOST_AT_ONCE_ON_DEMAND = 8
+
+
+class Walk(NamedTuple):
+    """The last over the books of a class; `seconds` is None before the first."""
+
+    seconds: float | None = None
+    markets: int = 0
 
 
 class SnapshotPoller:
@@ -58,10 +66,12 @@ class SnapshotPoller:
         self._clock = clock
         self.component = Component("snapshot_poller", stopping)
         self.seen = SeenBooks()
+        self._intervals_seconds = intervals_seconds
         self._cycles = BookCycles(intervals_seconds, self._tickers_of, markets.is_active)
         self._choosing = threading.Lock()
         self._demands = threading.BoundedSemaphore(MOST_AT_ONCE_ON_DEMAND)
         self._polled_since_seconds = dict.fromkeys(BookClass, clock())
+        self._walks: dict[BookClass, Walk] = {}
         self._refusal = ""
         for which in BookClass:
             metrics.OLDEST_BOOK_SECONDS.labels(which.value).set_function(partial(self._oldest_seconds, which))
@@ -162,11 +172,26 @@ class SnapshotPoller:
 
     def _tell(self, which: BookClass, cycle: Cycle) -> None:
         took_seconds = self._clock() - cycle.started_seconds
+        self._walks[which] = Walk(took_seconds, cycle.markets)
         self._polled_since_seconds[which] = cycle.started_seconds
         metrics.CYCLE_SECONDS.labels(which.value).set(took_seconds)
         metrics.CYCLE_MARKETS.labels(which.value).set(cycle.markets)
         refusal, self._refusal = self._refusal or None, ""
         log.info("polled", books=which.value, markets=cycle.markets, seconds=round(took_seconds, 1), refusal=refusal)
+
+    def polling(self) -> list[LivePolling]:
+        """Return what is reached for each class of books."""
+        return [self._polling(which) for which in BookClass]
+
+    def _polling(self, which: BookClass) -> LivePolling:
+        walk = self._walks.get(which, Walk())
+        return LivePolling(
+            books=which.value,
+            every_seconds=self._intervals_seconds[which],
+            took_seconds=walk.seconds,
+            markets=walk.markets,
+            oldest_seconds=self._oldest_seconds(which),
+        )
 
     def _oldest_seconds(self, which: BookClass) -> float:
         return self._clock() - self._polled_since_seconds[which]

@@ -3,7 +3,17 @@
 import bisect
 
 from app.kalshi.rest_errors import AccessDeniedError, NotFoundError
-from app.live import BusyError, LiveConnection, LiveMarket, LiveSubscription, MarketPage, NoBookError, book_of, moment
+from app.live import (
+    BusyError,
+    LiveConnection,
+    LiveMarket,
+    LivePolling,
+    LiveSubscription,
+    MarketPage,
+    NoBookError,
+    book_of,
+    moment,
+)
 from app.normal.snapshots import rest_snapshot_row
 
 BEGAN_US = 1_700_000_000_000_000
@@ -47,6 +57,9 @@ class LiveMarkets:
         if ticker is None:
             return [self._subscription(7), self._subscription(8)]
         return [] if self.market(ticker) is None else [self._subscription(8)]
+
+    def polling(self):
+        return [LivePolling(books="two-sided", every_seconds=60, took_seconds=61.5, markets=30_000, oldest_seconds=80)]
 
     def poll_now(self, ticker):
         if ticker in REFUSALS:

@@ -141,7 +141,8 @@ class Gatherer(BaseHTTPRequestHandler):
     """What an ops port answers to those who ask for it over HTTP."""
 
     def do_GET(self):
-        self._answer(200, {"status": "ready"} if self.path == "/ready" else {"connections": [CONNECTION]})
+        shown = {"/ready": {"status": "ready"}, "/admin/polling": {"polling": [POLLED]}}
+        self._answer(200, shown.get(self.path, {"connections": [CONNECTION]}))
 
     def do_POST(self):
         known = self.path in {f"/admin/poll/{TICKER}", "/admin/reconcile"}
@@ -159,6 +160,7 @@ class Gatherer(BaseHTTPRequestHandler):
 
 
 CONNECTION = {"conn": 1, "state": "open", "messages": 10, "age_seconds": 0.5, "in_doubt": 0}
+POLLED = {"books": "two-sided", "every_seconds": 60, "took_seconds": 61.5, "markets": 30_000, "oldest_seconds": 80}
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +183,14 @@ def test_gatherers_are_asked_for_their_live_state_and_one_that_is_away_does_not_
     page = fleet.get("/parts/gatherers").text
     assert "away" in page
     assert "1 / 1" in page
+
+
+def test_the_status_page_marks_books_that_are_polled_less_often_than_wanted(fleet):
+    away, there = fleet.json("/admin/polling")["gatherers"]
+    assert ("polling" in away, there["polling"]) == (False, [POLLED])
+    page = " ".join(fleet.get("/parts/gatherers").text.split())
+    marked = '<span class="warn" title="30 000 two-sided books, wanted every 60 s">two-sided 61 s</span>'
+    assert marked in page
 
 
 def test_a_poll_goes_to_the_first_gatherer_that_can(fleet):

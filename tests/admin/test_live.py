@@ -64,6 +64,17 @@ def test_connections_and_subscriptions_are_shown(ops):
     assert [(each["conn"], each["sid"], each["markets_heard"]) for each in everything] == [(7, 1, 8), (8, 1, 8)]
 
 
+def test_what_is_reached_of_the_books_that_are_polled_is_shown(ops):
+    [two_sided] = ops.get("/admin/polling").json()["polling"]
+    assert two_sided == {
+        "books": "two-sided",
+        "every_seconds": 60.0,
+        "took_seconds": 61.5,
+        "markets": 30_000,
+        "oldest_seconds": 80.0,
+    }
+
+
 @pytest.mark.parametrize(("ticker", "conns"), [("KX-000042", [8]), ("KX-GONE", [])])
 def test_a_ticker_tells_which_connections_have_it(ops, ticker, conns):
     body = ops.get("/admin/subscriptions", params={"ticker": ticker}).json()

@@ -239,3 +239,15 @@ def test_what_became_of_each_book_is_counted_and_how_long_it_took(exchange):
         oldest = [REGISTRY.get_sample_value("kalshi_oldest_polled_book_seconds", labels) for labels in sides]
         assert oldest == [HOUR_SECONDS, HOUR_SECONDS]
         assert REGISTRY.get_sample_value("kalshi_poll_cycle_seconds", sides[0]) == 0
+        shown = {each.books: (each.took_seconds, each.markets, each.oldest_seconds) for each in run.poller.polling()}
+        assert shown == {
+            "two-sided": (0, 3, HOUR_SECONDS),
+            "one-sided": (0, 247, HOUR_SECONDS),
+            "combo": (0, 0, HOUR_SECONDS),
+        }
+
+
+def test_before_the_first_walk_over_the_books_nothing_is_said_of_how_long_it_takes(exchange):
+    with polling(exchange, TICKERS) as run:
+        assert {each.took_seconds for each in run.poller.polling()} == {None}
+        assert [each.every_seconds for each in run.poller.polling()] == [HOUR_SECONDS] * 3
