@@ -1,3 +1,4 @@
+import logging
 import os
 
 import pytest
@@ -25,9 +26,15 @@ def pytest_configure(config):
         config.pluginmanager.register(plugin)
 
 
+# At this level they tell every frame and every header: more work than what many a test tests.
+TALKATIVE = ("botocore", "urllib3", "websockets")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _readable_logs():
     logs.configure("text", "debug")
+    for library in TALKATIVE:
+        logging.getLogger(library).setLevel(logging.INFO)
 
 
 @pytest.fixture(scope="session")

@@ -42,14 +42,10 @@ def save(folder, report):
         (folder / f"{number}-{output.name}.log").write_text(output.text())
 
 
-def pytest_configure(config):
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(FOLDER, ignore_errors=True)
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup():
-    """Processes of earlier tests are done with, but those that several tests share."""
+def pytest_runtest_setup(item):
+    """Forget this test's last failure, and the processes of earlier tests but those that several tests share."""
+    shutil.rmtree(folder_of(item.nodeid), ignore_errors=True)
     _outputs[:] = [output for output in _outputs if not output.is_over()]
 
 

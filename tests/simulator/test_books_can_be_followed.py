@@ -50,7 +50,9 @@ def rest_book(simulator, ticker):
 
 
 def test_books_from_the_stream_are_those_that_rest_shows(start):
-    simulator = start("--markets", "60", "--rate", "2000", "--speed", "3", "--tier", "unlimited")
+    # A reader that a busy machine makes slow is no subject here.
+    roomy = ("--buffer-frames", "1000000")
+    simulator = start("--markets", "60", "--rate", "2000", "--speed", "3", "--tier", "unlimited", *roomy)
     tickers = simulator.tickers()
     with simulator.connect() as connection:
         client = Client(connection)

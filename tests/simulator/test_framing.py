@@ -22,11 +22,11 @@ def masked(payload, opcode=TheirOpcode.TEXT, fin=True):
 @given(st.lists(SIZES, max_size=5), st.lists(st.integers(1, 5_000), min_size=1, max_size=20))
 def test_messages_survive_any_cutting(sizes, cuts):
     payloads = [bytes([number]) * size for number, size in enumerate(sizes)]
-    stream, reader, seen = b"".join(map(masked, payloads)), FrameReader(), []
-    while stream:
+    stream, reader, seen, position = b"".join(map(masked, payloads)), FrameReader(), [], 0
+    while position < len(stream):
         for cut in cuts:
-            seen += reader.feed(stream[:cut])
-            stream = stream[cut:]
+            seen += reader.feed(stream[position : position + cut])
+            position += cut
     assert seen == [Received(Opcode.TEXT, payload) for payload in payloads]
 
 
