@@ -117,7 +117,7 @@ class Program:
             "why_not_ready": self.registry.why_not_ready(),
             "exchange_open": self.registry.exchange_open.is_set(),
             "counts": self.registry.counts(),
-            "statuses": {market.ticker: market.status for market, is_known in markets if is_known},
+            "statuses": {market.ticker: market.status for market in markets if market is not None},
             "active": list(self.registry.active_tickers()),
             "rows": self.sink.rows,
             "quarantined": self.sink.quarantined,
