@@ -18,8 +18,8 @@ QUARANTINED = Counter(
     ["table"],
 )
 UNREADABLE_QUOTES = Counter(
-    "kalshi_registry_unreadable_quotes_total",
-    "Prices and volumes of REST's markets that could not be read; their markets are followed all the same.",
+    "kalshi_registry_unreadable_objects_total",
+    "Objects of REST whose prices or volume could not be read; their markets are followed all the same.",
 )
 CHANGES = Counter("kalshi_registry_changes_total", "Changes of markets that were told to others.", ["event_type"])
 ANNOUNCEMENTS = Counter(
