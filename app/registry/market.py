@@ -19,7 +19,7 @@ class Quote(NamedTuple):
 class Market(NamedTuple):
     """A market. Times are microseconds since 1970, prices millionths of a dollar, sizes hundredths of a contract.
 
-    What stands from `title` on, only those markets have that the registry gives out: its own parts do without.
+    The fields from `title` on are filled in for whoever asks the registry: its own parts pass markets on without them.
     """
 
     ticker: str

@@ -14,9 +14,9 @@ _decode = msgspec.msgpack.Decoder(list[str]).decode
 class PackedTitles:
     """Titles by their market's slot, compressed together with their neighbours'.
 
-    Titles of markets that were listed one after the other say nearly the same. One by one they would take ten times as
-    long to compress, and thrice the memory. A walk fills slot after slot: the block that is written to stays open, so
-    that each is packed once. So does the one that was read last.
+    Titles of markets that were listed one after the other say nearly the same, and a compressor that is begun for each
+    of them alone takes most of its time for its beginning. A walk fills slot after slot: the block that is written to
+    stays open, so that each is packed once. The block that was read last stays unpacked too.
     """
 
     def __init__(self) -> None:

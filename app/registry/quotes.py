@@ -17,8 +17,9 @@ NEVER = 0
 _position = TICKERS.column_names.index
 CONN = _position("conn")
 _ticker_of = itemgetter(_position("ticker"))
-# In the order of Quote's fields.
-_quote_in = itemgetter(*map(_position, ("yes_bid_e6", "yes_ask_e6", "price_e6", "volume_e2", "exchange_ts")))
+_told_in = itemgetter(
+    *map(_position, ("yes_bid_e6", "yes_ask_e6", "price_e6", "volume_e2", "exchange_ts", "received_at"))
+)
 
 
 class Quotes:
@@ -51,14 +52,16 @@ class Quotes:
         shown_us = now_us - LAG_US
         known_us = self.of(ticker, slot).quoted_us
         if known_us is None or known_us < shown_us:
-            self._store(slot, quote._replace(quoted_us=shown_us))
+            self._store(slot, *quote._replace(quoted_us=shown_us))
 
     def of(self, ticker: str, slot: int) -> Quote:
         quote = self._stored(slot)
         for heard in self._heard.values():
             row = heard.get(ticker)
             if row is not None:
-                quote = max(quote, Quote(*_quote_in(row)), key=_quoted_us)
+                bid_e6, ask_e6, last_e6, volume_e2, happened_us, received_us = _told_in(row)
+                told = Quote(bid_e6, ask_e6, last_e6, volume_e2, _not_ahead_us(happened_us, received_us))
+                quote = max(quote, told, key=_quoted_us)
         return quote
 
     def clear(self, slot: int) -> None:
@@ -70,16 +73,25 @@ class Quotes:
         self._quoted[slot] = NEVER
 
     def _pack(self, heard: dict[str, Row]) -> None:
+        slot_of, quoted, store = self._slot_of, self._quoted, self._store
         for ticker, row in heard.items():
-            slot = self._slot_of(ticker)
+            slot = slot_of(ticker)
             if slot is not None:
-                quote = Quote(*_quote_in(row))
-                if _quoted_us(quote) >= self._quoted[slot]:
-                    self._store(slot, quote)
+                bid_e6, ask_e6, last_e6, volume_e2, happened_us, received_us = _told_in(row)
+                quoted_us = _not_ahead_us(happened_us, received_us)
+                if quoted_us >= quoted[slot]:
+                    store(slot, bid_e6, ask_e6, last_e6, volume_e2, quoted_us)
         heard.clear()
 
-    def _store(self, slot: int, quote: Quote) -> None:
-        bid_e6, ask_e6, last_e6, volume_e2, quoted_us = quote
+    def _store(
+        self,
+        slot: int,
+        bid_e6: int | None,
+        ask_e6: int | None,
+        last_e6: int | None,
+        volume_e2: int | None,
+        quoted_us: int | None,
+    ) -> None:
         self._yes_bid[slot] = NO_PRICE if bid_e6 is None else bid_e6
         self._yes_ask[slot] = NO_PRICE if ask_e6 is None else ask_e6
         self._last_price[slot] = NO_PRICE if last_e6 is None else last_e6
@@ -98,6 +110,11 @@ class Quotes:
             None if volume_e2 == NO_VOLUME else volume_e2,
             quoted_us,
         )
+
+
+def _not_ahead_us(happened_us: int, received_us: int) -> int:
+    """Return when it was quoted. A message with a time that is still to come must not outdo all that follow it."""
+    return happened_us if happened_us < received_us else received_us
 
 
 def _price_e6(stored: int) -> int | None:

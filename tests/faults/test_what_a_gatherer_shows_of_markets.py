@@ -2,9 +2,12 @@
 
 from decimal import Decimal
 
+import pytest
+
 from app.normal.times import rfc3339_us
 from tests.faults.gathering import gatherer, let_pass, settings_of
 from tests.processes import wait_until
+from tests.simulator.running import fetch
 
 TEXTS = {"title": "title", "status": "status", "market_type": "market_type", "result": "result"}
 PRICES = {"yes_bid": "yes_bid_dollars", "yes_ask": "yes_ask_dollars", "last_price": "last_price_dollars"}
@@ -39,25 +42,25 @@ def test_it_shows_markets_as_the_exchange_has_them_with_the_last_quotes(simulato
         recorder.wait_until_ready()
         let_pass(simulator, 2)
         simulator.stop_the_clock()
+        # What changed between a market's first reading and the opening of the sockets for tickers, the next walk tells.
+        assert fetch(f"{recorder.ops}/admin/reconcile", "POST").status == 200
         markets = {
             market["ticker"]: market
             for market in simulator.rest("/markets", limit=1_000, status="open").body["markets"]
         }
-        seen = {}
+        different = {}
 
-        def all_different():
+        def all_alike():
             shown = shown_by(recorder)
-            seen["different"] = {
-                ticker: [*differences(shown[ticker], market)]
-                for ticker, market in markets.items()
-                if ticker in shown and [*differences(shown[ticker], market)]
-            }
-            return not seen["different"] and shown.keys() & markets.keys()
+            both = shown.keys() & markets.keys()
+            different.clear()
+            different.update((ticker, [*differences(shown[ticker], markets[ticker])]) for ticker in both)
+            return not any(different.values()) and both
 
         try:
-            both = wait_until(all_different, what="the last quotes")
+            both = wait_until(all_alike, what="the last quotes")
         except AssertionError:
-            raise AssertionError(f"these differ: {seen['different']}") from None
+            pytest.fail(f"these differ: { {ticker: names for ticker, names in different.items() if names} }")
         assert len(both) > 100
         one = min(both)
         alone = recorder.get(f"/admin/markets/{one}").body

@@ -30,10 +30,10 @@ def new_quotes():
     return made
 
 
-def heard(ticker="A", at_us=NOW_US, conn=1, bid="0.42", **said):
+def heard(ticker="A", at_us=NOW_US, conn=1, bid="0.42", received_us=None, **said):
     body = {"market_ticker": ticker, "ts_ms": at_us // 1_000, "yes_bid_dollars": bid, "yes_ask_dollars": "0.45", **said}
     frame = msgspec.json.encode({"type": "ticker", "sid": 1, "msg": body})
-    return ticker_row(decode(frame), at_us, conn, Occurrences(10))
+    return ticker_row(decode(frame), received_us or at_us, conn, Occurrences(10))
 
 
 def test_what_a_ticker_says_is_known_exactly(quotes):
@@ -50,6 +50,13 @@ def test_the_latest_of_a_batch_counts(quotes):
 def test_a_connection_that_is_behind_takes_nothing_back(quotes):
     quotes.hear([heard(at_us=NOW_US + SECOND_US, bid="0.43", conn=1)])
     quotes.hear([heard(at_us=NOW_US, bid="0.42", conn=2)])
+    assert quotes.of("A", 0).yes_bid_e6 == 430_000
+
+
+def test_a_time_that_is_still_to_come_keeps_no_later_quote_out(quotes):
+    quotes.hear([heard(at_us=NOW_US + 10**15, received_us=NOW_US, bid="0.42")])
+    assert quotes.of("A", 0).quoted_us == NOW_US
+    quotes.hear([heard(at_us=NOW_US + SECOND_US, bid="0.43", conn=2)])
     assert quotes.of("A", 0).yes_bid_e6 == 430_000
 
 
