@@ -66,7 +66,7 @@ class LiveSubscription(Struct, frozen=True, kw_only=True):
 
 
 class LivePolling(Struct, frozen=True, kw_only=True):
-    """How often REST is asked for the books of a class, of `book_cycles`. `took_seconds` is None before the first walk."""
+    """How often REST is asked for the books of a class. `took_seconds` is None before the first walk has ended."""
 
     books: str
     every_seconds: float  # as the settings have it; a walk that takes longer is followed by the next at once
