@@ -3,6 +3,7 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
+import psycopg2.extensions
 from psycopg2 import sql
 
 from app.merge.binary_rows import Chunks, content_of, ingest_id_of, probe_of, received_us_of
@@ -11,7 +12,7 @@ from app.merge.shards import Shard
 from app.postgres.connection import Connection, connect, connected, value_of
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
-from app.store.arrivals import arrivals
+from app.store.compression import Reach, arrivals_from, is_disturbed, tables_with_noted_compression
 from app.store.confirmation import NAME_OF_PRODUCTION
 from app.store.tables import Table
 
@@ -94,6 +95,7 @@ class Source:
         what = f"Reading {table.name} of {gatherer} failed."
         self._kept = KeptConnection(self._connect, what, "run kalshi-data migrate there.")
         self._system_identifier = 0
+        self._noted: frozenset[str] = frozenset()
         self._has_begun = False
         self._had_read = 0  # before it began anew, of the same database
 
@@ -165,14 +167,26 @@ class Source:
 
     def _read(self, session: Connection, from_ingest_id: int, most_rows: int) -> tuple[list[bytes], bool]:
         """The rows from this one on, and whether there are more."""
-        with arrivals(session, self.table.name) as cursor:
-            cursor.execute(self._statements.look, (from_ingest_id, most_rows))
-            window = _Window(*(cursor.fetchone() or (0, 0, None, None)))
-            if not window.rows:
-                return [], False
-            chunks = Chunks()
-            read = cursor.mogrify(self._statements.read, {"from_ingest_id": from_ingest_id, **window._asdict()})
-            cursor.copy_expert(read, chunks)
+        while True:
+            with arrivals_from(session, self.table.name, from_ingest_id, self._noted) as (cursor, reach):
+                rows, has_more = self._read_within(cursor, reach, from_ingest_id, most_rows)
+            # A row alone that was known before tells nothing, so nothing can be wrong with it.
+            is_idle = len(rows) == 1 and ingest_id_of(rows[0]) == from_ingest_id
+            if is_idle or not is_disturbed(session, reach):
+                return rows, has_more
+
+    def _read_within(
+        self, cursor: psycopg2.extensions.cursor, reach: Reach | None, from_ingest_id: int, most_rows: int
+    ) -> tuple[list[bytes], bool]:
+        is_past_compressed = reach is not None and reach.is_past_compressed
+        look = self._statements.look_past_compressed if is_past_compressed else self._statements.look
+        cursor.execute(look, (from_ingest_id, most_rows))
+        window = _Window(*(cursor.fetchone() or (0, 0, None, None)))
+        if not window.rows:
+            return [], False
+        chunks = Chunks()
+        read = cursor.mogrify(self._statements.read, {"from_ingest_id": from_ingest_id, **window._asdict()})
+        cursor.copy_expert(read, chunks)
         return chunks.rows(), window.rows == most_rows
 
     def _rows_at_once(self) -> int:
@@ -186,6 +200,7 @@ class Source:
         with session, session.cursor() as cursor:
             cursor.execute(ALONG_THE_INDEX)
             cursor.execute(self._statements.prepare)
+        self._noted = tables_with_noted_compression(session)
         self._has_begun = False
         self._system_identifier = int(value_of(session, SYSTEM_IDENTIFIER))
         session.commit()
@@ -199,12 +214,16 @@ class _Statements:
             "time": sql.Identifier(table.time_column),
             "columns": sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
         }
-        self.prepare = sql.SQL("""
-            PREPARE look (BIGINT, BIGINT) AS
+        look = sql.SQL("""
+            PREPARE {look} (BIGINT, BIGINT) AS
             SELECT count(*), max(ingest_id), min({time}), max({time})
             FROM (SELECT ingest_id, {time} FROM {table} WHERE ingest_id >= $1 ORDER BY ingest_id LIMIT $2) AS ahead
-        """).format(**names)
+        """)
+        # A plan is made once, for compressed rows or without them.
+        plans = map(sql.Identifier, ("look", "look_past_compressed"))
+        self.prepare = sql.SQL("; ").join(look.format(look=plan, **names) for plan in plans)
         self.look = sql.SQL("EXECUTE look (%s, %s)")
+        self.look_past_compressed = sql.SQL("EXECUTE look_past_compressed (%s, %s)")
         rows = sql.SQL("""
             SELECT ingest_id, {columns} FROM {table}
             WHERE ingest_id BETWEEN %(from_ingest_id)s AND %(last_ingest_id)s
