@@ -54,6 +54,11 @@ TIMESCALEDB = r"""
         ),
         current_setting('timescaledb.license', TRUE)
 """
+POLICIES = """
+    SELECT hypertable_name FROM timescaledb_information.jobs
+    WHERE proc_name IN ('policy_compression', 'policy_recompression') AND hypertable_schema = 'public'
+    ORDER BY hypertable_name
+"""
 IDENTITY = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()"
 
 
@@ -71,6 +76,7 @@ def database_checks(database: Database, budget_bytes: int | None) -> Iterator[Ch
     try:
         with connected(database.dsn, "doctor") as connection:
             yield _version(name, connection)
+            yield from _compression(name, connection)
             yield _locks(name, connection)
             yield _clock(name, connection)
             yield from _settings(name, connection, needed_by)
@@ -152,6 +158,18 @@ def _version(name: str, connection: Connection) -> Check:
     if installed and loaded and installed != loaded:
         timescale += f" ({loaded} is installed: ALTER EXTENSION timescaledb UPDATE, as a session's first command)"
     return judged(name, f"PostgreSQL {connection.info.parameter_status('server_version')}, {timescale}", ok=True)
+
+
+def _compression(name: str, connection: Connection) -> Iterator[Check]:
+    """Look whether something else compresses: readers leave out what is compressed, and have to know up to where."""
+    if not value_of(connection, "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'"):
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(POLICIES)
+        tables = [table for (table,) in cursor.fetchall()]
+    fix = ": remove_columnstore_policy() each, and see the runbook's Compression, or rows are lost to readers"
+    finding = f"{', '.join(tables)}{fix}" if tables else "none but the maintainer's own"
+    yield judged(f"{name} compression policies", finding, (MAINTAINER,), ok=not tables)
 
 
 def _locks(name: str, connection: Connection) -> Check:
