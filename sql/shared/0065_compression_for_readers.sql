@@ -3,7 +3,10 @@
 ALTER TABLE chunked_tables
 ADD COLUMN compressed_through BIGINT NOT NULL DEFAULT 0, -- no compressed row has a greater ingest_id
 ADD COLUMN compressed_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity', -- nor a later time
-ADD COLUMN compressions BIGINT NOT NULL DEFAULT 0; -- how often a chunk was compressed: who read meanwhile reads again
+ADD COLUMN compressions BIGINT NOT NULL DEFAULT 0, -- how often a chunk was compressed: who read meanwhile reads again
+ADD COLUMN compress_read_after INTERVAL NOT NULL DEFAULT '7 days'; -- how old a chunk is compressed once it was read
+-- An earlier release notes nothing when it compresses. It still runs here, and shall leave that alone.
+UPDATE chunked_tables SET compress_read_after = compress_after, compress_after = '100 years';
 
 -- A batch of compressed rows holds a thousand of them. By market it would hold the few that a market has in an hour, and
 -- be larger than the rows; sorted by market it is full, and still found by market.
@@ -22,6 +25,45 @@ BEGIN
     EXCEPTION WHEN invalid_parameter_value OR undefined_object OR feature_not_supported OR syntax_error THEN
         RAISE NOTICE 'this TimescaleDB cannot index ids of compressed rows: %', SQLERRM;
     END;
+END
+$$;
+
+-- As before 0065, but for how chunks are compressed. The last parameter says nothing any more.
+CREATE OR REPLACE FUNCTION keep_in_chunks(
+    the_table TEXT, the_time_column TEXT, the_chunk_interval INTERVAL, the_compress_after INTERVAL,
+    the_keep_for INTERVAL, compress_order TEXT
+) RETURNS VOID
+LANGUAGE plpgsql AS $$
+DECLARE
+    usable BOOLEAN := timescaledb_is_usable();
+BEGIN
+    INSERT INTO chunked_tables (
+        table_name, time_column, chunk_interval, compress_after, compress_read_after, keep_for, strategy
+    ) VALUES (
+        the_table, the_time_column, the_chunk_interval, '100 years', the_compress_after, the_keep_for,
+        CASE WHEN usable THEN 'hypertable' ELSE 'partitions' END
+    );
+    IF usable THEN
+        PERFORM become_hypertable(the_table, the_time_column, the_chunk_interval, compress_order);
+    ELSE
+        PERFORM become_partitioned(the_table, the_time_column);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION become_hypertable(
+    the_table TEXT, the_time_column TEXT, the_chunk_interval INTERVAL, compress_order TEXT
+) RETURNS VOID
+LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE EXTENSION IF NOT EXISTS timescaledb;
+    PERFORM create_hypertable(
+        the_table::REGCLASS, by_range(the_time_column::NAME, the_chunk_interval), create_default_indexes => FALSE
+    );
+    -- The Apache edition has no compression; everything else works there too.
+    IF current_setting('timescaledb.license') = 'timescale' THEN
+        PERFORM compress_by_market(the_table, the_time_column);
+    END IF;
 END
 $$;
 
