@@ -18,6 +18,8 @@ from app.store.tables import Table
 
 FIRST_GUESS_ROW_BYTES = 150
 LEAST_ROWS, MOST_ROWS = 100, 100_000
+# Ids have gaps, where a row was known already.
+NEAR = sql.SQL("ingest_id >= $1 AND ingest_id < $1 + 2 * $2")
 SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 # The index is the way, whatever statistics say. To plan for a week of hourly chunks takes twenty times as long as to
 # look into them, so that is done once a session.
@@ -178,16 +180,32 @@ class Source:
     def _read_within(
         self, cursor: psycopg2.extensions.cursor, reach: Reach | None, from_ingest_id: int, most_rows: int
     ) -> tuple[list[bytes], bool]:
-        is_past_compressed = reach is not None and reach.is_past_compressed
-        look = self._statements.look_past_compressed if is_past_compressed else self._statements.look
-        cursor.execute(look, (from_ingest_id, most_rows))
-        window = _Window(*(cursor.fetchone() or (0, 0, None, None)))
+        window, has_more = self._window(cursor, reach, from_ingest_id, most_rows)
         if not window.rows:
             return [], False
         chunks = Chunks()
         read = cursor.mogrify(self._statements.read, {"from_ingest_id": from_ingest_id, **window._asdict()})
         cursor.copy_expert(read, chunks)
-        return chunks.rows(), window.rows == most_rows
+        return chunks.rows(), has_more
+
+    def _window(
+        self, cursor: psycopg2.extensions.cursor, reach: Reach | None, from_ingest_id: int, most_rows: int
+    ) -> tuple[_Window, bool]:
+        look = self._statements.look
+        if reach is not None and reach.is_past_compressed:
+            look = self._statements.look_past_compressed
+        elif reach is not None:
+            # To find the next rows among compressed ones, all that come later would be opened: near ones are enough.
+            near = self._look(cursor, self._statements.look_near, from_ingest_id, most_rows)
+            if near.rows >= min(most_rows, 2):
+                return near, True
+        window = self._look(cursor, look, from_ingest_id, most_rows)
+        return window, window.rows == most_rows
+
+    @staticmethod
+    def _look(cursor: psycopg2.extensions.cursor, look: sql.Composable, from_ingest_id: int, most_rows: int) -> _Window:
+        cursor.execute(look, (from_ingest_id, most_rows))
+        return _Window(*(cursor.fetchone() or (0, 0, None, None)))
 
     def _rows_at_once(self) -> int:
         """One more than wanted: the row read last comes again. Of a shard's window, other shards' rows do not come."""
@@ -217,13 +235,17 @@ class _Statements:
         look = sql.SQL("""
             PREPARE {look} (BIGINT, BIGINT) AS
             SELECT count(*), max(ingest_id), min({time}), max({time})
-            FROM (SELECT ingest_id, {time} FROM {table} WHERE ingest_id >= $1 ORDER BY ingest_id LIMIT $2) AS ahead
+            FROM (SELECT ingest_id, {time} FROM {table} WHERE {wanted} ORDER BY ingest_id LIMIT $2) AS ahead
         """)
         # A plan is made once, for compressed rows or without them.
-        plans = map(sql.Identifier, ("look", "look_past_compressed"))
-        self.prepare = sql.SQL("; ").join(look.format(look=plan, **names) for plan in plans)
-        self.look = sql.SQL("EXECUTE look (%s, %s)")
-        self.look_past_compressed = sql.SQL("EXECUTE look_past_compressed (%s, %s)")
+        wanted = sql.SQL("ingest_id >= $1")
+        plans = {"look": wanted, "look_past_compressed": wanted, "look_near": NEAR}
+        self.prepare = sql.SQL("; ").join(
+            look.format(look=sql.Identifier(plan), wanted=which, **names) for plan, which in plans.items()
+        )
+        self.look, self.look_past_compressed, self.look_near = (
+            sql.SQL("EXECUTE {} (%s, %s)").format(sql.Identifier(plan)) for plan in plans
+        )
         rows = sql.SQL("""
             SELECT ingest_id, {columns} FROM {table}
             WHERE ingest_id BETWEEN %(from_ingest_id)s AND %(last_ingest_id)s
