@@ -5,11 +5,15 @@ from datetime import timedelta
 import pytest
 
 from app.databases import Kind
+from app.follow.look import connect_to_look, look_at
+from app.follow.strangers import table_ends
+from app.lake.survey import survey
 from app.merge.binary_rows import ingest_id_of, split_rows
 from app.merge.position import BEGINNING
 from app.merge.source import Source
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
+from app.store.arrivals import arrivals_session
 from app.store.confirmation import deduplicator_has_it
 from app.store.maintenance import maintain
 from app.store.tables import ORDERBOOK_DELTAS, PRODUCTION_TRADES
@@ -145,12 +149,39 @@ def test_late_rows_that_are_compressed_anew_meanwhile_are_not_passed_over(gather
     write([*late, rows.delta(at_us=rows.NOON_US + HOURS * HOUR_US)])
     reading = Interrupted(gatherer, lambda: compress(gatherer))
     ids, position = ids_and_position(reading)
-    while more := ids_and_position(reading, position):
+    while (more := ids_and_position(reading, position))[0]:
         ids, position = ids + more[0], more[1]
-        if not more[0]:
-            break
     assert sorted(ids) == list(range(1, HOURS + len(late) + 2))
     reading.close()
+
+
+def test_a_gap_in_ids_hides_no_compressed_row(gatherer, filled, write):
+    """Such as many rows leave that were known already."""
+    with connected(gatherer) as connection:
+        value_of(connection, "SELECT setval(pg_get_serial_sequence('orderbook_deltas', 'ingest_id'), 10000)")
+        connection.commit()
+    write([rows.delta(at_us=rows.NOON_US + hour * HOUR_US, clock=hour) for hour in range(HOURS, HOURS + 2)])
+    assert compress(gatherer) == HOURS + 1
+    reading = Source("a", gatherer, ORDERBOOK_DELTAS, ALL, batch_bytes=1)
+    ids, position = ids_and_position(reading)
+    while (more := ids_and_position(reading, position))[0]:
+        ids, position = ids + more[0], more[1]
+    assert ids == [1, 2, 3, 4, 5, 10_001, 10_002]
+    reading.close()
+
+
+def test_a_look_at_where_tables_end_is_not_misled_by_compression(gatherer, production, source, filled, write):
+    _, position = ids_and_position(source)
+    read = {"orderbook_deltas": position}
+    with connected(production) as there:
+        session = connect_to_look(gatherer, "test")
+        assert look_at(session, there, "a", read).ends["orderbook_deltas"] == HOURS
+        compress(gatherer)
+        assert look_at(session, there, "a", {}).ends["orderbook_deltas"] == HOURS
+        assert look_at(session, there, "a", read).ends["orderbook_deltas"] == HOURS
+        write([rows.delta(at_us=rows.NOON_US + 1, clock=99)])
+        assert look_at(session, there, "a", read).ends["orderbook_deltas"] == HOURS + 1
+        session.close()
 
 
 def trade(number, at_us=rows.NOON_US, price_e6=400_000, is_block_trade=False, from_rest=False):
@@ -224,3 +255,15 @@ def test_a_late_copy_with_a_finer_time_moves_a_compressed_trade(trades, producti
     assert [row[0] for row in in_production(production, 0)] == [rows.NOON_US + 123_000]
     with connected(production) as connection:
         assert value_of(connection, "SELECT count(*) FROM trades") == TRADES + 1
+
+
+def test_the_lake_s_survey_and_the_search_for_strangers_hear_of_late_rows_in_compressed_chunks(trades, production):
+    with arrivals_session(production, "test") as session, connected(production) as connection:
+        seen = survey(session, PRODUCTION_TRADES, after_ingest_id=0)
+        assert len(seen.hours) == 2
+        assert table_ends(connection)["trades"] == seen.through_ingest_id
+        trades.record("b", [trade(TRADES, rows.NOON_US + HOUR_US)])
+        trades.round()
+        later = survey(session, PRODUCTION_TRADES, seen.through_ingest_id)
+        assert [hour for hour, _ in later.hours] == [NOON + timedelta(hours=1)]
+        assert table_ends(connection)["trades"] == later.through_ingest_id > seen.through_ingest_id
