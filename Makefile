@@ -28,10 +28,10 @@ test-faults: $(VENV)/.development ## Run the longest tests, campaigns of faults 
 proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--seconds 600"; --help tells more
 	@exec $(RUN)/python -m tests.claims $(ARGS)
 
-test-timescaledb: $(VENV)/.development ## Run the tests of the databases on the server that TIMESCALEDB_DSN names
+test-timescaledb: $(VENV)/.development ## Run tests of the databases on the server that TIMESCALEDB_DSN names
 	@TEST_SERVER_DSN="$${TIMESCALEDB_DSN:?names no server with the TimescaleDB extension}" $(RUN)/python -m pytest -n $(WORKERS) \
-		tests/store tests/merge tests/follow tests/coverage tests/audit tests/lake tests/workers/test_deduplicator_process.py \
-		tests/workers/test_maintainer_process.py $(ARGS)
+		tests/store/test_timescaledb.py tests/store/test_writer.py tests/store/test_arrivals.py tests/merge tests/follow \
+		tests/workers/test_deduplicator_process.py $(ARGS)
 
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
 	@bash .ci/packages containers
