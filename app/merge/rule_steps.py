@@ -10,7 +10,7 @@ from psycopg2.sql import Composed
 from app import logs
 from app.merge.announcements import merge_announcements
 from app.merge.rules import Rule
-from app.merge.statements import Change, Statements
+from app.merge.statements import RowChange, Statements
 from app.metrics.merge import DIFFERING_COPIES
 
 log = logs.get(__name__)
@@ -60,14 +60,14 @@ def _survey(cursor: psycopg2.extensions.cursor, statements: Statements) -> Stage
     return None if first is None else Staged({"first": first, "last": last}, are_seeking, bool(meet_compressed))
 
 
-def _change(cursor: psycopg2.extensions.cursor, change: Change | None, span: Mapping[str, str]) -> int:
+def _change(cursor: psycopg2.extensions.cursor, change: RowChange | None, span: Mapping[str, str]) -> int:
     if change is None:
         return 0
     cursor.execute(change.everywhere, span)
     return cursor.rowcount
 
 
-def _change_compressed(cursor: psycopg2.extensions.cursor, change: Change | None, span: Mapping[str, str]) -> int:
+def _change_compressed(cursor: psycopg2.extensions.cursor, change: RowChange | None, span: Mapping[str, str]) -> int:
     if change is None:
         return 0
     cursor.execute(change.find, span)

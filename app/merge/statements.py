@@ -18,7 +18,7 @@ AMONG_MARKETS = "AND stored.ticker BETWEEN %(first_ticker)s AND %(last_ticker)s"
 EVERYWHERE = sql.SQL("")
 
 
-class Change(NamedTuple):
+class RowChange(NamedTuple):
     """A change of stored rows. A statement that may change compressed rows opens all that it cannot exclude, and leaves
     them open: so it is found first which rows it would change."""
 
@@ -131,7 +131,7 @@ class Statements:
             best=sql.SQL(copies.best),
         )
 
-    def _withdraw(self, copies: Copies) -> Change:
+    def _withdraw(self, copies: Copies) -> RowChange:
         """Hours of the lake that had such a row are to be written anew."""
         happened = {self._rule.table.time_column: sql.SQL("happened_at"), MARK: sql.SQL("FALSE")}
         gives_way = self._statement(
@@ -162,7 +162,7 @@ class Statements:
             ),
         )
 
-    def _improve(self, improvement: Improvement) -> Change:
+    def _improve(self, improvement: Improvement) -> RowChange:
         """A row that changes gets a new ingest_id, so that whoever reads on sees it."""
         return self._change(
             "UPDATE {table} AS stored SET {changes}, ingest_id = DEFAULT FROM {of} WHERE {applies} {where}",
@@ -174,7 +174,7 @@ class Statements:
             changes=sql.SQL(improvement.columns),
         )
 
-    def _change(self, text: str, *, of: Composable, applies: Composed, **more: Composable) -> Change:
+    def _change(self, text: str, *, of: Composable, applies: Composed, **more: Composable) -> RowChange:
         """Build a change by the rows `of` which something else, each of those that it `applies` to."""
         find = """
             SELECT min(stored.{time})::TEXT AS first, max(stored.{time})::TEXT AS last,
@@ -182,7 +182,7 @@ class Statements:
             FROM {table} AS stored, {of} WHERE {applies}
         """
         names = {"of": of, "applies": applies, **more}
-        return Change(
+        return RowChange(
             self._statement(text, where=EVERYWHERE, **names),
             self._statement(find, of=of, applies=applies),
             self._statement(text, where=sql.SQL(AMONG_MARKETS), **names),
