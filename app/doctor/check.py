@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import NamedTuple
 
-GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ADMIN = PROCESSES = (
+GATHERER, ARCHIVER, MAINTAINER, DEDUPLICATOR, EXPORTER, ADMIN = PROCESSES = (
     "gatherer",
+    "archiver",
     "maintainer",
     "deduplicator",
     "exporter",
