@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import NamedTuple
 
-GATHERER, ARCHIVER, MAINTAINER, DEDUPLICATOR, EXPORTER, ADMIN = PROCESSES = (
+GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ARCHIVER, ADMIN = PROCESSES = (
     "gatherer",
-    "archiver",
     "maintainer",
     "deduplicator",
     "exporter",
+    "archiver",
     "admin",
 )
 

@@ -28,7 +28,7 @@ from app.errors import OperatorError
 from app.postgres.binaries import find_binaries
 from app.settings import Settings
 
-WORKERS = (GATHERER, ARCHIVER, MAINTAINER, DEDUPLICATOR, EXPORTER)
+WORKERS = (GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ARCHIVER)
 FREE_MIN_BYTES = 10_000_000_000
 GIGABYTE = 1_000_000_000
 ANSWER_SECONDS = 3
