@@ -54,7 +54,7 @@ WANT = """
 REACHED = (
     "DELETE FROM exports WHERE lake_id = %(unknown)s",
     "DELETE FROM export_cursors WHERE lake_id = %(unknown)s",
-    "DELETE FROM lakes WHERE lake_id = %(unknown)s AND bound_at IS NOT NULL",
+    "DELETE FROM lakes WHERE lake_id = %(unknown)s",
     "UPDATE lakes SET bound_at = now() WHERE lake_id = %(lake)s AND (SELECT count(bound_at) FROM lakes) = 0",
 )
 LAKES = """

@@ -2,20 +2,12 @@
 
 import json
 
-import boto3
 import pytest
-import requests
 
-from app.lake.bucket import BucketStorage
-from app.lake.identity import identity_of
-from app.lake.raw_archive import RawArchive
-from app.lake.storage import StorageError
-from app.store.tables import GATHERER_TABLES, ORDERBOOK_DELTAS
+from app.store.tables import GATHERER_TABLES
 from tests.ansible.places import ANSIBLE
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, ansible, playbook
 from tests.ansible.test_preflight import TOLD
-from tests.lake.exporting import write
-from tests.store import rows
 
 pytestmark = pytest.mark.skipif(not HOSTS_WANTED, reason=WHY_NOT)
 
@@ -183,47 +175,6 @@ def test_a_gatherer_s_role_writes_its_own_folders_of_raw_and_their_manifests_alo
         "s3:ListBucket": "kalshi-data-prod",
         "s3:GetObject": "kalshi-data-prod/_identity.json",
     }
-
-
-@pytest.fixture
-def enforced(aws, instances):
-    """A function from a host's name to a lake as its role has it, where the made-up AWS asks for rights."""
-    s3, bucket = aws.client("s3"), "kalshi-data-prod"
-    # It refuses connections that are not encrypted, as all to the made-up one are.
-    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
-    s3.delete_bucket_policy(Bucket=bucket)
-    sts, found = aws.client("sts"), {}
-    for host in ("gatherer-1a", "gatherer-1b", "deduplicator"):
-        role = aws.client("iam").get_role(RoleName=f"kalshi-data-{host}")["Role"]["Arn"]
-        given = sts.assume_role(RoleArn=role, RoleSessionName=host)["Credentials"]
-        key = {"aws_access_key_id": given["AccessKeyId"], "aws_secret_access_key": given["SecretAccessKey"]}
-        client = boto3.client(
-            "s3", endpoint_url=aws.url, region_name="us-east-1", aws_session_token=given["SessionToken"], **key
-        )
-        found[host] = BucketStorage(client, bucket, "", endpoint=aws.url)
-    requests.post(f"{aws.url}/moto-api/reset-auth", data="0", timeout=10).raise_for_status()
-    yield found.__getitem__
-    requests.post(f"{aws.url}/moto-api/reset-auth", data="inf", timeout=10).raise_for_status()
-    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
-
-
-def test_each_role_is_enough_for_its_archiver_and_for_no_other_s(enforced, timeseries):
-    write(timeseries, ORDERBOOK_DELTAS, [rows.delta()])
-    lake = enforced("gatherer-1b")
-    with pytest.raises(StorageError, match=r"_identity\.json"):
-        identity_of(lake)
-    identity_of(enforced("deduplicator"))
-    archive = RawArchive(timeseries, lake, "gatherer-1b")
-    archive.prove_writable()
-    while archive.step(archive.datasets()["orderbook_deltas"], settle_seconds=0):
-        continue
-    (key,) = lake.keys("raw")
-    assert lake.version(key) is not None
-    other = RawArchive(timeseries, enforced("gatherer-1a"), "gatherer-1b")
-    with pytest.raises(StorageError, match="AccessDenied"):
-        other.prove_writable()
-    with pytest.raises(StorageError, match="AccessDenied"):
-        enforced("gatherer-1a").read(key)
 
 
 def test_whoever_is_to_be_told_hears_of_broken_hosts_and_of_what_runs_out(aws, instances):
