@@ -121,6 +121,38 @@ def exporter(settings: Settings) -> None:
     group.run_until_stopped()
 
 
+def timeseries_to_archive(settings: Settings) -> Dsn:
+    if settings.ts_dsn is None or settings.lake is None:
+        given = {"KALSHI_TS_DSN": settings.ts_dsn, "KALSHI_LAKE": settings.lake}
+        missing = [name for name, value in given.items() if value is None]
+        raise SettingsError(
+            "An archiver needs a gatherer's database and a lake.",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
+            "set both, and KALSHI_GATHERER to the gatherer's name.",
+        )
+    return settings.ts_dsn
+
+
+# A process of its own: Arrow, DuckDB and S3's client have no place in the gatherer, whose hub must not wait, nor has
+# what S3 takes its time for in the maintainer's rounds.
+@workers.command()
+@check_config(timeseries_to_archive)
+@click.pass_obj
+def archiver(settings: Settings) -> None:
+    """Bring this host's gatherer's hours into the lake's raw/ as they end, as received, and read them back."""
+    from app.lake.raw_archive import RawArchive  # noqa: PLC0415
+    from app.lake.storage import storage_of  # noqa: PLC0415
+    from workers.exporter import Exporter  # noqa: PLC0415
+
+    group = Group()
+    archive = RawArchive(timeseries_to_archive(settings), storage_of(settings), settings.gatherer)
+    worker = Exporter(archive, settings.lake_settle_seconds, threads(1), group.stopping)
+    parts: list[Worker] = [worker, *showing(settings, [worker.why_not_ready], group.stopping)]
+    for part in parts:
+        group.spawn(part.run)
+    group.run_until_stopped()
+
+
 if __name__ == "__main__":
     try:
         workers()

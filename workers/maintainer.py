@@ -5,10 +5,10 @@ import gevent.event
 from app import logs
 from app.databases import Database, Kind
 from app.errors import DatabaseError
-from app.metrics.maintenance import CHUNKS_BYTES, MAINTAINED_AT
+from app.metrics.maintenance import CHUNKS_BYTES, MAINTAINED_AT, SACRIFICED_BYTES
 from app.offload import Offload
 from app.postgres.connection import connected
-from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
+from app.store.confirmation import CONFIRMATIONS, LAST_RESORTS, why_not_confirmed
 from app.store.forgetting import forget
 from app.store.maintenance import Round, maintain
 
@@ -56,11 +56,12 @@ class Maintainer:
             if done:
                 MAINTAINED_AT.labels(self._name).set_to_current_time()
                 CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
+                SACRIFICED_BYTES.inc(done.sacrificed_bytes)
 
     def _maintain(self) -> Round | None:
         kind, now = self._database.kind, datetime.now(UTC)
         with connected(self._database.dsn, "maintainer") as connection:
-            done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now)
+            done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now, LAST_RESORTS.get(kind))
             if done and done.unconfirmed:
                 log.warning(
                     "chunks stay that are not safe elsewhere",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from app.cli.moment import EPOCH, MomentType
-from app.errors import SettingsError
 from app.settings import Settings
 from app.store.tables import PRODUCTION_TABLES
 
@@ -36,19 +35,15 @@ def which_hours(command: Command) -> Command:
 
 @contextmanager
 def archive_of(settings: Settings, *, raw: bool) -> Iterator["Archive"]:
-    from app.databases import Kind, open_databases
+    """Production's, or with `raw` a gatherer's. It binds no database to its lake."""
+    from app.databases import Kind, open_database
     from app.lake.archive import Archive
+    from app.lake.raw_archive import RawArchive
     from app.lake.storage import storage_of
 
-    with open_databases(settings) as databases:
-        dsns = dict(databases)
-        production, timeseries = dsns.get(Kind.PRODUCTION), dsns.get(Kind.TIMESERIES)
-        if production is None or (raw and timeseries is None):
-            needed = "KALSHI_PRODUCTION_DSN and KALSHI_TS_DSN are" if raw else "KALSHI_PRODUCTION_DSN is"
-            fix = "set it, or …_FILE to the file that holds the connection string."
-            raise SettingsError("There is no database to export.", f"{needed} not set.", fix)
-        gatherer = (settings.gatherer, timeseries) if raw and timeseries else None
-        yield Archive(production, storage_of(settings), gatherer, binds=False)
+    with open_database(settings, Kind.TIMESERIES if raw else Kind.PRODUCTION) as dsn:
+        storage = storage_of(settings)
+        yield RawArchive(dsn, storage, settings.gatherer, binds=False) if raw else Archive(dsn, storage, binds=False)
 
 
 def chosen(archive: "Archive", tables: tuple[str, ...]) -> list["Dataset"]:

@@ -8,7 +8,7 @@ from app.settings import Settings
 
 @click.group()
 def lake() -> None:
-    """The lake as a whole: making it anew from what was received, and the bucket's rules."""
+    """The lake as a whole: who waits for it, making it anew from what was received, and the bucket's rules."""
 
 
 @lake.command()
@@ -38,46 +38,108 @@ def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: s
 
 
 @lake.command()
+@click.option("--from", "start_us", required=True, type=MomentType(), help="As it will be given to rebuild.")
+@click.option("--to", "end_us", required=True, type=MomentType(), help="As it will be given to rebuild.")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 365), help="How long copies can be read.")
+@click.option(
+    "--tier",
+    type=click.Choice(["Bulk", "Standard", "Expedited"]),
+    default="Standard",
+    show_default=True,
+    help="How S3 does it: Standard takes three to five hours, Bulk up to twelve and costs least.",
+)
+@click.option("--check", is_flag=True, help="Ask for nothing; exit 1 unless all of it can be read now.")
 @click.pass_obj
-def bind(settings: Settings) -> None:
-    """Have production drop what the lake that KALSHI_LAKE names has verified, and only that."""
+def restore(settings: Settings, start_us: int, end_us: int, days: int, tier: str, check: bool) -> None:
+    """Have S3 take out of Glacier what a rebuild of these hours reads, and tell how far it is. Repeat it to see."""
+    refuse_reversed(start_us, end_us)
+    from app.lake import glacier
+    from app.lake.storage import storage_of
+
+    storage = glacier.bucket_of(storage_of(settings))
+    objects = list(glacier.needed_objects(storage, moment(start_us), moment(end_us)))
+    if not objects:
+        raise OperatorError(
+            "There is nothing to restore.",
+            f"The lake at {storage.location} has no rows of that time in raw/.",
+            "check KALSHI_LAKE, --from and --to.",
+        )
+    for state in glacier.State:
+        of_state = [each for each in objects if each.state is state]
+        size_bytes = sum(each.size_bytes for each in of_state)
+        click.echo(f"{len(of_state)} objects, {size_bytes / 1e6:.1f} MB: {state.value}")
+    if check and any(each.state is not glacier.State.READABLE for each in objects):
+        raise OperatorError("Not all of it can be read yet.", fix="wait, or run it without --check if nobody asked.")
+    if not check and (asked := glacier.restore(storage, objects, days, tier)):
+        click.echo(f"asked S3 for {asked} of them, for {days} days")
+
+
+@lake.command()
+@click.option("--raw", is_flag=True, help="A gatherer's database, of KALSHI_TS_DSN, instead of production.")
+@click.pass_obj
+def bind(settings: Settings, raw: bool) -> None:
+    """Have a database wait for the lake that KALSHI_LAKE names, and drop what that one has verified."""
     from app.databases import Kind, open_database
     from app.lake import identity
     from app.lake.storage import storage_of
     from app.postgres.connection import connected
 
     if settings.lake is None:
-        raise SettingsError("There is no lake to bind production to.", "KALSHI_LAKE is not set.", "set it.")
+        raise SettingsError("There is no lake to bind a database to.", "KALSHI_LAKE is not set.", "set it.")
     storage = storage_of(settings)
     lake_id = identity.identity_of(storage).lake_id
-    with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn) as production:
-        before = identity.bound_lake(production)
-        identity.register(production, storage, lake_id)
-        identity.bind(production, lake_id)
+    kind = Kind.TIMESERIES if raw else Kind.PRODUCTION
+    with open_database(settings, kind) as dsn, connected(dsn) as connection:
+        before = identity.bound_lake(connection)
+        identity.register(connection, storage, lake_id)
+        identity.bind(connection, lake_id)
     click.echo(
-        f"production drops what {storage.location} has verified; before, of {before.location if before else '-'}"
+        f"{kind.database} drops what {storage.location} has verified; before, of {before.location if before else '-'}"
     )
 
 
 @lake.command()
 @click.pass_obj
-def status(settings: Settings) -> None:
-    """List the lakes that production knows, the one that it is bound to, and hours that could not be exported."""
+def unbind(settings: Settings) -> None:
+    """Have a gatherer's database (KALSHI_TS_DSN) wait for no lake any more. Stop its archiver first, which binds it."""
     from app.databases import Kind, open_database
     from app.lake import identity
     from app.postgres.connection import connected
 
-    with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn) as production:
-        lakes, failing = identity.known_lakes(production), identity.failing_hours(production)
+    with open_database(settings, Kind.TIMESERIES) as dsn, connected(dsn) as connection:
+        if not identity.unbind(connection):
+            raise OperatorError("The gatherer's database is bound to no lake.", fix="nothing is left to do.")
+    click.echo("the gatherer's database waits for no lake")
+
+
+@lake.command()
+@click.option("--raw", is_flag=True, help="A gatherer's database, of KALSHI_TS_DSN, instead of production.")
+@click.pass_obj
+def status(settings: Settings, raw: bool) -> None:
+    """List the lakes that a database knows, the one that it is bound to, and hours that could not be exported."""
+    from app.databases import Kind, open_database
+    from app.lake import identity
+    from app.postgres.connection import connected
+    from app.store.confirmation import archive_losses
+
+    kind = Kind.TIMESERIES if raw else Kind.PRODUCTION
+    with open_database(settings, kind) as dsn, connected(dsn) as connection:
+        lakes, failing = identity.known_lakes(connection), identity.failing_hours(connection)
+        losses = archive_losses(connection) if raw else []
     for known in lakes:
         bound = "bound" if known.is_bound else "not bound"
-        click.echo(
-            f"{known.location} ({known.lake_id}): {bound}, {known.verified} hours verified, {known.unfinished} not yet"
-        )
+        named = known.lake_id if known.is_reached else "not reached yet"
+        click.echo(f"{known.location} ({named}): {bound}, {known.verified} hours verified, {known.unfinished} not yet")
     if not any(known.is_bound for known in lakes):
-        click.echo("production is bound to no lake, and drops nothing: run kalshi-data lake bind")
+        click.echo(
+            "the gatherer's database is bound to no lake, and waits for none"
+            if raw
+            else "production is bound to no lake, and drops nothing: run kalshi-data lake bind"
+        )
     for each in failing:
         click.echo(f"{each.table_name} {each.hour:%Y-%m-%dT%H}: failed {each.failures} times: {each.failure}")
+    for loss in losses:
+        click.echo(f"{loss.table_name} from {loss.started_at:%Y-%m-%dT%H} to {loss.ended_at:%Y-%m-%dT%H}: not in raw/")
 
 
 @lake.command()

@@ -12,7 +12,7 @@ def maintain(settings: Settings) -> None:
     from app.databases import Kind, chunk_budgets, open_databases
     from app.postgres.connection import connected
     from app.store import maintenance
-    from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
+    from app.store.confirmation import CONFIRMATIONS, LAST_RESORTS, why_not_confirmed
     from app.store.ended_metadata import drop_ended
     from app.store.forgetting import forget
 
@@ -27,7 +27,7 @@ def maintain(settings: Settings) -> None:
                 continue
             now = datetime.now(UTC)
             with connected(dsn) as connection:
-                done = maintenance.maintain(connection, CONFIRMATIONS[kind], max_bytes, now)
+                done = maintenance.maintain(connection, CONFIRMATIONS[kind], max_bytes, now, LAST_RESORTS.get(kind))
                 reason = why_not_confirmed(connection, kind) if done and done.unconfirmed else None
                 if done and kind is Kind.TIMESERIES:
                     forget(connection, max_bytes, now)

@@ -1,5 +1,7 @@
 import sys
 from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +11,11 @@ from app.cli.progress import progress
 from app.errors import OperatorError
 from app.settings import Settings
 
+if TYPE_CHECKING:
+    from app.lake.archive import OpenArchive
+    from app.lake.dataset import Dataset
+    from app.lake.verifier import Finding
+
 
 @click.command()
 @which_hours
@@ -17,8 +24,7 @@ def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
     """Read the lake back, and compare it with its manifests and the database. Exit 1 if anything differs."""
     refuse_reversed(start_us, end_us)
     from app.lake.hours import hour_of
-    from app.lake.storage import StorageError
-    from app.lake.verifier import WRONG, Finding, Verdict
+    from app.lake.verifier import WRONG, Verdict
 
     start, end = hour_of(moment(start_us)), moment(end_us)
     found: Counter[Verdict] = Counter()
@@ -30,10 +36,7 @@ def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
             work += [(dataset, hour) for hour in opened.ledger.hours(dataset, start, end)]
         with progress(work, "Reading hours") as hours:
             for dataset, hour in hours:
-                try:
-                    finding = opened.verify(dataset, hour)
-                except StorageError as error:
-                    finding = Finding(Verdict.UNREADABLE, 0, str(error))
+                finding = _finding_of(opened, dataset, hour)
                 found[finding.verdict] += 1
                 rows += finding.rows
                 if finding.verdict in WRONG:
@@ -49,3 +52,15 @@ def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
     click.echo(f"{rows} rows were read back")
     if any(found[verdict] for verdict in WRONG):
         sys.exit(1)
+
+
+def _finding_of(archive: "OpenArchive", dataset: "Dataset", hour: datetime) -> "Finding":
+    from app.lake.storage import InGlacierError, StorageError
+    from app.lake.verifier import Finding, Verdict
+
+    try:
+        return archive.verify(dataset, hour)
+    except InGlacierError as error:
+        return Finding(Verdict.IN_GLACIER, 0, str(error))
+    except StorageError as error:
+        return Finding(Verdict.UNREADABLE, 0, str(error))

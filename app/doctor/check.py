@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import NamedTuple
 
-GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ADMIN = PROCESSES = (
+GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ARCHIVER, ADMIN = PROCESSES = (
     "gatherer",
     "maintainer",
     "deduplicator",
     "exporter",
+    "archiver",
     "admin",
 )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psycopg2.errors
 
 from app.databases import Database, Kind
-from app.doctor.check import ADMIN, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, failed, judged, note
+from app.doctor.check import ADMIN, ARCHIVER, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, failed, judged, note
 from app.errors import DatabaseError
 from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
@@ -21,7 +21,7 @@ LOCKS_MIN = 256
 GIGABYTE = 1_000_000_000
 HERE = ("", "localhost", "127.0.0.1", "::1")
 NEEDED_BY = {
-    Kind.TIMESERIES: (GATHERER,),
+    Kind.TIMESERIES: (GATHERER, ARCHIVER),
     Kind.METADATA: (GATHERER,),
     Kind.PRODUCTION: (DEDUPLICATOR, EXPORTER, ADMIN),
 }

@@ -6,56 +6,52 @@ from uuid import UUID
 from app import logs
 from app.errors import OperatorError
 from app.lake.candle_days import CandleDays
-from app.lake.dataset import PROCESSED, RAW_TABLES, Dataset, raw_dataset
+from app.lake.dataset import PROCESSED, Dataset
 from app.lake.exporter import Exporter
 from app.lake.identity import bind_first, bound_lake, identity_of, register, release
 from app.lake.ledger import Ledger, Unfinished, open_ledger
 from app.lake.storage import Storage
 from app.lake.verifier import Finding, Verdict, Verifier
 from app.metrics import lake as metrics
-from app.postgres.connection import Connection, connected, value_of
+from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 
 log = logs.get(__name__)
 
-BIND = "To have it drop what another lake has, run kalshi-data lake bind with KALSHI_LAKE set to that one."
 MOST_FAILURES = 3  # in one step: where nothing works, hours are not tried one after the other
-SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 
 
 class Archive:
-    """One database's tables in one lake: noticing which hours are new, writing them, reading them back. The ledger is
-    in production, whether the rows are production's or a gatherer's.
+    """Production's tables in one lake: noticing which hours are new, writing them, reading them back. The ledger of
+    that is in the database whose rows they are.
 
-    The first lake that an archive which `binds` is opened for is the one that production is bound to from then on."""
+    The first lake that an archive which `binds` is opened for is the one that the database is bound to from then on."""
 
-    def __init__(
-        self, production: Dsn, storage: Storage, gatherer: tuple[str, Dsn] | None = None, *, binds: bool = True
-    ) -> None:
-        self._production = production
+    is_raw = False
+    owner = "Production"
+    how_to_bind = "run kalshi-data lake bind with KALSHI_LAKE set to that one."
+
+    def __init__(self, source: Dsn, storage: Storage, *, binds: bool = True) -> None:
+        self._source = source
         self._storage = storage
-        self._gatherer = gatherer
-        self._source = gatherer[1] if gatherer else production
-        self._binds = binds and gatherer is None
+        self._binds = binds
         self._registered: UUID | None = None
-
-    @property
-    def is_raw(self) -> bool:
-        return self._gatherer is not None
 
     def datasets(self) -> Mapping[str, Dataset]:
         """By table."""
-        if self._gatherer is None:
-            return PROCESSED
-        name, dsn = self._gatherer
-        with connected(dsn, "lake") as connection:
-            identifier = int(value_of(connection, SYSTEM_IDENTIFIER))
-        return {table.name: raw_dataset(table, name, identifier) for table in RAW_TABLES}
+        return PROCESSED
 
     @contextmanager
     def opened(self) -> Iterator["OpenArchive"]:
-        with open_ledger(self._production, self._lake_id()) as ledger:
-            yield OpenArchive(self._source, ledger, self._storage)
+        with self._opened_for(self._lake_id()) as archive:
+            yield archive
+
+    def look(self, dataset: Dataset, settle_seconds: float) -> None:
+        """Find out how far behind the lake is, without asking the lake: it may be away, and then above all somebody has
+        to be told."""
+        if (known := self._known_lake_id()) is not None:
+            with self._opened_for(known) as archive:
+                archive.look(dataset, settle_seconds)
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Write or read back one hour. True while there may be more."""
@@ -67,37 +63,55 @@ class Archive:
         with self.opened() as archive:
             return archive.candles.make_next()
 
+    def prove_writable(self) -> None:
+        """Raise a StorageError where what this archive writes may not be written."""
+        self._storage.prove_writable()
+
     def why_nothing_is_dropped(self) -> str | None:
-        """Why production drops nothing on account of this lake. None: it is bound to it."""
+        """Why the database drops nothing on account of this lake. None: it is bound to it."""
         lake_id = self._lake_id()
-        with connected(self._production, "lake ledger") as production:
-            if self._binds and bind_first(production, lake_id):
-                log.info("production is bound to this lake", lake=self._storage.location)
-            bound = bound_lake(production)
+        with connected(self._source, "lake ledger") as connection:
+            if self._binds and bind_first(connection, lake_id):
+                log.info("the database is bound to this lake", lake=self._storage.location)
+            bound = bound_lake(connection)
+        bind = f"To have it drop what another lake has, {self.how_to_bind}"
         if bound is None:
-            return f"Production is bound to no lake, and drops nothing. {BIND}"
+            return f"{self.owner} is bound to no lake, and drops nothing. {bind}"
         if bound.lake_id != lake_id:
             return (
-                f"Production is bound to the lake at {bound.location}, and drops only what that one has: what is "
-                f"exported to {self._storage.location} lets nothing be dropped. {BIND}"
+                f"{self.owner} is bound to the lake at {bound.location}, and drops only what that one has: what is "
+                f"exported to {self._storage.location} lets nothing be dropped. {bind}"
             )
         return None
+
+    @contextmanager
+    def _opened_for(self, lake_id: UUID) -> Iterator["OpenArchive"]:
+        with open_ledger(self._source, lake_id) as ledger:
+            yield OpenArchive(self._source, ledger, self._storage)
+
+    def _known_lake_id(self) -> UUID | None:
+        """As far as it is known without the lake."""
+        if self._registered is not None:
+            return self._registered
+        with connected(self._source, "lake ledger") as connection:
+            bound = bound_lake(connection)
+        return bound.lake_id if bound else None
 
     def _lake_id(self) -> UUID:
         """Read each time: what lies there may have been replaced."""
         lake_id = identity_of(self._storage).lake_id
         if lake_id != self._registered:
-            with connected(self._production, "lake ledger") as production:
-                register(production, self._storage, lake_id)
+            with connected(self._source, "lake ledger") as connection:
+                register(connection, self._storage, lake_id)
                 if self._binds:
-                    self._bind(production, lake_id)
+                    self._bind(connection, lake_id)
             self._registered = lake_id
         return lake_id
 
-    def _bind(self, production: Connection, lake_id: UUID) -> None:
-        if self._registered is not None and release(production, self._registered):
-            log.error("the lake was replaced by another one; production drops what that one has", lake=str(lake_id))
-        bind_first(production, lake_id)
+    def _bind(self, connection: Connection, lake_id: UUID) -> None:
+        if self._registered is not None and release(connection, self._registered):
+            log.error("the lake was replaced by another one; the database drops what that one has", lake=str(lake_id))
+        bind_first(connection, lake_id)
 
 
 class OpenArchive:
@@ -107,11 +121,16 @@ class OpenArchive:
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
 
-    def step(self, dataset: Dataset, settle_seconds: float) -> bool:
+    def look(self, dataset: Dataset, settle_seconds: float) -> bool:
+        """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""
         has_more = self.exporter.survey(dataset)
         arrears = self.ledger.arrears(dataset, settle_seconds)
         metrics.BEHIND_SECONDS.labels(dataset.table.name).set(arrears.oldest_seconds)
         metrics.FAILING_HOURS.labels(dataset.table.name).set(arrears.failing_hours)
+        return has_more
+
+    def step(self, dataset: Dataset, settle_seconds: float) -> bool:
+        has_more = self.look(dataset, settle_seconds)
         return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
 
     def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
@@ -138,7 +157,7 @@ class OpenArchive:
             continue
 
     def export(self, dataset: Dataset, hour: datetime) -> bool:
-        """Whether it is written now. Not if another process is at it."""
+        """Whether it is written now. Not if another process is at it, or rows of it went meanwhile."""
         with metrics.EXPORT_SECONDS.labels(dataset.table.name).time():
             exported = self.exporter.export(dataset, hour)
         if exported is None:

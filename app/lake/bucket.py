@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow.fs import FileSystem, S3FileSystem
 
-from app.lake.storage import ReplacedError, StorageError
+from app.lake.storage import InGlacierError, Listed, ReplacedError, StorageError
 
 S3Client = Any  # boto3 makes its clients' methods as it runs
 Result = TypeVar("Result")
@@ -21,6 +21,8 @@ PROBE = "_doctor"
 MISSING = {"404", "NoSuchKey", "NoSuchLifecycleConfiguration"}
 # 409: another write of the same object is under way.
 REPLACED = {"PreconditionFailed", "ConditionalRequestConflict"}
+# Of these S3 gives nothing until a copy was restored; the other kinds of Glacier are read as they lie.
+IN_GLACIER = {"GLACIER", "DEEP_ARCHIVE"}
 RETRYING = Config(
     retries={"mode": "standard", "total_max_attempts": 8},
     connect_timeout=10,
@@ -37,6 +39,10 @@ def client_of(endpoint: str | None) -> S3Client:
     except (BotoCoreError, ValueError) as error:
         fix = "check AWS_REGION, the AWS profile, and KALSHI_LAKE_S3_ENDPOINT."
         raise StorageError("There is no way to speak to S3.", str(error), fix) from error
+
+
+class _UnderWayError(Exception):
+    """What was asked for is being done already."""
 
 
 class BucketStorage:
@@ -100,22 +106,38 @@ class BucketStorage:
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
+        return (found.key for found in self.listed(prefix))
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
         below = self._at(f"{prefix}/" if prefix else "")["Key"]
         where = {"Bucket": self.bucket, "Prefix": below}
         pages = iter(self.client.get_paginator("list_objects_v2").paginate(**where))
         start = len(self._at("")["Key"])
         while (page := self._asked(prefix, partial(next, pages, None))) is not None:
-            yield from (item["Key"][start:] for item in page.get("Contents", []))
+            for item in page.get("Contents", []):
+                yield Listed(item["Key"][start:], item["Size"], item.get("StorageClass") in IN_GLACIER)
 
-    def prove_writable(self) -> None:
+    def prove_writable(self, folder: str = "") -> None:
         """By an upload in parts that is given up: it takes the right to put an object, and makes none."""
+        probe = f"{folder}/{PROBE}" if folder else PROBE
 
         def begin() -> None:
-            where = self._at(PROBE)
+            where = self._at(probe)
             upload = self.client.create_multipart_upload(**where, **self._encryption)
             self.client.abort_multipart_upload(**where, UploadId=upload["UploadId"])
 
-        self._asked(PROBE, begin)
+        self._asked(probe, begin)
+
+    def restoration(self, key: str) -> str:
+        """What S3 says of a copy that was asked for of an object in Glacier. '': none was, or it is gone again."""
+        found = self._asked(key, lambda: self.client.head_object(**self._at(key)))
+        return str(found.get("Restore", ""))
+
+    def restore(self, key: str, days: int, tier: str) -> None:
+        """Ask for a copy that can be read for so many days. One that is under way already is let be."""
+        request = {"Days": days, "GlacierJobParameters": {"Tier": tier}}
+        with suppress(_UnderWayError):
+            self._asked(key, lambda: self.client.restore_object(**self._at(key), RestoreRequest=request))
 
     def filesystem(self) -> tuple[FileSystem, str]:
         where = {} if self._endpoint is None else {"endpoint_override": self._endpoint}
@@ -168,6 +190,10 @@ class BucketStorage:
             code = error.response["Error"]["Code"]
             if code in MISSING:
                 raise KeyError(key) from error
+            if code == "InvalidObjectState":
+                raise _in_glacier(key, error) from error
+            if code == "RestoreAlreadyInProgress":
+                raise _UnderWayError(key) from error
             if code in REPLACED:
                 raise ReplacedError(f"{key} was written by another process meanwhile.", str(error)) from error
             raise self._failed(key, error) from error
@@ -177,6 +203,11 @@ class BucketStorage:
     def _failed(self, key: str, error: Exception) -> StorageError:
         fix = "check KALSHI_LAKE, the bucket's policy, and that this host may use it."
         return StorageError(f"The bucket {self.bucket} did not do what was asked for {key}.", str(error), fix)
+
+
+def _in_glacier(key: str, error: Exception) -> InGlacierError:
+    fix = "run kalshi-data lake restore with --from and --to of its hour, and try again when it can be read."
+    return InGlacierError(f"{key} lies in Glacier, where nothing can be read.", str(error), fix)
 
 
 def _encryption(kind: str, key: str | None) -> dict[str, Any]:

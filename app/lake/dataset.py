@@ -49,11 +49,20 @@ def raw_dataset(table: Table, gatherer: str, system_identifier: int) -> Dataset:
     """A gatherer's rows as received. A database that is made anew counts its rows anew: its files lie beside those of
     the one before it, and replace none."""
     return Dataset(
-        f"{gatherer}/{system_identifier}/{table.name}",
+        raw_name(table.name, system_identifier),
         table,
-        f"raw/{table.name}/gatherer={gatherer}",
+        raw_folder(table.name, gatherer),
         f"part-{system_identifier}.parquet",
     )
+
+
+def raw_name(table_name: str, system_identifier: int) -> str:
+    """Of a gatherer's table, in the ledger that its own database keeps."""
+    return f"raw/{system_identifier}/{table_name}"
+
+
+def raw_folder(table_name: str, gatherer: str) -> str:
+    return f"raw/{table_name}/gatherer={gatherer}"
 
 
 PROCESSED = {table.name: Dataset(table.name, table, f"processed/{table.name}") for table in PRODUCTION_TABLES}

@@ -15,7 +15,7 @@ from app.lake.ledger import Ledger
 from app.lake.manifest import Manifest
 from app.lake.parquet_file import Written, duckdb_session, write_sorted
 from app.lake.schema import schema_of
-from app.lake.storage import Storage, storage_errors
+from app.lake.storage import Storage, StorageError, storage_errors
 from app.lake.survey import survey
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
@@ -48,7 +48,7 @@ class Exporter:
         return changes.has_more
 
     def export(self, dataset: Dataset, hour: datetime) -> Exported | None:
-        """None: another process is at it."""
+        """Return None, having written nothing, if another process is at it or rows of the hour went meanwhile."""
         with self._ledger.claimed(dataset, hour) as is_ours:
             if not is_ours:
                 return None
@@ -59,6 +59,9 @@ class Exporter:
                 path = Path(folder) / "hour.parquet"
                 with storage_errors(f"{dataset.name} of {hour:%Y-%m-%dT%H}"):
                     written = self._write(dataset, hour, path)
+                # A chunk that the disk budget dropped before its rows were read is no hour without rows.
+                if not self._ledger.is_begun(dataset, hour):
+                    return None
                 self._storage.put_file(keys[0], path, versions[0])
             self._storage.put(keys[1], Manifest.of(keys[0], written).encode(), versions[1])
             is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows, written.sha256)
@@ -104,9 +107,22 @@ def archived_rows(
     found = []
     for number, other in enumerate(hours):
         path = folder / f"archived-{number}.parquet"
-        if other in lacking | unknown and storage.fetch(dataset.object_key(other), path):
+        if other not in lacking | unknown:
+            continue
+        if storage.fetch(dataset.object_key(other), path):
             found.append(path)
+        elif other == hour and hour not in unknown:
+            raise _lost(storage, dataset, hour)
     return found
+
+
+def _lost(storage: Storage, dataset: Dataset, hour: datetime) -> StorageError:
+    """An object that has rows which the database dropped must not be replaced by one without them."""
+    return StorageError(
+        f"The lake at {storage.location} has lost {dataset.object_key(hour)}.",
+        "It was written there, and the database has not all of its rows any more.",
+        "put it back, from an older version in the bucket or a copy of the lake.",
+    )
 
 
 def _lacking(source: Dsn, dataset: Dataset, hours: list[datetime]) -> set[datetime]:

@@ -9,7 +9,7 @@ from typing import IO
 
 from pyarrow.fs import FileSystem, LocalFileSystem
 
-from app.lake.storage import ReplacedError, StorageError
+from app.lake.storage import Listed, ReplacedError, StorageError
 
 LOCK = ".lock"
 UNFINISHED = ".unfinished-"
@@ -63,8 +63,14 @@ class FolderStorage:
             if path.is_file() and not path.name.startswith("."):
                 yield path.relative_to(self.folder).as_posix()
 
-    def prove_writable(self) -> None:
-        existing = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+    def listed(self, prefix: str) -> Iterator[Listed]:
+        for key in self.keys(prefix):
+            with self._told(key):
+                yield Listed(key, (self.folder / key).stat().st_size, is_in_glacier=False)
+
+    def prove_writable(self, folder: str = "") -> None:
+        wanted = self.folder / folder
+        existing = next(path for path in (wanted, *wanted.parents) if path.exists())
         with self._told(""), tempfile.TemporaryFile(dir=existing):
             pass
 

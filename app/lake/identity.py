@@ -1,8 +1,8 @@
-"""Which lake this is, and which one production is bound to.
+"""Which lake this is, and which one a database is bound to: production, or a gatherer's own.
 
 A lake's identity is an object in its root, written once by whoever writes to it first. The ledger is kept by it: an
-hour that was exported to one lake is not taken for exported to another. Production is bound to one lake at most, and
-drops only what that lake has verified: app/store/confirmation.py.
+hour that was exported to one lake is not taken for exported to another. A database is bound to one lake at most, and
+waits for that one before it drops anything: app/store/confirmation.py.
 """
 
 from datetime import UTC, datetime
@@ -44,6 +44,19 @@ UNBIND = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_i
 RELEASE = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_id = %s"
 BIND = "UPDATE lakes SET bound_at = now() WHERE lake_id = %s AND bound_at IS NULL"
 BIND_FIRST = f"{BIND} AND NOT EXISTS (SELECT FROM lakes WHERE bound_at IS NOT NULL)"
+# A gatherer's database is bound to the lake that its archiver was given, though nobody has reached it yet.
+WANT = """
+    INSERT INTO lakes (lake_id, location, bound_at)
+    SELECT %(unknown)s, %(location)s, now() WHERE NOT EXISTS (SELECT FROM lakes WHERE bound_at IS NOT NULL)
+    ON CONFLICT (lake_id) DO UPDATE SET location = excluded.location, bound_at = now()
+"""
+# What was noted for it until then is noted again, under its own name.
+REACHED = (
+    "DELETE FROM exports WHERE lake_id = %(unknown)s",
+    "DELETE FROM export_cursors WHERE lake_id = %(unknown)s",
+    "DELETE FROM lakes WHERE lake_id = %(unknown)s",
+    "UPDATE lakes SET bound_at = now() WHERE lake_id = %(lake)s AND (SELECT count(bound_at) FROM lakes) = 0",
+)
 LAKES = """
     SELECT lake_id::TEXT, location, bound_at IS NOT NULL, count(exports.hour) FILTER (WHERE verified_at IS NOT NULL),
         count(exports.hour) FILTER (WHERE verified_at IS NULL)
@@ -61,7 +74,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Bound(NamedTuple):
-    """The lake that production is bound to."""
+    """The lake that a database is bound to."""
 
     lake_id: UUID
     location: str
@@ -73,6 +86,10 @@ class KnownLake(NamedTuple):
     is_bound: bool
     verified: int  # hours
     unfinished: int
+
+    @property
+    def is_reached(self) -> bool:
+        return self.lake_id != str(UNKNOWN)
 
 
 class FailingHour(NamedTuple):
@@ -100,9 +117,9 @@ def known_identity(storage: Storage) -> Identity | None:
     return _read(storage)
 
 
-def register(production: Connection, storage: Storage, lake_id: UUID) -> None:
-    """Make a lake known to production. The first time it adopts what the ledger says of manifests that lie in it."""
-    with production, production.cursor() as cursor:
+def register(connection: Connection, storage: Storage, lake_id: UUID) -> None:
+    """Make a lake known to a database. The first time it adopts what the ledger says of manifests that lie in it."""
+    with connection, connection.cursor() as cursor:
         cursor.execute(NOTE_LAKE, (str(lake_id), storage.location))
         if not cursor.rowcount:
             cursor.execute(NOTE_LOCATION, {"lake": str(lake_id), "location": storage.location})
@@ -117,44 +134,65 @@ def register(production: Connection, storage: Storage, lake_id: UUID) -> None:
                 log.info("the ledger's hours belong to this lake", lake=storage.location, hours=adopted)
 
 
-def bound_lake(production: Connection) -> Bound | None:
-    """Return the lake that production is bound to. None: it drops nothing."""
-    with production, production.cursor() as cursor:
+def bound_lake(connection: Connection) -> Bound | None:
+    """Return the lake that a database is bound to. None: production drops nothing, a gatherer waits for no lake."""
+    with connection, connection.cursor() as cursor:
         cursor.execute(BOUND)
         found = cursor.fetchone()
     return Bound(UUID(str(found[0])), found[1]) if found else None
 
 
-def bind_first(production: Connection, lake_id: UUID) -> bool:
-    """Bind production to a lake unless it is bound to one. Return whether it was done now."""
-    with production, production.cursor() as cursor:
+def bind_first(connection: Connection, lake_id: UUID) -> bool:
+    """Bind a database to a lake unless it is bound to one. Return whether it was done now."""
+    with connection, connection.cursor() as cursor:
         cursor.execute(BIND_FIRST, (str(lake_id),))
         return cursor.rowcount == 1
 
 
-def bind(production: Connection, lake_id: UUID) -> None:
-    """Bind production to a lake, instead of the one it was bound to."""
-    with production, production.cursor() as cursor:
+def bind(connection: Connection, lake_id: UUID) -> None:
+    """Bind a database to a lake, instead of the one it was bound to."""
+    with connection, connection.cursor() as cursor:
         cursor.execute(UNBIND, (str(lake_id),))
         cursor.execute(BIND, (str(lake_id),))
 
 
-def release(production: Connection, lake_id: UUID) -> bool:
-    """Have production bound to this lake no more. Return whether it was."""
-    with production, production.cursor() as cursor:
+def release(connection: Connection, lake_id: UUID) -> bool:
+    """Have a database bound to this lake no more. Return whether it was."""
+    with connection, connection.cursor() as cursor:
         cursor.execute(RELEASE, (str(lake_id),))
         return cursor.rowcount == 1
 
 
-def known_lakes(production: Connection) -> list[KnownLake]:
-    with production, production.cursor() as cursor:
+def want(timeseries: Connection, location: str) -> bool:
+    """Bind a gatherer's database to a lake of which the location alone is known. Return whether it was done now."""
+    with timeseries, timeseries.cursor() as cursor:
+        cursor.execute(WANT, {"unknown": str(UNKNOWN), "location": location})
+        return cursor.rowcount == 1
+
+
+def reached(timeseries: Connection, lake_id: UUID) -> None:
+    """Bind a gatherer's database, if it waits for a lake that was not reached yet, to this one."""
+    with timeseries, timeseries.cursor() as cursor:
+        for statement in REACHED:
+            cursor.execute(statement, {"unknown": str(UNKNOWN), "lake": str(lake_id)})
+
+
+def unbind(connection: Connection) -> bool:
+    """Bind a database to no lake. Return whether it was bound to one."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL")
+        return cursor.rowcount > 0
+
+
+def known_lakes(connection: Connection) -> list[KnownLake]:
+    with connection, connection.cursor() as cursor:
         cursor.execute(LAKES)
         return [KnownLake(*row) for row in cursor.fetchall()]
 
 
-def failing_hours(production: Connection) -> list[FailingHour]:
+def failing_hours(connection: Connection) -> list[FailingHour]:
     """The oldest hours that could not be written or read back when they were tried last, of any lake."""
-    with production, production.cursor() as cursor:
+    with connection, connection.cursor() as cursor:
         cursor.execute(FAILING)
         return [FailingHour(*row) for row in cursor.fetchall()]
 
@@ -166,7 +204,7 @@ def _read(storage: Storage) -> Identity | None:
     try:
         return msgspec.json.decode(content, type=Identity)
     except msgspec.DecodeError as error:
-        fix = f"put {KEY} back as it was; without it, production's ledger of this lake is not found."
+        fix = f"put {KEY} back as it was; without it, the ledgers of this lake is not found."
         raise StorageError(
             f"The identity of the lake at {storage.location} cannot be read.", str(error), fix
         ) from error

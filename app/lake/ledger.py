@@ -1,4 +1,4 @@
-"""Production's table of exports: which hours there are, and up to which row each is in one lake."""
+"""A database's table of exports: which hours there are, and up to which row each is in one lake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +46,7 @@ BEING_WRITTEN = -1
 BEGIN = f"""
     UPDATE exports SET through_ingest_id = {BEING_WRITTEN}, verified_at = NULL WHERE {OF_HOUR} RETURNING changed_through
 """  # noqa: S608
+IS_BEGUN = f"SELECT FROM exports WHERE {OF_HOUR} AND through_ingest_id = {BEING_WRITTEN}"
 FINISH = f"""
     UPDATE exports SET
         through_ingest_id = %(through)s, row_count = %(rows)s, manifest = %(manifest)s, sha256 = %(sha256)s,
@@ -93,8 +94,8 @@ class Written(NamedTuple):
 
 
 class Ledger:
-    """One lake's, on one connection to production. What is claimed stays ours until it is given back, or the connection
-    is lost."""
+    """One lake's, on one connection to the database whose rows it has. What is claimed stays ours until it is given
+    back, or the connection is lost."""
 
     def __init__(self, connection: Connection, lake_id: UUID) -> None:
         self._connection = connection
@@ -143,6 +144,10 @@ class Ledger:
         row = self.row(BEGIN, name=dataset.name, hour=hour)
         return int(row[0]) if row else 0
 
+    def is_begun(self, dataset: Dataset, hour: datetime) -> bool:
+        """Whether nobody has said since that what is being written is not the hour."""
+        return self.row(IS_BEGUN, name=dataset.name, hour=hour) is not None
+
     def finish(self, dataset: Dataset, hour: datetime, through_ingest_id: int, rows: int, sha256: str) -> bool:
         """False: a row was withdrawn meanwhile, and the hour is to be written once more."""
         written = {"through": through_ingest_id, "rows": rows, "sha256": sha256}
@@ -186,6 +191,6 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(production: Dsn, lake_id: UUID) -> Iterator[Ledger]:
-    with connected(production, "lake ledger") as connection:
+def open_ledger(source: Dsn, lake_id: UUID) -> Iterator[Ledger]:
+    with connected(source, "lake ledger") as connection:
         yield Ledger(connection, lake_id)

@@ -12,6 +12,7 @@ from app.lake.announcements import events_of, query_of
 from app.lake.candle_days import candles_key, fetched
 from app.lake.dataset import PROCESSED, Dataset, manifest_key
 from app.lake.engines import Engine
+from app.lake.glacier import raw_objects, refuse_what_is_in_glacier
 from app.lake.hours import DAY, HOUR, day_of, hour_folder, hours_between
 from app.lake.manifest import Manifest
 from app.lake.merge import BESIDE, SAME_EVENT
@@ -22,10 +23,11 @@ from app.lake.storage import Storage, storage_errors
 
 def rebuild(engine: Engine, source: Storage, into: Storage, start: datetime, end: datetime) -> dict[str, int]:
     """Makes processed/ and aggregates/ of another lake from raw/, hour by hour. How many rows, by dataset."""
+    refuse_what_is_in_glacier(source, start, end)
     done = dict.fromkeys((*PROCESSED, "ohlcv"), 0)
     hours = list(hours_between(start, end))
     for name, dataset in PROCESSED.items():
-        raw_keys = list(source.keys(f"raw/{name}"))
+        raw_keys = [found.key for found in raw_objects(source, name, start, end)]
         for hour in hours:
             what = f"Merging {name} of {hour:%Y-%m-%dT%H}"
             with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder, storage_errors(what):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import duckdb
@@ -22,6 +22,18 @@ class StorageError(OperatorError):
 
 class ReplacedError(StorageError):
     """Somebody else has written the object since its version was read."""
+
+
+class InGlacierError(StorageError):
+    """The object is there and cannot be read until it is restored."""
+
+
+class Listed(NamedTuple):
+    """An object as a list of them shows it."""
+
+    key: str
+    size_bytes: int
+    is_in_glacier: bool  # also where a copy of it was restored
 
 
 @contextmanager
@@ -61,8 +73,10 @@ class Storage(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]: ...
 
-    def prove_writable(self) -> None:
-        """Begin to write, and leave nothing behind. Raise a StorageError where that is not allowed."""
+    def listed(self, prefix: str) -> Iterator[Listed]: ...
+
+    def prove_writable(self, folder: str = "") -> None:
+        """Begin to write there, and leave nothing behind. Raise a StorageError where that is not allowed."""
 
     def filesystem(self) -> tuple["FileSystem", str]:
         """For reading with pyarrow: the file system, and the folder in it."""

@@ -29,6 +29,7 @@ class Verdict(Enum):
     OUTDATED = "has newer rows in the database, and will be written again"
     BUSY = "is being written or verified by another process"
     DIFFERENT = "different"
+    IN_GLACIER = "in Glacier: not read"
     UNREADABLE = "could not be read"
 
     @property

@@ -11,3 +11,8 @@ CHUNKS_BYTES = Gauge("kalshi_chunks_bytes", "Disk that the chunks took at the en
 ENDED_ROWS_DROPPED = Counter(
     "kalshi_ended_rows_dropped_total", "Ended markets and events that left a gatherer's database.", ["table"]
 )
+SACRIFICED_BYTES = Counter(
+    "kalshi_archive_lost_bytes_total",
+    "Size of a gatherer's chunks that its disk budget dropped before they were in the lake as received; production has "
+    "their rows.",
+)

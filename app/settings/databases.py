@@ -59,7 +59,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1_000_000,
             description="Disk budget of a gatherer's time series, with its journal and quarantine. Past it the oldest "
-            "chunks go before their age, never those that the deduplicator has not confirmed.",
+            "chunks go before their age: first those that are in the lake's `raw/` too, where an archiver brings them "
+            "there; never those that the deduplicator has not confirmed.",
             examples=["150000000000"],
         ),
     ] = 150_000_000_000

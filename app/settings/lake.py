@@ -10,7 +10,7 @@ class LakeSettings(DeduplicatorSettings, frozen=True, kw_only=True):
         Annotated[str, Meta(pattern=r"^(/.*|s3://[a-z0-9][a-z0-9.-]*(/.*)?)$")] | None,
         Meta(
             description="Where the Parquet files lie: a folder, or `s3://bucket/prefix`. Unset: `lake` in "
-            "`KALSHI_DATA_DIR`.",
+            "`KALSHI_DATA_DIR`; an archiver needs it set.",
             examples=["s3://kalshi-lake/v1"],
         ),
     ] = None

@@ -12,7 +12,7 @@ from psycopg2 import sql
 from app import logs
 from app.postgres.connection import Connection, value_of
 from app.store.chunks import Chunk, ChunkedTable, all_chunks, chunked_tables, is_past_its_age, oldest_first
-from app.store.confirmation import Confirmation
+from app.store.confirmation import Confirmation, LastResort
 from app.store.forgetting import bytes_beside_chunks
 
 log = logs.get(__name__)
@@ -43,9 +43,17 @@ class Round(NamedTuple):
     unconfirmed: int
     busy: int
     size_bytes: int
+    sacrificed: int  # of those dropped, for the disk budget alone: the lake did not have them
+    sacrificed_bytes: int
 
 
-def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, now: datetime) -> Round | None:
+def maintain(
+    connection: Connection,
+    confirmed: Confirmation,
+    max_bytes: int,
+    now: datetime,
+    last_resort: LastResort | None = None,
+) -> Round | None:
     """None: another process is at it, as this one is until it closes the connection."""
     if not value_of(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (LOCK,)):
         return None
@@ -57,15 +65,40 @@ def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, no
         compressed += more
         chunks, size_bytes = _chunks_and_size(connection)
     fates: Counter[Fate] = Counter()
+    left = []
     for chunk in oldest_first(chunks, now):
         table = tables[chunk.table]
         if size_bytes > max_bytes or is_past_its_age(chunk, table.keep_for, now):
             fate = _drop(connection, table, chunk, confirmed)
             fates[fate] += 1
             size_bytes -= chunk.size_bytes if fate is Fate.DROPPED else 0
+            left += [chunk] if fate is Fate.UNCONFIRMED else []
+    sacrificed = _sacrifice(connection, tables, left, size_bytes - max_bytes, last_resort) if last_resort else []
+    sacrificed_bytes = sum(chunk.size_bytes for chunk in sacrificed)
+    size_bytes -= sacrificed_bytes
     if size_bytes > max_bytes:
         log.error("the disk budget is exceeded and no more may go", size_bytes=size_bytes, max_bytes=max_bytes)
-    return Round(created, compressed, fates[Fate.DROPPED], fates[Fate.UNCONFIRMED], fates[Fate.BUSY], size_bytes)
+    count = len(sacrificed)
+    dropped, unconfirmed = fates[Fate.DROPPED] + count, fates[Fate.UNCONFIRMED] - count
+    return Round(created, compressed, dropped, unconfirmed, fates[Fate.BUSY], size_bytes, count, sacrificed_bytes)
+
+
+def _sacrifice(
+    connection: Connection,
+    tables: dict[str, ChunkedTable],
+    left: list[Chunk],
+    excess_bytes: int,
+    last_resort: LastResort,
+) -> list[Chunk]:
+    """Drop of what is left, the oldest first, as much as is too much."""
+    gone: list[Chunk] = []
+    for chunk in left:
+        if sum(each.size_bytes for each in gone) >= excess_bytes:
+            break
+        if _drop(connection, tables[chunk.table], chunk, last_resort.may_go, last_resort) is Fate.DROPPED:
+            log.error("chunk dropped before the lake had it: the disk budget is exceeded", chunk=chunk.name)
+            gone.append(chunk)
+    return gone
 
 
 def _chunks_and_size(connection: Connection) -> tuple[list[Chunk], int]:
@@ -120,7 +153,13 @@ def _compress_one(connection: Connection, table: ChunkedTable, range_start: date
     return is_compressed
 
 
-def _drop(connection: Connection, table: ChunkedTable, chunk: Chunk, confirmed: Confirmation) -> Fate:
+def _drop(
+    connection: Connection,
+    table: ChunkedTable,
+    chunk: Chunk,
+    confirmed: Confirmation,
+    last_resort: LastResort | None = None,
+) -> Fate:
     last_ingest_id = _last_ingest_id(connection, chunk)
     is_safe = last_ingest_id == 0 or confirmed(connection, table, chunk, last_ingest_id)
     connection.commit()
@@ -131,6 +170,8 @@ def _drop(connection: Connection, table: ChunkedTable, chunk: Chunk, confirmed: 
         value_of(connection, "SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
         drop = (table.name, chunk.range_start, last_ingest_id)
         is_dropped = value_of(connection, "SELECT drop_chunk(%s, %s, %s)", drop)
+        if is_dropped and last_resort is not None:
+            last_resort.note(connection, table, chunk)  # in the same transaction
         connection.commit()
     except IN_USE:
         connection.rollback()

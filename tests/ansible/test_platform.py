@@ -33,6 +33,7 @@ PRODUCTION = "production-1a"
 PROCESSES = {
     **{name: f"http://127.0.{address}:9401" for name, address in GATHERERS.items()},
     **{f"maintainer of {name}": f"http://127.0.{address}:9404" for name, address in GATHERERS.items()},
+    **{f"archiver of {name}": f"http://127.0.{address}:9405" for name, address in GATHERERS.items()},
     "deduplicator": "http://127.0.1.20:9402",
     "exporter": "http://127.0.1.20:9403",
     "maintainer of production": "http://127.0.1.20:9404",

@@ -7,7 +7,7 @@ import pytest
 
 from app.databases import Kind
 from app.lake.folder import FolderStorage
-from app.lake.identity import bind, identity_of, register
+from app.lake.identity import bind, identity_of, register, want
 from app.postgres.connection import connected
 from app.tokens import Role, new_token
 from tests.cli_settings import invoke
@@ -190,6 +190,33 @@ class TestLake:
         assert diagnosed(**settings, KALSHI_LAKE=ours.folder)["lake of production"].startswith("ok ")
         wrong = diagnosed(**settings, KALSHI_LAKE=other.folder)
         assert wrong["lake of production"].startswith(f"FAIL production is bound to {ours.folder}")
+
+    def test_an_archiver_s_is_tried_where_a_gatherer_may_write(self, diagnosed, timeseries, tmp_path):
+        lake, settings = tmp_path / "lake", {"KALSHI_TS_DSN": timeseries.reveal(), "KALSHI_GATHERER": "gatherer-1a"}
+        assert "archiver no (lake" in diagnosed(**settings).runs
+        sound = diagnosed(**settings, KALSHI_LAKE=lake)
+        where = f"{lake}/raw/orderbook_deltas/gatherer=gatherer-1a"
+        assert sound["lake's raw/"].startswith(f"ok {where} can be written")
+        assert "archiver yes" in sound.runs
+        lake.mkdir()
+        (lake / "raw").touch()
+        assert "archiver no (lake's raw/)" in diagnosed(**settings, KALSHI_LAKE=lake).runs
+
+    def test_another_than_the_gatherer_is_bound_to_is_told(self, diagnosed, timeseries, tmp_path):
+        ours, other = (FolderStorage(tmp_path / name) for name in ("ours", "other"))
+        settings = {"KALSHI_TS_DSN": timeseries.reveal()}
+        with connected(timeseries) as connection:
+            want(connection, ours.location)
+            asked = diagnosed(**settings, KALSHI_LAKE=tmp_path)["lake of the gatherer"]
+            assert asked == f"-- {ours.location}, which nobody has reached yet"
+            for storage in (ours, other):
+                storage.folder.mkdir()
+                register(connection, storage, identity_of(storage).lake_id)
+            bind(connection, identity_of(ours).lake_id)
+        assert diagnosed(**settings, KALSHI_LAKE=ours.folder)["lake of the gatherer"].startswith("ok ")
+        wrong = diagnosed(**settings, KALSHI_LAKE=other.folder)
+        assert wrong["lake of the gatherer"].startswith(f"FAIL its database is bound to {ours.folder}")
+        assert "archiver no (lake of the gatherer)" in wrong.runs
 
 
 class TestDatabases:

@@ -23,6 +23,10 @@ MISSING = {
     ],
     "maintainer": [({}, "There is no database to look after.")],
     "exporter": [({}, "There is no database to export.")],
+    "archiver": [
+        ({}, "KALSHI_TS_DSN and KALSHI_LAKE are not set."),
+        ({"KALSHI_TS_DSN": DSN}, "KALSHI_LAKE is not set."),
+    ],
 }
 
 
