@@ -61,7 +61,7 @@ def test_the_end_of_a_market_is_stored_and_what_rest_said_of_it_stays(metadata, 
 
 def test_a_market_that_rest_never_showed_is_stored_without_details(metadata, write):
     write(told())
-    assert stored(metadata, "ticker", "status", "title", "details") == [("KXA-1-T1", "finalized", "", None)]
+    assert stored(metadata, "ticker", "status", "title", "details") == [("KXA-1-T1", "finalized", "Will it rain?", None)]
     write(told(NOW_US + 1, result="yes"))
     assert stored(metadata, "result") == [("yes",)]
 
