@@ -113,6 +113,16 @@ def test_a_damaged_file_is_kept_and_said_loudly(tmp_path, caplog):
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
+def test_rows_that_are_damaged_together_with_their_length_cost_none_behind_them(tmp_path):
+    file, _ = written(tmp_path, [[(NOON_US, None, reason, b"x" * 20)] for reason in "abcd"])
+    content = bytearray(file.read_bytes())
+    length = len(header(LAYOUT)) + len(MARK) + 3
+    content[length] += 50
+    content[length + 5] ^= 1
+    file.write_bytes(content)
+    assert [batch[0][2] for batch in batches_in(tmp_path)] == ["b", "c", "d"]
+
+
 def test_of_two_damaged_files_both_are_kept_also_over_a_restart(tmp_path):
     for reason in "ab":
         file, _ = written(tmp_path, [[(NOON_US, None, reason, b"")]])
