@@ -1,6 +1,7 @@
 """An order book as plain arithmetic, in integers; and the book of a market at a time, out of what is recorded.
 
-sql/shared/0046_book_at_a_time.sql says the same in SQL, and says why; both are tested by the same rows.
+sql/shared/0046_book_at_a_time.sql says the same in SQL, and says why; both are tested by the same rows. Where the order
+of changes cannot matter, neither SQL (0060_undisputed_books.sql) nor the lake looks at each.
 """
 
 from bisect import bisect_right
@@ -87,6 +88,12 @@ def added_up(book: Mapping[tuple[bool, int], int], deltas: Iterable[tuple[bool, 
     return after
 
 
+def lacking_for_certain(base: Snapshot, before: list[Change]) -> list[Change] | None:
+    """Return which changes of the minute before a snapshot it lacks. None: it is in doubt."""
+    early = _stamped_too_early(base, before)
+    return None if any(change.received_at < base.received_at for change in early) else early
+
+
 def _stamped_too_early(base: Snapshot, changes: list[Change]) -> list[Change]:
     """Changes of before the snapshot with a higher clock. What happened before one of a lower clock is of older clocks
     for certain."""
@@ -126,8 +133,7 @@ def _before(record: Record, last: Snapshot, base: Snapshot) -> Iterator[Snapshot
 
 
 def _is_in_doubt(record: Record, base: Snapshot) -> bool:
-    early = _stamped_too_early(base, record.changes(base.snapshot_ts - LATEST_STAMP, base.snapshot_ts))
-    return any(change.received_at < base.received_at for change in early)
+    return lacking_for_certain(base, record.changes(base.snapshot_ts - LATEST_STAMP, base.snapshot_ts)) is None
 
 
 def _becomes(record: Record, earlier: Snapshot, later: Snapshot) -> bool:

@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.book import LATEST_STAMP, Change, Knowledge, Levels, RecordedBook, Snapshot, apply_deltas, recorded_book
+from app.book import (
+    LATEST_STAMP,
+    Change,
+    Knowledge,
+    Levels,
+    RecordedBook,
+    Snapshot,
+    apply_deltas,
+    lacking_for_certain,
+    recorded_book,
+)
 from app.errors import OperatorError
 from app.lake.hours import DAY, HOUR, day_of, hours_between
 from app.lake.lake import Lake
@@ -15,6 +25,7 @@ from app.lake.storage import storage_errors
 
 LOOK_BACK_DAYS = 7
 LEVELS = ("yes_prices_e6", "yes_sizes_e2", "no_prices_e6", "no_sizes_e2")
+LEVEL = ["yes_side", "price_e6"]
 SNAPSHOT_COLUMNS = ["snapshot_ts", "received_at", "clock", "source", *LEVELS]
 
 
@@ -65,19 +76,25 @@ class _Market:
         self._ticker = ticker
 
     def undisputed_book(self, at: datetime) -> RecordedBook | None:
-        """Where clocks and times agree about which changes come on top of the snapshot, as they nearly always do, there
-        is no need to look at each. None: they do not, or there is no snapshot."""
+        """Return the book without a look at the order of changes, where it cannot matter when clocks began anew: nearly
+        always. None: it matters, or the snapshot is in doubt, or there is none."""
         base = self.last_snapshot(at)
         if base is None or base.clock < 0:
             return None
         found = self._changes(base.snapshot_ts - LATEST_STAMP, at)
-        after = pc.field("exchange_ts") > base.snapshot_ts
-        newer = pc.field("clock") > base.clock
-        if found.filter((after & (~newer | pc.field("ts_missing"))) | (~after & newer)).num_rows:
+        is_after, clock = pc.field("exchange_ts") > base.snapshot_ts, pc.field("clock")
+        after = found.filter(is_after)
+        is_of_older_clocks = pc.field("ts_missing") & (pc.field("received_at") < base.received_at)
+        if after.filter((clock >= 0) & ((clock <= base.clock) | is_of_older_clocks)).num_rows:
             return None
-        on_top = found.filter(after)
-        deltas = zip(*(on_top[name].to_pylist() for name in ("yes_side", "price_e6", "delta_e2")), strict=True)
-        return RecordedBook(base.snapshot_ts, base.source, on_top.num_rows, apply_deltas(base.levels, deltas))
+        lacking = lacking_for_certain(base, _changes_of(found.filter(~is_after)))
+        if lacking is None:
+            return None
+        totals = after.group_by(LEVEL).aggregate([("delta_e2", "sum")])
+        deltas = list(zip(*(totals[name].to_pylist() for name in (*LEVEL, "delta_e2_sum")), strict=True))
+        deltas += [(change.yes_side, change.price_e6, change.delta_e2) for change in lacking]
+        levels = apply_deltas(base.levels, deltas)
+        return RecordedBook(base.snapshot_ts, base.source, after.num_rows + len(lacking), levels)
 
     def last_snapshot(self, until: datetime) -> Snapshot | None:
         clockless = None
@@ -89,8 +106,7 @@ class _Market:
         return clockless
 
     def changes(self, after: datetime, until: datetime) -> list[Change]:
-        columns = self._changes(after, until).select(Change._fields)
-        return [Change(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+        return _changes_of(self._changes(after, until))
 
     def _snapshots(self, day: datetime, until: datetime) -> list[dict[str, Any]]:
         stamp = pc.field("snapshot_ts")
@@ -106,6 +122,11 @@ class _Market:
         dates = sorted({f"{hour:%Y-%m-%d}" for hour in hours_between(after, until + HOUR)})
         wanted = (pc.field("ticker") == self._ticker) & (stamp > after) & (stamp <= until)
         return self._lake.orderbook_deltas.to_table(list(Change._fields), filter=pc.field("date").isin(dates) & wanted)
+
+
+def _changes_of(table: pa.Table) -> list[Change]:
+    columns = table.select(Change._fields)
+    return [Change(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
 def _snapshot(row: dict[str, Any]) -> Snapshot:

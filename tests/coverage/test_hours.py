@@ -168,6 +168,18 @@ def test_a_day_later_what_was_not_delivered_is_a_hole(coverage):
     assert books(coverage)[DAY - 120] == ("hole", [DAY - 120, DAY - 60], [])
 
 
+def test_what_a_gatherer_recorded_and_never_delivered_is_a_hole_when_it_is_not_waited_for_any_more(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    coverage.gatherers[0].runs(0, 30).listens_to_all(tickers=["KXTEST-1"])
+    coverage.judge(31)
+    execute(coverage.production, "UPDATE gatherer_runs SET recorded_until = %s", (at(50),))
+    execute(coverage.production, "UPDATE gatherer_contacts SET contacted_at = %s", (at(50),))
+    with connected(coverage.production) as connection:
+        while keep(connection, at(DAY), PATIENCE, AT_ONCE).judged:
+            continue
+    assert books(coverage)[0] == ("hole", [30, 60], [])
+
+
 def test_of_combos_their_own_channel_counts(coverage):
     put_market(coverage.production, "KXMVETEST-1")
     execute(coverage.production, "UPDATE markets SET mve_collection_ticker = 'KXMVE'")

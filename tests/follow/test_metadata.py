@@ -105,6 +105,14 @@ def test_ids_that_an_older_state_gave_to_other_rows_are_read_anew(gatherer, prod
     assert follow(gatherer, production)["markets"] == 0
 
 
+def test_a_row_that_is_older_than_what_was_read_before_it_is_no_sign_of_an_earlier_state(gatherer, production):
+    put_market(gatherer.metadata, "KXTEST-1", updated=10)
+    follow(gatherer, production)
+    put_market(gatherer.metadata, "KXTEST-2", updated=5)
+    assert follow(gatherer, production)["markets"] == 1
+    assert follow(gatherer, production)["markets"] == 0
+
+
 def test_another_server_is_read_from_its_beginning(gatherer, production):
     put_market(gatherer.metadata, "KXTEST-1")
     follow(gatherer, production)

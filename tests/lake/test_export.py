@@ -12,7 +12,7 @@ from app.lake.manifest import Manifest
 from app.lake.parquet_file import duckdb_session, write_sorted
 from app.lake.schema import schema_of
 from app.lake.storage import ReplacedError
-from app.lake.survey import survey
+from app.lake.survey import Changes, survey
 from app.lake.verifier import Verdict
 from app.postgres.connection import connected, value_of
 from app.store.arrivals import arrivals_session
@@ -272,6 +272,44 @@ def test_what_another_lake_s_exporter_wrote_meanwhile_is_not_overwritten(product
     with pytest.raises(ReplacedError):
         exporter.export(DELTAS, NOON)
     assert storage.read(DELTAS.object_key(NOON)) == b"theirs"
+
+
+def test_a_manifest_that_somebody_else_wrote_meanwhile_is_not_overwritten(production, exporter, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta()])
+    exporter.survey(DELTAS)
+    put_file = storage.put_file
+
+    def somebody_else_after_it(key, path, replaces):
+        put_file(key, path, replaces)
+        storage.put(DELTAS.manifest_key(NOON), b"theirs", None)
+
+    storage.put_file = somebody_else_after_it
+    with pytest.raises(ReplacedError):
+        exporter.export(DELTAS, NOON)
+    assert storage.read(DELTAS.manifest_key(NOON)) == b"theirs"
+
+
+def test_a_row_that_is_withdrawn_while_its_hour_is_read_back_leaves_it_to_be_written(production, exporter, ledger):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    written = ledger.written(DELTAS, NOON)
+    with connected(production) as connection:
+        execute(connection, "UPDATE exports SET through_ingest_id = 0, verified_at = NULL")
+    assert not ledger.verified(DELTAS, NOON, written.through_ingest_id)
+    assert ledger.unfinished(DELTAS, 0) == [(NOON, True)]
+
+
+def test_an_hour_is_known_up_to_its_last_row_in_whatever_order_its_rows_are_found(ledger):
+    ledger.note(DELTAS, Changes(0, 20, [(NOON, 20)], has_more=False))
+    ledger.note(DELTAS, Changes(20, 30, [(NOON, 10)], has_more=False))
+    assert ledger.begin(DELTAS, NOON) == 20
+
+
+def test_a_survey_that_comes_second_changes_nothing(ledger):
+    ledger.note(DELTAS, Changes(0, 20, [(NOON, 20)], has_more=False))
+    ledger.note(DELTAS, Changes(0, 10, [(NOON - HOUR, 10)], has_more=False))
+    assert ledger.surveyed_through(DELTAS) == 20
+    assert ledger.hours(DELTAS, *EVER) == [NOON]
 
 
 def test_hours_are_found_in_steps_too(production, ledger):

@@ -45,6 +45,12 @@ def test_the_two_connections_of_a_gatherer_tell_the_same_event_by_its_number():
     assert seconds(events_of([*heard("a", 0, 1), *again])) == [[0, 0.3], [1, 1.3]]
 
 
+def test_what_a_gatherer_tells_once_more_is_no_copy_of_what_another_told_meanwhile():
+    again = [copy._replace(at_us=copy.at_us + 300_000) for copy in heard("a", 0)]
+    copies = [*heard("a", 0, 0.4), *again, *heard("b", 0, 0.2)]
+    assert seconds(events_of(copies)) == [[0, 0, 0.3], [0.2, 0.4]]
+
+
 copies = st.dictionaries(
     st.sampled_from("abc"), st.lists(st.integers(0, 120), min_size=1, max_size=4).map(sorted), min_size=1
 ).map(lambda told: [copy for name, at in told.items() for copy in heard(name, *(tenth / 10 for tenth in at))])

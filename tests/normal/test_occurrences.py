@@ -102,3 +102,12 @@ def test_a_clock_that_stands_still_does_not_fill_the_memory(monkeypatch):
 def test_a_frame_that_comes_after_the_one_that_follows_it_is_counted_where_it_belongs():
     counted = Occurrences(10)
     assert [counted.nth("A", moment, "x") for moment in (1, 2, 1, 2, 3)] == [0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("moments", "told"), [((5, 4), 1), ((5, 3), 1), ((5, 6, 5), 0), ((5, 5), 0), ((5, 7, 6), 1)])
+def test_a_market_whose_clock_goes_back_at_all_is_told_of_unless_it_is_a_late_frame(moments, told):
+    returned = []
+    counted = Occurrences(10, returned.append)
+    for moment in moments:
+        counted.nth("A", moment, "x")
+    assert returned == ["A"] * told

@@ -76,6 +76,12 @@ def test_refused_rows_are_lost_by_connection_at_the_time_they_happened():
     ]
 
 
+def test_refused_rows_of_a_connection_are_lost_from_the_first_to_the_last_in_whatever_order_they_are_refused():
+    times_us = [rows.NOON_US + seconds * 1_000_000 for seconds in (3, 9, 0, 5)]
+    (loss,) = losses_of(ORDERBOOK_DELTAS, [rows.delta(at_us) for at_us in times_us])
+    assert (loss.since_us, loss.until_us) == (min(times_us) - MARGIN_US, max(times_us) + 20_000 + MARGIN_US)
+
+
 @pytest.mark.parametrize(
     ("values", "conn", "since_us"),
     [

@@ -113,6 +113,41 @@ def test_a_damaged_file_is_kept_and_said_loudly(tmp_path, caplog):
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
+def test_rows_that_are_damaged_together_with_their_length_cost_none_behind_them(tmp_path):
+    file, _ = written(tmp_path, [[(NOON_US, None, reason, b"x" * 20)] for reason in "abcd"])
+    content = bytearray(file.read_bytes())
+    length = len(header(LAYOUT)) + len(MARK) + 3
+    content[length] += 50
+    content[length + 5] ^= 1
+    file.write_bytes(content)
+    assert [batch[0][2] for batch in batches_in(tmp_path)] == ["b", "c", "d"]
+
+
+def test_of_two_damaged_files_both_are_kept_also_over_a_restart(tmp_path):
+    for reason in "ab":
+        file, _ = written(tmp_path, [[(NOON_US, None, reason, b"")]])
+        file.write_bytes(file.read_bytes()[:-1])
+        assert batches_in(tmp_path) == []
+    assert [kept.suffix for kept in tmp_path.iterdir()] == [".damaged"] * 2
+
+
+# Written by an earlier release: a header and two records of the file with number 7.
+EARLIER_FILE = """
+    4b4453504f4f4c31 00000036 ebc0a737
+    92aa71756172616e74696e6594ae71756172616e74696e65645f6174aa7461626c655f6e616d65a6726561736f6ea77061796c6f6164
+    f5524543 0000001a 0da0ef64 9194cf00065f35c4cdf000a6747261646573a3626164c4020078
+    f5524543 00000014 d7d8e848 9194cf00065f35c4cdf001c0a5776f727365c400
+"""
+
+
+def test_rows_that_an_earlier_release_has_spooled_are_read(tmp_path):
+    (tmp_path / "000000000007.spool").write_bytes(bytes.fromhex(EARLIER_FILE))
+    told = []
+    assert batches_in(tmp_path, told) == [[(NOON_US, "trades", "bad", b"\0x")], [(NOON_US + 1, None, "worse", b"")]]
+    assert told == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_record_of_which_a_part_is_left_is_kept_since_it_may_have_been_durable(tmp_path, caplog):
     file, _ = written(tmp_path, [[(NOON_US, None, "a", b"")]])
     content = file.read_bytes() + MARK

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from app.book import Change, Knowledge, Snapshot, recorded_book
@@ -123,6 +124,75 @@ def test_it_is_the_same_in_python_sql_and_the_lake(production, history):
             if found and record.all_changes:
                 book = book_at(lake, ticker, at, Knowledge("complete", at))
                 assert (book.based_on, book.changes, book.levels) == found
+
+
+MILLISECONDS = st.sampled_from([0, 1, 500, 1_000, 1_600, 2_700, 58_000, 60_000, 61_000, 63_000, 130_000])
+DELAYS = st.sampled_from([0, 20, 900, 5_000, 70_000])
+LEVEL_NUMBERS = st.integers(1, 3).map(lambda number: number * 100_000)
+ANY_CHANGES = st.lists(
+    st.builds(
+        lambda at, delay, *rest: Change(moment(at), moment(at + delay), *rest, delta_e2=100),
+        *(MILLISECONDS, DELAYS, st.integers(-1, 6), st.booleans(), st.booleans(), LEVEL_NUMBERS),
+    ),
+    min_size=1,
+    max_size=8,
+)
+ANY_SNAPSHOTS = st.lists(
+    st.builds(
+        lambda at, delay, clock, price: Snapshot(
+            moment(at) + timedelta(microseconds=7), moment(at + delay), clock, "ws", {(True, price): 100}
+        ),
+        *(MILLISECONDS, DELAYS, st.integers(-1, 6), LEVEL_NUMBERS),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda snapshot: snapshot.snapshot_ts,
+)
+
+
+class Any(Recorded):
+    """Rows that no exchange would have told in this way; some without a clock."""
+
+    def last_snapshot(self, until):
+        before = [snapshot for snapshot in self.snapshots if snapshot.snapshot_ts <= until]
+        return max(before, key=lambda snapshot: (snapshot.clock >= 0, snapshot.snapshot_ts), default=None)
+
+
+@settings(MANY, max_examples=20)
+@given(ANY_SNAPSHOTS, ANY_CHANGES)
+def test_of_whatever_rows_it_is_the_same_in_python_sql_and_the_lake(production, snapshots, changes):
+    record, ticker = Any(snapshots, changes), f"KXANY-{next(NAMES)}"
+    rows = rows_of(record, ticker)
+    moments = [moment(at) + LAST_OF_MILLISECOND for at in (0, 1_600, 61_000, 200_000)]
+    expected = [found and found[:1] + found[2:] for found in (recorded_book(record, at) for at in moments)]
+    assert in_sql(production, rows, ticker, moments) == [found for found in expected if found]
+    with tempfile.TemporaryDirectory() as folder:
+        lake = lake_of(Path(folder), rows)
+        for at, found in zip(moments, expected, strict=True):
+            if found:
+                book = book_at(lake, ticker, at, Knowledge("complete", at))
+                assert (book.based_on, book.changes, book.levels) == found
+
+
+def test_a_book_that_is_asked_for_again_and_again_takes_a_look_at_each_change_once(production):
+    """From the sixth time on a session plans without the values, and expects few changes."""
+    changes = [Change(moment(at), moment(at), at, False, True, 500_000, 100) for at in range(1, 50)]
+    store(production, rows_of(Recorded([], changes), "KXBUSY"))
+    since = "PREPARE since AS SELECT * FROM changes_since('KXBUSY', $1, $1, $2, $3)"
+    with connected(production) as connection, connection.cursor() as cursor:
+        cursor.execute("SET plan_cache_mode = force_generic_plan")
+        cursor.execute(since)
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE since (%s, 10, %s)", (moment(10), moment(100)))
+        ((((plan,)),),) = cursor.fetchall()
+    steps = list(steps_of(plan["Plan"]))
+    assert steps[0]["Actual Rows"] == len(changes) - 10
+    assert max(step["Actual Loops"] for step in steps) == 1
+
+
+def steps_of(plan):
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from steps_of(below)
 
 
 def rows_of(record, ticker):

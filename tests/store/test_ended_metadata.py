@@ -69,6 +69,16 @@ def test_what_has_been_over_for_a_week_leaves_once_production_has_it(gatherer, p
     assert len(tickers(production)) == 6
 
 
+def test_what_a_production_that_was_put_back_has_lost_stays_until_it_has_it_again(gatherer, production):
+    for number in range(3):
+        ended(gatherer, f"KXOLD-{number}", 8)
+    assert confirm(gatherer, production)["markets"] == 3
+    execute(production, "UPDATE sync_cursors SET ingest_id = 1 WHERE table_name = 'markets'")
+    assert confirm_metadata("a", gatherer.metadata, production) == {"markets": 1}
+    assert drop(gatherer)["markets"] == 1
+    assert tickers(gatherer.metadata) == ["KXOLD-1", "KXOLD-2"]
+
+
 def test_reading_goes_on_behind_what_left(gatherer, production):
     """Also where all of it ended: a table that ends before the last row read would be taken for another one."""
     for number in range(5):

@@ -87,6 +87,17 @@ def test_what_the_deduplicator_does_not_have_stays_at_any_age(connection, filled
     assert hours_left(connection) == [1, 2]
 
 
+def test_what_a_production_has_not_begun_to_read_stays_though_it_reads_other_tables(connection, filled):
+    confirm(connection, 3)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO confirmations (production, table_name, ingest_id) VALUES ('another', 'trades', 9)")
+    round_of(connection, NOON + timedelta(days=30))
+    assert hours_left(connection) == [0, 1, 2]
+    confirm(connection, 2, "another")
+    round_of(connection, NOON + timedelta(days=30))
+    assert hours_left(connection) == [2]
+
+
 def test_over_the_budget_the_oldest_goes_before_its_age(connection, filled):
     confirm(connection, hours=3)
     now = NOON + 3 * HOUR
