@@ -1,13 +1,13 @@
 from collections.abc import Callable
 
-from app import logs
-from app.clock import steady_seconds
 from app.errors import OperatorError
 from app.lake.archive import Archive
-from app.lake.dataset import Dataset
+from app.lake.layout import Dataset
 from app.metrics.lake import FAILURES, IS_BOUND
-from app.offload import Offload, P, Result
-from app.stopping import Stopping
+from app.runtime import logs
+from app.runtime.clock import steady_seconds
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload, P, Result
 
 log = logs.get(__name__)
 

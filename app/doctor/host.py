@@ -23,10 +23,10 @@ from app.doctor.check import (
     judged,
     note,
 )
-from app.environment import FILE_SUFFIX, PREFIX
 from app.errors import OperatorError
-from app.postgres.binaries import find_binaries
+from app.postgres.embedded.installation import find_binaries
 from app.settings import Settings
+from app.settings.loading import FILE_SUFFIX, PREFIX
 
 WORKERS = (GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ARCHIVER)
 FREE_MIN_BYTES = 10_000_000_000

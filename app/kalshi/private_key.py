@@ -1,4 +1,4 @@
-from app.secret import Secret
+from app.runtime.secrets import Secret
 
 
 class PrivateKey(Secret):

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.lake.lake import Lake
+    from app.lake.reader import Lake
 
 
 def open(where: str) -> "Lake":  # noqa: A001 - read as lake.open()
     """A folder, or `s3://bucket/prefix`."""
-    from app.lake.lake import open_lake  # noqa: PLC0415 - Arrow is heavy, and not all of the lake needs it
+    from app.lake.reader import open_lake  # noqa: PLC0415 - Arrow is heavy, and not all of the lake needs it
 
     return open_lake(where)

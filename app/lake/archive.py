@@ -1,20 +1,22 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from app import logs
 from app.errors import OperatorError
+from app.lake.binding import bind_first, bound_lake, identity_of, reached, register, release, want
 from app.lake.candle_days import CandleDays
-from app.lake.dataset import PROCESSED, Dataset
-from app.lake.exporter import Exporter
-from app.lake.identity import bind_first, bound_lake, identity_of, register, release
-from app.lake.ledger import Ledger, Unfinished, open_ledger
-from app.lake.storage import Storage
-from app.lake.verifier import Finding, Verdict, Verifier
+from app.lake.exporter import HourExporter
+from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, hour_of, raw_dataset, raw_folder
+from app.lake.ledger import ExportLedger, Unfinished, open_ledger
+from app.lake.storage import Storage, StorageError
+from app.lake.verifier import FileFinding, FileVerdict, Verifier
 from app.metrics import lake as metrics
-from app.postgres.connection import Connection, connected
+from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.threads import Offload
 
 log = logs.get(__name__)
 
@@ -115,9 +117,9 @@ class Archive:
 
 
 class OpenArchive:
-    def __init__(self, source: Dsn, ledger: Ledger, storage: Storage) -> None:
+    def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self.ledger = ledger
-        self.exporter = Exporter(source, ledger, storage)
+        self.exporter = HourExporter(source, ledger, storage)
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
 
@@ -166,11 +168,11 @@ class OpenArchive:
         metrics.EXPORTED_BYTES.labels(dataset.table.name).inc(exported.size_bytes)
         return True
 
-    def verify(self, dataset: Dataset, hour: datetime) -> Finding:
+    def verify(self, dataset: Dataset, hour: datetime) -> FileFinding:
         finding = self.verifier.verify(dataset, hour)
         if finding.verdict.is_safe:
             metrics.VERIFIED_ROWS.labels(dataset.table.name).inc(finding.rows)
-        if finding.verdict is Verdict.DIFFERENT:
+        if finding.verdict is FileVerdict.DIFFERENT:
             metrics.DIFFERENT_FILES.labels(dataset.table.name).inc()
         return finding
 
@@ -179,7 +181,94 @@ class OpenArchive:
         if unfinished.is_to_be_written:
             return self.export(dataset, unfinished.hour)
         finding = self.verify(dataset, unfinished.hour)
-        if finding.verdict is Verdict.DIFFERENT:
+        if finding.verdict is FileVerdict.DIFFERENT:
             self.ledger.reopen(dataset, unfinished.hour)
             self.ledger.failed(dataset, unfinished.hour, finding.difference)
         return finding.verdict.is_safe
+
+
+# Hours that somebody asked to be in the lake, whether they have ended or not.
+
+MOST_TOLD = 10
+AGAIN = "ask for them again."
+
+
+class AskedHours:
+    def __init__(self, archive: Archive, offload: Offload) -> None:
+        self._archive = archive
+        self._offload = offload
+
+    def export(self, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Writes them again and reads them back, one after the other; tells how far it is."""
+        start, end = (datetime.fromisoformat(parameters[name]) for name in ("from", "to"))
+        dataset = self._offload(self._archive.datasets)[parameters["table"]]
+        hours = self._offload(self._hours, dataset, hour_of(start), end)
+        rows, left = 0, []
+        for number, hour in enumerate(hours, start=1):
+            finding = self._offload(self._write, dataset, hour)
+            rows += finding.rows
+            if not finding.verdict.is_safe:
+                left.append(f"{hour.isoformat()} {finding.difference or finding.verdict.value}")
+            yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
+        if left:
+            raise OperatorError(f"{len(left)} of {len(hours)} hours are left.", "; ".join(left[:MOST_TOLD]), AGAIN)
+
+    def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
+        with self._archive.opened() as archive:
+            archive.survey(dataset)
+            return archive.ledger.hours(dataset, start, end)
+
+    def _write(self, dataset: Dataset, hour: datetime) -> FileFinding:
+        """What is wrong with one hour holds up no other."""
+        with self._archive.opened() as archive:
+            try:
+                archive.export(dataset, hour)
+                return archive.verify(dataset, hour)
+            except StorageError as error:
+                return FileFinding(FileVerdict.UNREADABLE, 0, str(error))
+
+
+# A gatherer's rows as received, in a lake's raw/. Read archive.py first.
+#
+# An hour goes there when it has ended and settled, without waiting for the deduplicator to confirm it: what nobody
+# else has yet is what most needs a second copy, and rows that come late have their hour written again.
+#
+# From the first look on, before the lake was ever reached, the database is bound to it, and drops nothing for its age
+# that is not there. A disk that is full wins all the same: app/storage/confirmation.py.
+
+SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
+
+
+class RawArchive(Archive):
+    """One gatherer's tables in raw/ of one lake, by the ledger in that gatherer's own database."""
+
+    is_raw = True
+    owner = "The gatherer's database"
+    how_to_bind = "run kalshi-data lake bind --raw with KALSHI_LAKE set to that one."
+
+    def __init__(self, timeseries: Dsn, storage: Storage, gatherer: str, *, binds: bool = True) -> None:
+        super().__init__(timeseries, storage, binds=binds)
+        self._gatherer = gatherer
+
+    def datasets(self) -> Mapping[str, Dataset]:
+        with connected(self._source, "lake") as connection:
+            identifier = int(value_of(connection, SYSTEM_IDENTIFIER))
+        return {table.name: raw_dataset(table, self._gatherer, identifier) for table in RAW_TABLES}
+
+    def prove_writable(self) -> None:
+        """What a gatherer may write is its own folders alone."""
+        self._storage.prove_writable(raw_folder(RAW_TABLES[0].name, self._gatherer))
+
+    def _known_lake_id(self) -> UUID | None:
+        if self._binds and self._registered is None:
+            with connected(self._source, "lake ledger") as connection:
+                if want(connection, self._storage.location):
+                    log.info(
+                        "nothing is dropped for its age from now on before this lake has it",
+                        lake=self._storage.location,
+                    )
+        return super()._known_lake_id()
+
+    def _bind(self, connection: Connection, lake_id: UUID) -> None:
+        reached(connection, lake_id)
+        super()._bind(connection, lake_id)

@@ -1,6 +1,6 @@
 """Objects of raw/ in Glacier: which of them a rebuild needs, and having S3 make copies of them that can be read.
 
-A bucket moves raw/ to Glacier after 30 days (app/lake/lifecycle.py). What lies there is listed and kept, and read only
+A bucket moves raw/ to Glacier after 30 days (app/lake/s3_storage.py). What lies there is listed and kept, and read only
 when a copy was asked for and has been made, hours later; after some days the copy is gone again.
 """
 
@@ -10,13 +10,12 @@ from enum import Enum
 from typing import NamedTuple
 
 from app.errors import OperatorError
-from app.lake.bucket import BucketStorage
-from app.lake.dataset import RAW_TABLES
-from app.lake.hours import HOUR, hour_folder, hours_between
+from app.lake.layout import HOUR, RAW_TABLES, hour_folder, hours_between
+from app.lake.s3_storage import BucketStorage
 from app.lake.storage import InGlacierError, Listed, Storage
 
 
-class State(Enum):
+class GlacierState(Enum):
     READABLE = "can be read"
     PENDING = "is being restored"
     FROZEN = "is in Glacier"
@@ -25,7 +24,7 @@ class State(Enum):
 class RawObject(NamedTuple):
     key: str
     size_bytes: int
-    state: State
+    state: GlacierState
     restored: str = ""  # what S3 says of the copy
 
 
@@ -48,7 +47,7 @@ def restore(storage: BucketStorage, objects: Iterable[RawObject], days: int, tie
     """Ask for copies of those of which there is none. Return how many were asked for."""
     asked = 0
     for each in objects:
-        if each.state is State.FROZEN:
+        if each.state is GlacierState.FROZEN:
             storage.restore(each.key, days, tier)
             asked += 1
     return asked
@@ -57,9 +56,9 @@ def restore(storage: BucketStorage, objects: Iterable[RawObject], days: int, tie
 def refuse_what_is_in_glacier(storage: Storage, start: datetime, end: datetime) -> None:
     """Raise an InGlacierError unless all that a rebuild of these hours needs can be read now: it takes long, and is not
     to break off halfway."""
-    unreadable = [each for each in needed_objects(storage, start, end) if each.state is not State.READABLE]
+    unreadable = [each for each in needed_objects(storage, start, end) if each.state is not GlacierState.READABLE]
     if unreadable:
-        pending = sum(each.state is State.PENDING for each in unreadable)
+        pending = sum(each.state is GlacierState.PENDING for each in unreadable)
         raise InGlacierError(
             f"{len(unreadable)} objects of raw/ cannot be read yet.",
             f"They lie in Glacier, {unreadable[0].key} the first of them; {pending} of them are being restored.",
@@ -79,9 +78,9 @@ def bucket_of(storage: Storage) -> BucketStorage:
 
 def _looked_at(storage: Storage, found: Listed) -> RawObject:
     if not found.is_in_glacier or not isinstance(storage, BucketStorage):
-        return RawObject(found.key, found.size_bytes, State.READABLE)
+        return RawObject(found.key, found.size_bytes, GlacierState.READABLE)
     restored = storage.restoration(found.key)
     if not restored:
-        return RawObject(found.key, found.size_bytes, State.FROZEN)
-    state = State.PENDING if 'ongoing-request="true"' in restored else State.READABLE
+        return RawObject(found.key, found.size_bytes, GlacierState.FROZEN)
+    state = GlacierState.PENDING if 'ongoing-request="true"' in restored else GlacierState.READABLE
     return RawObject(found.key, found.size_bytes, state, restored)

@@ -1,6 +1,6 @@
 import psycopg2.extensions
 
-from app.secret import Secret
+from app.runtime.secrets import Secret
 
 
 class Dsn(Secret):

@@ -11,8 +11,7 @@ import sys  # noqa: E402
 import gevent  # noqa: E402
 import msgspec  # noqa: E402
 
-from app.simulator.options import Options  # noqa: E402
-from app.simulator.simulator import Simulator  # noqa: E402
+from app.simulator.simulator import Options, Simulator  # noqa: E402
 
 
 def run(options: Options) -> None:

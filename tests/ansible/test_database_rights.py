@@ -7,24 +7,22 @@ import pytest
 import yaml
 from psycopg2.extensions import make_dsn
 
-from app import jobs
-from app.databases import Kind
-from app.lake.archive import Archive
-from app.lake.asked_hours import AskedHours
-from app.lake.dataset import PROCESSED
-from app.lake.folder import FolderStorage
-from app.lake.raw_archive import RawArchive
-from app.offload import inline
+from app.lake.archive import Archive, AskedHours, RawArchive
+from app.lake.layout import PROCESSED
+from app.lake.storage import FolderStorage
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
-from app.store.tables import ORDERBOOK_DELTAS
+from app.runtime import jobs
+from app.runtime.threads import inline
+from app.storage.tables import ORDERBOOK_DELTAS
 from tests.admin.asked import Asked, service_of
 from tests.admin.seeded import seed
 from tests.ansible.places import ANSIBLE
 from tests.lake.exporting import write
 from tests.servers import new_database
-from tests.store import rows
-from workers.job_worker import JobWorker
+from tests.storage import rows
+from workers.process.job_worker import JobWorker
 
 DATABASES = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"]
 PRODUCTION = DATABASES["production"]
@@ -52,7 +50,7 @@ def grant(cursor, database, told=PRODUCTION):
 
 @pytest.fixture(scope="module")
 def production(server, templates):
-    database = new_database(server, templates[Kind.PRODUCTION])
+    database = new_database(server, templates[DatabaseKind.PRODUCTION])
     seed(database)
     with connected(database) as connection, connection, connection.cursor() as cursor:
         grant(cursor, database.database)
@@ -129,7 +127,7 @@ def test_the_exporter_does_what_the_admin_service_was_asked_for(as_role, tmp_pat
 
 
 def test_the_archiver_may_keep_its_ledger_and_change_nothing_that_was_recorded(server, templates, tmp_path):
-    timeseries = new_database(server, templates[Kind.TIMESERIES])
+    timeseries = new_database(server, templates[DatabaseKind.TIMESERIES])
     write(timeseries, ORDERBOOK_DELTAS, [rows.delta()])
     with connected(timeseries) as connection, connection, connection.cursor() as cursor:
         grant(cursor, timeseries.database, DATABASES["timeseries"])

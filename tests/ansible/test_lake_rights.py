@@ -8,15 +8,15 @@ import pytest
 import requests
 import yaml
 
-from app.lake.bucket import BucketStorage
-from app.lake.identity import identity_of
-from app.lake.raw_archive import RawArchive
+from app.lake.archive import RawArchive
+from app.lake.binding import identity_of
+from app.lake.s3_storage import BucketStorage
 from app.lake.storage import StorageError
-from app.store.tables import GATHERER_TABLES, ORDERBOOK_DELTAS
+from app.storage.tables import GATHERER_TABLES, ORDERBOOK_DELTAS
 from tests.ansible.places import ANSIBLE
 from tests.ansible.playbooks import fake_aws
 from tests.lake.exporting import write
-from tests.store import rows
+from tests.storage import rows
 
 ROLE = ANSIBLE / "roles/instances"
 TABLES = yaml.safe_load((ROLE / "defaults/main.yml").read_text())["instances_raw_tables"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.tokens import Role, new_token
+from app.runtime.secrets import TokenRole, new_token
 from tests.ansible.machines import running_machines, why_impossible
 from tests.ansible.outside import listening_outside
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
@@ -67,7 +67,7 @@ def machines(ssh_key, tmp_path_factory):
 @pytest.fixture(scope="module")
 def token():
     """What ada presents, and what is known of it."""
-    return new_token("ada", Role.OPERATE)
+    return new_token("ada", TokenRole.OPERATE)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.store.tables import GATHERER_TABLES
+from app.storage.tables import GATHERER_TABLES
 from tests.ansible.places import ANSIBLE
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, ansible, playbook
 from tests.ansible.test_preflight import TOLD

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.metrics_table import known_metrics, with_table
+from app.ops.metrics_table import known_metrics, with_metrics_table
 from tests.code_base.sources import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,7 @@ IS_SO = {"active", "trading", "halted", "refuses", "bound"}
 
 
 def test_the_metrics_table_is_the_code_s_own():
-    assert with_table(README) == README, "run: make docs"
+    assert with_metrics_table(README) == README, "run: make docs"
 
 
 @pytest.mark.parametrize("metric", known_metrics(), ids=lambda metric: metric.name)

@@ -5,8 +5,8 @@ import click
 import pytest
 
 from app.cli import cli
-from app.environment import known_settings
-from app.settings_table import settings_table, with_table
+from app.documentation import settings_table, with_settings_table
+from app.settings.loading import known_settings
 from tests.code_base.sources import ROOT
 from tests.processes import environment
 
@@ -15,7 +15,7 @@ FIRST_COMMAND = README.index("```")
 
 
 def test_the_settings_table_is_the_code_s_own():
-    assert with_table(README) == README, "run: make docs"
+    assert with_settings_table(README) == README, "run: make docs"
     assert settings_table() in README
 
 

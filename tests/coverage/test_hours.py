@@ -1,7 +1,6 @@
-from app.coverage.keeping import keep
-from app.follow.journal import JournalFollower
-from app.postgres.claim import claimed
-from app.postgres.connection import connected
+from app.coverage.hours import judge_next_hour
+from app.postgres.connection import claimed, connected
+from app.replicate.journal import JournalFollower
 from tests.coverage.conftest import AT_ONCE, PATIENCE
 from tests.gatherers import at, execute, put_market
 
@@ -175,7 +174,7 @@ def test_what_a_gatherer_recorded_and_never_delivered_is_a_hole_when_it_is_not_w
     execute(coverage.production, "UPDATE gatherer_runs SET recorded_until = %s", (at(50),))
     execute(coverage.production, "UPDATE gatherer_contacts SET contacted_at = %s", (at(50),))
     with connected(coverage.production) as connection:
-        while keep(connection, at(DAY), PATIENCE, AT_ONCE).judged:
+        while judge_next_hour(connection, at(DAY), PATIENCE, AT_ONCE).judged:
             continue
     assert books(coverage)[0] == ("hole", [30, 60], [])
 
@@ -225,7 +224,7 @@ def test_what_was_known_stays_known_when_a_gatherer_comes_back_that_was_not_wait
     a.misses(30, 31)
     JournalFollower(a.name, a.timeseries, coverage.production).round()
     with connected(coverage.production) as connection:
-        kept = keep(connection, at(59), PATIENCE, AT_ONCE)
+        kept = judge_next_hour(connection, at(59), PATIENCE, AT_ONCE)
     assert (kept.known_until, kept.judged.hour) == (at(0), at(0))
     assert execute(coverage.production, "SELECT known_until FROM coverage_hours") == [(at(59),)]
     assert books(coverage) == {0: ("hole", [10, 20, 30, 31], ["a"])}

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.batches import CANDLES_PER_CALL, candle_spans, ticker_batches
+from app.kalshi.rest_client import CANDLES_PER_CALL, candle_spans, ticker_batches
 
 TICKER = st.text("KX-é", min_size=1, max_size=200)
 

@@ -2,15 +2,13 @@ import threading
 
 import pytest
 
-from app.environment import load_settings
+from app.kalshi.errors import UnexpectedAnswerError
 from app.kalshi.private_key import PrivateKey
-from app.kalshi.request_budget import RequestBudget
+from app.kalshi.request_budget import BASIC, Priority, RequestBudget
 from app.kalshi.rest_client import RestClient
-from app.kalshi.rest_errors import UnexpectedAnswerError
 from app.kalshi.rest_transport import transport_of
 from app.kalshi.signing import Signer
-from app.kalshi.token_bucket import BASIC
-from app.kalshi.waiting_line import Priority
+from app.settings.loading import load_settings
 from tests.kalshi.exchange import PREFIX, Reply, client_of, transport_to
 from tests.kalshi.keys import ed25519_key, pem, rsa_key, verify
 

@@ -6,9 +6,8 @@ import re
 import pytest
 import yaml
 
-from app.kalshi.account_limits import AccountLimits
-from app.kalshi.exchange_status import ExchangeStatus
-from app.kalshi.hosts import PRESETS
+from app.kalshi.endpoints import PRESETS
+from app.kalshi.rest_objects import AccountLimits, ExchangeStatus
 from tests.kalshi.exchange import PREFIX, Reply, client_of
 from tests.specifications import published_text
 

@@ -7,24 +7,23 @@ import pytest
 from prometheus_client import REGISTRY
 from pyarrow import parquet
 
-from app.databases import Kind
-from app.lake.arrow_source import hour_of_rows
-from app.lake.dataset import raw_dataset
-from app.lake.folder import FolderStorage
-from app.lake.identity import UNKNOWN, bound_lake, identity_of
-from app.lake.raw_archive import RawArchive
-from app.lake.storage import StorageError
-from app.lake.verifier import Verdict
+from app.lake.archive import RawArchive
+from app.lake.binding import UNKNOWN, bound_lake, identity_of
+from app.lake.exporter import hour_of_rows
+from app.lake.layout import raw_dataset
+from app.lake.storage import FolderStorage, StorageError
+from app.lake.verifier import FileVerdict
 from app.metrics.lake import BEHIND_SECONDS
-from app.offload import inline
 from app.postgres.connection import connected
-from app.store.confirmation import LAST_RESORTS, archive_losses, is_merged_and_archived, why_not_confirmed
-from app.store.maintenance import maintain
-from app.store.tables import ORDERBOOK_DELTAS
+from app.postgres.databases import DatabaseKind
+from app.runtime.threads import inline
+from app.storage.confirmation import LAST_RESORTS, archive_losses, is_merged_and_archived, why_not_confirmed
+from app.storage.retention import maintain
+from app.storage.tables import ORDERBOOK_DELTAS
 from tests.cli_settings import invoke
 from tests.gatherers import execute
 from tests.lake.exporting import write
-from tests.store import rows
+from tests.storage import rows
 from workers.exporter import PROOF_SECONDS, Exporter
 
 NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
@@ -77,7 +76,7 @@ def exporter_of(archive, clock=lambda: 0.0):
 
 def round_of(timeseries, now, max_bytes=PLENTY_BYTES):
     with connected(timeseries) as connection:
-        return maintain(connection, is_merged_and_archived, max_bytes, now, LAST_RESORTS[Kind.TIMESERIES])
+        return maintain(connection, is_merged_and_archived, max_bytes, now, LAST_RESORTS[DatabaseKind.TIMESERIES])
 
 
 def kept(timeseries):
@@ -123,7 +122,7 @@ def test_a_database_that_is_archived_drops_for_its_age_only_what_the_lake_has(fi
     archive.look(deltas, 0)
     assert (round_of(filled, LATER).dropped, round_of(filled, LATER).unconfirmed) == (0, 3)
     with connected(filled) as connection:
-        assert "lake status --raw" in why_not_confirmed(connection, Kind.TIMESERIES)
+        assert "lake status --raw" in why_not_confirmed(connection, DatabaseKind.TIMESERIES)
     archive_everything(archive)
     assert round_of(filled, LATER).dropped == 3
 
@@ -225,7 +224,7 @@ def test_what_was_written_before_stays_when_the_rest_of_its_hour_goes(filled, ar
     archive_everything(archive)
     assert clocks(storage, deltas, 0) == [0]
     with archive.opened() as opened:
-        assert opened.verify(deltas, NOON).verdict is Verdict.ARCHIVED
+        assert opened.verify(deltas, NOON).verdict is FileVerdict.ARCHIVED
 
 
 @pytest.mark.parametrize("is_rewritten", [False, True], ids=["never written", "written before"])

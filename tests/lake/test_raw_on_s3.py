@@ -7,15 +7,13 @@ from typing import NamedTuple
 import pytest
 import requests
 
-from app.databases import Kind
-from app.lake.archive import Archive
-from app.lake.bucket import BucketStorage
-from app.lake.folder import FolderStorage
-from app.lake.raw_archive import RawArchive
-from app.lake.storage import InGlacierError
-from app.offload import inline
+from app.lake.archive import Archive, RawArchive
+from app.lake.s3_storage import BucketStorage
+from app.lake.storage import FolderStorage, InGlacierError
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
-from app.store.tables import GATHERER_TABLES
+from app.runtime.threads import inline
+from app.storage.tables import GATHERER_TABLES
 from tests.cli_settings import invoke
 from tests.lake import faulty_s3
 from tests.lake.exporting import write
@@ -24,7 +22,7 @@ from tests.lake.test_rebuild import encoded
 from tests.merge.recordings import Recordings
 from tests.servers import new_database
 from tests.simulator.recording import Run
-from tests.store import rows
+from tests.storage import rows
 from workers.exporter import Exporter
 
 NAMES = ("gatherer-1a", "gatherer-1b", "gatherer-1c")
@@ -51,8 +49,8 @@ class Recorded(NamedTuple):
 def recorded(tmp_path_factory, server, templates):
     run = Run(tmp_path_factory.mktemp("truth"), markets=20, rate=200).record_books(range(20)).advance(15)
     run.record_everything()
-    gatherers = {name: new_database(server, templates[Kind.TIMESERIES]) for name in NAMES}
-    production = new_database(server, templates[Kind.PRODUCTION])
+    gatherers = {name: new_database(server, templates[DatabaseKind.TIMESERIES]) for name in NAMES}
+    production = new_database(server, templates[DatabaseKind.PRODUCTION])
     for position, dsn in enumerate(gatherers.values()):
         for table in GATHERER_TABLES:
             # Each lost another third of it.

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.lake import announcements as lake
-from app.merge.announcements import Copy, changes_of, events_of
-from app.store.tables import PRODUCTION_LIFECYCLE_EVENTS
+from app.merge.announcements import AnnouncementCopy, changes_of, events_of
+from app.storage.tables import PRODUCTION_LIFECYCLE_EVENTS
 from tests.gatherers import execute
-from tests.store.rows import NOON_US
+from tests.storage.rows import NOON_US
 
 SECOND_US = 1_000_000
 
 
 def heard(gatherer, *seconds):
     """What one gatherer told apart."""
-    return [Copy(NOON_US + round(at * SECOND_US), gatherer, nth, NOON_US) for nth, at in enumerate(seconds)]
+    return [AnnouncementCopy(NOON_US + round(at * SECOND_US), gatherer, nth, NOON_US) for nth, at in enumerate(seconds)]
 
 
 def seconds(events):

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from app.store.journal_tables import GAPS, SUBSCRIPTIONS
+from app.storage.tables import GAPS, SUBSCRIPTIONS
 from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, BEFORE_THE_FIRST, WHOLE_EXCHANGE, Journal
 
 RUN_ID = 1_000

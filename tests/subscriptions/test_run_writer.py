@@ -6,14 +6,14 @@ import pytest
 
 from app.errors import DatabaseError
 from app.postgres.connection import value_of
-from app.spool.losses import DAMAGED, QUARANTINED, Loss, Losses
-from app.spool.spool import SLACK_US
-from app.store.journal_tables import GAPS, RUNS, SUBSCRIPTIONS
-from app.store.writer import CopyWriter
-from app.subscriptions.run_writer import LOCK_GAPS, RunWriter
+from app.storage.spool.losses import DAMAGED, QUARANTINED, Loss, Losses
+from app.storage.spool.spool import SLACK_US
+from app.storage.tables import GAPS, RUNS, SUBSCRIPTIONS
+from app.storage.writer import CopyWriter
+from app.subscriptions.journal import LOCK_GAPS, RunWriter
 from tests.processes import wait_until
-from tests.store.reading import rows_of
-from tests.store.rows import NOON_US
+from tests.storage.reading import rows_of
+from tests.storage.rows import NOON_US
 
 SECOND_US = 1_000_000
 CONNECTIONS = 8

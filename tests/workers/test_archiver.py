@@ -2,16 +2,16 @@
 
 import signal
 
-from app.lake.bucket import BucketStorage
+from app.lake.s3_storage import BucketStorage
 from app.postgres.connection import connected, value_of
-from app.store.tables import ORDERBOOK_DELTAS
+from app.storage.tables import ORDERBOOK_DELTAS
 from tests.faults.gathering import Running
 from tests.lake import faulty_s3
 from tests.lake.exporting import write
 from tests.lake.faulty_s3 import BUCKET, error, is_put
 from tests.lake.test_raw_on_s3 import CREDENTIALS
 from tests.processes import running, wait_until
-from tests.store import rows
+from tests.storage import rows
 
 VERIFIED = "SELECT count(*) FROM exports WHERE verified_at IS NOT NULL AND through_ingest_id >= changed_through"
 
