@@ -1,4 +1,8 @@
-"""kalshi-data: one file a command. Heavy imports belong into the commands, so that --help stays quick."""
+"""kalshi-data: its commands, in files by subject. Heavy imports belong into the commands, so that --help stays quick.
+
+In: arguments and settings. Out: what a command prints, and its exit code; errors say what happened and how to mend it.
+Read this file first: it lists all commands.
+"""
 
 import sys
 

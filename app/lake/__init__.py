@@ -1,4 +1,8 @@
-"""The lake: Parquet that can be trusted and used without us. docs/lake.md says what lies where."""
+"""The lake: Parquet that can be trusted and used without us. docs/lake.md says what lies where.
+
+In: production's rows, hour by hour. Out: sorted files with their manifests, read back and verified, and candles.
+Read archive.py first to see it written, reader.py to read it.
+"""
 
 from typing import TYPE_CHECKING
 

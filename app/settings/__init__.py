@@ -1,4 +1,8 @@
-"""Every setting, once: its name (KALSHI_ and the field's name), type, default and description."""
+"""Every setting, once: its name (KALSHI_ and the field's name), type, default and description.
+
+In: the environment, by way of loading.py. Out: one `Settings`, checked as a whole.
+Read this file first; what a gatherer needs is in gatherer.py.
+"""
 
 import re
 from typing import Annotated, Literal

@@ -1,4 +1,8 @@
-"""Every list of the admin service."""
+"""Every list of the admin service.
+
+In: the filters of a request. Out: one SQL statement a page, and its columns; paging.py says what a list is made of.
+Read catalog.py first.
+"""
 
 from admin.api.listings.catalog import ACTIVE_MARKETS, EVENTS, MARKETS, SERIES
 from admin.api.listings.completeness import (
