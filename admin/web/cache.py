@@ -1,3 +1,5 @@
+"""A cache of answers that are worth a few seconds. It stands alone: endpoints and pages share it."""
+
 import threading
 import time
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Keys in settings. It stands alone: settings load without the cryptography that signing.py needs."""
+
 from app.runtime.secrets import Secret
 
 

@@ -1,3 +1,5 @@
+"""Connection strings. It stands alone: settings need it, and none of the connections' code."""
+
 import psycopg2.extensions
 
 from app.runtime.secrets import Secret

@@ -1,3 +1,5 @@
+"""The clocks of this host. It stands alone: whatever needs the time must need nothing else."""
+
 import time
 
 

@@ -1,4 +1,4 @@
-"""The simulator as a process. Imported by nothing but the command that runs it: it patches the whole interpreter."""
+"""The simulator as a process. It stands alone: it patches the interpreter, so only its command imports it."""
 
 from gevent import monkey
 
