@@ -12,7 +12,6 @@ from app.kalshi.rest_transport import RestTransport, Shape
 from app.runtime.health import Stopping
 
 BOOKS_PER_CALL = 100
-CANDLES_PER_CALL = 5_000
 # A content delivery network in between refuses addresses above 8,192 bytes.
 QUERY_BYTES = 7_000
 PARAMETER_BYTES = len("&tickers=")
@@ -31,13 +30,6 @@ def ticker_batches(tickers: Iterable[str]) -> Iterator[list[str]]:
         query_bytes += more_bytes
     if batch:
         yield batch
-
-
-def candle_spans(start_seconds: int, end_seconds: int, period_seconds: int) -> Iterator[tuple[int, int]]:
-    """Consecutive spans, both ends included, of as many periods as one call may ask for."""
-    span_seconds = CANDLES_PER_CALL * period_seconds
-    for start in range(start_seconds, end_seconds + 1, span_seconds):
-        yield start, min(start + span_seconds - 1, end_seconds)
 
 
 # Lists of the exchange. Their objects stay as they came: numbers keep their text until somebody decodes them exactly.
@@ -68,10 +60,6 @@ class TradesPage(ObjectsPage):
 
 class BooksPage(ObjectsPage):
     objects: list[Raw] | None = msgspec.field(name="orderbooks")
-
-
-class Candlesticks(ObjectsPage):
-    objects: list[Raw] | None = msgspec.field(name="candlesticks")
 
 
 def objects_of(fetch: Callable[[str | None], ObjectsPage]) -> Iterator[Raw]:
@@ -143,9 +131,6 @@ class RestClient:
 
     def exchange_status(self) -> ExchangeStatus:
         return self._transport.status(self._priority, self._patience_seconds, self._stopping)
-
-    def exchange_schedule(self) -> Raw:
-        return self._member("/exchange/schedule", "schedule")
 
     def historical_cutoff(self) -> HistoricalCutoff:
         return self._get("/historical/cutoff", HistoricalCutoff)
@@ -273,15 +258,6 @@ class RestClient:
 
     def series(self, ticker: str) -> Raw | None:
         return self._one(f"/series/{quote(ticker, safe='')}", "series")
-
-    def candlesticks(
-        self, series_ticker: str, ticker: str, start_ts: int, end_ts: int, period_minutes: Literal[1, 60, 1440]
-    ) -> Iterator[Raw]:
-        path = f"/series/{quote(series_ticker, safe='')}/markets/{quote(ticker, safe='')}/candlesticks"
-        for start, end in candle_spans(start_ts, end_ts, period_minutes * 60):
-            yield from (
-                self._get(path, Candlesticks, start_ts=start, end_ts=end, period_interval=period_minutes).objects or ()
-            )
 
     def _pages(self, path: str, shape: type[ObjectsPage], **parameters: Value) -> Iterator[Raw]:
         return objects_of(lambda cursor: self._get(path, shape, cursor=cursor, **parameters))

@@ -24,7 +24,6 @@ from app.markets.market import (
 from app.markets.quotes import PackedTitles, Quotes
 from app.markets.store import MarketCache, Schedule, SortedTickers
 
-NO_DIGEST = 0
 # A market that was just announced may not be found by REST yet, and one answer without it is no proof: a list that is
 # empty by mistake would end the recording of all that were asked for. So long must it have been missing.
 VANISHING_US = 10 * MINUTE_US

@@ -100,12 +100,6 @@ def test_order_books_are_asked_for_by_the_hundred_with_the_parameter_repeated(ex
             {"limit": "200", "series_ticker": "S"},
         ),
         (lambda client: client.series_list(), "series", "/series", {}),
-        (
-            lambda client: client.candlesticks("S", "A", 0, 60, 1),
-            "candlesticks",
-            "/series/S/markets/A/candlesticks",
-            {"start_ts": "0", "end_ts": "60", "period_interval": "1"},
-        ),
     ],
 )
 def test_lists_are_asked_for_as_the_exchange_documents(exchange, call, name, path, query):
@@ -121,7 +115,6 @@ def test_lists_are_asked_for_as_the_exchange_documents(exchange, call, name, pat
         (lambda client: client.market("KX/A B"), "market", "/markets/KX%2FA%20B"),
         (lambda client: client.event("E"), "event", "/events/E"),
         (lambda client: client.series("S"), "series", "/series/S"),
-        (lambda client: client.exchange_schedule(), "schedule", "/exchange/schedule"),
     ],
 )
 def test_one_object_is_asked_for_by_its_path(exchange, call, name, path):

@@ -21,13 +21,11 @@ LISTS = {
     "events": lambda client: client.events("open", 1, "S", with_nested_markets=True),
     "multivariate events": lambda client: client.multivariate_events("S", with_nested_markets=True),
     "series": lambda client: client.series_list(1),
-    "candlesticks": lambda client: client.candlesticks("S", "A", 0, 60, 1),
 }
 SINGLE = {
     "market": lambda client: client.market("A"),
     "event": lambda client: client.event("E"),
     "one series": lambda client: client.series("S"),
-    "schedule": lambda client: client.exchange_schedule(),
 }
 
 

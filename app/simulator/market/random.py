@@ -1,10 +1,6 @@
 """Numbers that look drawn at random but follow from their arguments, so that a million markets need no storage."""
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeVar
-
-Item = TypeVar("Item")
 
 MASK = (1 << 64) - 1
 ODD = 0x9E3779B97F4A7C15
@@ -31,10 +27,6 @@ def draw(seed: int, *where: int) -> int:
 @lru_cache(maxsize=256)
 def _draw_of_question(seed: int, question: int) -> int:
     return scrambled(draw(seed) + (question + 1) * ODD & MASK)
-
-
-def pick(items: Sequence[Item], bits: int) -> Item:
-    return items[bits % len(items)]
 
 
 def uuid_text(high: int, low: int) -> str:
