@@ -33,6 +33,12 @@ def tell(registry, event_type, ticker, **facts):
     registry.tell("frame", frame(lifecycle(event_type, ticker, **facts)))
 
 
+def subscribe_late(registry):
+    """And be told of the first market: what happens from then on waits until all are introduced."""
+    registry.tell("subscribe")
+    registry.wait_for(lambda _: registry.ask("told_late"), "an introduction")
+
+
 def status_of(registry, ticker):
     return registry.ask("market", ticker.encode())["market"]["status"]
 
@@ -99,7 +105,7 @@ def test_a_list_of_active_markets_is_the_caller_s(registry):
 def test_who_subscribes_late_is_told_first_what_is_active_and_then_what_changes(registry):
     tell(registry, "determined", TICKERS[5], result="yes")
     registry.wait_for(lambda state: state["counts"]["determined"] == 1, "a determination")
-    registry.tell("subscribe")
+    subscribe_late(registry)
     tell(registry, "deactivated", TICKERS[7])
     tell(registry, "determined", TICKERS[7], result="no")
     registry.wait_for(lambda state: state["counts"]["determined"] == 2, "another determination")
@@ -116,7 +122,7 @@ def test_who_subscribes_late_is_told_first_what_is_active_and_then_what_changes(
 
 
 def test_only_a_settled_change_comes_without_its_market(registry):
-    registry.tell("subscribe")
+    subscribe_late(registry)
     tell(registry, "deactivated", TICKERS[0])
     tell(registry, "settled", TICKERS[0])
     registry.wait_for(lambda _: len(registry.ask("told_late")) == MANY + 2, "what the late one is told")
