@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.documentation import known_metrics, with_metrics_table
+from app.ops.metrics_table import known_metrics, with_metrics_table
 from tests.code_base.sources import ROOT
 
 DOCUMENT = (ROOT / "docs/metrics.md").read_text()
