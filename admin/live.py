@@ -14,7 +14,13 @@ from app.stopping import StoppedError
 
 def live_blueprint(live: LiveState) -> Blueprint:
     blueprint = Blueprint("live", __name__, url_prefix="/admin")
+    _add_markets(blueprint, live)
+    _add_state(blueprint, live)
+    _add_orders(blueprint, live)
+    return blueprint
 
+
+def _add_markets(blueprint: Blueprint, live: LiveState) -> None:
     @blueprint.get("/markets/active")
     def active_markets() -> Response:
         query = MarketsQuery().load(request.args)
@@ -24,6 +30,8 @@ def live_blueprint(live: LiveState) -> Blueprint:
     def market(ticker: str) -> Response:
         return _json(_known(live, ticker))
 
+
+def _add_state(blueprint: Blueprint, live: LiveState) -> None:
     @blueprint.get("/subscriptions")
     def subscriptions() -> Response:
         return _json({"subscriptions": live.subscriptions(SubscriptionsQuery().load(request.args)["ticker"])})
@@ -36,6 +44,8 @@ def live_blueprint(live: LiveState) -> Blueprint:
     def polling() -> Response:
         return _json({"polling": live.polling()})
 
+
+def _add_orders(blueprint: Blueprint, live: LiveState) -> None:
     @blueprint.post("/poll/<ticker>")
     def poll(ticker: str) -> Response:
         return _json(_polled(live, _known(live, ticker).ticker))
@@ -45,8 +55,6 @@ def live_blueprint(live: LiveState) -> Blueprint:
         if reason := live.reconcile():
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reason)
         return _json({"status": "begun"})
-
-    return blueprint
 
 
 def _json(value: object) -> Response:

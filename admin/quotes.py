@@ -19,6 +19,7 @@ from admin.problems import ProblemError
 from admin.queries import TimeRange, checked_path
 from admin.schemas import Book, Candles
 from app.coverage.hearing import TRADES
+from app.normal.decimals import ONE_DOLLAR_E6, contracts, dollars
 
 BOOK = """
     SELECT
@@ -41,8 +42,6 @@ CANDLES = """
 """
 INTERVALS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 MOST_CANDLES = 1_000
-DOLLAR_E6 = 1_000_000
-CONTRACT_E2 = 100
 
 
 class BookQuery(Schema):
@@ -94,13 +93,12 @@ def book_at(database: Database, ticker: str, at: datetime | None) -> dict[str, A
     levels = sorted((level for level in zip(*columns, strict=True) if level[2] > 0), reverse=True)
     yes, no = ([_level(*level) for side, *level in levels if side is wanted] for wanted in (True, False))
     yes_bid = yes[0]["price"] if yes else None
-    yes_ask = dollars(DOLLAR_E6 - no[0]["price_e6"]) if no else None
+    yes_ask = dollars(ONE_DOLLAR_E6 - no[0]["price_e6"]) if no else None
     return {**asked, **found, "yes": yes, "no": no, "yes_bid": yes_bid, "yes_ask": yes_ask}
 
 
 def _level(price_e6: int, size_e2: int) -> dict[str, Any]:
-    contracts = f"{size_e2 // CONTRACT_E2}.{size_e2 % CONTRACT_E2:02}"
-    return {"price": dollars(price_e6), "contracts": contracts, "price_e6": price_e6, "size_e2": size_e2}
+    return {"price": dollars(price_e6), "contracts": contracts(size_e2), "price_e6": price_e6, "size_e2": size_e2}
 
 
 def candles_of(database: Database, ticker: str, asked: Mapping[str, Any]) -> tuple[str, datetime | None]:
@@ -113,10 +111,6 @@ def candles_of(database: Database, ticker: str, asked: Mapping[str, Any]) -> tup
     times = {"ticker": ticker, "interval": interval, "from": since, "to": end}
     (found,) = database.rows(CANDLES, times)[0]
     return found, most if most < until else None
-
-
-def dollars(price_e6: int) -> str:
-    return f"{price_e6 // DOLLAR_E6}.{price_e6 % DOLLAR_E6:06}"
 
 
 def _now() -> datetime:

@@ -4,6 +4,7 @@ from marshmallow import INCLUDE, Schema, fields
 from marshmallow.validate import OneOf
 
 from admin.knowledge import KNOWN_FIELDS
+from app.registry.market import STATUSES
 
 
 class Problem(Schema):
@@ -29,10 +30,27 @@ class Market(Thing):
     event_ticker = fields.String(required=True)
     series_ticker = fields.String(allow_none=True)
     event_title = fields.String(allow_none=True)
-    status = fields.String(required=True)
-    result = fields.String(required=True)
+    status = fields.String(required=True, validate=OneOf(STATUSES))
+    market_type = fields.String(required=True, metadata={"example": "binary"})
+    result = fields.String(required=True, metadata={"description": "yes or no; empty before it is known."})
+    exchange_index = fields.Integer(allow_none=True, metadata={"description": "The exchange's shard that trades it."})
+    yes_bid = fields.String(allow_none=True, metadata={"example": "0.420000"})
+    yes_ask = fields.String(allow_none=True, metadata={"example": "0.450000"})
+    last_price = fields.String(allow_none=True, metadata={"example": "0.440000"})
+    volume = fields.String(allow_none=True, metadata={"description": "In contracts.", "example": "10.00"})
+    yes_bid_e6 = fields.Integer(allow_none=True)
+    yes_ask_e6 = fields.Integer(allow_none=True)
+    last_price_e6 = fields.Integer(allow_none=True)
+    volume_e2 = fields.Integer(allow_none=True)
+    quoted_at = fields.DateTime(
+        allow_none=True, metadata={"description": "When prices and volume were announced; null: they never were."}
+    )
     open_time = fields.DateTime(allow_none=True)
     close_time = fields.DateTime(allow_none=True)
+    expiration_time = fields.DateTime(allow_none=True)
+    updated_time = fields.DateTime(
+        allow_none=True, metadata={"description": "When it last changed at the exchange, other than by trading."}
+    )
 
 
 class Event(Thing):

@@ -14,8 +14,17 @@ from admin.queries import ROW_NUMBER, NoQuery, checked_path
 from admin.schemas import Event, Market, QuarantinedRow, Series
 
 MARKET = """
-    SELECT m.*, e.series_ticker, e.title AS event_title
-    FROM markets AS m LEFT JOIN events AS e USING (event_ticker) WHERE m.ticker = %(name)s
+    SELECT m.*, e.series_ticker, e.title AS event_title, quote.*
+    FROM markets AS m
+        LEFT JOIN events AS e USING (event_ticker)
+        LEFT JOIN (
+            SELECT
+                readable.dollars(yes_bid_e6)::TEXT AS yes_bid, readable.dollars(yes_ask_e6)::TEXT AS yes_ask,
+                readable.dollars(price_e6)::TEXT AS last_price, readable.contracts(volume_e2)::TEXT AS volume,
+                yes_bid_e6, yes_ask_e6, price_e6 AS last_price_e6, volume_e2, exchange_ts AS quoted_at
+            FROM tickers WHERE ticker = %(name)s ORDER BY exchange_ts DESC, ingest_id DESC LIMIT 1
+        ) AS quote ON TRUE
+    WHERE m.ticker = %(name)s
 """
 QUARANTINED = """
     SELECT quarantine_id, quarantined_at, table_name, reason, encode(payload, 'base64') AS payload_base64
@@ -32,7 +41,13 @@ class Thing(NamedTuple):
 
 
 THINGS = (
-    Thing("/markets/<ticker>", "market", "A market, with the exchange's own object in `details`.", MARKET, Market),
+    Thing(
+        "/markets/<ticker>",
+        "market",
+        "A market with its last quote, and with the exchange's own object in `details`.",
+        MARKET,
+        Market,
+    ),
     Thing(
         "/events/<event_ticker>",
         "event",

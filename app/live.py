@@ -11,12 +11,26 @@ from app.store.tables import ORDERBOOK_SNAPSHOTS, Row
 
 
 class LiveMarket(Struct, frozen=True, kw_only=True):
+    """The names are those of the admin service's markets and tickers. Prices and volume are there twice: exact texts in
+    dollars and contracts, and integers in millionths of a dollar and hundredths of a contract."""
+
     ticker: str
     event_ticker: str
+    title: str
     status: str
+    trading_status: str
     market_type: str
     result: str
     exchange_index: int | None = None
+    yes_bid: str | None = None
+    yes_ask: str | None = None
+    last_price: str | None = None
+    volume: str | None = None
+    yes_bid_e6: int | None = None
+    yes_ask_e6: int | None = None
+    last_price_e6: int | None = None
+    volume_e2: int | None = None
+    quoted_at: datetime | None = None  # when prices and volume were so; None: none are known yet
     open_time: datetime | None = None
     close_time: datetime | None = None
     expiration_time: datetime | None = None
@@ -52,7 +66,7 @@ class LiveSubscription(Struct, frozen=True, kw_only=True):
 
 
 class LivePolling(Struct, frozen=True, kw_only=True):
-    """How often REST is asked for the books of a class, of `book_cycles`. `took_seconds` is None before the first walk."""
+    """How often REST is asked for the books of a class. `took_seconds` is None before the first walk has ended."""
 
     books: str
     every_seconds: float  # as the settings have it; a walk that takes longer is followed by the next at once

@@ -14,6 +14,7 @@ from app.kalshi.socket_errors import HandshakeRefusedError, SocketError, SocketT
 from app.metrics import connections as metrics
 from app.recording import Sink
 from app.stopping import Stopping
+from app.store.tables import TICKERS, Row
 from app.subscriptions.intake import Common, Intake
 from app.subscriptions.journal import Journal
 from app.subscriptions.redial import Redial
@@ -34,6 +35,7 @@ class Surroundings(NamedTuple):
     admission: Admission
     sink: Sink
     on_lifecycle: Callable[[bytes], None]  # may wait
+    on_tickers: Callable[[list[Row]], None]  # before the sink has them; must not wait
     set_halted: Callable[[bool], None]  # whether the exchange refuses our key
     stopping: Stopping
 
@@ -171,6 +173,8 @@ class Connection:
         self._messages += len(batch.messages)
         self._journal.lag_us = intake.lag_us
         for table, table_rows in rows:
+            if table is TICKERS:
+                self._around.on_tickers(table_rows)
             self._around.sink.put(table, table_rows)
         if has_news:
             self.write_journal()

@@ -60,7 +60,7 @@ class ConnectionManager:
         self._next_look_seconds = 0.0
         self._latch = latch or Latch()
 
-    def start(self, spawn: Callable[[Callable[[], None]], None]) -> None:
+    def start(self, spawn: Callable[[Callable[[], None]], object]) -> None:
         for connection in self._connections.values():
             spawn(connection.run)
             spawn(Commander(connection, self._settings.stale_seconds, self._around.stopping).run)

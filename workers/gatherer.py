@@ -94,6 +94,7 @@ class Gatherer:
             admission=Admission(stopping, self._registry.exchange_open.is_set),
             sink=sink,
             on_lifecycle=lifecycle.put,
+            on_tickers=self._registry.hear_tickers,
             set_halted=lambda halted: COMPONENT_HALTED.labels("connections").set(halted),
             stopping=stopping,
         )

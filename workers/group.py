@@ -19,11 +19,12 @@ class Group:
         self._greenlets = gevent.pool.Group()
         self._failure: BaseException | None = None
 
-    def spawn(self, run: Callable[[], None]) -> None:
+    def spawn(self, run: Callable[[], None]) -> gevent.Greenlet:
         greenlet = gevent.Greenlet(run)
         greenlet.link_exception(self._failed)
         self._greenlets.add(greenlet)
         greenlet.start()
+        return greenlet
 
     def run_until_stopped(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,10 +1,16 @@
+from collections.abc import Callable
+from typing import TypeVar
+
 from app.live import LiveBook, LiveConnection, LiveMarket, LivePolling, LiveSubscription, MarketPage, book_of, moment
+from app.normal.decimals import contracts, dollars
 from app.registry.market import Market
 from app.subscriptions.roles import BOOK_CHANNEL
 from app.subscriptions.status import ConnectionStatus, SubscriptionStatus
 from workers.connection_manager import ConnectionManager
 from workers.market_registry import MarketRegistry
 from workers.snapshot_poller import SnapshotPoller
+
+Shown = TypeVar("Shown")
 
 
 class LiveGatherer:
@@ -20,8 +26,8 @@ class LiveGatherer:
         return MarketPage([_market(market) for market in page], page[-1].ticker if len(page) == limit else None)
 
     def market(self, ticker: str) -> LiveMarket | None:
-        market, is_known = self._registry.get_market(ticker)
-        return _market(market) if is_known and market else None
+        market = self._registry.get_market(ticker)
+        return None if market is None else _market(market)
 
     def connections(self) -> list[LiveConnection]:
         return [_connection(status) for status in self._connections.connections()]
@@ -47,20 +53,33 @@ class LiveGatherer:
 
 
 def _market(market: Market) -> LiveMarket:
-    moments = (market.open_us, market.close_us, market.expiration_us, market.updated_us)
-    opens, closes, expires, updated = (None if moment_us is None else moment(moment_us) for moment_us in moments)
     return LiveMarket(
         ticker=market.ticker,
         event_ticker=market.event_ticker,
+        title=market.title,
         status=market.status,
+        trading_status=market.trading_status,
         market_type=market.market_type,
         result=market.result,
         exchange_index=market.exchange_index,
-        open_time=opens,
-        close_time=closes,
-        expiration_time=expires,
-        updated_time=updated,
+        yes_bid=_if_known(dollars, market.yes_bid_e6),
+        yes_ask=_if_known(dollars, market.yes_ask_e6),
+        last_price=_if_known(dollars, market.last_price_e6),
+        volume=_if_known(contracts, market.volume_e2),
+        yes_bid_e6=market.yes_bid_e6,
+        yes_ask_e6=market.yes_ask_e6,
+        last_price_e6=market.last_price_e6,
+        volume_e2=market.volume_e2,
+        quoted_at=_if_known(moment, market.quoted_us),
+        open_time=_if_known(moment, market.open_us),
+        close_time=_if_known(moment, market.close_us),
+        expiration_time=_if_known(moment, market.expiration_us),
+        updated_time=_if_known(moment, market.updated_us),
     )
+
+
+def _if_known(shown: Callable[[int], Shown], value: int | None) -> Shown | None:
+    return None if value is None else shown(value)
 
 
 def _connection(status: ConnectionStatus) -> LiveConnection:

@@ -1,5 +1,8 @@
+import contextlib
 from collections.abc import Iterator
+from functools import partial
 
+import gevent
 import gevent.event
 import gevent.queue
 
@@ -7,7 +10,7 @@ from app.clock import now_us
 from app.kalshi.exchange_status import ExchangeStatus
 from app.kalshi.rest_client import RestClient
 from app.recording import Sink
-from app.registry.change_feed import ChangeFeed, ChangeQueue
+from app.registry.change_feed import ChangeFeed, ChangeQueue, new_queue
 from app.registry.event_reading import EventReading
 from app.registry.intake import Clock, Intake
 from app.registry.market import Market
@@ -17,6 +20,8 @@ from app.registry.rereads import Rereads
 from app.registry.settlements_since import SettlementsSince
 from app.registry.unended import FindUnended
 from app.settings import Settings
+from app.stopping import StoppedError
+from app.store.tables import Row
 from workers.event_updates import EventUpdates
 from workers.exchange_watch import ExchangeWatch
 from workers.group import Group
@@ -28,11 +33,13 @@ from workers.missed_settlements import MissedSettlements
 from workers.rereader import Rereader
 from workers.vanished_meanwhile import VanishedMeanwhile
 
+MARKETS_AT_ONCE = 500
+
 
 class MarketRegistry:
     """The one place that knows which markets there are, and in which state. Everybody else asks it, or listens to it.
 
-    Subscribe before it starts: changes are told from then on, beginning with every market there is.
+    docs/registry.md says which call and which field answers to which of the interface that was asked for.
     """
 
     def __init__(
@@ -47,10 +54,14 @@ class MarketRegistry:
     ) -> None:
         self._group = group
         self._stopping = gevent.event.Event()
-        self._markets = Markets()
+        self._greenlets: list[
+            gevent.Greenlet
+        ] = []  # bounded by the workers and the parts of the process that subscribe
+        client = client.stopped_by(self._stopping)
+        self._markets = Markets(lambda: self.exchange_status)
         self._feed = ChangeFeed(self._stopping)
         market_rereads, event_rereads = Rereads("markets"), Rereads("events")
-        intake = Intake(self._markets, sink, self._feed, event_rereads, clock_us)
+        intake = self._intake = Intake(self._markets, sink, self._feed, event_rereads, clock_us)
         markets = MarketReading(client, intake, combos=settings.combos)
         events = EventReading(client, intake, combos=settings.combos)
         stopping = self._stopping
@@ -83,13 +94,14 @@ class MarketRegistry:
         return self._watch.status
 
     def start(self) -> None:
-        """Begins in the background, and ends with the process or by stop()."""
+        """Begin in the background; end with the process or by stop()."""
         self._group.stopping.rawlink(lambda _: self._stopping.set())
-        for worker in self._workers:
-            self._group.spawn(worker.run)
+        self._greenlets += [self._group.spawn(worker.run) for worker in self._workers]
 
     def stop(self) -> None:
+        """Return when everything that start() began has ended. A request that is under way is waited for."""
         self._stopping.set()
+        gevent.joinall(self._greenlets)
 
     def reconcile(self) -> str | None:
         """Walks through all markets and reads the events that changed, now and not at their next time; or why not."""
@@ -100,27 +112,43 @@ class MarketRegistry:
         return None
 
     def subscribe_changes(self) -> ChangeQueue:
-        """Holds 1,000 changes; who does not take them holds the registry up, and misses none."""
-        return self._feed.subscribe()
+        """Return a queue of changes, beginning with every market there is.
+
+        Who subscribes after the start is told first, as `created`, what is active or to be recorded. The queue holds
+        1,000 changes: who does not take them holds the registry up, and misses none.
+        """
+        if not self._greenlets:
+            return self._feed.subscribe()
+        queue = new_queue()
+        self._greenlets.append(self._group.spawn(partial(self._introduce, queue)))
+        return queue
 
     def set_lifecycle_source(self, frames: gevent.queue.Queue) -> None:
         """Frames as they come from the lifecycle channels, of any connection."""
         self._listener.source = frames
 
-    def get_market(self, ticker: str) -> tuple[Market | None, bool]:
-        market = self._markets.get(ticker)
-        return market, market is not None
+    def hear_tickers(self, rows: list[Row]) -> None:
+        """Learn quotes and volumes from rows of tickers that one connection brought. Called for every such message."""
+        self._markets.quotes.hear(rows)
 
-    def get_active_markets(self) -> Iterator[Market]:
-        """In order of their tickers, as they are when they are met."""
-        return (market for ticker in self._markets.active if (market := self._markets.get(ticker)) is not None)
+    def get_market(self, ticker: str) -> Market | None:
+        """Return None if there is no such market, or it settled more than a day ago."""
+        return self._markets.get(ticker)
+
+    def get_active_markets(self) -> list[Market]:
+        """Return a list that is the caller's, in the order of tickers. Others have their turn while it is made: each
+        market is as it was when it was met."""
+        found: list[Market] = []
+        while page := self.active_page(found[-1].ticker if found else None, MARKETS_AT_ONCE):
+            found += page
+            gevent.sleep(0)
+        return found
 
     def active_tickers(self) -> Iterator[str]:
         return iter(self._markets.active)
 
     def is_active(self, ticker: str) -> bool:
-        market = self._markets.get(ticker)
-        return market is not None and market.status == "active"
+        return self._markets.is_active(ticker)
 
     def active_page(self, after: str | None, limit: int) -> list[Market]:
         """The active markets whose tickers follow that one."""
@@ -144,3 +172,8 @@ class MarketRegistry:
         if not self._events.read.is_set():
             return "reading events"
         return None
+
+    def _introduce(self, queue: ChangeQueue) -> None:
+        # Stopping is no failure: whoever subscribed stops too.
+        with contextlib.suppress(StoppedError):
+            self._intake.introduce(queue)

@@ -77,7 +77,7 @@ class VanishedMeanwhile:
 
     def _read(self) -> Iterator[tuple[str, Market]]:
         for page in self._pages():
-            unknown = {market.ticker: market for market in page if self._intake.markets.get(market.ticker) is None}
+            unknown = {market.ticker: market for market in page if not self._intake.markets.knows(market.ticker)}
             tickers = list(unknown)
             for start in range(0, len(tickers), BOOKS_PER_CALL):
                 asked = tickers[start : start + BOOKS_PER_CALL]

@@ -5,10 +5,10 @@ from dataclasses import replace
 from admin.keyset import Key, word
 from admin.listing import Filter, Listing
 from admin.listings.values import asked_text, asked_time, equal, one_of, shown, shown_flag, shown_number, shown_time
+from app.registry.market import STATUSES
 
 MARKET_WORDS = "words_of(title || ' ' || coalesce(yes_sub_title, '') || ' ' || ticker) @@ words_begun(%(text)s)"
 EVENT_WORDS = "words_of(title || ' ' || coalesce(sub_title, '') || ' ' || event_ticker) @@ words_begun(%(text)s)"
-STATUSES = ("initialized", "inactive", "active", "closed", "determined", "disputed", "amended", "finalized")
 
 MARKET_COLUMNS = (
     *(shown("ticker"), shown("event_ticker"), shown("title"), shown("yes_sub_title"), shown("status")),

@@ -12,6 +12,7 @@ from app.kalshi.pages import Candlesticks, Events, Markets, OrderBooks, Page, Se
 from app.kalshi.rest_errors import NotFoundError, UnexpectedAnswerError
 from app.kalshi.rest_transport import RestTransport, Shape
 from app.kalshi.waiting_line import Priority
+from app.stopping import Stopping
 
 MARKETS_PER_PAGE = 1_000
 TRADES_PER_PAGE = 1_000
@@ -30,13 +31,24 @@ class RestClient:
     asked to stop, and with an AccessDeniedError when the key is refused: the caller stops, and in that case alarms.
     """
 
-    def __init__(self, transport: RestTransport, priority: Priority, patience_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        transport: RestTransport,
+        priority: Priority,
+        patience_seconds: float | None = None,
+        stopping: Stopping | None = None,
+    ) -> None:
         self._transport = transport
         self._priority = priority
         self._patience_seconds = patience_seconds
+        self._stopping = stopping
+
+    def stopped_by(self, stopping: Stopping) -> "RestClient":
+        """Return the same for a part of the process that may end before the others."""
+        return RestClient(self._transport, self._priority, self._patience_seconds, stopping)
 
     def exchange_status(self) -> ExchangeStatus:
-        return self._transport.status(self._priority, self._patience_seconds)
+        return self._transport.status(self._priority, self._patience_seconds, self._stopping)
 
     def exchange_schedule(self) -> Raw:
         return self._member("/exchange/schedule", "schedule")
@@ -194,4 +206,4 @@ class RestClient:
 
     def _get(self, path: str, shape: type[Shape], **parameters: Value) -> Shape:
         given = {name: value for name, value in parameters.items() if value is not None}
-        return self._transport.get(path, given, shape, self._priority, self._patience_seconds)
+        return self._transport.get(path, given, shape, self._priority, self._patience_seconds, self._stopping)

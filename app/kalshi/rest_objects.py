@@ -55,6 +55,19 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     updated_time: str | None = None
 
 
+class MarketQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a market's object says besides, of both wires. It changes with every order, and is no part of its row."""
+
+    yes_bid_dollars: str | None = None
+    yes_ask_dollars: str | None = None
+    last_price_dollars: str | None = None
+    volume_fp: str | None = None
+    yes_bid: Cents | None = None
+    yes_ask: Cents | None = None
+    last_price: Cents | None = None
+    volume: Contracts | None = None
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     event_ticker: str
     series_ticker: str

@@ -74,39 +74,45 @@ class RestTransport:
         shape: type[Shape],
         priority: Priority,
         patience_seconds: float | None = None,
+        stopping: Stopping | None = None,
     ) -> Shape:
-        """What the exchange answers. Without patience given, it is asked for as long as we run."""
+        """Return what the exchange answers. Without patience given, ask for as long as we, or this caller, run."""
+        stopping = stopping or self._stopping
         retrying = Retrying(
             retry=retry_if_exception_type(UnavailableError),
             wait=self._wait_seconds,
-            sleep=lambda seconds: pause(self._stopping, seconds),
+            sleep=lambda seconds: pause(stopping, seconds),
             stop=stop_never if patience_seconds is None else stop_after_delay(patience_seconds),
             before_sleep=self._note_retry,
             reraise=True,
         )
-        decoded: Shape = retrying(self._attempt, path, parameters, shape, priority)
+        decoded: Shape = retrying(self._attempt, path, parameters, shape, priority, stopping)
         return decoded
 
-    def status(self, priority: Priority, patience_seconds: float | None = None) -> ExchangeStatus:
-        return self.get(STATUS_PATH, {}, ExchangeStatus, priority, patience_seconds)
+    def status(
+        self, priority: Priority, patience_seconds: float | None = None, stopping: Stopping | None = None
+    ) -> ExchangeStatus:
+        return self.get(STATUS_PATH, {}, ExchangeStatus, priority, patience_seconds, stopping)
 
     def close(self) -> None:
         self._session.close()
 
-    def _attempt(self, path: str, parameters: Parameters, shape: type[Shape], priority: Priority) -> Shape:
-        answer = self._send(path, parameters, priority)
+    def _attempt(
+        self, path: str, parameters: Parameters, shape: type[Shape], priority: Priority, stopping: Stopping
+    ) -> Shape:
+        answer = self._send(path, parameters, priority, stopping)
         if answer.status == 200 or (path == STATUS_PATH and status_in(answer.body)):
             return _decode(path, answer.body, shape)
         if answer.status == 429:
             self.budget.empty()
         if answer.status == 503 and path != STATUS_PATH:
-            raise UnavailableError(_what(path, answer), resume_seconds=self._resume_seconds(priority))
+            raise UnavailableError(_what(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
         raise _error_of(path, answer)
 
-    def _send(self, path: str, parameters: Parameters, priority: Priority) -> Answer:
-        if self._stopping.is_set():
+    def _send(self, path: str, parameters: Parameters, priority: Priority, stopping: Stopping) -> Answer:
+        if stopping.is_set():
             raise StoppedError
-        self.budget.acquire(priority, self._stopping)
+        self.budget.acquire(priority, stopping)
         try:
             answer = self._session.get(path, parameters)
         except UnavailableError:
@@ -115,10 +121,10 @@ class RestTransport:
         self._count(_class_of(answer.status))
         return answer
 
-    def _resume_seconds(self, priority: Priority) -> float:
+    def _resume_seconds(self, priority: Priority, stopping: Stopping) -> float:
         """When the exchange says that it will be back, if it says so. One question: the caller repeats its own."""
         try:
-            status = status_in(self._send(STATUS_PATH, {}, priority).body)
+            status = status_in(self._send(STATUS_PATH, {}, priority, stopping).body)
         except UnavailableError:
             return 0
         return 0 if status is None or status.any_active else status.resume_seconds(datetime.now(UTC))

@@ -17,6 +17,10 @@ QUARANTINED = Counter(
     "Objects of REST that could not be read and were kept as they came.",
     ["table"],
 )
+UNREADABLE_QUOTES = Counter(
+    "kalshi_registry_unreadable_objects_total",
+    "Objects of REST whose prices or volume could not be read; their markets are followed all the same.",
+)
 CHANGES = Counter("kalshi_registry_changes_total", "Changes of markets that were told to others.", ["event_type"])
 ANNOUNCEMENTS = Counter(
     "kalshi_registry_announcements_total", "Lifecycle messages heard, on all connections that carry them."

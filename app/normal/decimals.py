@@ -1,4 +1,4 @@
-"""Prices and counts of both wires to integers: exactly, never by way of a float, or not at all."""
+"""Prices and counts of both wires to integers, and back to text: exactly, never by way of a float, or not at all."""
 
 import re
 
@@ -73,3 +73,17 @@ def required(value: int | None, what: str) -> int:
 def money_e6(dollars: str) -> int:
     """Of any amount, such as a settlement's."""
     return scaled(dollars, 6, lowest=-HIGHEST_MONEY_E6, highest=HIGHEST_MONEY_E6)
+
+
+def dollars(price_e6: int) -> str:
+    """Return it as the views of the databases show it: all six decimals."""
+    return _decimal(price_e6, 6)
+
+
+def contracts(size_e2: int) -> str:
+    return _decimal(size_e2, 2)
+
+
+def _decimal(value: int, decimals: int) -> str:
+    whole, fraction = divmod(abs(value), 10**decimals)
+    return f"{'-' if value < 0 else ''}{whole}.{fraction:0{decimals}}"

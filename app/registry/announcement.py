@@ -23,6 +23,7 @@ NEXT_STATUS = {
 
 class Metadata(msgspec.Struct, frozen=True):
     event_ticker: str = ""
+    title: str = ""
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ def as_created(told: Announcement) -> Market | None:
         exchange_index=told.exchange_index,
         open_us=told.open_ts * SECOND_US,
         close_us=None if told.close_ts is None else told.close_ts * SECOND_US,
+        title=told.additional_metadata.title,
     )
 
 

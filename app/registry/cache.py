@@ -52,7 +52,13 @@ class MarketCache:
     def status(self, slot: int) -> str:
         return STATUSES[self._status[slot]]
 
+    def event_ticker(self, slot: int) -> str | None:
+        """None: the slot is free."""
+        ticker = self._tickers[slot]
+        return None if ticker is None else ticker[: self._event_length[slot]] or self._other_events[slot]
+
     def market(self, slot: int) -> Market:
+        """Without its title and its quote, which are not here."""
         ticker = self._tickers[slot]
         if ticker is None:
             raise LookupError(f"no market in slot {slot}")

@@ -22,16 +22,21 @@ class MarketChange(NamedTuple):
 
 
 def change_between(
-    before: Market | None, after: Market, *, was_recorded: bool, is_recorded: bool
+    old_status: str | None, after: Market, *, was_recorded: bool, is_recorded: bool
 ) -> MarketChange | None:
-    """None if nobody else needs to know."""
-    if before is None:
-        return MarketChange(after.ticker, "created", None, after.status, after, is_recorded)
-    if before.status == after.status and was_recorded == is_recorded:
+    """None if nobody else needs to know: also where a market is met for the first time when it is already over."""
+    if old_status is None:
+        return None if after.status == "finalized" else introduction(after, is_recorded=is_recorded)
+    if old_status == after.status and was_recorded == is_recorded:
         return None
     if after.status == "finalized":
-        return MarketChange(after.ticker, "settled", before.status, after.status, None, is_recorded)
-    return MarketChange(after.ticker, "status_change", before.status, after.status, after, is_recorded)
+        return MarketChange(after.ticker, "settled", old_status, after.status, None, is_recorded)
+    return MarketChange(after.ticker, "status_change", old_status, after.status, after, is_recorded)
+
+
+def introduction(market: Market, *, is_recorded: bool) -> MarketChange:
+    """Return what tells somebody of a market for the first time."""
+    return MarketChange(market.ticker, "created", None, market.status, market, is_recorded)
 
 
 def departure(before: Market) -> MarketChange:

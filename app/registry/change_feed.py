@@ -19,6 +19,11 @@ class ChangeQueue(Protocol):
     def put(self, item: MarketChange, block: bool = True, timeout: float | None = None) -> None: ...
 
 
+def new_queue() -> ChangeQueue:
+    queue: ChangeQueue = gevent.queue.Queue(CHANGE_BUFFER_SIZE)
+    return queue
+
+
 class ChangeFeed:
     """Changes to all who subscribed, each in the order in which they happened. Who is slow is waited for."""
 
@@ -27,9 +32,16 @@ class ChangeFeed:
         self._queues: list[ChangeQueue] = []  # bounded by the parts of the process
 
     def subscribe(self) -> ChangeQueue:
-        queue: ChangeQueue = gevent.queue.Queue(CHANGE_BUFFER_SIZE)
+        """Return a queue for all changes that are published from now on."""
+        queue = new_queue()
         self._queues.append(queue)
         return queue
+
+    def introduce(self, queue: ChangeQueue, introductions: Iterable[MarketChange]) -> None:
+        """Put these into the queue, then all changes that are published from then on."""
+        for change in introductions:
+            self._put(queue, change)
+        self._queues.append(queue)
 
     def publish(self, changes: Iterable[MarketChange]) -> None:
         for change in changes:

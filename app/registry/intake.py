@@ -13,7 +13,7 @@ from app.normal.unfit import UnfitMessageError
 from app.recording import Sink
 from app.registry.announcement import Announcement, as_vanished
 from app.registry.change import MarketChange
-from app.registry.change_feed import ChangeFeed
+from app.registry.change_feed import ChangeFeed, ChangeQueue
 from app.registry.market import Market
 from app.registry.markets import Markets
 from app.registry.reading import MarketReading, read_market, told_row
@@ -70,7 +70,7 @@ class Intake:
             known: list[MarketReading] = []
             unknown: list[MarketReading] = []
             for reading in read:
-                (unknown if self.markets.get(reading.market.ticker) is None else known).append(reading)
+                (known if self.markets.knows(reading.market.ticker) else unknown).append(reading)
             self._store(MARKETS, [reading.row for reading in unknown])
             self._take(known, now_us)
         return len(read)
@@ -111,8 +111,16 @@ class Intake:
         """REST shows it no more, and only the database knows it: there it gets the end that is known."""
         with self._turn:
             now_us = self.now_us()
-            if self.markets.get(market.ticker) is None:
+            if not self.markets.knows(market.ticker):
                 self._store(MARKETS, [told_row(as_vanished(market, now_us), now_us)])
+
+    def introduce(self, queue: ChangeQueue) -> None:
+        """Tell somebody who comes late of every market that is followed, then of changes like all others.
+
+        Nothing changes meanwhile: what happens waits for its turn, so that nothing is told twice or not at all.
+        """
+        with self._turn:
+            self._feed.introduce(queue, self.markets.followed())
 
     def want_events(self, tickers: Iterable[str]) -> None:
         for ticker in tickers:
@@ -121,12 +129,13 @@ class Intake:
     def _take(self, read: Iterable[MarketReading], now_us: int) -> None:
         rows, changes = [], []
         for reading in read:
-            shown = self.markets.show(reading.market, reading.digest, now_us)
+            shown = self.markets.show(reading.market, reading.digest, now_us, reading.quote)
             if shown.is_news:
                 rows.append(reading.row)
+            if shown.is_new:
+                self._meet(reading.market)
             if shown.change:
                 changes.append(shown.change)
-                self._meet(shown.change, reading.market)
         self._store(MARKETS, rows)
         self._feed.publish(changes)
 
@@ -137,9 +146,9 @@ class Intake:
                 self._feed.publish([change])
         return change
 
-    def _meet(self, change: MarketChange, market: Market) -> None:
+    def _meet(self, market: Market) -> None:
         """A market that comes after the lists of events were begun may have one that is in none of them."""
-        if change.event_type == "created" and self.meets_events:
+        if self.meets_events:
             self._events.want(market.event_ticker)
 
     def _read(self, table: Table, objects: Iterable[Raw], read: Callable[[Raw], Content]) -> list[Content]:

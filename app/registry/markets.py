@@ -1,13 +1,18 @@
 from array import array
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from app.kalshi.exchange_status import ExchangeStatus
 from app.registry.announcement import Announcement, as_created, as_told, as_vanished
 from app.registry.cache import MarketCache
-from app.registry.change import MarketChange, change_between, closing, departure
-from app.registry.market import STATUSES, Market
+from app.registry.change import MarketChange, change_between, closing, departure, introduction
+from app.registry.market import STATUSES, Market, Quote
+from app.registry.packed_titles import PackedTitles
+from app.registry.quotes import Quotes
 from app.registry.schedule import Schedule
 from app.registry.sorted_tickers import SortedTickers
 from app.registry.timing import LAG_US, MINUTE_US, is_about_to_close, is_to_be_recorded, next_moment_us, turned
+from app.registry.trading import trading_status
 
 NO_DIGEST = 0
 # A market that was just announced may not be found by REST yet, and one answer without it is no proof: a list that is
@@ -16,9 +21,11 @@ VANISHING_US = 10 * MINUTE_US
 
 
 class Shown(NamedTuple):
-    """What came of a look at REST: whether its row is another one than last time, and the change if there is one."""
+    """What came of a look at REST: whether its row is another one than last time, whether the market was unknown, and
+    the change if there is one."""
 
     is_news: bool
+    is_new: bool
     change: MarketChange | None
 
 
@@ -29,16 +36,30 @@ class Vanished(NamedTuple):
     change: MarketChange | None  # None: others heard of its end already
 
 
+class Before(NamedTuple):
+    """What a market was until now."""
+
+    status: str | None  # None: it was not known
+    is_recorded: bool
+
+
+def _unknown() -> ExchangeStatus | None:
+    return None
+
+
 class Markets:
     """All markets as they are now, after what REST showed, what the stream told and what the clock has brought.
 
     REST has the last word. In between the stream and the clock are believed, so that recording starts and ends in time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, exchange_status: Callable[[], ExchangeStatus | None] = _unknown) -> None:
         self.active = SortedTickers()
         self.counts = dict.fromkeys(STATUSES, 0)
+        self._exchange_status = exchange_status
         self._cache = MarketCache()
+        self.quotes = Quotes(self._cache.slot)
+        self._titles = PackedTitles()
         self._schedule = Schedule()
         self._digest = array("q")
         self._walk = array("I")
@@ -56,37 +77,61 @@ class Markets:
         return self._cache.slots
 
     def get(self, ticker: str) -> Market | None:
+        """Return it with its title, its quote and whether it trades; None if it is not known."""
         slot = self._cache.slot(ticker)
-        return None if slot is None else self._cache.market(slot)
+        return None if slot is None else self._completed(slot, self._cache.market(slot))
 
-    def show(self, market: Market, digest: int, now_us: int) -> Shown:
+    def knows(self, ticker: str) -> bool:
+        return self._cache.slot(ticker) is not None
+
+    def is_active(self, ticker: str) -> bool:
+        slot = self._cache.slot(ticker)
+        return slot is not None and self._cache.status(slot) == "active"
+
+    def followed(self) -> Iterator[MarketChange]:
+        """Introduce every market that is active, or to be recorded for another reason."""
+        for slot in range(self._cache.slots):
+            is_recorded = bool(self._is_recorded[slot])
+            if self._cache.ticker(slot) is not None and (is_recorded or self._cache.status(slot) == "active"):
+                yield introduction(self._completed(slot, self._cache.market(slot)), is_recorded=is_recorded)
+
+    def show(self, market: Market, digest: int, now_us: int, quote: Quote | None = None) -> Shown:
         """REST shows it so. It may be behind the clock by a little; what is longer ago it knows better."""
-        slot, change = self._become(turned(market, now_us, now_us - LAG_US), now_us)
+        turned_market = turned(market, now_us, now_us - LAG_US)
+        slot, before = self._become(turned_market, now_us)
         is_news = self._digest[slot] != digest
         self._digest[slot] = digest
         self._walk[slot] = self._walks
         self._is_told[slot] = self._missing_since[slot] = 0
-        return Shown(is_news, change)
+        if is_news and self._titles[slot] != market.title:
+            self._titles[slot] = market.title
+        if quote is not None:
+            self.quotes.show(market.ticker, slot, quote, now_us)
+        return Shown(is_news, before.status is None, self._change(slot, before, turned_market))
 
     def tell(self, told: Announcement, now_us: int) -> MarketChange | None:
-        before = self.get(told.market_ticker)
-        market = as_created(told) if before is None else as_told(before, told, now_us)
+        known = self._cache.slot(told.market_ticker)
+        was = None if known is None else self._cache.market(known)
+        market = as_created(told) if was is None else as_told(was, told, now_us)
         if market is None:
             return None
-        slot, change = self._become(turned(market, now_us, now_us - LAG_US), now_us)
-        if market != before:
+        turned_market = turned(market, now_us, now_us - LAG_US)
+        slot, before = self._become(turned_market, now_us)
+        if was is None:
+            self._titles[slot] = market.title
+        if market != was:
             self._is_told[slot] = True
-        return change
+        return self._change(slot, before, turned_market)
 
     def turn(self, now_us: int) -> MarketChange | None:
         """The change that is due next; None when nothing is due."""
         while (slot := self._schedule.next_due(now_us)) is not None:
             market = turned(self._cache.market(slot), now_us)
-            _, change = self._become(market, now_us)
-            if change is not None:
+            _, before = self._become(market, now_us)
+            if change := self._change(slot, before, market):
                 return change
             if is_about_to_close(market, now_us):
-                return closing(market)
+                return closing(self._completed(slot, market))
         return None
 
     def vanish(self, ticker: str, now_us: int) -> Vanished | None:
@@ -98,17 +143,18 @@ class Markets:
         if market.status == "finalized":
             # It stays known for a while: a late copy of its announcement must not make it a new market.
             is_told, self._is_told[slot] = self._is_told[slot], False
-            return Vanished(as_vanished(market, now_us), None) if is_told else None
+            return Vanished(as_vanished(self._completed(slot, market), now_us), None) if is_told else None
         if not self._missing_since[slot]:
             self._missing_since[slot] = now_us
         if max(self._changed[slot], self._missing_since[slot]) > now_us - VANISHING_US:
             return None
+        completed = self._completed(slot, market)
         self._evict(slot)
-        return Vanished(as_vanished(market, now_us), departure(market))
+        return Vanished(as_vanished(completed, now_us), departure(market))
 
     def events(self, slots: range) -> set[str]:
         """Those of the markets in these slots."""
-        return {self._cache.market(slot).event_ticker for slot in slots if self._cache.ticker(slot) is not None}
+        return {event_ticker for slot in slots if (event_ticker := self._cache.event_ticker(slot)) is not None}
 
     def begin_walk(self) -> None:
         """From here on the markets are counted that a walk through all of REST's does not show."""
@@ -131,27 +177,39 @@ class Markets:
                 self._evict(slot)
         return unseen
 
-    def _become(self, market: Market, now_us: int) -> tuple[int, MarketChange | None]:
+    def _become(self, market: Market, now_us: int) -> tuple[int, Before]:
         known = self._cache.slot(market.ticker)
-        before = None if known is None else self._cache.market(known)
+        old_status = None if known is None else self._cache.status(known)
         slot = self._cache.store(market)
-        if before is None:
+        if known is None:
             self._clear(slot)
-        was_recorded, is_recorded = bool(self._is_recorded[slot]), is_to_be_recorded(market, now_us)
-        self._is_recorded[slot] = is_recorded
+        before = Before(old_status, bool(self._is_recorded[slot]))
+        self._is_recorded[slot] = is_to_be_recorded(market, now_us)
         self._schedule.set(slot, next_moment_us(market, now_us))
-        if before is None or before.status != market.status:
+        if old_status != market.status:
             self._changed[slot] = now_us
-            self._count(before, market)
-        return slot, change_between(before, market, was_recorded=was_recorded, is_recorded=is_recorded)
+            self._count(old_status, market)
+        return slot, before
 
-    def _count(self, before: Market | None, after: Market) -> None:
-        if before is not None:
-            self.counts[before.status] -= 1
+    def _change(self, slot: int, before: Before, after: Market) -> MarketChange | None:
+        is_recorded = bool(self._is_recorded[slot])
+        if before == (after.status, is_recorded):
+            return None
+        completed = self._completed(slot, after)
+        return change_between(before.status, completed, was_recorded=before.is_recorded, is_recorded=is_recorded)
+
+    def _completed(self, slot: int, market: Market) -> Market:
+        title, trading = self._titles[slot], trading_status(market, self._exchange_status())
+        quote = self.quotes.of(market.ticker, slot)
+        return market._replace(title=title, trading_status=trading).with_quote(quote)
+
+    def _count(self, old_status: str | None, after: Market) -> None:
+        if old_status is not None:
+            self.counts[old_status] -= 1
         self.counts[after.status] += 1
         if after.status == "active":
             self.active.add(after.ticker)
-        elif before is not None and before.status == "active":
+        elif old_status == "active":
             self.active.discard(after.ticker)
 
     def _clear(self, slot: int) -> None:
@@ -160,6 +218,7 @@ class Markets:
             if slot == len(column):
                 column.append(0)
             column[slot] = 0
+        self.quotes.clear(slot)
 
     def _evict(self, slot: int) -> None:
         market = self._cache.market(slot)

@@ -74,9 +74,16 @@ class LiveMarkets:
         return LiveMarket(
             ticker=ticker,
             event_ticker="KX",
+            title="Will it rain?",
             status="active",
+            trading_status="trading",
             market_type="binary",
             result="",
+            yes_bid="0.420000",
+            yes_bid_e6=420_000,
+            volume="12.50",
+            volume_e2=1_250,
+            quoted_at=moment(BEGAN_US),
             close_time=moment(BEGAN_US + 500_000),
         )
 

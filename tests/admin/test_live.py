@@ -47,6 +47,9 @@ def test_what_cannot_be_asked_for_is_refused_by_the_field_s_name(ops, path, para
 def test_one_market_is_shown_with_its_times(ops):
     status, market = ops.answer("/admin/markets/KX-000042")
     assert (status, market["ticker"], market["status"]) == (200, "KX-000042", "active")
+    assert (market["title"], market["trading_status"]) == ("Will it rain?", "trading")
+    assert (market["yes_bid"], market["yes_bid_e6"], market["yes_ask"]) == ("0.420000", 420_000, None)
+    assert (market["volume"], market["volume_e2"]) == ("12.50", 1_250)
     assert (market["close_time"], market["open_time"]) == ("2023-11-14T22:13:20.500000Z", None)
 
 

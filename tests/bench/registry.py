@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tests.processes import ROOT, environment
 from tests.simulator.running import running_simulator
@@ -20,7 +21,7 @@ SIMULATED = {"hundred_thousand": 133_000, "million": 1_330_000}
 def run(report):
     for name, simulated in SIMULATED.items():
         with tempfile.TemporaryDirectory() as folder:
-            measure(report, name, folder, simulated)
+            measure(report, name, Path(folder), simulated)
 
 
 def measure(report, name, folder, simulated):
@@ -33,9 +34,9 @@ def measure(report, name, folder, simulated):
     report(f"{name}_synced_s", found["seconds"], "s", bar=120 if is_million else None, at_least=False, **conditions)
     report(f"{name}_pages_per_s", found["answers"] / found["seconds"], "pages/s")
     report(f"{name}_markets_per_cpu_s", found["markets"] / found["cpu_seconds"], "markets/s")
-    bar = 350 if is_million else None
-    report(f"{name}_bytes_per_market", found["bytes_per_market"], "bytes", bar=bar, at_least=False, kind="resident")
-    report(f"{name}_resident_bytes", found["resident_bytes"], "bytes")
+    report(f"{name}_bytes_per_market", found["bytes_per_market"], "bytes", kind="resident")
+    bar = 500_000_000 if is_million else None
+    report(f"{name}_resident_bytes", found["resident_bytes"], "bytes", bar=bar, at_least=False)
     report(f"{name}_stall_p99_s", found["stall_p99_s"], "s", bar=0.1, at_least=False)
     report(f"{name}_stall_longest_s", found["stall_longest_s"], "s")
     report(f"{name}_active_page_p99_s", found["page_p99_s"], "s", bar=0.05, at_least=False, active=found["active"])

@@ -45,6 +45,7 @@ class Process:
             admission=Admission(self._stopping, lambda: True),
             sink=self.recorder,
             on_lifecycle=lambda _frame: None,
+            on_tickers=lambda _rows: None,
             set_halted=lambda _halted: None,
             stopping=self._stopping,
         )

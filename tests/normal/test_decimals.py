@@ -5,7 +5,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.normal.decimals import COUNTS_E2, PRICES_E6, Remembered, money_e6, scaled
+from app.normal.decimals import (
+    COUNTS_E2,
+    HIGHEST_COUNT_E2,
+    PRICES_E6,
+    Remembered,
+    contracts,
+    dollars,
+    money_e6,
+    scaled,
+)
 from app.normal.unfit import UnfitMessageError
 
 ANYTHING = 10**40
@@ -71,3 +80,14 @@ def test_what_was_refused_is_refused_again():
     for _ in range(2):
         with pytest.raises(UnfitMessageError, match="no decimal"):
             PRICES_E6["a lot"]
+
+
+@pytest.mark.parametrize(("price_e6", "text"), [(0, "0.000000"), (430_100, "0.430100"), (1_000_000, "1.000000")])
+def test_a_price_is_written_with_all_its_decimals(price_e6, text):
+    assert dollars(price_e6) == text
+    assert PRICES_E6[text] == price_e6
+
+
+@pytest.mark.parametrize("size_e2", [0, 1, 99, 100, 123_456, HIGHEST_COUNT_E2, -1, -150])
+def test_a_count_is_read_as_it_was_written(size_e2):
+    assert COUNTS_E2[contracts(size_e2)] == size_e2

@@ -6,19 +6,20 @@ from app.registry.market import STATUSES, Market
 
 texts = st.text(min_size=1, max_size=12)
 times = st.none() | st.integers(-(2**62), 2**62)
-markets = st.builds(
-    Market,
-    ticker=st.sampled_from(["A", "A-1", "A-1-X", "A-2", "B", "B-1"]),
-    event_ticker=st.sampled_from(["A", "A-1", "B", "Z"]),
-    status=st.sampled_from(STATUSES),
-    market_type=texts,
-    result=texts | st.just(""),
-    exchange_index=st.none() | st.integers(0, 2**31 - 1),
-    open_us=times,
-    close_us=times,
-    expiration_us=times,
-    updated_us=times,
-)
+markets = st.fixed_dictionaries(
+    {
+        "ticker": st.sampled_from(["A", "A-1", "A-1-X", "A-2", "B", "B-1"]),
+        "event_ticker": st.sampled_from(["A", "A-1", "B", "Z"]),
+        "status": st.sampled_from(STATUSES),
+        "market_type": texts,
+        "result": texts | st.just(""),
+        "exchange_index": st.none() | st.integers(0, 2**31 - 1),
+        "open_us": times,
+        "close_us": times,
+        "expiration_us": times,
+        "updated_us": times,
+    }
+).map(lambda facts: Market(**facts))
 
 
 @given(st.lists(st.tuples(markets, st.booleans())))

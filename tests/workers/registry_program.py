@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import itertools  # noqa: E402
 import json  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
@@ -20,6 +21,7 @@ from app.kalshi.request_budget import RequestBudget  # noqa: E402
 from app.kalshi.rest_client import RestClient  # noqa: E402
 from app.kalshi.rest_transport import RestTransport  # noqa: E402
 from app.kalshi.waiting_line import Priority  # noqa: E402
+from app.normal.stream import Stream  # noqa: E402
 from app.registry import rereads  # noqa: E402
 from app.registry.settlements_since import SettlementsSince  # noqa: E402
 from app.settings import Settings  # noqa: E402
@@ -59,6 +61,10 @@ class Clock:
         self._start_us, self._speed = at_us, 0
 
 
+def fail(gap):
+    raise AssertionError(gap)
+
+
 class Program:
     def __init__(self, options):
         self.group = Group()
@@ -71,12 +77,13 @@ class Program:
         since = SettlementsSince(file, lambda: last_recorded_us, lambda: None)
         if "back_off_us" in options:
             rereads.BACK_OFF_US = tuple(options.pop("back_off_us"))
+        self.late_listener = None
         self.is_slow = options.pop("is_slow", False)
         settings = msgspec.convert(options, Settings)
         client = RestClient(transport, Priority.RECONCILE)
         self.registry = MarketRegistry(client, self.sink, settings, self.group, since, lambda *_: [], self.clock)
         self.queue = self.registry.subscribe_changes()
-        self.changes = []
+        self.changes, self.late, self.held = [], [], []
         self.frames = gevent.queue.Queue(1_000)
         self.registry.set_lifecycle_source(self.frames)
 
@@ -85,7 +92,7 @@ class Program:
         commands = gevent.spawn(self.obey)
         listener = None if self.is_slow else gevent.spawn(self.listen)
         self.group.run_until_stopped()
-        gevent.killall([commands, *filter(None, [listener])])
+        gevent.killall([commands, *filter(None, [listener, self.late_listener])])
         self.say({"ended": True})
 
     def listen(self):
@@ -117,13 +124,46 @@ class Program:
             "why_not_ready": self.registry.why_not_ready(),
             "exchange_open": self.registry.exchange_open.is_set(),
             "counts": self.registry.counts(),
-            "statuses": {market.ticker: market.status for market, is_known in markets if is_known},
+            "statuses": {market.ticker: market.status for market in markets if market is not None},
             "active": list(self.registry.active_tickers()),
             "rows": self.sink.rows,
             "quarantined": self.sink.quarantined,
             "puts": self.sink.puts,
             "changes": [(*change[:4], change.market is None, change.is_to_be_recorded) for change in self.changes],
         }
+
+    def subscribe(self, _argument):
+        """One more listener, after the start."""
+        late = self.registry.subscribe_changes()
+        self.late_listener = gevent.spawn(lambda: [self.late.append(late.get()) for _ in itertools.count()])
+
+    def subscribe_and_sleep(self, _argument):
+        self.registry.subscribe_changes()
+
+    def told_late(self, _argument):
+        return [(*change[:4], change.market and change.market._asdict()) for change in self.late]
+
+    def active_markets(self, _argument):
+        self.held = self.registry.get_active_markets()
+        return self.markets_held("")
+
+    def markets_held(self, _argument):
+        """The list that was asked for last, as it is now."""
+        return [market._asdict() for market in self.held]
+
+    def market(self, ticker):
+        market = self.registry.get_market(ticker.decode())
+        return {"market": market and market._asdict()}
+
+    def ticker(self, argument):
+        """Frames of tickers, as a connection of a gatherer reads them and hands them on."""
+        stream = Stream(1, on_gap=fail)
+        rows = [stream.read(frame, self.clock())[1] for frame in argument.split(b"\t")]
+        self.registry.hear_tickers(rows)
+
+    def stop_and_look(self, _argument):
+        self.registry.stop()
+        return {"running": sum(not greenlet.dead for greenlet in self.registry._greenlets)}
 
     def reconcile(self, _argument):
         self.registry.reconcile()

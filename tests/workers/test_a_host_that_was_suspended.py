@@ -51,7 +51,7 @@ class Host:
         journal = Journal(NOON_US, CONN, count(1))
         self.books = BookSubscription(journal, 3_600)
         self.books.want(["A"])
-        around = Surroundings(None, None, self, lambda _: self.on_lifecycle(), lambda _: None, self)
+        around = Surroundings(None, None, self, lambda _: self.on_lifecycle(), None, lambda _: None, self)
         self.connection = Connection(self.books, journal, around)
         self.socket = self.connection.socket = Socket(ours)
         self.intake = Intake(CONN, self.connection.role, self.books)

@@ -69,6 +69,7 @@ class Program:
             admission=Admission(self.group.stopping, lambda: self.is_open, connects_per_second=100),
             sink=self.sink,
             on_lifecycle=self.take_lifecycle,
+            on_tickers=lambda _rows: None,
             set_halted=self.set_halted,
             stopping=self.group.stopping,
         )
