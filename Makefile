@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults proof test-ansible test-ansible-long lint format bench docs screenshots lock sbom audit clean
+.PHONY: help demo test test-faults test-timescaledb proof test-ansible test-ansible-long lint format bench docs screenshots lock sbom audit clean
 
 VENV := .venv
 TOOLS := .tools
@@ -27,6 +27,11 @@ test-faults: $(VENV)/.development ## Run the longest tests, campaigns of faults 
 
 proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--seconds 600"; --help tells more
 	@exec $(RUN)/python -m tests.claims $(ARGS)
+
+test-timescaledb: $(VENV)/.development ## Run tests of the databases on the server that TIMESCALEDB_DSN names
+	@TEST_SERVER_DSN="$${TIMESCALEDB_DSN:?names no server with the TimescaleDB extension}" $(RUN)/python -m pytest -n $(WORKERS) \
+		tests/store/test_timescaledb.py tests/store/test_arrivals.py tests/merge tests/follow \
+		tests/workers/test_deduplicator_process.py $(ARGS)
 
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
 	@bash .ci/packages containers

@@ -11,6 +11,7 @@ from tests.admin.ops import running_ops
 from tests.harness import database, distribution, kept, progress
 from tests.harness.database import shared_server, templates_of
 from tests.servers import new_database
+from tests.timescaledb import timescaledb as timescaledb  # noqa: PLC0414 - a fixture for all tests
 
 # The specifications' folder is for tests alone: a process of ours would refuse it as an unknown setting.
 SPECIFICATIONS_FOLDER = os.environ.pop("KALSHI_SPEC_DIR", None)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import psycopg2
 from psycopg2 import sql
+from psycopg2.extensions import make_dsn
 
 from app.postgres.connection import connected, value_of
+from app.postgres.dsn import Dsn
 from app.postgres.server import EmbeddedServer
 
 
@@ -24,6 +26,57 @@ def temporary_folder():
         shutil.rmtree(folder)
 
 
+class GivenServer:
+    """A server that somebody else runs, as far as tests need one: this account may create databases there."""
+
+    def __init__(self, admin, folder):
+        self._admin = admin
+        self.folder = folder
+
+    def dsn(self, name):
+        return Dsn(make_dsn(self._admin.reveal(), dbname=name))
+
+    def ensure_database(self, name):
+        with self._administering() as cursor:
+            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
+            if cursor.fetchone() is None:
+                self.note(name)
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.dsn(name)
+
+    def note(self, name):
+        """Have a database dropped in the end."""
+        with (self.folder / "databases").open("a") as file:
+            file.write(f"{name}\n")
+
+    def drop_databases(self):
+        noted = self.folder / "databases"
+        with self._administering() as cursor:
+            for name in noted.read_text().split() if noted.exists() else ():
+                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    @contextmanager
+    def _administering(self):
+        connection = psycopg2.connect(self._admin.reveal())
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+
+@contextmanager
+def given_server(admin):
+    """A server that somebody runs, until the block ends without the databases that were made in it."""
+    with temporary_folder() as folder:
+        server = GivenServer(admin, folder)
+        try:
+            yield server
+        finally:
+            server.drop_databases()
+
+
 @contextmanager
 def temporary_server(binaries=None, **options):
     with temporary_folder() as folder, EmbeddedServer(folder, binaries, options) as server:
@@ -34,6 +87,8 @@ def new_database(server, template=None):
     name = f"test_{uuid.uuid4().hex}"
     if template is None:
         return server.ensure_database(name)
+    if isinstance(server, GivenServer):
+        server.note(name)
     connection = psycopg2.connect(server.dsn("postgres").reveal())
     try:
         connection.autocommit = True

@@ -41,6 +41,24 @@ RIGHTS = """
 MAY_CONFIRM = """
     SELECT has_table_privilege('confirmations', 'INSERT') AND has_table_privilege('confirmations', 'UPDATE')
 """
+# The extension is there, or the server would give it; the edition is known once it is. pg_settings leaves out what this
+# role may not see, where current_setting() would fail.
+TIMESCALEDB = r"""
+    SELECT
+        (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),
+        (
+            SELECT default_version FROM pg_available_extensions
+            WHERE name = 'timescaledb' AND EXISTS (
+                SELECT FROM pg_settings WHERE name = 'shared_preload_libraries' AND setting ~ '\mtimescaledb\M'
+            )
+        ),
+        current_setting('timescaledb.license', TRUE)
+"""
+POLICIES = """
+    SELECT hypertable_name FROM timescaledb_information.jobs
+    WHERE proc_name IN ('policy_compression', 'policy_recompression') AND hypertable_schema = 'public'
+    ORDER BY hypertable_name
+"""
 IDENTITY = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()"
 
 
@@ -58,6 +76,7 @@ def database_checks(database: Database, budget_bytes: int | None) -> Iterator[Ch
     try:
         with connected(database.dsn, "doctor") as connection:
             yield _version(name, connection)
+            yield from _compression(name, connection)
             yield _locks(name, connection)
             yield _clock(name, connection)
             yield from _settings(name, connection, needed_by)
@@ -128,9 +147,29 @@ def _disk(name: str, budget_bytes: int, connection: Connection) -> Check:
 
 
 def _version(name: str, connection: Connection) -> Check:
-    loaded = value_of(connection, "SELECT current_setting('timescaledb.license', TRUE)")
-    timescale = f", TimescaleDB loaded ({loaded} edition)" if loaded else ", no TimescaleDB loaded: partitions"
-    return judged(name, f"PostgreSQL {connection.info.parameter_status('server_version')}{timescale}", ok=True)
+    """Tell which server it is, and how tables are kept there, or would be if they were made now."""
+    with connection.cursor() as cursor:
+        cursor.execute(TIMESCALEDB)
+        installed, loaded, license_of_it = cursor.fetchone() or (None, None, None)
+    timescale = "no TimescaleDB loaded: partitions"
+    if installed or loaded:
+        edition = f", {license_of_it} edition" if license_of_it else ""
+        timescale = f"TimescaleDB {installed or loaded}{edition}: hypertables"
+    if installed and loaded and installed != loaded:
+        timescale += f" ({loaded} is installed: ALTER EXTENSION timescaledb UPDATE, as a session's first command)"
+    return judged(name, f"PostgreSQL {connection.info.parameter_status('server_version')}, {timescale}", ok=True)
+
+
+def _compression(name: str, connection: Connection) -> Iterator[Check]:
+    """Look whether something else compresses: readers leave out what is compressed, and have to know up to where."""
+    if not value_of(connection, "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'"):
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(POLICIES)
+        tables = [table for (table,) in cursor.fetchall()]
+    fix = ": remove_columnstore_policy() each, and see the runbook's Compression, or rows are lost to readers"
+    finding = f"{', '.join(tables)}{fix}" if tables else "none but the maintainer's own"
+    yield judged(f"{name} compression policies", finding, (MAINTAINER,), ok=not tables)
 
 
 def _locks(name: str, connection: Connection) -> Check:

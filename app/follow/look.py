@@ -14,6 +14,7 @@ from app.merge.source import ALONG_THE_INDEX
 from app.postgres.connection import Connection
 from app.postgres.dsn import Dsn
 from app.store.arrivals import TOUCH_LOCK, arrivals, connect_for_arrivals
+from app.store.compression import Reach, is_disturbed, leave_out_compressed, tables_with_noted_compression
 from app.store.tables import GATHERER_TABLES
 
 MERGED_TABLES = [table.name for table in GATHERER_TABLES]
@@ -81,27 +82,54 @@ def connect_to_look(source: Dsn, application: str) -> Connection:
     with session, session.cursor() as cursor:
         cursor.execute(ALONG_THE_INDEX)
         for table in MARKED_TABLES:
-            cursor.execute(PREPARE_END.format(name=_end_of(table), table=sql.Identifier(table)))
+            # A plan is made once, for compressed rows or without them.
+            for is_past_compressed in (False, True):
+                name = _end_of(table, is_past_compressed=is_past_compressed)
+                cursor.execute(PREPARE_END.format(name=name, table=sql.Identifier(table)))
     return session
 
 
 def look_at(session: Connection, production: Connection, gatherer: str, positions: Mapping[str, Position]) -> Look:
     """Positions are up to where its tables were read: all ends are there or beyond."""
+    noted = tables_with_noted_compression(session)
+    while True:
+        look, reaches = _look_once(session, production, gatherer, positions, noted)
+        if not any(is_disturbed(session, reach) for reach in reaches):
+            return look
+
+
+def _look_once(
+    session: Connection,
+    production: Connection,
+    gatherer: str,
+    positions: Mapping[str, Position],
+    noted: frozenset[str],
+) -> tuple[Look, list[Reach | None]]:
     first, *others = MARKED_TABLES
     with arrivals(session, first) as cursor:
         for table in others:
             cursor.execute(TOUCH_LOCK, (table, table))
         cursor.execute(STATE)
         state = State(*(cursor.fetchone() or (0, None, None, None)))
-        ends = {table: _end(cursor, table, positions.get(table), state) for table in MARKED_TABLES}
+        ends, reaches = {}, []
+        for table in MARKED_TABLES:
+            read_to = _read_to(positions.get(table), state)
+            reach = leave_out_compressed(cursor, table, read_to + 1) if table in noted else None
+            ends[table] = _end(cursor, table, read_to, reach)
+            reaches.append(reach)
         has_older_journal = any(_is_older(cursor, production, gatherer, table, state) for table in JOURNALS)
         cursor.execute(RUNS)
-        return Look(state, has_older_journal, [Run(*row) for row in cursor.fetchall()], ends)
+        return Look(state, has_older_journal, [Run(*row) for row in cursor.fetchall()], ends), reaches
 
 
-def _end(cursor: psycopg2.extensions.cursor, table: str, position: Position | None, state: State) -> int:
+def _read_to(position: Position | None, state: State) -> int:
     is_of_it = position is not None and position.system_identifier == state.system_identifier
-    cursor.execute(END.format(name=_end_of(table)), (position.ingest_id if position and is_of_it else 0,))
+    return position.ingest_id if position and is_of_it else 0
+
+
+def _end(cursor: psycopg2.extensions.cursor, table: str, read_to: int, reach: Reach | None) -> int:
+    is_past_compressed = reach is not None and reach.is_past_compressed
+    cursor.execute(END.format(name=_end_of(table, is_past_compressed=is_past_compressed)), (read_to,))
     (end,) = cursor.fetchone() or (0,)
     return int(end)
 
@@ -113,5 +141,5 @@ def _is_older(
     return through is not None and is_older_state(cursor, JOURNALS[table].is_older, through)
 
 
-def _end_of(table: str) -> sql.Identifier:
-    return sql.Identifier(f"end_of_{table}")
+def _end_of(table: str, *, is_past_compressed: bool) -> sql.Identifier:
+    return sql.Identifier(f"end_of_{table}_past_compressed" if is_past_compressed else f"end_of_{table}")

@@ -3,15 +3,18 @@
 import io
 from collections.abc import Collection, Mapping, Sequence
 
+import psycopg2.extensions
 from psycopg2 import sql
 
 from app.follow.copies import METADATA_COPIES, Statements
 from app.postgres.connection import Connection
+from app.store.compression import leave_out_compressed, tables_with_noted_compression
 from app.store.pgcopy import copy_bytes
 from app.store.tables import Row, Table
 
 # Markets are recorded by themselves too (books), but those the gatherers have chosen, so they know them.
 TABLES = ("trades", "tickers", "lifecycle_events")
+ALL_COMPRESSED = 2**63 - 1  # from there on no row is compressed, whatever is
 ABOUT_EVENTS = ("event_lifecycle", "event_fee_update")
 
 SEEN = sql.SQL("SELECT ticker FROM {table} WHERE ingest_id > {after} AND ingest_id <= {through} AND NOT {about_events}")
@@ -21,18 +24,20 @@ STRANGERS = sql.SQL("""
         AND seen.ticker <> ALL (%(but)s) AND seen.ticker NOT LIKE ALL (%(but_like)s)
     LIMIT %(most)s
 """)
-ENDS = sql.SQL("SELECT {ends}")
+# Rows that are not compressed are found by their index, and the end of the others is known.
+END_PAST_COMPRESSED = sql.SQL("""
+    SELECT greatest(coalesce(max(ingest_id), 0), (SELECT compressed_through FROM chunked_tables WHERE table_name = %s))
+    FROM {table}
+""")
+END = sql.SQL("SELECT coalesce(max(ingest_id), 0) FROM {table}")
 
 Ends = Mapping[str, int]  # the last ingest_id, by table
 
 
 def table_ends(connection: Connection) -> Ends:
-    ends = sql.SQL(", ").join(
-        sql.SQL("(SELECT coalesce(max(ingest_id), 0) FROM {})").format(sql.Identifier(table)) for table in TABLES
-    )
+    noted = tables_with_noted_compression(connection)
     with connection, connection.cursor() as cursor:
-        cursor.execute(ENDS.format(ends=ends))
-        return dict(zip(TABLES, cursor.fetchone() or (), strict=True))
+        return {table: _end(cursor, table, is_noted=table in noted) for table in TABLES}
 
 
 def strangers(
@@ -43,6 +48,15 @@ def strangers(
     with connection, connection.cursor() as cursor:
         cursor.execute(STRANGERS.format(seen=seen), {"but": list(but), "but_like": list(but_like), "most": most})
         return [ticker for (ticker,) in cursor]
+
+
+def _end(cursor: psycopg2.extensions.cursor, table: str, *, is_noted: bool) -> int:
+    if is_noted:
+        leave_out_compressed(cursor, table, ALL_COMPRESSED)
+    query = END_PAST_COMPRESSED if is_noted else END
+    cursor.execute(query.format(table=sql.Identifier(table)), (table,) if is_noted else None)
+    (end,) = cursor.fetchone() or (0,)
+    return int(end)
 
 
 def is_known(connection: Connection, table: Table, ticker: str) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from psycopg2 import sql
 
 from app.postgres.connection import Connection
-from app.store.arrivals import arrivals
+from app.store.compression import arrivals_from, is_disturbed, tables_with_noted_compression
 from app.store.tables import Table
 
 ROWS_AT_ONCE = 500_000
@@ -27,9 +27,13 @@ class Changes(NamedTuple):
 def survey(session: Connection, table: Table, after_ingest_id: int, rows_at_once: int = ROWS_AT_ONCE) -> Changes:
     """The session is one for arrivals()."""
     query = HOURS.format(time=sql.Identifier(table.time_column), table=sql.Identifier(table.name))
-    with arrivals(session, table.name) as cursor:
-        cursor.execute(query, (after_ingest_id, rows_at_once))
-        found = cursor.fetchall()
+    noted = tables_with_noted_compression(session)
+    while True:
+        with arrivals_from(session, table.name, after_ingest_id + 1, noted) as (cursor, reach):
+            cursor.execute(query, (after_ingest_id, rows_at_once))
+            found = cursor.fetchall()
+        if not is_disturbed(session, reach):
+            break
     through_ingest_id = max((last for _, last, _ in found), default=after_ingest_id)
     has_more = sum(rows for _, _, rows in found) == rows_at_once
     return Changes(after_ingest_id, through_ingest_id, [(hour, last) for hour, last, _ in found], has_more)

@@ -3,6 +3,7 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
+import psycopg2.extensions
 from psycopg2 import sql
 
 from app.merge.binary_rows import Chunks, content_of, ingest_id_of, probe_of, received_us_of
@@ -11,12 +12,14 @@ from app.merge.shards import Shard
 from app.postgres.connection import Connection, connect, connected, value_of
 from app.postgres.dsn import Dsn
 from app.postgres.kept_connection import KeptConnection
-from app.store.arrivals import arrivals
+from app.store.compression import Reach, arrivals_from, is_disturbed, tables_with_noted_compression
 from app.store.confirmation import NAME_OF_PRODUCTION
 from app.store.tables import Table
 
 FIRST_GUESS_ROW_BYTES = 150
 LEAST_ROWS, MOST_ROWS = 100, 100_000
+# Ids have gaps, where a row was known already.
+NEAR = sql.SQL("ingest_id >= $1 AND ingest_id < $1 + 2 * $2")
 SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 # The index is the way, whatever statistics say. To plan for a week of hourly chunks takes twenty times as long as to
 # look into them, so that is done once a session.
@@ -94,6 +97,7 @@ class Source:
         what = f"Reading {table.name} of {gatherer} failed."
         self._kept = KeptConnection(self._connect, what, "run kalshi-data migrate there.")
         self._system_identifier = 0
+        self._noted: frozenset[str] = frozenset()
         self._has_begun = False
         self._had_read = 0  # before it began anew, of the same database
 
@@ -165,15 +169,43 @@ class Source:
 
     def _read(self, session: Connection, from_ingest_id: int, most_rows: int) -> tuple[list[bytes], bool]:
         """The rows from this one on, and whether there are more."""
-        with arrivals(session, self.table.name) as cursor:
-            cursor.execute(self._statements.look, (from_ingest_id, most_rows))
-            window = _Window(*(cursor.fetchone() or (0, 0, None, None)))
-            if not window.rows:
-                return [], False
-            chunks = Chunks()
-            read = cursor.mogrify(self._statements.read, {"from_ingest_id": from_ingest_id, **window._asdict()})
-            cursor.copy_expert(read, chunks)
-        return chunks.rows(), window.rows == most_rows
+        while True:
+            with arrivals_from(session, self.table.name, from_ingest_id, self._noted) as (cursor, reach):
+                rows, has_more = self._read_within(cursor, reach, from_ingest_id, most_rows)
+            # A row alone that was known before tells nothing, so nothing can be wrong with it.
+            is_idle = len(rows) == 1 and ingest_id_of(rows[0]) == from_ingest_id
+            if is_idle or not is_disturbed(session, reach):
+                return rows, has_more
+
+    def _read_within(
+        self, cursor: psycopg2.extensions.cursor, reach: Reach | None, from_ingest_id: int, most_rows: int
+    ) -> tuple[list[bytes], bool]:
+        window, has_more = self._window(cursor, reach, from_ingest_id, most_rows)
+        if not window.rows:
+            return [], False
+        chunks = Chunks()
+        read = cursor.mogrify(self._statements.read, {"from_ingest_id": from_ingest_id, **window._asdict()})
+        cursor.copy_expert(read, chunks)
+        return chunks.rows(), has_more
+
+    def _window(
+        self, cursor: psycopg2.extensions.cursor, reach: Reach | None, from_ingest_id: int, most_rows: int
+    ) -> tuple[_Window, bool]:
+        look = self._statements.look
+        if reach is not None and reach.is_past_compressed:
+            look = self._statements.look_past_compressed
+        elif reach is not None:
+            # To find the next rows among compressed ones, all that come later would be opened: near ones are enough.
+            near = self._look(cursor, self._statements.look_near, from_ingest_id, most_rows)
+            if near.rows >= min(most_rows, 2):
+                return near, True
+        window = self._look(cursor, look, from_ingest_id, most_rows)
+        return window, window.rows == most_rows
+
+    @staticmethod
+    def _look(cursor: psycopg2.extensions.cursor, look: sql.Composable, from_ingest_id: int, most_rows: int) -> _Window:
+        cursor.execute(look, (from_ingest_id, most_rows))
+        return _Window(*(cursor.fetchone() or (0, 0, None, None)))
 
     def _rows_at_once(self) -> int:
         """One more than wanted: the row read last comes again. Of a shard's window, other shards' rows do not come."""
@@ -186,6 +218,7 @@ class Source:
         with session, session.cursor() as cursor:
             cursor.execute(ALONG_THE_INDEX)
             cursor.execute(self._statements.prepare)
+        self._noted = tables_with_noted_compression(session)
         self._has_begun = False
         self._system_identifier = int(value_of(session, SYSTEM_IDENTIFIER))
         session.commit()
@@ -199,12 +232,20 @@ class _Statements:
             "time": sql.Identifier(table.time_column),
             "columns": sql.SQL(", ").join(map(sql.Identifier, table.column_names)),
         }
-        self.prepare = sql.SQL("""
-            PREPARE look (BIGINT, BIGINT) AS
+        look = sql.SQL("""
+            PREPARE {look} (BIGINT, BIGINT) AS
             SELECT count(*), max(ingest_id), min({time}), max({time})
-            FROM (SELECT ingest_id, {time} FROM {table} WHERE ingest_id >= $1 ORDER BY ingest_id LIMIT $2) AS ahead
-        """).format(**names)
-        self.look = sql.SQL("EXECUTE look (%s, %s)")
+            FROM (SELECT ingest_id, {time} FROM {table} WHERE {wanted} ORDER BY ingest_id LIMIT $2) AS ahead
+        """)
+        # A plan is made once, for compressed rows or without them.
+        wanted = sql.SQL("ingest_id >= $1")
+        plans = {"look": wanted, "look_past_compressed": wanted, "look_near": NEAR}
+        self.prepare = sql.SQL("; ").join(
+            look.format(look=sql.Identifier(plan), wanted=which, **names) for plan, which in plans.items()
+        )
+        self.look, self.look_past_compressed, self.look_near = (
+            sql.SQL("EXECUTE {} (%s, %s)").format(sql.Identifier(plan)) for plan in plans
+        )
         rows = sql.SQL("""
             SELECT ingest_id, {columns} FROM {table}
             WHERE ingest_id BETWEEN %(from_ingest_id)s AND %(last_ingest_id)s

@@ -2,9 +2,10 @@
 can matter as literals: so they are planned for the chunks of these times alone, out of years of them."""
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from psycopg2 import sql
-from psycopg2.sql import Composed
+from psycopg2.sql import Composable, Composed
 
 from app.merge.rules import Copies, Improvement, Rule
 from app.store.arrivals import TABLE_LOCK
@@ -12,6 +13,18 @@ from app.store.arrivals import TABLE_LOCK
 MARK = "ts_missing"
 MOST_DIFFERING = 100_000
 LEAST_WINDOW = timedelta(seconds=1)
+# Compressed rows are sorted by market: with its bounds, few of a day's need to be opened.
+AMONG_MARKETS = "AND stored.ticker BETWEEN %(first_ticker)s AND %(last_ticker)s"
+EVERYWHERE = sql.SQL("")
+
+
+class RowChange(NamedTuple):
+    """A change of stored rows. A statement that may change compressed rows opens all that it cannot exclude, and leaves
+    them open: so it is found first which rows it would change."""
+
+    everywhere: Composed
+    find: Composed  # the bounds of what would be changed; NULL: nothing would
+    among_markets: Composed
 
 
 class Statements:
@@ -56,7 +69,9 @@ class Statements:
         # Times as text: of a row that is yet to be refused, they may be none that Python has.
         self.survey = self._statement(
             """
-            SELECT (min({time}) - {window})::TEXT, (max({time}) + {window})::TEXT, coalesce(bool_or({seeking}), FALSE)
+            SELECT
+                (min({time}) - {window})::TEXT, (max({time}) + {window})::TEXT, coalesce(bool_or({seeking}), FALSE),
+                min({time}) - {window} < (SELECT compressed_until FROM chunked_tables WHERE table_name = {literal})
             FROM staging AS seeker
             """,
             window=sql.Literal(rule.copies.window if rule.copies else LEAST_WINDOW),
@@ -116,15 +131,23 @@ class Statements:
             best=sql.SQL(copies.best),
         )
 
-    def _withdraw(self, copies: Copies) -> Composed:
+    def _withdraw(self, copies: Copies) -> RowChange:
         """Hours of the lake that had such a row are to be written anew."""
         happened = {self._rule.table.time_column: sql.SQL("happened_at"), MARK: sql.SQL("FALSE")}
-        return self._statement(
+        gives_way = self._statement(
+            """
+            {same} AND stored.{time} BETWEEN %(first)s AND %(last)s AND {withdrawn}
+                AND stored.{time} BETWEEN staged.{time} - {window} AND staged.{time} + {window}
+            """,
+            same=_equal(copies.identity, "stored", "staged"),
+            window=sql.Literal(copies.window),
+            withdrawn=sql.SQL(copies.withdrawn or "FALSE"),
+        )
+        return self._change(
             """
             WITH withdrawn AS (
                 DELETE FROM {table} AS stored USING staging AS staged
-                WHERE {same} AND stored.{time} BETWEEN %(first)s AND %(last)s AND {withdrawn}
-                    AND stored.{time} BETWEEN staged.{time} - {window} AND staged.{time} + {window}
+                WHERE {applies} {where}
                 RETURNING stored.*, staged.{time} AS happened_at
             ), reopened AS (
                 UPDATE exports SET through_ingest_id = 0, verified_at = NULL FROM withdrawn
@@ -132,24 +155,37 @@ class Statements:
             )
             INSERT INTO staging ({columns}) SELECT {values} FROM withdrawn
             """,
-            same=_equal(copies.identity, "stored", "staged"),
-            window=sql.Literal(copies.window),
-            withdrawn=sql.SQL(copies.withdrawn or "FALSE"),
+            of=sql.SQL("staging AS staged"),
+            applies=gives_way,
             values=sql.SQL(", ").join(
                 happened.get(name, sql.Identifier(name)) for name in self._rule.table.column_names
             ),
         )
 
-    def _improve(self, improvement: Improvement) -> Composed:
+    def _improve(self, improvement: Improvement) -> RowChange:
         """A row that changes gets a new ingest_id, so that whoever reads on sees it."""
-        return self._statement(
-            """
-            UPDATE {table} AS stored SET {changes}, ingest_id = DEFAULT FROM ({copy}) AS copy
-            WHERE {same_key} AND stored.{time} BETWEEN %(first)s AND %(last)s AND ({applies})
-            """,
+        return self._change(
+            "UPDATE {table} AS stored SET {changes}, ingest_id = DEFAULT FROM {of} WHERE {applies} {where}",
+            of=sql.SQL("({}) AS copy").format(sql.SQL(improvement.copy)),
+            applies=self._statement(
+                "{same_key} AND stored.{time} BETWEEN %(first)s AND %(last)s AND ({better})",
+                better=sql.SQL(improvement.applies),
+            ),
             changes=sql.SQL(improvement.columns),
-            copy=sql.SQL(improvement.copy),
-            applies=sql.SQL(improvement.applies),
+        )
+
+    def _change(self, text: str, *, of: Composable, applies: Composed, **more: Composable) -> RowChange:
+        """Build a change by the rows `of` which something else, each of those that it `applies` to."""
+        find = """
+            SELECT min(stored.{time})::TEXT AS first, max(stored.{time})::TEXT AS last,
+                min(stored.ticker) AS first_ticker, max(stored.ticker) AS last_ticker
+            FROM {table} AS stored, {of} WHERE {applies}
+        """
+        names = {"of": of, "applies": applies, **more}
+        return RowChange(
+            self._statement(text, where=EVERYWHERE, **names),
+            self._statement(find, of=of, applies=applies),
+            self._statement(text, where=sql.SQL(AMONG_MARKETS), **names),
         )
 
     def _note_differing(self, told: tuple[str, ...]) -> Composed:
@@ -177,7 +213,7 @@ class Statements:
             most=sql.Literal(MOST_DIFFERING),
         )
 
-    def _statement(self, text: str, **more: sql.Composable) -> Composed:
+    def _statement(self, text: str, **more: Composable) -> Composed:
         return sql.SQL(text).format(**self._names, **more)
 
 

@@ -8,7 +8,7 @@ from app.postgres.connection import Connection
 class ChunkedTable(NamedTuple):
     name: str
     time_column: str
-    compress_after: timedelta
+    compress_after: timedelta  # once it was read
     keep_for: timedelta | None  # None: for ever
 
 
@@ -26,7 +26,7 @@ class Chunk(NamedTuple):
 def chunked_tables(connection: Connection) -> list[ChunkedTable]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT table_name, time_column, compress_after, keep_for FROM chunked_tables ORDER BY table_name"
+            "SELECT table_name, time_column, compress_read_after, keep_for FROM chunked_tables ORDER BY table_name"
         )
         return [ChunkedTable(*row) for row in cursor.fetchall()]
 

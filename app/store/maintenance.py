@@ -1,6 +1,7 @@
 """One round of looking after chunks: room for what is to come, compression, and dropping what may go."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
@@ -19,6 +20,13 @@ log = logs.get(__name__)
 LOCK = "kalshi-data maintenance"
 AHEAD = timedelta(days=2)
 LOCK_TIMEOUT = "2s"
+LICENSE = """
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM chunked_tables WHERE strategy = 'hypertable')
+            THEN current_setting('timescaledb.license', TRUE)
+    END
+"""
+MOST = 2**63 - 1
 IN_USE = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected)
 
 
@@ -43,10 +51,11 @@ def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, no
         return None
     tables = {table.name: table for table in chunked_tables(connection)}
     created = _make_room(connection, now)
-    compressed = _compress(connection, tables, now)
-    chunks = all_chunks(connection)
-    size_bytes = sum(chunk.size_bytes for chunk in chunks) + bytes_beside_chunks(connection)
-    connection.commit()
+    compressed = _compress(connection, tables, now, are_unread_too=False)
+    chunks, size_bytes = _chunks_and_size(connection)
+    if size_bytes > max_bytes and (more := _compress(connection, tables, now, are_unread_too=True)):
+        compressed += more
+        chunks, size_bytes = _chunks_and_size(connection)
     fates: Counter[Fate] = Counter()
     for chunk in oldest_first(chunks, now):
         table = tables[chunk.table]
@@ -59,6 +68,13 @@ def maintain(connection: Connection, confirmed: Confirmation, max_bytes: int, no
     return Round(created, compressed, fates[Fate.DROPPED], fates[Fate.UNCONFIRMED], fates[Fate.BUSY], size_bytes)
 
 
+def _chunks_and_size(connection: Connection) -> tuple[list[Chunk], int]:
+    chunks = all_chunks(connection)
+    size_bytes = sum(chunk.size_bytes for chunk in chunks) + bytes_beside_chunks(connection)
+    connection.commit()
+    return chunks, size_bytes
+
+
 def _make_room(connection: Connection, now: datetime) -> int:
     query = "SELECT coalesce(sum(ensure_chunks(table_name, %s, %s)), 0) FROM chunked_tables"
     created = int(value_of(connection, query, (now, now + AHEAD)))
@@ -66,29 +82,42 @@ def _make_room(connection: Connection, now: datetime) -> int:
     return created
 
 
-def _compress(connection: Connection, tables: dict[str, ChunkedTable], now: datetime) -> int:
-    if value_of(connection, "SELECT current_setting('timescaledb.license', TRUE)") != "timescale":
+def _compress(
+    connection: Connection, tables: Mapping[str, ChunkedTable], now: datetime, *, are_unread_too: bool
+) -> int:
+    """Compress what is past its age, and again what late rows have opened. Return how many chunks that took.
+
+    Compressed rows are slow to read in the order of arrival: those that a reader still has to come by are left as they
+    are, unless the disk budget is exceeded.
+    """
+    if value_of(connection, LICENSE) != "timescale":
+        connection.commit()
         return 0
-    waiting = [
-        chunk
-        for chunk in oldest_first(all_chunks(connection), now)
-        if not chunk.is_compressed and chunk.range_end <= now - tables[chunk.table].compress_after
-    ]
     compressed = 0
-    for chunk in waiting:
-        compressed += _compress_one(connection, chunk)
+    for table in tables.values():
+        through = MOST if are_unread_too else int(value_of(connection, "SELECT read_through(%s)", (table.name,)))
+        for range_start in _waiting(connection, table, now):
+            compressed += _compress_one(connection, table, range_start, through)
     return compressed
 
 
-def _compress_one(connection: Connection, chunk: Chunk) -> bool:
+def _waiting(connection: Connection, table: ChunkedTable, now: datetime) -> list[datetime]:
+    query = "SELECT range_start FROM chunks_to_compress(%s, %s)"
+    with connection, connection.cursor() as cursor:
+        cursor.execute(query, (table.name, now - table.compress_after))
+        return [range_start for (range_start,) in cursor]
+
+
+def _compress_one(connection: Connection, table: ChunkedTable, range_start: datetime, through: int) -> bool:
     try:
         value_of(connection, "SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
-        value_of(connection, "SELECT compress_chunk(%s::REGCLASS)", (chunk.name,))
+        query = "SELECT compress_for_readers(%s, %s, %s)"
+        is_compressed = bool(value_of(connection, query, (table.name, range_start, through)))
         connection.commit()
     except IN_USE:
         connection.rollback()
         return False
-    return True
+    return is_compressed
 
 
 def _drop(connection: Connection, table: ChunkedTable, chunk: Chunk, confirmed: Confirmation) -> Fate:

@@ -11,8 +11,10 @@ from app.lake.identity import bind, identity_of, register
 from app.postgres.connection import connected
 from app.tokens import Role, new_token
 from tests.cli_settings import invoke
+from tests.harness.database import template
 from tests.servers import new_database
 from tests.simulator.running import running_simulator
+from tests.timescaledb import compresses
 
 NOBODY = "http://127.0.0.1:9/trade-api/v2"
 
@@ -236,3 +238,26 @@ class TestDatabases:
         here = databases[Kind.TIMESERIES]
         done = diagnosed(KALSHI_GATHERER_DSNS=f"a={here};b={here}", KALSHI_REST_URL=NOBODY)
         assert done["kalshi_ts of b database"] == "FAIL is that of a: one of two names is wrong"
+
+
+def test_a_server_that_would_make_hypertables_says_so_before_it_has(diagnosed, timescaledb):
+    found = diagnosed(KALSHI_TS_DSN=new_database(timescaledb).reveal())["kalshi_ts"]
+    assert re.fullmatch(r"ok PostgreSQL \S+, TimescaleDB \S+: hypertables", found)
+    made = diagnosed(KALSHI_TS_DSN=template(timescaledb, Kind.TIMESERIES).reveal())["kalshi_ts"]
+    assert re.fullmatch(r"ok PostgreSQL \S+, TimescaleDB \S+, \w+ edition: hypertables", made)
+
+
+def test_a_compression_policy_that_somebody_added_is_told(diagnosed, timescaledb):
+    database = new_database(timescaledb, template(timescaledb, Kind.TIMESERIES))
+    if not compresses(database):
+        pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
+    subject = "kalshi_ts compression policies"
+    assert diagnosed(KALSHI_TS_DSN=database.reveal())[subject] == "ok none but the maintainer's own"
+    with connected(database) as connection, connection.cursor() as cursor:
+        cursor.execute("CALL add_columnstore_policy('trades', after => INTERVAL '1 day')")
+        connection.commit()
+    assert diagnosed(KALSHI_TS_DSN=database.reveal())[subject].startswith("FAIL trades: remove_columnstore_policy")
+
+
+def test_a_server_without_the_extension_keeps_partitions(diagnosed, empty_database):
+    assert diagnosed(KALSHI_TS_DSN=empty_database.reveal())["kalshi_ts"].endswith(", no TimescaleDB loaded: partitions")

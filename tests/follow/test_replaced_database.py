@@ -224,7 +224,7 @@ def lose_records(gatherer):
     put_back(
         gatherer.timeseries,
         "DELETE FROM orderbook_deltas WHERE ingest_id > 2",
-        "ALTER TABLE orderbook_deltas ALTER ingest_id RESTART WITH 3",
+        "SELECT setval(pg_get_serial_sequence('orderbook_deltas', 'ingest_id'), 3, FALSE)",
     )
 
 

@@ -1,7 +1,11 @@
-"""One database server for the whole run, however many workers it has, and migrated databases to copy."""
+"""One database server for the whole run, however many workers it has, and migrated databases to copy.
+
+It is the one that TEST_SERVER_DSN names, where it names one: so every test of the databases can run on TimescaleDB.
+"""
 
 import contextlib
 import fcntl
+import os
 from pathlib import Path
 
 import psycopg2
@@ -11,15 +15,16 @@ from psycopg2 import sql
 from app import logs
 from app.databases import Kind
 from app.postgres.connection import connected
+from app.postgres.dsn import Dsn
 from app.postgres.server import EmbeddedServer
 from app.store.migrations import migrate, migrations_of
-from tests.servers import temporary_server
+from tests.servers import GivenServer, given_server, temporary_server
 
 # Nothing in a test's database needs to survive a power cut.
 OPTIONS = {"fsync": "off", "max_connections": "600"}
 FOLDER = "database_folder"
 RUNNING = pytest.StashKey[contextlib.ExitStack]()
-SERVER = pytest.StashKey[EmbeddedServer]()
+SERVER = pytest.StashKey[EmbeddedServer | GivenServer]()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,14 +48,24 @@ def pytest_unconfigure(config):
 def shared_server(config):
     """The server that this worker's controller has started; a run without workers starts its own."""
     if hasattr(config, "workerinput"):
-        yield EmbeddedServer(Path(config.workerinput[FOLDER]))
+        folder = Path(config.workerinput[FOLDER])
+        yield GivenServer(given, folder) if (given := given_dsn()) else EmbeddedServer(folder)
     else:
         with running_server() as server:
             yield server
 
 
+def given_dsn():
+    given = os.environ.get("TEST_SERVER_DSN")
+    return Dsn(given) if given else None
+
+
 @contextlib.contextmanager
 def running_server():
+    if given := given_dsn():
+        with given_server(given) as server:
+            yield server
+        return
     with temporary_server(**OPTIONS) as server:
         yield server
         # A clean end would write to disk what is thrown away.
@@ -61,22 +76,25 @@ def template(server, kind):
     """A migrated database of this kind to make others from. The first process that needs one makes it."""
     with (server.folder / "templates.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not exists(server, name_of(kind)):
+        if not exists(server, name_of(server, kind)):
             make_template(server, kind)
-    return server.dsn(name_of(kind))
+    return server.dsn(name_of(server, kind))
 
 
-def name_of(kind):
-    return f"template_{kind.database}"
+def name_of(server, kind):
+    """On a server that others use too, nobody else's."""
+    return f"template_{kind.database}_{server.folder.name}"
 
 
 def make_template(server, kind):
-    unfinished = f"unfinished_{kind.database}"
+    unfinished = f"unfinished_{name_of(server, kind)}"
+    if isinstance(server, GivenServer):
+        server.note(name_of(server, kind))
     with connected(server.ensure_database(unfinished)) as connection:
         migrate(connection, migrations_of(kind))
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     with administering(server) as cursor:
-        cursor.execute(rename.format(sql.Identifier(unfinished), sql.Identifier(name_of(kind))))
+        cursor.execute(rename.format(sql.Identifier(unfinished), sql.Identifier(name_of(server, kind))))
 
 
 def exists(server, name):

@@ -243,8 +243,8 @@ def test_a_plan_reads_no_chunk_that_cannot_matter(recordings, production):
             cursor.execute(statements.create_staging)
             for statement in (
                 statements.take_best_times,
-                statements.withdraw,
-                statements.improve,
+                statements.withdraw.everywhere,
+                statements.improve.everywhere,
                 statements.are_marked,
             ):
                 cursor.execute(b"EXPLAIN " + cursor.mogrify(statement, span))

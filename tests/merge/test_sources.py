@@ -43,7 +43,7 @@ def restore(gatherer, *statements):
 
 FORGET_FIVE = (
     "DELETE FROM orderbook_deltas WHERE ingest_id > 5",
-    "ALTER TABLE orderbook_deltas ALTER ingest_id RESTART WITH 6",
+    "SELECT setval(pg_get_serial_sequence('orderbook_deltas', 'ingest_id'), 6, FALSE)",
 )
 
 
