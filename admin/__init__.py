@@ -6,8 +6,8 @@ from typing import Any
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
     # Made when it is asked for, so that importing the package needs no settings.
     if name == "app":
-        from admin.service import create_app  # noqa: PLC0415
-        from app.environment import load_settings  # noqa: PLC0415
+        from admin.application import create_app  # noqa: PLC0415
+        from app.settings.loading import load_settings  # noqa: PLC0415
 
         return create_app(load_settings())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

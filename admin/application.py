@@ -1,47 +1,101 @@
-"""What the ops port of every process answers, and to whom."""
+"""The admin service, over the production database."""
 
-import socket
-from collections.abc import Collection, Sequence
+import time
 
-from flask import Flask, Request, request
+from flask import Flask, Response, g, request
 
-from admin.health import health_blueprint
-from admin.live import live_blueprint
-from admin.metrics import metrics_blueprint
-from admin.origins import ONLY_READ, host_of, refuse, refuse_other_sites
-from admin.problems import show_problems
-from app.heartbeats import Heartbeats
-from app.live import LiveState
-from app.networks import is_address
-from app.readiness import Readiness
+from admin.api.gatherers import Gatherers, fleet_blueprint
+from admin.api.lists import lists_blueprint
+from admin.api.market_data import quotes_blueprint, things_blueprint
+from admin.api.openapi import documentation_blueprint
+from admin.api.operations import jobs_blueprint, operations_blueprint
+from admin.pages.views import FILTERS, pages_blueprint
+from admin.web.access import Access, FailureLimit, LoginSessions, login_blueprint
+from admin.web.cache import TtlCache
+from admin.web.database import RequestDatabase
+from admin.web.delivery import add_security_headers_and_compression
+from admin.web.proxy import Forwarding
+from app.errors import OperatorError
+from app.metrics.process import REQUEST_SECONDS, REQUESTS
+from app.ops.application import health_blueprint, metrics_blueprint
+from app.ops.problems import show_problems
+from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
+from app.runtime import logs
+from app.runtime.health import Heartbeats, Readiness
+from app.runtime.http_server import MOST_BODY_BYTES
+from app.runtime.threads import Offload, threads
+from app.settings import Settings
+from app.settings.loading import warnings_of
+from app.storage.migrations import applied_migrations, migrations_of, pending
 
 
-def create_ops_app(
-    readiness: Sequence[Readiness],
-    heartbeats: Heartbeats,
-    live: LiveState | None = None,
-    hosts: Collection[str] = (),
-) -> Flask:
-    """A gatherer's shows its live state too. It answers to addresses, to this machine's names and to these hosts."""
-    app = Flask("admin", static_folder=None)
-    show_problems(app)
-    own_names = {"localhost", socket.gethostname().lower(), *hosts}
-    app.before_request(lambda: _refuse_browsers_of_others(request, own_names))
-    app.register_blueprint(health_blueprint(readiness, heartbeats))
-    app.register_blueprint(metrics_blueprint())
-    if live is not None:
-        app.register_blueprint(live_blueprint(live))
+def why_production_is_not_ready(settings: Settings) -> str | None:
+    if settings.production_dsn is None:
+        return "KALSHI_PRODUCTION_DSN is not set."
+    try:
+        with connected(settings.production_dsn, "admin") as connection:
+            waiting = pending(applied_migrations(connection), migrations_of(DatabaseKind.PRODUCTION))
+    except OperatorError as error:
+        return error.what
+    return f"{len(waiting)} migrations are to be applied: kalshi-data migrate." if waiting else None
+
+
+log = logs.get(__name__)
+
+DATABASE_THREADS = 4
+READY_SECONDS = 1.0
+
+
+def create_app(settings: Settings) -> Flask:
+    logs.configure(settings.log_format, settings.log_level)
+    for warning in warnings_of(settings):
+        log.warning(warning)
+    return service(settings, threads(DATABASE_THREADS))
+
+
+def service(settings: Settings, offload: Offload) -> Flask:
+    app = Flask("admin")
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BODY_BYTES
+    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.globals["needs_token"] = settings.admin_tokens is not None
+    app.wsgi_app = Forwarding(app.wsgi_app, settings.admin_proxy)  # type: ignore[method-assign]
+    access = Access(settings.admin_tokens, FailureLimit(), LoginSessions())
+    _measure(app)
+    access.protect(app)
+    show_problems(app, as_pages=True)
+    add_security_headers_and_compression(app)
+    database = RequestDatabase(settings.production_dsn, offload)
+    gatherers = Gatherers(settings.ops_ports())
+    for blueprint in (
+        health_blueprint([_readiness(settings, offload)], Heartbeats()),
+        metrics_blueprint(),
+        lists_blueprint(database),
+        things_blueprint(database),
+        quotes_blueprint(database),
+        fleet_blueprint(database, gatherers),
+        operations_blueprint(database),
+        jobs_blueprint(database),
+        pages_blueprint(database, gatherers),
+        login_blueprint(access),
+        documentation_blueprint(app, settings.admin_tokens is not None),
+    ):
+        app.register_blueprint(blueprint)
     return app
 
 
-def _refuse_browsers_of_others(asked: Request, own_names: Collection[str]) -> None:
-    """Nobody needs a token here, but a page of the web must not use the browser of somebody who can reach the port.
+def _readiness(settings: Settings, offload: Offload) -> Readiness:
+    """Remembered for a moment: whoever may ask without a token shall not make the database open connections."""
+    return TtlCache(lambda: offload(why_production_is_not_ready, settings), READY_SECONDS)
 
-    A name that such a page made point to this machine is no name of it; an address cannot be made to.
-    """
-    host = host_of(asked)
-    if not (is_address(host) or host in own_names):
-        refuse("other host", "This is asked by its address or its own name; KALSHI_OPS_HOSTS may name others.")
-    is_link = asked.method in ONLY_READ and asked.headers.get("Sec-Fetch-Dest") == "document"
-    if not is_link:
-        refuse_other_sites(asked)
+
+def _measure(app: Flask) -> None:
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    @app.after_request
+    def end(answer: Response) -> Response:
+        REQUESTS.labels(f"{answer.status_code // 100}xx").inc()
+        REQUEST_SECONDS.labels(request.endpoint or "unknown").observe(time.perf_counter() - g.began)
+        return answer

@@ -6,19 +6,19 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventWorker
 
-from app import logs
-from app.environment import load_settings
 from app.errors import SettingsError
-from app.http_server import BoundedServer, Handler, WSGIApp
-from app.networks import is_local
+from app.runtime import logs
+from app.runtime.http_server import BoundedServer, RequestHandler, WSGIApp
+from app.runtime.networks import is_local
 from app.settings import Settings
+from app.settings.loading import load_settings
 
 log = logs.get(__name__)
 
 MOST_CONNECTIONS = 500
 
 
-class _PatientHandler(Handler):
+class _PatientHandler(RequestHandler):
     """A long list takes its time, as long as it goes on."""
 
     def _sendall(self, data: bytes) -> None:

@@ -1,1 +1,1 @@
-"""Migrations, as data: app.store.migrations applies them."""
+"""Migrations, as data: app.storage.migrations applies them."""

@@ -4,12 +4,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from app import logs
-from app.databases import Kind
 from app.postgres.connection import connected
-from tests.admin.ops import running_ops
+from app.postgres.databases import DatabaseKind
+from app.runtime import logs
 from tests.harness import database, distribution, kept, progress
 from tests.harness.database import shared_server, templates_of
+from tests.ops.ops import running_ops
 from tests.servers import new_database
 from tests.timescaledb import timescaledb as timescaledb  # noqa: PLC0414 - a fixture for all tests
 
@@ -58,12 +58,12 @@ def empty_database(server):
 @pytest.fixture
 def timeseries(server, templates):
     """A gatherer's time series database, freshly migrated."""
-    return new_database(server, templates[Kind.TIMESERIES])
+    return new_database(server, templates[DatabaseKind.TIMESERIES])
 
 
 @pytest.fixture
 def production(server, templates):
-    return new_database(server, templates[Kind.PRODUCTION])
+    return new_database(server, templates[DatabaseKind.PRODUCTION])
 
 
 @pytest.fixture

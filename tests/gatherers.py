@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from app.databases import Kind
 from app.postgres.connection import connected
-from app.store.tables import GATHERER_TABLES
+from app.postgres.databases import DatabaseKind
+from app.storage.tables import GATHERER_TABLES
 from tests.servers import new_database
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -52,11 +52,11 @@ class Gatherer:
 
     @cached_property
     def timeseries(self):
-        return new_database(self._server, self._templates[Kind.TIMESERIES])
+        return new_database(self._server, self._templates[DatabaseKind.TIMESERIES])
 
     @cached_property
     def metadata(self):
-        return new_database(self._server, self._templates[Kind.METADATA])
+        return new_database(self._server, self._templates[DatabaseKind.METADATA])
 
     @property
     def has_recorded(self):

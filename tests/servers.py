@@ -12,7 +12,7 @@ from psycopg2.extensions import make_dsn
 
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
-from app.postgres.server import EmbeddedServer
+from app.postgres.embedded.server import EmbeddedServer
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import OperatorError
-from app.postgres.binaries import find_binaries
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
+from app.postgres.embedded.installation import find_binaries
 from tests.servers import given_server, temporary_server
 
 NONE_HERE = "TIMESCALEDB_DSN names no server with the TimescaleDB extension, and none is installed here"

@@ -8,22 +8,21 @@ from datetime import timedelta  # noqa: E402
 
 import click  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.cli.check_config import check_config, check_config_option  # noqa: E402
-from app.databases import Database, Kind, chunk_budgets, given_databases  # noqa: E402
-from app.environment import load_settings  # noqa: E402
+from app.cli.options import check_config, check_config_option  # noqa: E402
 from app.errors import OperatorError, SettingsError  # noqa: E402
-from app.jobs import EXPORT  # noqa: E402
-from app.offload import Offload, threads  # noqa: E402
+from app.postgres.databases import Database, DatabaseKind, chunk_budgets, given_databases  # noqa: E402
 from app.postgres.dsn import Dsn  # noqa: E402
+from app.runtime import logs  # noqa: E402
+from app.runtime.jobs import EXPORT  # noqa: E402
+from app.runtime.threads import Offload, threads  # noqa: E402
 from app.settings import Settings  # noqa: E402
-from workers import deduplicator as merging  # noqa: E402
-from workers import gatherer as gathering  # noqa: E402
-from workers.group import Group  # noqa: E402
-from workers.job_worker import JobWorker  # noqa: E402
-from workers.maintainer import Maintainer  # noqa: E402
-from workers.metadata_maintainer import MetadataMaintainer  # noqa: E402
-from workers.showing import Worker, showing  # noqa: E402
+from app.settings.loading import load_settings  # noqa: E402
+from workers.deduplicator import process as merging  # noqa: E402
+from workers.gatherer import process as gathering  # noqa: E402
+from workers.maintainer import Maintainer, MetadataMaintainer  # noqa: E402
+from workers.process.group import Group  # noqa: E402
+from workers.process.job_worker import JobWorker  # noqa: E402
+from workers.process.service import ServiceWorker, service_workers  # noqa: E402
 
 
 @click.group()
@@ -59,7 +58,7 @@ def maintainer_of(
     settings: Settings, database: Database, offload: Offload, group: Group
 ) -> Maintainer | MetadataMaintainer:
     interval_seconds, stopping = settings.maintenance_seconds, group.stopping
-    if database.kind is Kind.METADATA:
+    if database.kind is DatabaseKind.METADATA:
         keep_for = timedelta(days=settings.local_metadata_days)
         return MetadataMaintainer(database.dsn, keep_for, interval_seconds, offload, stopping)
     budget = chunk_budgets(settings)[database.kind]
@@ -77,7 +76,7 @@ def maintainer(settings: Settings) -> None:
     offload = threads(len(databases))
     maintainers = [maintainer_of(settings, database, offload, group) for database in databases]
     readiness = [worker.why_not_ready for worker in maintainers]
-    for part in (*maintainers, *showing(settings, readiness, group.stopping)):
+    for part in (*maintainers, *service_workers(settings, readiness, group.stopping)):
         group.spawn(part.run)
     group.run_until_stopped()
 
@@ -103,8 +102,7 @@ def production_of(settings: Settings) -> Dsn:
 def exporter(settings: Settings) -> None:
     """Bring production's hours into the lake as they end, and read them back."""
     # Arrow is heavy, and the other processes need none of it.
-    from app.lake.archive import Archive  # noqa: PLC0415
-    from app.lake.asked_hours import AskedHours  # noqa: PLC0415
+    from app.lake.archive import Archive, AskedHours  # noqa: PLC0415
     from app.lake.storage import storage_of  # noqa: PLC0415
     from workers.exporter import Exporter  # noqa: PLC0415
 
@@ -115,7 +113,39 @@ def exporter(settings: Settings) -> None:
     worker = Exporter(archive, settings.lake_settle_seconds, offload, group.stopping)
     tasks = {EXPORT: AskedHours(archive, offload).export}
     jobs = JobWorker(production, tasks, threads(1), group.stopping)
-    parts: list[Worker] = [worker, jobs, *showing(settings, [worker.why_not_ready], group.stopping)]
+    parts: list[ServiceWorker] = [worker, jobs, *service_workers(settings, [worker.why_not_ready], group.stopping)]
+    for part in parts:
+        group.spawn(part.run)
+    group.run_until_stopped()
+
+
+def timeseries_to_archive(settings: Settings) -> Dsn:
+    if settings.ts_dsn is None or settings.lake is None:
+        given = {"KALSHI_TS_DSN": settings.ts_dsn, "KALSHI_LAKE": settings.lake}
+        missing = [name for name, value in given.items() if value is None]
+        raise SettingsError(
+            "An archiver needs a gatherer's database and a lake.",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
+            "set both, and KALSHI_GATHERER to the gatherer's name.",
+        )
+    return settings.ts_dsn
+
+
+# A process of its own: Arrow, DuckDB and S3's client have no place in the gatherer, whose hub must not wait, nor has
+# what S3 takes its time for in the maintainer's rounds.
+@workers.command()
+@check_config(timeseries_to_archive)
+@click.pass_obj
+def archiver(settings: Settings) -> None:
+    """Bring this host's gatherer's hours into the lake's raw/ as they end, as received, and read them back."""
+    from app.lake.archive import RawArchive  # noqa: PLC0415
+    from app.lake.storage import storage_of  # noqa: PLC0415
+    from workers.exporter import Exporter  # noqa: PLC0415
+
+    group = Group()
+    archive = RawArchive(timeseries_to_archive(settings), storage_of(settings), settings.gatherer)
+    worker = Exporter(archive, settings.lake_settle_seconds, threads(1), group.stopping)
+    parts: list[ServiceWorker] = [worker, *service_workers(settings, [worker.why_not_ready], group.stopping)]
     for part in parts:
         group.spawn(part.run)
     group.run_until_stopped()

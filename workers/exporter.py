@@ -1,20 +1,24 @@
 from collections.abc import Callable
 
-from app import logs
 from app.errors import OperatorError
 from app.lake.archive import Archive
+from app.lake.layout import Dataset
 from app.metrics.lake import FAILURES, IS_BOUND
-from app.offload import Offload, P, Result
-from app.stopping import Stopping
+from app.runtime import logs
+from app.runtime.clock import steady_seconds
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload, P, Result
 
 log = logs.get(__name__)
 
 IDLE_SECONDS = 10.0
 RETRY_SECONDS = 30.0
+PROOF_SECONDS = 300.0  # between two proofs that the lake can be written, while they succeed
 
 
 class Exporter:
-    """Brings hours that have settled into the lake, reads back what it wrote, and makes candles of it."""
+    """Brings hours that have settled into the lake, and reads back what it wrote: production's, of which it makes
+    candles too, or a gatherer's as received."""
 
     def __init__(
         self,
@@ -24,6 +28,7 @@ class Exporter:
         stopping: Stopping,
         idle_seconds: float = IDLE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
+        clock: Callable[[], float] = steady_seconds,
     ) -> None:
         self._archive = archive
         self._settle_seconds = settle_seconds
@@ -31,6 +36,8 @@ class Exporter:
         self._stopping = stopping
         self._idle_seconds = idle_seconds
         self._retry_seconds = retry_seconds
+        self._clock = clock
+        self._proved_seconds: float | None = None  # when the lake last took what was written to it
         self.failure: str | None = None
         self._failures: list[str] = []
         self._why_nothing_is_dropped: str | None = None
@@ -46,16 +53,20 @@ class Exporter:
     def step(self) -> bool:
         """An hour of every table. Whether to go on at once."""
         self._failures = []
-        self._look_at_the_lake()
-        datasets = self._tried(self._archive.datasets) or {}
+        datasets = list((self._tried(self._archive.datasets) or {}).values())
+        # How far behind it is has to be known also while the lake is away, each request of which takes minutes to fail.
+        for dataset in datasets:
+            self._tried(self._archive.look, dataset, self._settle_seconds)
+        has_more = self._look_at_the_lake() and self._advance(datasets)
+        self.failure = self._failures[0] if self._failures else None
+        return has_more and self.failure is None
+
+    def _advance(self, datasets: list[Dataset]) -> bool:
         # A list: every table has its turn, whatever the others have to do, and whatever becomes of them.
-        has_more = [
-            self._tried(self._archive.step, dataset, self._settle_seconds) or False for dataset in datasets.values()
-        ]
+        has_more = [self._tried(self._archive.step, dataset, self._settle_seconds) or False for dataset in datasets]
         if not self._archive.is_raw:
             has_more.append(self._tried(self._archive.make_candles) or False)
-        self.failure = self._failures[0] if self._failures else None
-        return any(has_more) and self.failure is None
+        return any(has_more)
 
     def _tried(self, work: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result | None:
         """None: it failed. What was not finished is found unfinished the next time."""
@@ -67,13 +78,25 @@ class Exporter:
             self._failures.append(str(error))
             return None
 
-    def _look_at_the_lake(self) -> None:
-        if self._archive.is_raw:
-            return
+    def _look_at_the_lake(self) -> bool:
+        """Return whether it is there and can be written."""
+        failures = len(self._failures)
         reason = self._tried(self._archive.why_nothing_is_dropped)
-        if self._failures:
-            return
+        if len(self._failures) > failures:
+            return False
         if reason and reason != self._why_nothing_is_dropped:
-            log.error("production drops nothing of what is exported", reason=reason)
+            log.error("the database drops nothing of what is exported", reason=reason)
         self._why_nothing_is_dropped = reason
         IS_BOUND.set(reason is None)
+        return self._can_be_written()
+
+    def _can_be_written(self) -> bool:
+        """An hour that cannot be written is that hour's failure; that none can has to be found by itself."""
+        now_seconds = self._clock()
+        if self._proved_seconds is not None and now_seconds - self._proved_seconds < PROOF_SECONDS:
+            return True
+        failures = len(self._failures)
+        self._tried(self._archive.prove_writable)
+        is_proved = len(self._failures) == failures
+        self._proved_seconds = now_seconds if is_proved else None
+        return is_proved

@@ -1,16 +1,18 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import gevent.event
 
-from app import logs
-from app.databases import Database, Kind
 from app.errors import DatabaseError
-from app.metrics.maintenance import CHUNKS_BYTES, MAINTAINED_AT
-from app.offload import Offload
+from app.metrics.process import CHUNKS_BYTES, ENDED_ROWS_DROPPED, MAINTAINED_AT, SACRIFICED_BYTES
 from app.postgres.connection import connected
-from app.store.confirmation import CONFIRMATIONS, why_not_confirmed
-from app.store.forgetting import forget
-from app.store.maintenance import Round, maintain
+from app.postgres.databases import Database, DatabaseKind
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload
+from app.storage.cleanup import drop_ended, forget
+from app.storage.confirmation import CONFIRMATIONS, LAST_RESORTS, why_not_confirmed
+from app.storage.retention import Round, maintain
 
 log = logs.get(__name__)
 
@@ -56,11 +58,12 @@ class Maintainer:
             if done:
                 MAINTAINED_AT.labels(self._name).set_to_current_time()
                 CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
+                SACRIFICED_BYTES.inc(done.sacrificed_bytes)
 
     def _maintain(self) -> Round | None:
         kind, now = self._database.kind, datetime.now(UTC)
         with connected(self._database.dsn, "maintainer") as connection:
-            done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now)
+            done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now, LAST_RESORTS.get(kind))
             if done and done.unconfirmed:
                 log.warning(
                     "chunks stay that are not safe elsewhere",
@@ -68,6 +71,48 @@ class Maintainer:
                     chunks=done.unconfirmed,
                     reason=why_not_confirmed(connection, kind),
                 )
-            if done and kind is Kind.TIMESERIES:
+            if done and kind is DatabaseKind.TIMESERIES:
                 log.info("forgotten", database=self._name, **forget(connection, self._max_bytes, now)._asdict())
             return done
+
+
+NAME = DatabaseKind.METADATA.database
+
+
+class MetadataMaintainer:
+    """Drops ended markets and events from a gatherer's database, now and again every interval."""
+
+    def __init__(
+        self, metadata: Dsn, keep_for: timedelta, interval_seconds: float, offload: Offload, stopping: Stopping
+    ) -> None:
+        self._metadata = metadata
+        self._keep_for = keep_for
+        self._interval_seconds = interval_seconds
+        self._offload = offload
+        self._stopping = stopping
+        self._failure: str | None = "The first round is not over."
+
+    def why_not_ready(self) -> str | None:
+        return f"{NAME}: {self._failure}" if self._failure else None
+
+    def run(self) -> None:
+        self.step()
+        while not self._stopping.wait(self._interval_seconds):
+            self.step()
+
+    def step(self) -> None:
+        try:
+            dropped = self._offload(self._drop)
+        except DatabaseError as error:
+            self._failure = str(error)
+            log.error("maintenance failed", database=NAME, error=self._failure)  # noqa: TRY400
+            return
+        self._failure = None
+        log.info("maintained", database=NAME, **dropped)
+        MAINTAINED_AT.labels(NAME).set_to_current_time()
+        for table, rows in dropped.items():
+            ENDED_ROWS_DROPPED.labels(table).inc(rows)
+
+    def _drop(self) -> dict[str, int]:
+        with connected(self._metadata, "maintainer") as connection:
+            return drop_ended(connection, self._keep_for, datetime.now(UTC))

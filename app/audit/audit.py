@@ -8,17 +8,21 @@ from typing import NamedTuple
 import msgspec
 import psycopg2.extensions
 
-from app.audit.comparison import Verdict
-from app.audit.pairs import Pair, Snapshot, clock_began_anew, comes_out_even, new_snapshots, pairs_found_earlier
-from app.coverage.hearing import BOOKS
-from app.coverage.journals import Period, read_gatherers, read_hearing, read_subscriptions
-from app.coverage.judgement import judge_books
-from app.coverage.knowledge import known_until_us
-from app.coverage.moments import moment_of, us_of
-from app.normal.times import MICROSECOND
-from app.postgres.claim import claimed
-from app.postgres.connection import Connection
-from app.store.arrivals import TOUCH_LOCK
+from app.audit.pairs import (
+    AuditSnapshot,
+    BookVerdict,
+    SnapshotPair,
+    clock_began_anew,
+    comes_out_even,
+    new_snapshots,
+    pairs_found_earlier,
+)
+from app.coverage.evidence import BOOKS, HeardPeriod, known_until_us, read_gatherers, read_hearing, read_subscriptions
+from app.coverage.hours import judge_books
+from app.coverage.intervals import moment_of, us_of
+from app.normalize.values import MICROSECOND
+from app.postgres.connection import Connection, claimed
+from app.storage.arrivals import TOUCH_LOCK
 
 BATCH = 500
 SHOWN_LEVELS = 50
@@ -50,8 +54,8 @@ OPEN = """
 
 
 class Audited(NamedTuple):
-    verdicts: Mapping[Verdict, int]
-    findings: list[Pair]
+    verdicts: Mapping[BookVerdict, int]
+    findings: list[SnapshotPair]
     through: datetime | None  # when the last snapshot was received; None: there was no new one
     has_more: bool
 
@@ -80,9 +84,9 @@ def _audit_new(connection: Connection, now: datetime, patience: timedelta, most:
         _note(cursor, judged)
         verdicts = Counter(verdict for _, verdict in judged)
         if ripe:
-            counts = {verdict.value: verdicts[verdict] for verdict in Verdict}
+            counts = {verdict.value: verdicts[verdict] for verdict in BookVerdict}
             cursor.execute(ADVANCE, {"ingest_id": ripe[-1].ingest_id, "compared": len(judged), **counts})
-    findings = [pair for pair, verdict in judged if verdict is Verdict.FINDING]
+    findings = [pair for pair, verdict in judged if verdict is BookVerdict.FINDING]
     return Audited(verdicts, findings, ripe[-1].received_at if ripe else None, len(ripe) == most)
 
 
@@ -93,14 +97,14 @@ def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH)
         judged = [(pair, _judge(cursor, connection, pair)) for pair in pairs]
         _note(cursor, judged)
         for pair, verdict in judged:
-            if verdict in {Verdict.EQUAL, Verdict.INCOMPARABLE}:
+            if verdict in {BookVerdict.EQUAL, BookVerdict.INCOMPARABLE}:
                 cursor.execute(RESOLVE, pair._asdict())
         cursor.execute(OPEN)
         (still_open,) = cursor.fetchone() or (0,)
     return int(still_open)
 
 
-def _while_known(snapshots: list[Snapshot], known: datetime) -> list[Snapshot]:
+def _while_known(snapshots: list[AuditSnapshot], known: datetime) -> list[AuditSnapshot]:
     """Not one beyond the first that is too new: the place to read on from is one number."""
     for position, snapshot in enumerate(snapshots):
         if snapshot.received_at >= known:
@@ -108,26 +112,26 @@ def _while_known(snapshots: list[Snapshot], known: datetime) -> list[Snapshot]:
     return snapshots
 
 
-def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Pair) -> Verdict:
+def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: SnapshotPair) -> BookVerdict:
     if pair.to_clock < pair.from_clock:
-        return Verdict.INCOMPARABLE
+        return BookVerdict.INCOMPARABLE
     if not pair.differences or comes_out_even(cursor, pair):
-        return Verdict.EQUAL
+        return BookVerdict.EQUAL
     # What is left of an ended market's book goes without a word.
     if (pair.is_over and pair.is_emptied) or clock_began_anew(cursor, pair):
-        return Verdict.INCOMPARABLE
-    return Verdict.EXPLAINED if _has_hole(connection, pair) else Verdict.FINDING
+        return BookVerdict.INCOMPARABLE
+    return BookVerdict.EXPLAINED if _has_hole(connection, pair) else BookVerdict.FINDING
 
 
-def _has_hole(connection: Connection, pair: Pair) -> bool:
-    period = Period(pair.from_received_at, pair.to_received_at)
+def _has_hole(connection: Connection, pair: SnapshotPair) -> bool:
+    period = HeardPeriod(pair.from_received_at, pair.to_received_at)
     subscriptions = read_subscriptions(connection, period, pair.ticker).get(BOOKS, [])
     return bool(judge_books(period.interval, subscriptions, read_hearing(connection, period), pair.ticker).holes)
 
 
-def _note(cursor: psycopg2.extensions.cursor, judged: Iterable[tuple[Pair, Verdict]]) -> None:
+def _note(cursor: psycopg2.extensions.cursor, judged: Iterable[tuple[SnapshotPair, BookVerdict]]) -> None:
     for pair, verdict in judged:
-        if verdict in {Verdict.EXPLAINED, Verdict.FINDING}:
+        if verdict in {BookVerdict.EXPLAINED, BookVerdict.FINDING}:
             levels = [difference._asdict() for difference in pair.differences[:SHOWN_LEVELS]]
             shown = {"count": len(pair.differences), "levels": msgspec.json.encode(levels).decode()}
-            cursor.execute(FIND, {**pair._asdict(), **shown, "is_explained": verdict is Verdict.EXPLAINED})
+            cursor.execute(FIND, {**pair._asdict(), **shown, "is_explained": verdict is BookVerdict.EXPLAINED})

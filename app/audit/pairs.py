@@ -1,14 +1,57 @@
 """Two snapshots of a market, one after the other, and what was recorded in between."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, NamedTuple
 
 import psycopg2.extensions
 from psycopg2 import sql
 
-from app.audit.comparison import Difference, differences, levels_of
+from app.order_book import Levels
 from app.postgres.connection import Connection
+
+# Whether a book, rebuilt from a snapshot and the changes since, is the next snapshot: level by level.
+
+
+class BookVerdict(Enum):
+    EQUAL = "equal"
+    EXPLAINED = "explained"  # they differ, and nobody claims to have heard everything in between
+    FINDING = "finding"
+    INCOMPARABLE = "incomparable"  # the market's clock began anew in between, or the market is over
+
+
+class Difference(NamedTuple):
+    """A level that stands otherwise than the recorded changes make it."""
+
+    yes_side: bool
+    price_e6: int
+    rebuilt_e2: int
+    seen_e2: int
+
+
+def levels_of(
+    yes_prices_e6: Sequence[int], yes_sizes_e2: Sequence[int], no_prices_e6: Sequence[int], no_sizes_e2: Sequence[int]
+) -> Levels:
+    sides = ((True, yes_prices_e6, yes_sizes_e2), (False, no_prices_e6, no_sizes_e2))
+    return {
+        (yes_side, price_e6): size_e2
+        for yes_side, prices_e6, sizes_e2 in sides
+        for price_e6, size_e2 in zip(prices_e6, sizes_e2, strict=True)
+    }
+
+
+def differences(base: Levels, changes: Iterable[tuple[bool, int, int]], seen: Levels) -> list[Difference]:
+    """A level with less than nothing is one too: a change is missing, though an empty level would look the same."""
+    rebuilt = dict(base)
+    for yes_side, price_e6, delta_e2 in changes:
+        rebuilt[yes_side, price_e6] = rebuilt.get((yes_side, price_e6), 0) + delta_e2
+    return [
+        Difference(*level, rebuilt.get(level, 0), seen.get(level, 0))
+        for level in sorted({*rebuilt, *seen})
+        if rebuilt.get(level, 0) != seen.get(level, 0)
+    ]
+
 
 # Of the stream, since those carry a clock; the one before it is the last of any gatherer.
 NEW = sql.SQL("""
@@ -84,7 +127,7 @@ COMES_OUT_EVEN = """
 """
 
 
-class Pair(NamedTuple):
+class SnapshotPair(NamedTuple):
     ingest_id: int  # of the later snapshot
     ticker: str
     from_ts: datetime
@@ -98,48 +141,48 @@ class Pair(NamedTuple):
     is_emptied: bool
 
 
-class Snapshot(NamedTuple):
+class AuditSnapshot(NamedTuple):
     """One that there may be nothing to compare with: it is the market's first, or carries no clock."""
 
     ingest_id: int
     received_at: datetime
-    pair: Pair | None
+    pair: SnapshotPair | None
 
 
-def new_snapshots(connection: Connection, after: int, most: int) -> list[Snapshot]:
+def new_snapshots(connection: Connection, after: int, most: int) -> list[AuditSnapshot]:
     """In the order of their arrival."""
     return _read(connection, NEW, {"after": after, "most": most})
 
 
-def pairs_found_earlier(connection: Connection, pause_seconds: float, most: int) -> list[Pair]:
+def pairs_found_earlier(connection: Connection, pause_seconds: float, most: int) -> list[SnapshotPair]:
     """That differed, without a hole that explains it, and were not looked at again for a while."""
     found = _read(connection, FOUND, {"pause": timedelta(seconds=pause_seconds), "most": most})
     return [snapshot.pair for snapshot in found if snapshot.pair]
 
 
-def comes_out_even(cursor: psycopg2.extensions.cursor, pair: Pair) -> bool:
+def comes_out_even(cursor: psycopg2.extensions.cursor, pair: SnapshotPair) -> bool:
     """Whether the book at the time of the later snapshot is the later snapshot."""
     cursor.execute(COMES_OUT_EVEN, pair._asdict())
     return cursor.fetchone() == (True,)
 
 
-def clock_began_anew(cursor: psycopg2.extensions.cursor, pair: Pair) -> bool:
+def clock_began_anew(cursor: psycopg2.extensions.cursor, pair: SnapshotPair) -> bool:
     cursor.execute(BEGAN_ANEW, pair._asdict())
     return cursor.fetchone() == (True,)
 
 
-def _read(connection: Connection, pairs: sql.SQL, parameters: dict[str, Any]) -> list[Snapshot]:
+def _read(connection: Connection, pairs: sql.SQL, parameters: dict[str, Any]) -> list[AuditSnapshot]:
     with connection.cursor() as cursor:
         cursor.execute(ALONG_THE_INDEXES)
         cursor.execute(READ.format(pairs=pairs), parameters)
         return [_snapshot(row) for row in cursor]
 
 
-def _snapshot(row: Sequence[Any]) -> Snapshot:
+def _snapshot(row: Sequence[Any]) -> AuditSnapshot:
     facts, base, seen, changes = row[:9], row[9:13], row[13:17], row[17:]
     ingest_id, received_at = facts[0], facts[7]
     if base[0] is None or seen[0] is None:
-        return Snapshot(ingest_id, received_at, None)
+        return AuditSnapshot(ingest_id, received_at, None)
     book = levels_of(*seen)
     found = differences(levels_of(*base), zip(*changes, strict=True), book)
-    return Snapshot(ingest_id, received_at, Pair._make((*facts, found, not book)))
+    return AuditSnapshot(ingest_id, received_at, SnapshotPair._make((*facts, found, not book)))

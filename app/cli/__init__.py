@@ -1,31 +1,23 @@
-"""kalshi-data: one file a command. Heavy imports belong into the commands, so that --help stays quick."""
+"""kalshi-data: its commands, in files by subject. Heavy imports belong into the commands, so that --help stays quick.
+
+In: arguments and settings. Out: what a command prints, and its exit code; errors say what happened and how to mend it.
+Read this file first: it lists all commands.
+"""
 
 import sys
 
 import click
 
-from app import __version__, logs
-from app.cli.backfill import backfill
-from app.cli.book import book
-from app.cli.check_config import check_config_option
-from app.cli.confirmations import confirmations
-from app.cli.coverage import coverage
+from app import __version__
+from app.cli.databases import confirmations, maintain, migrate, postgres
 from app.cli.demo import demo
-from app.cli.doctor import doctor
-from app.cli.export import export
-from app.cli.lake import lake
-from app.cli.maintain import maintain
-from app.cli.metrics import metrics_command
-from app.cli.migrate import migrate
-from app.cli.postgres import postgres
-from app.cli.rehearse import rehearse
-from app.cli.sections import SectionedGroup
-from app.cli.settings import settings_command
+from app.cli.lake import book, export, lake, verify
+from app.cli.operate import backfill, coverage, doctor, metrics_command, rehearse, settings_command, token
+from app.cli.options import SectionedGroup, check_config_option
 from app.cli.simulator import simulator
-from app.cli.token import token
-from app.cli.verify import verify
-from app.environment import load_settings
 from app.errors import OperatorError
+from app.runtime import logs
+from app.settings.loading import load_settings
 
 
 @click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"]})

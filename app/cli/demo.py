@@ -20,10 +20,9 @@ def demo(settings: Settings, *, seconds: float | None, chaos: bool, live: bool, 
         raise click.UsageError("--chaos needs --seconds, and the simulated exchange.")
     import msgspec
 
-    from app.demonstration.live import run_live
-    from app.demonstration.screen import Screen
-    from app.demonstration.simulated import run_simulated
-    from app.demonstration.summary import text_lines
+    from app.demo.runs import run_live, run_simulated
+    from app.demo.screen import Screen
+    from app.demo.summary import text_lines
 
     screen = Screen(sys.stderr if as_json else sys.stdout)
     if live:

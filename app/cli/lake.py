@@ -1,14 +1,68 @@
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
 import click
 
-from app.cli.archive import moment
-from app.cli.moment import MomentType, refuse_reversed
+from app.cli.options import EPOCH, MomentType, progress, refuse_reversed
 from app.errors import OperatorError, SettingsError
 from app.settings import Settings
+from app.storage.tables import PRODUCTION_TABLES
+
+if TYPE_CHECKING:
+    from app.lake.archive import Archive, OpenArchive
+    from app.lake.layout import Dataset
+    from app.lake.reader import Book
+    from app.lake.verifier import FileFinding
+    from app.order_book import Knowledge
+
+# What the commands about the lake have in common.
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+LAST_MOMENT_US = 7_258_118_400_000_000  # 2200: no row is later
+
+
+def which_hours(command: Command) -> Command:
+    """--table, --from, --to and --raw."""
+    names = [table.name for table in PRODUCTION_TABLES]
+    for option in (
+        click.option("--raw", is_flag=True, help="A gatherer's rows as received, of KALSHI_TS_DSN."),
+        click.option("--to", "end_us", default=LAST_MOMENT_US, type=MomentType(), help="Hours before this time."),
+        click.option("--from", "start_us", default=0, type=MomentType(), help="Hours from this time on."),
+        click.option("--table", "tables", multiple=True, type=click.Choice(names), help="One of all; may be repeated."),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def archive_of(settings: Settings, *, raw: bool) -> Iterator["Archive"]:
+    """Production's, or with `raw` a gatherer's. It binds no database to its lake."""
+    from app.lake.archive import Archive, RawArchive
+    from app.lake.storage import storage_of
+    from app.postgres.databases import DatabaseKind, open_database
+
+    with open_database(settings, DatabaseKind.TIMESERIES if raw else DatabaseKind.PRODUCTION) as dsn:
+        storage = storage_of(settings)
+        yield RawArchive(dsn, storage, settings.gatherer, binds=False) if raw else Archive(dsn, storage, binds=False)
+
+
+def chosen(archive: "Archive", tables: tuple[str, ...]) -> list["Dataset"]:
+    return [dataset for name, dataset in archive.datasets().items() if not tables or name in tables]
+
+
+def moment(time_us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=time_us)
 
 
 @click.group()
 def lake() -> None:
-    """The lake as a whole: making it anew from what was received, and the bucket's rules."""
+    """The lake as a whole: who waits for it, making it anew from what was received, and the bucket's rules."""
 
 
 @lake.command()
@@ -38,46 +92,108 @@ def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: s
 
 
 @lake.command()
+@click.option("--from", "start_us", required=True, type=MomentType(), help="As it will be given to rebuild.")
+@click.option("--to", "end_us", required=True, type=MomentType(), help="As it will be given to rebuild.")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 365), help="How long copies can be read.")
+@click.option(
+    "--tier",
+    type=click.Choice(["Bulk", "Standard", "Expedited"]),
+    default="Standard",
+    show_default=True,
+    help="How S3 does it: Standard takes three to five hours, Bulk up to twelve and costs least.",
+)
+@click.option("--check", is_flag=True, help="Ask for nothing; exit 1 unless all of it can be read now.")
 @click.pass_obj
-def bind(settings: Settings) -> None:
-    """Have production drop what the lake that KALSHI_LAKE names has verified, and only that."""
-    from app.databases import Kind, open_database
-    from app.lake import identity
+def restore(settings: Settings, start_us: int, end_us: int, days: int, tier: str, check: bool) -> None:
+    """Have S3 take out of Glacier what a rebuild of these hours reads, and tell how far it is. Repeat it to see."""
+    refuse_reversed(start_us, end_us)
+    from app.lake import glacier
+    from app.lake.storage import storage_of
+
+    storage = glacier.bucket_of(storage_of(settings))
+    objects = list(glacier.needed_objects(storage, moment(start_us), moment(end_us)))
+    if not objects:
+        raise OperatorError(
+            "There is nothing to restore.",
+            f"The lake at {storage.location} has no rows of that time in raw/.",
+            "check KALSHI_LAKE, --from and --to.",
+        )
+    for state in glacier.GlacierState:
+        of_state = [each for each in objects if each.state is state]
+        size_bytes = sum(each.size_bytes for each in of_state)
+        click.echo(f"{len(of_state)} objects, {size_bytes / 1e6:.1f} MB: {state.value}")
+    if check and any(each.state is not glacier.GlacierState.READABLE for each in objects):
+        raise OperatorError("Not all of it can be read yet.", fix="wait, or run it without --check if nobody asked.")
+    if not check and (asked := glacier.restore(storage, objects, days, tier)):
+        click.echo(f"asked S3 for {asked} of them, for {days} days")
+
+
+@lake.command()
+@click.option("--raw", is_flag=True, help="A gatherer's database, of KALSHI_TS_DSN, instead of production.")
+@click.pass_obj
+def bind(settings: Settings, raw: bool) -> None:
+    """Have a database wait for the lake that KALSHI_LAKE names, and drop what that one has verified."""
+    from app.lake import binding
     from app.lake.storage import storage_of
     from app.postgres.connection import connected
+    from app.postgres.databases import DatabaseKind, open_database
 
     if settings.lake is None:
-        raise SettingsError("There is no lake to bind production to.", "KALSHI_LAKE is not set.", "set it.")
+        raise SettingsError("There is no lake to bind a database to.", "KALSHI_LAKE is not set.", "set it.")
     storage = storage_of(settings)
-    lake_id = identity.identity_of(storage).lake_id
-    with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn) as production:
-        before = identity.bound_lake(production)
-        identity.register(production, storage, lake_id)
-        identity.bind(production, lake_id)
+    lake_id = binding.identity_of(storage).lake_id
+    kind = DatabaseKind.TIMESERIES if raw else DatabaseKind.PRODUCTION
+    with open_database(settings, kind) as dsn, connected(dsn) as connection:
+        before = binding.bound_lake(connection)
+        binding.register(connection, storage, lake_id)
+        binding.bind(connection, lake_id)
     click.echo(
-        f"production drops what {storage.location} has verified; before, of {before.location if before else '-'}"
+        f"{kind.database} drops what {storage.location} has verified; before, of {before.location if before else '-'}"
     )
 
 
 @lake.command()
 @click.pass_obj
-def status(settings: Settings) -> None:
-    """List the lakes that production knows, the one that it is bound to, and hours that could not be exported."""
-    from app.databases import Kind, open_database
-    from app.lake import identity
+def unbind(settings: Settings) -> None:
+    """Have a gatherer's database (KALSHI_TS_DSN) wait for no lake any more. Stop its archiver first, which binds it."""
+    from app.lake import binding
     from app.postgres.connection import connected
+    from app.postgres.databases import DatabaseKind, open_database
 
-    with open_database(settings, Kind.PRODUCTION) as dsn, connected(dsn) as production:
-        lakes, failing = identity.known_lakes(production), identity.failing_hours(production)
+    with open_database(settings, DatabaseKind.TIMESERIES) as dsn, connected(dsn) as connection:
+        if not binding.unbind(connection):
+            raise OperatorError("The gatherer's database is bound to no lake.", fix="nothing is left to do.")
+    click.echo("the gatherer's database waits for no lake")
+
+
+@lake.command()
+@click.option("--raw", is_flag=True, help="A gatherer's database, of KALSHI_TS_DSN, instead of production.")
+@click.pass_obj
+def status(settings: Settings, raw: bool) -> None:
+    """List the lakes that a database knows, the one that it is bound to, and hours that could not be exported."""
+    from app.lake import binding
+    from app.postgres.connection import connected
+    from app.postgres.databases import DatabaseKind, open_database
+    from app.storage.confirmation import archive_losses
+
+    kind = DatabaseKind.TIMESERIES if raw else DatabaseKind.PRODUCTION
+    with open_database(settings, kind) as dsn, connected(dsn) as connection:
+        lakes, failing = binding.known_lakes(connection), binding.failing_hours(connection)
+        losses = archive_losses(connection) if raw else []
     for known in lakes:
         bound = "bound" if known.is_bound else "not bound"
-        click.echo(
-            f"{known.location} ({known.lake_id}): {bound}, {known.verified} hours verified, {known.unfinished} not yet"
-        )
+        named = known.lake_id if known.is_reached else "not reached yet"
+        click.echo(f"{known.location} ({named}): {bound}, {known.verified} hours verified, {known.unfinished} not yet")
     if not any(known.is_bound for known in lakes):
-        click.echo("production is bound to no lake, and drops nothing: run kalshi-data lake bind")
+        click.echo(
+            "the gatherer's database is bound to no lake, and waits for none"
+            if raw
+            else "production is bound to no lake, and drops nothing: run kalshi-data lake bind"
+        )
     for each in failing:
         click.echo(f"{each.table_name} {each.hour:%Y-%m-%dT%H}: failed {each.failures} times: {each.failure}")
+    for loss in losses:
+        click.echo(f"{loss.table_name} from {loss.started_at:%Y-%m-%dT%H} to {loss.ended_at:%Y-%m-%dT%H}: not in raw/")
 
 
 @lake.command()
@@ -85,8 +201,7 @@ def status(settings: Settings) -> None:
 @click.pass_obj
 def lifecycle(settings: Settings, check: bool) -> None:
     """Have the bucket move raw/ to Glacier after 30 days, processed/ to infrequent access after 90."""
-    from app.lake.bucket import BucketStorage
-    from app.lake.lifecycle import apply_lifecycle, lifecycle_differences
+    from app.lake.s3_storage import BucketStorage, apply_lifecycle, lifecycle_differences
     from app.lake.storage import storage_of
 
     storage = storage_of(settings)
@@ -99,3 +214,160 @@ def lifecycle(settings: Settings, check: bool) -> None:
     if different := lifecycle_differences(storage):
         raise OperatorError("The bucket has other rules.", ", ".join(different), "run kalshi-data lake lifecycle.")
     click.echo("the bucket moves old objects as it should")
+
+
+@click.command()
+@which_hours
+@click.pass_obj
+def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
+    """Write hours to the lake as Parquet, also those that have not ended. What is there already is written again.
+
+    `python -m workers exporter` does it for ever, for every hour that has ended.
+    """
+    refuse_reversed(start_us, end_us)
+    from app.lake.archive import MOST_TOLD
+    from app.lake.layout import hour_of
+    from app.lake.storage import StorageError
+
+    start, end = hour_of(moment(start_us)), moment(end_us)
+    with archive_of(settings, raw=raw) as archive, archive.opened() as opened:
+        work = []
+        for dataset in chosen(archive, tables):
+            opened.survey(dataset)
+            work += [(dataset, hour) for hour in opened.ledger.hours(dataset, start, end)]
+        written, failed = 0, []
+        with progress(work, "Writing hours") as hours:
+            for dataset, hour in hours:
+                try:
+                    written += opened.export(dataset, hour)
+                except StorageError as error:
+                    failed.append(f"{dataset.name} {hour:%Y-%m-%dT%H}: {error}")
+        days = 0
+        while not raw and opened.candles.make_next():
+            days += 1
+    if not work:
+        click.echo("There is nothing to export: no such hour has rows in the database.", err=True)
+    left = len(work) - written - len(failed)
+    click.echo(f"wrote {written} hours and the candles of {days} days; {left} are left to another process")
+    if failed:
+        raise OperatorError(f"{len(failed)} of {len(work)} hours could not be written.", "\n".join(failed[:MOST_TOLD]))
+
+
+@click.command()
+@which_hours
+@click.pass_obj
+def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
+    """Read the lake back, and compare it with its manifests and the database. Exit 1 if anything differs."""
+    refuse_reversed(start_us, end_us)
+    from app.lake.layout import hour_of
+    from app.lake.verifier import WRONG, FileVerdict
+
+    start, end = hour_of(moment(start_us)), moment(end_us)
+    found: Counter[FileVerdict] = Counter()
+    rows = 0
+    with archive_of(settings, raw=raw) as archive, archive.opened() as opened:
+        work = []
+        for dataset in chosen(archive, tables):
+            opened.survey(dataset)
+            work += [(dataset, hour) for hour in opened.ledger.hours(dataset, start, end)]
+        with progress(work, "Reading hours") as hours:
+            for dataset, hour in hours:
+                finding = _finding_of(opened, dataset, hour)
+                found[finding.verdict] += 1
+                rows += finding.rows
+                if finding.verdict in WRONG:
+                    click.echo(f"{dataset.name} {hour:%Y-%m-%dT%H}: {finding.difference}", err=True)
+    if not work:
+        raise OperatorError(
+            "There was nothing to verify.",
+            "Neither the database nor the lake has hours of that time.",
+            "check --from, --to and KALSHI_LAKE; kalshi-data export writes hours.",
+        )
+    for verdict, count in found.items():
+        click.echo(f"{count} hours: {verdict.value}")
+    click.echo(f"{rows} rows were read back")
+    if any(found[verdict] for verdict in WRONG):
+        sys.exit(1)
+
+
+def _finding_of(archive: "OpenArchive", dataset: "Dataset", hour: datetime) -> "FileFinding":
+    from app.lake.storage import InGlacierError, StorageError
+    from app.lake.verifier import FileFinding, FileVerdict
+
+    try:
+        return archive.verify(dataset, hour)
+    except InGlacierError as error:
+        return FileFinding(FileVerdict.IN_GLACIER, 0, str(error))
+    except StorageError as error:
+        return FileFinding(FileVerdict.UNREADABLE, 0, str(error))
+
+
+@click.command()
+@click.argument("ticker")
+@click.option("--at", "at_us", required=True, type=MomentType(), help="Such as 2026-11-21T15:00:00Z.")
+@click.option("--json", "as_json", is_flag=True, help="In integers: millionths of a dollar, hundredths of a contract.")
+@click.pass_obj
+def book(settings: Settings, ticker: str, at_us: int, as_json: bool) -> None:
+    """Show a market's order book at a moment, out of the lake, and whether it is certain.
+
+    What is known of holes stands in production: it is asked, if KALSHI_PRODUCTION_DSN names it.
+    """
+    from app.lake.reader import Lake, book_at
+    from app.lake.storage import storage_of
+
+    at = moment(at_us)
+    _refuse_missing_lake(settings)
+    found = book_at(Lake(storage_of(settings)), ticker, at, _knowledge(settings, ticker, at))
+    click.echo(json.dumps(_facts(found)) if as_json else "\n".join(_lines(found)))
+
+
+def _refuse_missing_lake(settings: Settings) -> None:
+    """After a demo there is one, elsewhere."""
+    default, demo = settings.data_dir / "lake", settings.data_dir / "demo" / "lake"
+    if settings.lake is None and not default.exists() and demo.exists():
+        raise SettingsError("There is no lake yet.", f"{default} is not there.", f"set KALSHI_LAKE={demo}, the demo's.")
+
+
+def _knowledge(settings: Settings, ticker: str, at: "datetime") -> "Knowledge | None":
+    from app.coverage.queries import knowledge_of_book
+    from app.postgres.connection import connected
+
+    if settings.production_dsn is None:
+        return None
+    with connected(settings.production_dsn, "book") as connection:
+        return knowledge_of_book(connection, ticker, at)
+
+
+def _facts(book: "Book") -> dict[str, object]:
+    state, known_until, hole = book.knowledge
+    return {
+        "ticker": book.ticker,
+        "at": book.at.isoformat(),
+        "state": state,
+        "known_until": known_until and known_until.isoformat(),
+        "hole": hole and [bound.isoformat() for bound in hole],
+        "based_on": book.based_on.isoformat(),
+        "source": book.source,
+        "changes": book.changes,
+        "yes": book.bids(yes_side=True),
+        "no": book.bids(yes_side=False),
+    }
+
+
+def _lines(book: "Book") -> list[str]:
+    state, known_until, hole = book.knowledge
+    said = f"in a hole from {hole[0].isoformat()} to {hole[1].isoformat()}" if hole else state
+    until = f"known until {known_until.isoformat()}" if known_until else "nothing is known yet of what was heard"
+    base = f"the {book.source} snapshot of {book.based_on.isoformat()} and {book.changes} changes"
+    asks = [(1_000_000 - price_e6, size_e2) for price_e6, size_e2 in book.bids(yes_side=False)]
+    levels = [*(("ask", *ask) for ask in reversed(asks)), *(("bid", *bid) for bid in book.bids(yes_side=True))]
+    return [
+        f"{book.ticker} at {book.at.isoformat()}: {said}; {until}; {base}",
+        f"{'side':4} {'price':>10} {'contracts':>14}",
+        *(f"{name:4} {_decimal(price_e6, 6):>10} {_decimal(size_e2, 2):>14}" for name, price_e6, size_e2 in levels),
+    ]
+
+
+def _decimal(value: int, places: int) -> str:
+    whole, fraction = divmod(value, 10**places)
+    return f"{whole}.{fraction:0{places}}"

@@ -1,12 +1,111 @@
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.simulator_check import check
-from app.clock import now_us
+from app.postgres.dsn import Dsn
+from app.runtime.clock import now_us
 from app.settings import Settings
-from app.simulator.rest.tiers import TIERS
+from app.simulator.limits import TIERS
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
+    from app.simulator.check.report import SimReport
+
+
+class DsnType(click.ParamType[Dsn]):
+    name = "dsn"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> Dsn:
+        if isinstance(value, Dsn):
+            return value
+        try:
+            return Dsn(str(value))
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
+
+
+def progress_bar(changes: int) -> "ProgressBar[int]":
+    """On a terminal alone; apart from what is printed."""
+    return click.progressbar(length=changes, label="Comparing", file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
+@click.command()
+@click.option(
+    "--truth",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder that the simulator wrote the truth to.",
+)
+@click.option("--production", type=DsnType(), help="A production database, as a connection string.")
+@click.option("--gatherer", type=DsnType(), help="A gatherer's time series database, as a connection string.")
+@click.option(
+    "--lake",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder of a lake, with processed/ in it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def check(
+    context: click.Context,
+    folder: Path,
+    production: Dsn | None,
+    gatherer: Dsn | None,
+    lake: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Compare a production database, a gatherer's, a lake or all of them with what the simulator did.
+
+    Exit code 0 only if nothing is lost, duplicated, unexpected or altered.
+    """
+    if production is None and gatherer is None and lake is None:
+        raise click.UsageError("Name what to compare: --production, --gatherer, --lake or several.")
+    reports = dict(_reports(folder, production, gatherer, lake))
+    click.echo(as_objects(reports) if as_json else as_lines(reports))
+    context.exit(0 if all(report.is_clean for report in reports.values()) else 1)
+
+
+def _reports(
+    folder: Path, production: Dsn | None, gatherer: Dsn | None, lake: Path | None
+) -> Iterator[tuple[str, "SimReport"]]:
+    from app.postgres.connection import connected
+    from app.simulator.check.check import SimCheck
+    from app.simulator.check.databases import GathererRows, ProductionRows
+    from app.simulator.check.lake import LakeRows
+    from app.simulator.truth import TruthReader
+
+    reader = TruthReader(folder)
+    files = LakeRows(lake) if lake is not None else None
+    for place, dsn, kind in (("production", production, ProductionRows), ("gatherer", gatherer, GathererRows)):
+        if dsn is not None:
+            with connected(dsn) as connection, progress_bar(reader.count()) as bar:
+                # One moment of the database for all questions, and nothing that could change it.
+                connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+                yield place, SimCheck(reader, kind(connection), bar.update).run()
+    if files is not None:
+        with progress_bar(reader.count()) as bar:
+            yield "lake", SimCheck(reader, files, bar.update).run()
+
+
+def as_objects(reports: dict[str, "SimReport"]) -> str:
+    """One object for each place that was compared."""
+    import msgspec
+
+    shown = {place: {"ok": report.is_clean, **msgspec.to_builtins(report)} for place, report in reports.items()}
+    return msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()
+
+
+def as_lines(reports: dict[str, "SimReport"]) -> str:
+    from app.simulator.check.report import text_lines
+
+    return "\n".join(line for place, report in reports.items() for line in text_lines(place, report))
+
 
 PORT = click.IntRange(0, 65_535)
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -88,9 +187,9 @@ def simulator(
     if context.invoked_subcommand is not None:
         return
     # The import patches the interpreter: nothing else may run in this process.
-    from app.simulator.limits import Limits
-    from app.simulator.options import Options
+    from app.simulator.limits import SimLimits
     from app.simulator.process import run
+    from app.simulator.simulator import Options
 
     settings: Settings = context.obj
     folder = folder or settings.data_dir / "simulator"
@@ -102,7 +201,7 @@ def simulator(
             start_us=now_us() if start_us is None else start_us,  # now: the imports are done
             stop_after_seconds=stop_after,
             signature_tolerance_seconds=signature_tolerance,
-            limits=Limits(connections_per_user, markets_per_session, commands_per_second, buffer_frames, heartbeat),
+            limits=SimLimits(connections_per_user, markets_per_session, commands_per_second, buffer_frames, heartbeat),
             **options,  # type: ignore[arg-type] # each is the option of its name
         )
     )

@@ -1,19 +1,100 @@
 """Judging an hour: what of it nobody heard, as rows of `coverage`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
 from psycopg2.extras import execute_values
 
-from app.coverage.hearing import BOOKS, COMBO_LIFECYCLE, EXCHANGE_CHANNELS, TRADES, WHOLE_EXCHANGE, Hearing, Run, Socket
-from app.coverage.intervals import NEVER, Interval, Intervals, union
-from app.coverage.journals import Period, read_hearing, read_subscriptions, subscription_of
-from app.coverage.judgement import Judgement, State, judge_books, judge_channel
-from app.coverage.moments import multirange, us_of
-from app.postgres.connection import Connection, value_of
+from app.coverage.evidence import (
+    BOOKS,
+    COMBO_LIFECYCLE,
+    EXCHANGE_CHANNELS,
+    TRADES,
+    WHOLE_EXCHANGE,
+    HeardPeriod,
+    HeardRun,
+    HeardSocket,
+    HeardSubscription,
+    Reception,
+    known_until_us,
+    read_gatherers,
+    read_hearing,
+    read_subscriptions,
+    subscription_of,
+)
+from app.coverage.intervals import (
+    NEVER,
+    Interval,
+    Intervals,
+    difference,
+    intersection,
+    moment_of,
+    multirange,
+    union,
+    us_of,
+)
+from app.normalize.values import MICROSECOND
+from app.postgres.connection import Connection, claimed, value_of
+
+# How complete the record of a market is, or of the whole exchange's channel, over a time.
+
+REST = "rest"
+
+
+class CoverageState(Enum):
+    COMPLETE = "complete"
+    REPAIRED = "repaired"
+    HOLE = "hole"
+
+
+class Completeness(NamedTuple):
+    holes: Intervals
+    repaired: Intervals = NEVER
+    repaired_by: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> CoverageState:
+        if self.holes:
+            return CoverageState.HOLE
+        return CoverageState.REPAIRED if self.repaired else CoverageState.COMPLETE
+
+
+def judge_books(
+    life: Interval,
+    subscriptions: Iterable[HeardSubscription],
+    hearing: Reception,
+    ticker: str = WHOLE_EXCHANGE,
+    disproved: Intervals = NEVER,
+) -> Completeness:
+    """A hole in a book lasts until the next snapshot: it is lost, and said who had the book again first. What the audit
+    has disproved is a hole, whoever claims to have heard it."""
+    heard = {gatherer: hearing.of(own, BOOKS, ticker) for gatherer, own in _by_gatherer(subscriptions).items()}
+    everybody = union(interval for intervals in heard.values() for interval in intervals)
+    holes = difference(union([life]), difference(everybody, disproved))
+    ends = {end for _, end in holes}
+    again = sorted(name for name, intervals in heard.items() if any(start in ends for start, _ in intervals))
+    return Completeness(holes, repaired_by=tuple(again))
+
+
+def judge_channel(
+    period: Interval, channel: str, subscriptions: Iterable[HeardSubscription], hearing: Reception, fetched: Intervals
+) -> Completeness:
+    """Of the whole exchange. What was fetched by REST afterwards is no hole any more."""
+    unheard = difference(union([period]), hearing.of(subscriptions, channel))
+    repaired = intersection(unheard, fetched)
+    return Completeness(difference(unheard, fetched), repaired, (REST,) if repaired else ())
+
+
+def _by_gatherer(subscriptions: Iterable[HeardSubscription]) -> dict[str, list[HeardSubscription]]:
+    grouped: dict[str, list[HeardSubscription]] = {}
+    for subscription in subscriptions:
+        grouped.setdefault(subscription.socket.run.gatherer, []).append(subscription)
+    return grouped
+
 
 HOUR = timedelta(hours=1)
 ROWS_AT_ONCE = 1_000
@@ -101,7 +182,7 @@ class Shortfall(NamedTuple):
 
     channel: str
     ticker: str
-    judgement: Judgement
+    judgement: Completeness
 
 
 class Judged(NamedTuple):
@@ -120,7 +201,7 @@ def judge_hour(connection: Connection, hour: datetime, known_until: datetime) ->
         end = min(hour + HOUR, max(known_until, known_before))
         cursor.execute("DELETE FROM coverage WHERE hour = %s", (hour,))
         if end > hour:
-            found = shortfalls(connection, Period(hour, end))
+            found = shortfalls(connection, HeardPeriod(hour, end))
             execute_values(cursor, INSERT, (_row(hour, each) for each in found), page_size=ROWS_AT_ONCE)
         cursor.execute(JUDGED, (end, changes, number, hour))
         cursor.execute(COUNT, (hour,))
@@ -128,27 +209,27 @@ def judge_hour(connection: Connection, hour: datetime, known_until: datetime) ->
     return Judged(hour, end == hour + HOUR, books, channels)
 
 
-def shortfalls(connection: Connection, period: Period) -> Iterator[Shortfall]:
+def shortfalls(connection: Connection, period: HeardPeriod) -> Iterator[Shortfall]:
     hearing = read_hearing(connection, period)
     yield from _channels(connection, period, hearing)
     yield from _books(connection, period, hearing)
 
 
-def _channels(connection: Connection, period: Period, hearing: Hearing) -> Iterator[Shortfall]:
+def _channels(connection: Connection, period: HeardPeriod, hearing: Reception) -> Iterator[Shortfall]:
     subscriptions = read_subscriptions(connection, period)
     expected = (*EXCHANGE_CHANNELS, COMBO_LIFECYCLE) if _has_combos(connection, period) else EXCHANGE_CHANNELS
     for channel in sorted({*expected, *subscriptions}):
         fetched = _fetched(connection, period) if channel == TRADES else NEVER
         judgement = judge_channel(period.interval, channel, subscriptions.get(channel, ()), hearing, fetched)
-        if judgement.state is not State.COMPLETE:
+        if judgement.state is not CoverageState.COMPLETE:
             yield Shortfall(channel, WHOLE_EXCHANGE, judgement)
 
 
-def _has_combos(connection: Connection, period: Period) -> bool:
+def _has_combos(connection: Connection, period: HeardPeriod) -> bool:
     return bool(value_of(connection, COMBOS, period._asdict()))
 
 
-def _books(connection: Connection, period: Period, hearing: Hearing) -> Iterator[Shortfall]:
+def _books(connection: Connection, period: HeardPeriod, hearing: Reception) -> Iterator[Shortfall]:
     steady = _steady(connection, period, hearing)
     disproved = _disproved(connection, period)
     doubtful = [*{*disproved, *hearing.marked_tickers}]
@@ -160,24 +241,24 @@ def _books(connection: Connection, period: Period, hearing: Hearing) -> Iterator
             subscriptions = [subscription_of(*row[3:]) for row in rows if row[3] is not None]
             life = us_of(opens), us_of(closes)
             judgement = judge_books(life, subscriptions, hearing, ticker, disproved.get(ticker, NEVER))
-            if judgement.state is not State.COMPLETE:
+            if judgement.state is not CoverageState.COMPLETE:
                 yield Shortfall(BOOKS, ticker, judgement)
 
 
-def _steady(connection: Connection, period: Period, hearing: Hearing) -> dict[str, list[object]]:
+def _steady(connection: Connection, period: HeardPeriod, hearing: Reception) -> dict[str, list[object]]:
     """The sockets that heard everything of the whole period, column by column."""
     with connection.cursor() as cursor:
         cursor.execute(SOCKETS, period._asdict())
-        whole = [row for row in cursor if _hears_all(hearing, Socket(Run(*row[:2]), row[2]), period)]
+        whole = [row for row in cursor if _hears_all(hearing, HeardSocket(HeardRun(*row[:2]), row[2]), period)]
     return {name: [row[at] for row in whole] for at, name in enumerate(("gatherers", "runs", "conns"))}
 
 
-def _hears_all(hearing: Hearing, socket: Socket, period: Period) -> bool:
+def _hears_all(hearing: Reception, socket: HeardSocket, period: HeardPeriod) -> bool:
     start_us, end_us = period.interval
     return any(start <= start_us and end >= end_us for start, end in hearing.of_socket(socket, BOOKS))
 
 
-def _disproved(connection: Connection, period: Period) -> dict[str, Intervals]:
+def _disproved(connection: Connection, period: HeardPeriod) -> dict[str, Intervals]:
     """By market: when its book, as it was heard, was not what the exchange showed."""
     found: dict[str, list[Interval]] = {}
     with connection.cursor() as cursor:
@@ -187,7 +268,7 @@ def _disproved(connection: Connection, period: Period) -> dict[str, Intervals]:
     return {ticker: union(intervals) for ticker, intervals in found.items()}
 
 
-def _fetched(connection: Connection, period: Period) -> Intervals:
+def _fetched(connection: Connection, period: HeardPeriod) -> Intervals:
     with connection.cursor() as cursor:
         cursor.execute(FETCHED, period._asdict())
         return union((us_of(start), us_of(end)) for start, end in cursor)
@@ -197,3 +278,90 @@ def _row(hour: datetime, found: Shortfall) -> tuple[object, ...]:
     judgement = found.judgement
     ranges = multirange(judgement.holes), multirange(judgement.repaired)
     return (hour, found.channel, found.ticker, judgement.state.value, *ranges, list(judgement.repaired_by))
+
+
+# Which hours are to be judged, and when.
+
+# Who learns something meanwhile sees the new hours, or is seen by who judges them first.
+LOCK_BEFORE_NEW_HOURS = """
+    SELECT pg_advisory_xact_lock(hashtextextended('coverage_changes', 0))
+    WHERE NOT EXISTS (
+        SELECT FROM coverage_hours WHERE hour = date_bin('1 hour', %(known)s - INTERVAL '1 microsecond', 'epoch')
+    )
+"""
+MAKE_HOURS = """
+    WITH made AS (
+        INSERT INTO coverage_hours (hour, known_until)
+        SELECT hour, hour
+        FROM (SELECT date_bin('1 hour', min(started_at), 'epoch') AS first FROM gatherer_runs) AS recording
+        CROSS JOIN LATERAL generate_series(first, %(known)s, INTERVAL '1 hour') AS hour
+        WHERE hour < %(known)s AND hour >= (SELECT books_since FROM coverage_horizon)
+        ON CONFLICT DO NOTHING
+        RETURNING hour
+    )
+    INSERT INTO coverage_changes (hour) SELECT hour FROM made
+"""
+WAITING = """
+    SELECT
+        (array_agg(hour ORDER BY hour DESC) FILTER (WHERE coalesce(judged_at, '-infinity') < now() - %(pause)s))[1],
+        count(*) FILTER (WHERE hour + INTERVAL '1 hour' <= %(known)s)
+    FROM coverage_hours JOIN coverage_changes USING (hour)
+    WHERE (changes <> judged_changes OR known_until < least(hour + INTERVAL '1 hour', %(known)s))
+        AND hour >= (SELECT books_since FROM coverage_horizon)
+"""
+# Of an hour without changes that wait, all that concern it are judged.
+FORGET_JUDGED = """
+    DELETE FROM coverage_market_changes WHERE number <= (
+        SELECT coalesce(min(judged_number), 9223372036854775807)
+        FROM coverage_hours JOIN coverage_changes USING (hour)
+        WHERE changes <> judged_changes AND hour >= (SELECT books_since FROM coverage_horizon)
+    )
+"""
+HOLES = """
+    SELECT
+        channel, count(DISTINCT ticker) FILTER (WHERE ticker <> ''),
+        coalesce(extract(epoch FROM sum(upper(hole) - lower(hole))), 0)
+    FROM coverage LEFT JOIN LATERAL unnest(holes) AS hole ON ticker = ''
+    WHERE state = 'hole' AND hour > now() - INTERVAL '24 hours'
+    GROUP BY channel
+"""
+
+
+class JudgedHour(NamedTuple):
+    known_until: datetime
+    judged: Judged | None  # None: no hour was due
+    hours_waiting: int  # that are over
+
+
+class Holes(NamedTuple):
+    """Of the last day."""
+
+    channel: str
+    markets: int
+    exchange_seconds: float
+
+
+def judge_next_hour(connection: Connection, now: datetime, patience: timedelta, pause: timedelta) -> JudgedHour:
+    """Judges the latest hour of which more is known than when it was judged, if that is longer ago than the pause."""
+    with connection, connection.cursor() as cursor:
+        known = moment_of(known_until_us(read_gatherers(connection), us_of(now), patience // MICROSECOND))
+        cursor.execute(LOCK_BEFORE_NEW_HOURS, {"known": known})
+        cursor.execute(MAKE_HOURS, {"known": known})
+        cursor.execute(WAITING, {"known": known, "pause": pause})
+        hour, waiting = cursor.fetchone() or (None, 0)
+    with claimed(connection, "judging coverage") as is_ours:
+        judged = judge_hour(connection, hour, known) if is_ours and hour else None
+        if judged:
+            _forget_judged(connection)
+    return JudgedHour(known, judged, waiting)
+
+
+def _forget_judged(connection: Connection) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(FORGET_JUDGED)
+
+
+def holes_of_the_last_day(connection: Connection) -> list[Holes]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(HOLES)
+        return [Holes(channel, markets, float(seconds)) for channel, markets, seconds in cursor]

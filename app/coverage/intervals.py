@@ -1,9 +1,9 @@
 """Sets of moments, as half-open intervals [a, b) of microseconds since 1970."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from app.normal.times import EPOCH, MICROSECOND
+from app.normalize.values import EPOCH, MICROSECOND
 
 Interval = tuple[int, int]
 Intervals = tuple[Interval, ...]  # ascending; none is empty, and between two of them there is time
@@ -49,3 +49,19 @@ def _complement(intervals: Intervals) -> Intervals:
     starts = (-END_US, *(end for _, end in intervals))
     ends = (*(start for start, _ in intervals), END_US)
     return tuple((start, end) for start, end in zip(starts, ends, strict=True) if start < end)
+
+
+# Moments and sets of them between the database's types and ours.
+
+
+def us_of(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+def moment_of(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
+
+
+def multirange(intervals: Intervals) -> str:
+    ranges = (f"[{moment_of(start).isoformat()},{moment_of(end).isoformat()})" for start, end in intervals)
+    return "{" + ",".join(ranges) + "}"

@@ -6,9 +6,8 @@ changes are judged no more, and what judging them takes may go. What concerns th
 
 from datetime import datetime
 
-from app import logs
-from app.postgres.claim import claimed
-from app.postgres.connection import Connection
+from app.postgres.connection import Connection, claimed
+from app.runtime import logs
 
 log = logs.get(__name__)
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 
-from app.databases import chunk_budgets, given_databases
-from app.doctor.check import ADMIN, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, note
-from app.doctor.databases import database_checks, gatherers_checks
+from app.doctor.check import ADMIN, ARCHIVER, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, note
+from app.doctor.databases import database_checks, gatherers_checks, lake_checks
 from app.doctor.exchange import exchange_checks
 from app.doctor.host import embedded_server, host_checks
-from app.doctor.lake import lake_checks
+from app.postgres.databases import chunk_budgets, given_databases
 from app.settings import Settings
-from app.settings_warnings import warnings_of
+from app.settings.loading import warnings_of
 
 NEEDED = {
-    "ts_dsn": (GATHERER,),
+    "ts_dsn": (GATHERER, ARCHIVER),
     "meta_dsn": (GATHERER,),
     "production_dsn": (DEDUPLICATOR, EXPORTER, ADMIN),
 }

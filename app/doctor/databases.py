@@ -3,17 +3,21 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import psycopg2.errors
 
-from app.databases import Database, Kind
-from app.doctor.check import ADMIN, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, failed, judged, note
-from app.errors import DatabaseError
+from app.doctor.check import ADMIN, ARCHIVER, DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, Check, failed, judged, note
+from app.errors import DatabaseError, OperatorError
+from app.lake import binding
+from app.lake.layout import RAW_TABLES, raw_folder
+from app.lake.storage import Storage, storage_of
 from app.postgres.connection import Connection, connected, value_of
+from app.postgres.databases import Database, DatabaseKind
 from app.postgres.dsn import Dsn
 from app.settings import Settings
-from app.store.migrations import applied_migrations, later, migrations_of, pending
+from app.storage.migrations import applied_migrations, later, migrations_of, pending
 
 CLOCK_OFFSET_MAX_SECONDS = 1.0
 # A query over a month of hourly partitions locks each of them and its indexes.
@@ -21,12 +25,16 @@ LOCKS_MIN = 256
 GIGABYTE = 1_000_000_000
 HERE = ("", "localhost", "127.0.0.1", "::1")
 NEEDED_BY = {
-    Kind.TIMESERIES: (GATHERER,),
-    Kind.METADATA: (GATHERER,),
-    Kind.PRODUCTION: (DEDUPLICATOR, EXPORTER, ADMIN),
+    DatabaseKind.TIMESERIES: (GATHERER, ARCHIVER),
+    DatabaseKind.METADATA: (GATHERER,),
+    DatabaseKind.PRODUCTION: (DEDUPLICATOR, EXPORTER, ADMIN),
 }
 # Who merges writes every table; the others read all and write some. Who maintains drops partitions: only an owner may.
-WRITERS = {Kind.TIMESERIES: (GATHERER,), Kind.METADATA: (GATHERER,), Kind.PRODUCTION: (DEDUPLICATOR,)}
+WRITERS = {
+    DatabaseKind.TIMESERIES: (GATHERER,),
+    DatabaseKind.METADATA: (GATHERER,),
+    DatabaseKind.PRODUCTION: (DEDUPLICATOR,),
+}
 SAFE = {"fsync": "on", "full_page_writes": "on", "default_transaction_read_only": "off", "server_encoding": "UTF8"}
 
 RIGHTS = """
@@ -104,11 +112,11 @@ def gatherers_checks(settings: Settings) -> Iterator[Check]:
         yield note("KALSHI_GATHERER_META_DSNS", f"not of {', '.join(silent)}: its markets are not taken over")
     if len(named) != settings.gatherers:
         yield note("KALSHI_GATHERER_DSNS", f"{len(named)} gatherers, and KALSHI_GATHERERS is {settings.gatherers}")
-    yield from _read_databases(Kind.TIMESERIES, named)
-    yield from _read_databases(Kind.METADATA, metadata)
+    yield from _read_databases(DatabaseKind.TIMESERIES, named)
+    yield from _read_databases(DatabaseKind.METADATA, metadata)
 
 
-def _read_databases(kind: Kind, named: Mapping[str, Dsn]) -> Iterator[Check]:
+def _read_databases(kind: DatabaseKind, named: Mapping[str, Dsn]) -> Iterator[Check]:
     seen: dict[str, str] = {}
     for name, dsn in named.items():
         subject = f"{kind.database} of {name}"
@@ -200,7 +208,7 @@ def _settings(name: str, connection: Connection, needed_by: tuple[str, ...]) -> 
         yield failed(f"{name} role of the server", "it is a replica: name the primary", needed_by)
 
 
-def _schema(kind: Kind, name: str, connection: Connection, needed_by: tuple[str, ...]) -> Check:
+def _schema(kind: DatabaseKind, name: str, connection: Connection, needed_by: tuple[str, ...]) -> Check:
     applied, known = applied_migrations(connection), migrations_of(kind)
     subject = f"{name} schema"
     if waiting := pending(applied, known):
@@ -209,7 +217,7 @@ def _schema(kind: Kind, name: str, connection: Connection, needed_by: tuple[str,
     return judged(subject, f"is a later version's, with {names}" if names else "is this version's", ok=True)
 
 
-def _rights(kind: Kind, name: str, connection: Connection) -> Iterator[Check]:
+def _rights(kind: DatabaseKind, name: str, connection: Connection) -> Iterator[Check]:
     """Note what the role may not do. That is no fault by itself: hosts have different ones."""
     yield _reads(name, connection, NEEDED_BY[kind])
     role, tables = value_of(connection, "SELECT current_user"), _tables(connection)
@@ -238,3 +246,88 @@ def _tables(connection: Connection) -> list[TableRights]:
     with connection.cursor() as cursor:
         cursor.execute(RIGHTS)
         return [TableRights(*row) for row in cursor.fetchall()]
+
+
+# The lake: whether it can be read and written, and is the one that production is bound to.
+
+
+def lake_checks(settings: Settings) -> Iterator[Check]:
+    if settings.lake is None:
+        told = "KALSHI_LAKE is not set: an exporter would write below KALSHI_DATA_DIR and bind nothing"
+        yield note("lake", told, (ARCHIVER,))
+        return
+    try:
+        storage = storage_of(settings)
+        known = binding.known_identity(storage)
+    except OperatorError as error:
+        yield failed("lake", _in_one_line(error), (EXPORTER, ARCHIVER))
+        return
+    yield from _writable(settings, storage, known)
+    yield from _binding(settings, storage, known)
+    yield from _binding_of_gatherer(settings, storage, known)
+
+
+def _writable(settings: Settings, storage: Storage, known: binding.Identity | None) -> Iterator[Check]:
+    """All of it for an exporter; a gatherer's archiver may write its own folders alone."""
+    raw = raw_folder(RAW_TABLES[0].name, settings.gatherer)
+    is_gatherer_s = settings.ts_dsn is not None
+    places = [("lake", "", EXPORTER)] if settings.production_dsn is not None or not is_gatherer_s else []
+    places += [("lake's raw/", raw, ARCHIVER)] if is_gatherer_s else []
+    for subject, folder, process in places:
+        try:
+            storage.prove_writable(folder)
+        except OperatorError as error:
+            yield failed(subject, _in_one_line(error), (process,))
+            continue
+        where = f"{storage.location}/{folder}" if folder else storage.location
+        yield judged(subject, f"{where} can be written; {_named(storage, known)}", ok=True)
+
+
+def _in_one_line(error: OperatorError) -> str:
+    return " ".join(str(error).split("\n"))
+
+
+def _named(storage: Storage, known: binding.Identity | None) -> str:
+    if known is not None:
+        return f"it is {known.lake_id}, of {known.created_at:%Y-%m-%d}"
+    is_there = storage.location.startswith("s3://") or Path(storage.location).exists()
+    return "it has no identity yet" if is_there else "it is not there yet, and would be made: is the path right?"
+
+
+def _binding(settings: Settings, storage: Storage, known: binding.Identity | None) -> Iterator[Check]:
+    if settings.production_dsn is None:
+        return
+    try:
+        with connected(settings.production_dsn, "doctor") as connection:
+            bound = binding.bound_lake(connection)
+    except OperatorError as error:
+        yield note("lake of production", f"not known: {error.what}")
+        return
+    if bound is None:
+        yield note("lake of production", "none: the exporter binds the first one; until then production drops nothing")
+    elif known is None or bound.lake_id != known.lake_id:
+        told = f"production is bound to {bound.location} ({bound.lake_id}), and KALSHI_LAKE is {storage.location}"
+        yield failed("lake of production", f"{told}: correct it, or run kalshi-data lake bind", (EXPORTER,))
+    else:
+        yield judged("lake of production", f"production is bound to {bound.location}", ok=True)
+
+
+def _binding_of_gatherer(settings: Settings, storage: Storage, known: binding.Identity | None) -> Iterator[Check]:
+    if settings.ts_dsn is None:
+        return
+    subject = "lake of the gatherer"
+    try:
+        with connected(settings.ts_dsn, "doctor") as connection:
+            bound = binding.bound_lake(connection)
+    except OperatorError as error:
+        yield note(subject, f"not known: {error.what}")
+        return
+    if bound is None:
+        yield note(subject, "none: an archiver binds its database to the first one; until then it waits for none")
+    elif bound.lake_id == binding.UNKNOWN:
+        yield note(subject, f"{bound.location}, which nobody has reached yet")
+    elif known is None or bound.lake_id != known.lake_id:
+        told = f"its database is bound to {bound.location} ({bound.lake_id}), and KALSHI_LAKE is {storage.location}"
+        yield failed(subject, f"{told}: correct it, or run kalshi-data lake bind --raw", (ARCHIVER,))
+    else:
+        yield judged(subject, f"its database is bound to {bound.location}", ok=True)

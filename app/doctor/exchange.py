@@ -4,22 +4,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from app.clock import now_us
 from app.doctor.check import DEDUPLICATOR, GATHERER, Check, failed, judged, note
 from app.errors import OperatorError
-from app.kalshi.account_limits import AccountLimits
-from app.kalshi.exchange_status import status_in
-from app.kalshi.hosts import hosts_of, signer_of
-from app.kalshi.http_session import HttpSession, Timeouts
-from app.kalshi.rest_errors import RestError, reason_of
+from app.kalshi.endpoints import hosts_of, signer_of
+from app.kalshi.errors import RestError, SocketError, SocketTimeoutError, reason_of
+from app.kalshi.rest_objects import AccountLimits, status_in
+from app.kalshi.rest_transport import HttpSession, Timeouts
 from app.kalshi.signing import Signer
-from app.kalshi.socket_errors import SocketError, SocketTimeoutError
-from app.rehearsal.listening import dial_of
+from app.rehearsal.assumptions import Judgement
+from app.rehearsal.listeners import dial_of
 from app.rehearsal.socket_record import SocketRecord
 from app.rehearsal.stream_verdicts import clock_offset
-from app.rehearsal.verdicts import Answer
+from app.runtime.clock import now_us
 from app.settings import Settings
-from app.subscriptions.dialler import sockets_of
+from app.subscriptions.dial_queue import sockets_of
 
 TIMEOUTS = Timeouts(connect_seconds=5, silence_seconds=5, answer_seconds=10)
 MOST_READS = 20
@@ -111,5 +109,5 @@ def _socket(url: str, signer: Signer) -> Iterator[Check]:
         return
     yield judged("socket", f"{url} opens", ok=True)
     verdict = clock_offset([record])
-    fix = "; mend this host's time: chronyc tracking" if verdict.answer is Answer.NO else ""
-    yield judged("exchange clock", verdict.evidence + fix, (GATHERER,), ok=verdict.answer is not Answer.NO)
+    fix = "; mend this host's time: chronyc tracking" if verdict.answer is Judgement.NO else ""
+    yield judged("exchange clock", verdict.evidence + fix, (GATHERER,), ok=verdict.answer is not Judgement.NO)

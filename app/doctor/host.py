@@ -11,13 +11,24 @@ from pathlib import Path
 
 import requests
 
-from app.doctor.check import DEDUPLICATOR, EXPORTER, GATHERER, MAINTAINER, PROCESSES, Check, failed, judged, note
-from app.environment import FILE_SUFFIX, PREFIX
+from app.doctor.check import (
+    ARCHIVER,
+    DEDUPLICATOR,
+    EXPORTER,
+    GATHERER,
+    MAINTAINER,
+    PROCESSES,
+    Check,
+    failed,
+    judged,
+    note,
+)
 from app.errors import OperatorError
-from app.postgres.binaries import find_binaries
+from app.postgres.embedded.installation import find_binaries
 from app.settings import Settings
+from app.settings.loading import FILE_SUFFIX, PREFIX
 
-WORKERS = (GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER)
+WORKERS = (GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ARCHIVER)
 FREE_MIN_BYTES = 10_000_000_000
 GIGABYTE = 1_000_000_000
 ANSWER_SECONDS = 3

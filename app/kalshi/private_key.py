@@ -1,4 +1,6 @@
-from app.secret import Secret
+"""Keys in settings. It stands alone: settings load without the cryptography that signing.py needs."""
+
+from app.runtime.secrets import Secret
 
 
 class PrivateKey(Secret):

@@ -1,18 +1,100 @@
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 from urllib.parse import quote
 
+import msgspec
 from msgspec import Raw
 
-from app.kalshi.account_limits import AccountLimits
-from app.kalshi.batches import candle_spans, ticker_batches
-from app.kalshi.exchange_status import ExchangeStatus
-from app.kalshi.historical_cutoff import HistoricalCutoff
-from app.kalshi.pages import Candlesticks, Events, Markets, OrderBooks, Page, SeriesList, Trades, objects_of
-from app.kalshi.rest_errors import NotFoundError, UnexpectedAnswerError
+from app.kalshi.errors import NotFoundError, UnexpectedAnswerError
+from app.kalshi.request_budget import Priority
+from app.kalshi.rest_objects import AccountLimits, ExchangeStatus, HistoricalCutoff
 from app.kalshi.rest_transport import RestTransport, Shape
-from app.kalshi.waiting_line import Priority
-from app.stopping import Stopping
+from app.runtime.health import Stopping
+
+BOOKS_PER_CALL = 100
+# A content delivery network in between refuses addresses above 8,192 bytes.
+QUERY_BYTES = 7_000
+PARAMETER_BYTES = len("&tickers=")
+
+
+def ticker_batches(tickers: Iterable[str]) -> Iterator[list[str]]:
+    """As many as one call may name, and as fit into its address."""
+    batch: list[str] = []
+    query_bytes = 0
+    for ticker in tickers:
+        more_bytes = PARAMETER_BYTES + len(ticker.encode())
+        if len(batch) == BOOKS_PER_CALL or (batch and query_bytes + more_bytes > QUERY_BYTES):
+            yield batch
+            batch, query_bytes = [], 0
+        batch.append(ticker)
+        query_bytes += more_bytes
+    if batch:
+        yield batch
+
+
+# Lists of the exchange. Their objects stay as they came: numbers keep their text until somebody decodes them exactly.
+#
+# An object is a view into its page, and holds all of it in memory: decode it, or keep a copy of it.
+
+
+class ObjectsPage(msgspec.Struct, kw_only=True):
+    objects: list[Raw] | None
+    cursor: str | None = None
+
+
+class MarketsPage(ObjectsPage):
+    objects: list[Raw] | None = msgspec.field(name="markets")
+
+
+class EventsPage(ObjectsPage):
+    objects: list[Raw] | None = msgspec.field(name="events")
+
+
+class SeriesPage(ObjectsPage):
+    objects: list[Raw] | None = msgspec.field(name="series")
+
+
+class TradesPage(ObjectsPage):
+    objects: list[Raw] | None = msgspec.field(name="trades")
+
+
+class BooksPage(ObjectsPage):
+    objects: list[Raw] | None = msgspec.field(name="orderbooks")
+
+
+def objects_of(fetch: Callable[[str | None], ObjectsPage]) -> Iterator[Raw]:
+    """All objects of all pages. The last page's cursor is empty, null or absent."""
+    guard = CursorGuard()
+    cursor: str | None = None
+    while True:
+        page = fetch(cursor)
+        yield from page.objects or ()
+        cursor = page.cursor
+        if not cursor:
+            return
+        guard.check(cursor)
+
+
+class CursorGuard:
+    """Refuses a walk that runs in a circle, of any length, and remembers a single cursor.
+
+    It remembers the 1st, 2nd, 4th, 8th, … one: once the walk is in the circle and the steps to the next change are more
+    than the circle is long, it comes by again (Brent's algorithm).
+    """
+
+    def __init__(self) -> None:
+        self._remembered: str | None = None
+        self._steps = 0
+        self._steps_until_change = 1
+
+    def check(self, cursor: str) -> None:
+        if cursor == self._remembered:
+            raise UnexpectedAnswerError("The pages run in a circle.", f"This cursor came before: {cursor[:100]}")
+        self._steps += 1
+        if self._steps == self._steps_until_change:
+            self._remembered = cursor
+            self._steps_until_change *= 2
+
 
 MARKETS_PER_PAGE = 1_000
 TRADES_PER_PAGE = 1_000
@@ -50,9 +132,6 @@ class RestClient:
     def exchange_status(self) -> ExchangeStatus:
         return self._transport.status(self._priority, self._patience_seconds, self._stopping)
 
-    def exchange_schedule(self) -> Raw:
-        return self._member("/exchange/schedule", "schedule")
-
     def historical_cutoff(self) -> HistoricalCutoff:
         return self._get("/historical/cutoff", HistoricalCutoff)
 
@@ -79,7 +158,7 @@ class RestClient:
         """Newest first: those created meanwhile are before the first page, not in what follows."""
         return self._pages(
             "/markets",
-            Markets,
+            MarketsPage,
             limit=MARKETS_PER_PAGE,
             status=status,
             mve_filter=mve_filter,
@@ -90,18 +169,18 @@ class RestClient:
     def markets_updated_since(self, min_updated_ts: int) -> Iterator[Raw]:
         """Those whose metadata changed. Without combos: the exchange takes this filter in no other company."""
         return self._pages(
-            "/markets", Markets, limit=MARKETS_PER_PAGE, min_updated_ts=min_updated_ts, mve_filter="exclude"
+            "/markets", MarketsPage, limit=MARKETS_PER_PAGE, min_updated_ts=min_updated_ts, mve_filter="exclude"
         )
 
     def markets_created_since(self, min_created_ts: int, mve_filter: ComboFilter) -> Iterator[Raw]:
         return self._pages(
-            "/markets", Markets, limit=MARKETS_PER_PAGE, min_created_ts=min_created_ts, mve_filter=mve_filter
+            "/markets", MarketsPage, limit=MARKETS_PER_PAGE, min_created_ts=min_created_ts, mve_filter=mve_filter
         )
 
     def markets_settled_since(self, min_settled_ts: int, mve_filter: ComboFilter) -> Iterator[Raw]:
         return self._pages(
             "/markets",
-            Markets,
+            MarketsPage,
             limit=MARKETS_PER_PAGE,
             status="settled",
             min_settled_ts=min_settled_ts,
@@ -111,7 +190,7 @@ class RestClient:
     def named_markets(self, tickers: Iterable[str]) -> Iterator[Raw]:
         """Of these, those that the exchange knows, combos among them."""
         for batch in ticker_batches(tickers):
-            yield from self._pages("/markets", Markets, limit=MARKETS_PER_PAGE, tickers=",".join(batch))
+            yield from self._pages("/markets", MarketsPage, limit=MARKETS_PER_PAGE, tickers=",".join(batch))
 
     def market(self, ticker: str) -> Raw | None:
         return self._one(f"/markets/{quote(ticker, safe='')}", "market")
@@ -119,12 +198,12 @@ class RestClient:
     def order_books(self, tickers: Iterable[str]) -> Iterator[Raw]:
         """{"ticker", "orderbook_fp"} of each. A ticker that the exchange does not know has an empty book."""
         for batch in ticker_batches(tickers):
-            yield from self._get("/markets/orderbooks", OrderBooks, tickers=batch).objects or ()
+            yield from self._get("/markets/orderbooks", BooksPage, tickers=batch).objects or ()
 
     def trades(self, min_ts: int | None = None, max_ts: int | None = None, ticker: str | None = None) -> Iterator[Raw]:
         """Newest first. Bounds are seconds."""
         return self._pages(
-            "/markets/trades", Trades, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
+            "/markets/trades", TradesPage, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
         )
 
     def historical_trades(
@@ -132,7 +211,7 @@ class RestClient:
     ) -> Iterator[Raw]:
         """Those from before the historical cutoff, which are no longer among the others."""
         return self._pages(
-            "/historical/trades", Trades, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
+            "/historical/trades", TradesPage, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
         )
 
     def events(
@@ -145,7 +224,7 @@ class RestClient:
         """Never combos: those are multivariate events."""
         return self._pages(
             "/events",
-            Events,
+            EventsPage,
             limit=EVENTS_PER_PAGE,
             status=status,
             min_updated_ts=min_updated_ts,
@@ -155,7 +234,7 @@ class RestClient:
 
     def named_events(self, tickers: Iterable[str]) -> Iterator[Raw]:
         for batch in ticker_batches(tickers):
-            yield from self._pages("/events", Events, limit=EVENTS_PER_PAGE, tickers=",".join(batch))
+            yield from self._pages("/events", EventsPage, limit=EVENTS_PER_PAGE, tickers=",".join(batch))
 
     def event(self, ticker: str) -> Raw | None:
         return self._one(f"/events/{quote(ticker, safe='')}", "event")
@@ -163,7 +242,7 @@ class RestClient:
     def multivariate_events(self, series_ticker: str | None = None, with_nested_markets: bool = False) -> Iterator[Raw]:
         return self._pages(
             "/events/multivariate",
-            Events,
+            EventsPage,
             limit=EVENTS_PER_PAGE,
             series_ticker=series_ticker,
             with_nested_markets="true" if with_nested_markets else None,
@@ -171,25 +250,16 @@ class RestClient:
 
     def named_multivariate_events(self, tickers: Iterable[str]) -> Iterator[Raw]:
         for batch in ticker_batches(tickers):
-            yield from self._pages("/events/multivariate", Events, limit=EVENTS_PER_PAGE, tickers=",".join(batch))
+            yield from self._pages("/events/multivariate", EventsPage, limit=EVENTS_PER_PAGE, tickers=",".join(batch))
 
     def series_list(self, min_updated_ts: int | None = None) -> Iterator[Raw]:
         """All series in one answer: this endpoint has no pages."""
-        yield from self._get("/series", SeriesList, min_updated_ts=min_updated_ts).objects or ()
+        yield from self._get("/series", SeriesPage, min_updated_ts=min_updated_ts).objects or ()
 
     def series(self, ticker: str) -> Raw | None:
         return self._one(f"/series/{quote(ticker, safe='')}", "series")
 
-    def candlesticks(
-        self, series_ticker: str, ticker: str, start_ts: int, end_ts: int, period_minutes: Literal[1, 60, 1440]
-    ) -> Iterator[Raw]:
-        path = f"/series/{quote(series_ticker, safe='')}/markets/{quote(ticker, safe='')}/candlesticks"
-        for start, end in candle_spans(start_ts, end_ts, period_minutes * 60):
-            yield from (
-                self._get(path, Candlesticks, start_ts=start, end_ts=end, period_interval=period_minutes).objects or ()
-            )
-
-    def _pages(self, path: str, shape: type[Page], **parameters: Value) -> Iterator[Raw]:
+    def _pages(self, path: str, shape: type[ObjectsPage], **parameters: Value) -> Iterator[Raw]:
         return objects_of(lambda cursor: self._get(path, shape, cursor=cursor, **parameters))
 
     def _one(self, path: str, key: str) -> Raw | None:

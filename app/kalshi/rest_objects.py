@@ -1,9 +1,12 @@
 """What REST answers, as far as we store it by column; what else an object says is kept as its details."""
 
+from datetime import datetime
+from typing import Annotated
+
 import msgspec
 
-from app.kalshi.records import DollarLevels, TradeFacts
-from app.kalshi.wire_types import Cents, Contracts
+from app.kalshi.messages import Cents, Contracts, DollarLevels, TradeFacts
+from app.kalshi.request_budget import TOKENS_PER_CALL, BudgetLimits
 
 
 class RestTrade(TradeFacts, frozen=True):
@@ -33,7 +36,7 @@ class BookOfMarket(msgspec.Struct, frozen=True, kw_only=True):
     orderbook: OlderRestBook | None = None
 
 
-class Market(msgspec.Struct, frozen=True, kw_only=True):
+class RestMarket(msgspec.Struct, frozen=True, kw_only=True):
     ticker: str
     event_ticker: str
     status: str
@@ -68,7 +71,7 @@ class MarketQuote(msgspec.Struct, frozen=True, kw_only=True):
     volume: Contracts | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class RestEvent(msgspec.Struct, frozen=True, kw_only=True):
     event_ticker: str
     series_ticker: str
     title: str
@@ -78,10 +81,80 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     last_updated_ts: str | None = None
 
 
-class Series(msgspec.Struct, frozen=True, kw_only=True):
+class RestSeries(msgspec.Struct, frozen=True, kw_only=True):
     ticker: str
     title: str
     category: str | None = None
     frequency: str | None = None
     exchange_index: int | None = None
     last_updated_ts: str | None = None
+
+
+class ShardStatus(msgspec.Struct, frozen=True):
+    exchange_index: int
+    exchange_active: bool
+    trading_active: bool
+    description: str = ""
+
+
+class ExchangeStatus(msgspec.Struct, frozen=True):
+    """Whether the exchange runs. Its own two flags are those of shard 0; the others may be listed, or not."""
+
+    exchange_active: bool
+    trading_active: bool
+    exchange_estimated_resume_time: str | None = None
+    exchange_index_statuses: list[ShardStatus] | None = None
+
+    @property
+    def any_active(self) -> bool:
+        """Whether there is anything to record: trading halted still is."""
+        return any(shard.exchange_active for shard in self.shards())
+
+    @property
+    def any_trading(self) -> bool:
+        return any(shard.trading_active for shard in self.shards())
+
+    def shard(self, exchange_index: int) -> ShardStatus:
+        """Of a shard that is not listed, the exchange's own flags are the best that is known."""
+        listed = {shard.exchange_index: shard for shard in self.shards()}
+        return listed.get(exchange_index) or ShardStatus(exchange_index, self.exchange_active, self.trading_active)
+
+    def resume_seconds(self, now: datetime) -> float:
+        """Until the exchange expects to be back; 0 if it does not say, or should be back already."""
+        try:
+            resume = msgspec.convert(self.exchange_estimated_resume_time, datetime)
+        except msgspec.ValidationError:
+            return 0
+        # What comes without a zone is UTC like every other time of the exchange.
+        return max((resume.replace(tzinfo=resume.tzinfo or now.tzinfo) - now).total_seconds(), 0)
+
+    def shards(self) -> list[ShardStatus]:
+        return self.exchange_index_statuses or [ShardStatus(0, self.exchange_active, self.trading_active)]
+
+
+def status_in(body: bytes) -> ExchangeStatus | None:
+    """A status, which also comes with 500, 503 and 504; None where the body is something else."""
+    try:
+        return msgspec.json.decode(body, type=ExchangeStatus)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class BucketLimit(msgspec.Struct, frozen=True):
+    refill_rate: Annotated[int, msgspec.Meta(ge=1)]
+    bucket_capacity: Annotated[int, msgspec.Meta(ge=TOKENS_PER_CALL)]
+
+    @property
+    def limits(self) -> BudgetLimits:
+        return BudgetLimits(self.refill_rate, self.bucket_capacity)
+
+
+class AccountLimits(msgspec.Struct, frozen=True):
+    read: BucketLimit
+    usage_tier: str = ""
+
+
+class HistoricalCutoff(msgspec.Struct, frozen=True):
+    """What happened before is in the exchange's archive, and no longer among the rest."""
+
+    trades_created_ts: datetime

@@ -1,17 +1,21 @@
 import threading
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, stop_never
 from tenacity.wait import wait_random_exponential
 
-from app import logs
-from app.kalshi.exchange_status import ExchangeStatus, status_in
-from app.kalshi.hosts import hosts_of, signer_of
-from app.kalshi.http_session import Answer, HttpSession, Parameters
-from app.kalshi.request_budget import RequestBudget
-from app.kalshi.rest_errors import (
+from app import __version__
+from app.kalshi.endpoints import hosts_of, signer_of
+from app.kalshi.errors import (
     AccessDeniedError,
     NotFoundError,
     RequestRefusedError,
@@ -20,10 +24,96 @@ from app.kalshi.rest_errors import (
     UnexpectedAnswerError,
     reason_of,
 )
-from app.kalshi.token_bucket import BASIC
-from app.kalshi.waiting_line import Priority
+from app.kalshi.request_budget import BASIC, Priority, RequestBudget
+from app.kalshi.rest_objects import ExchangeStatus, status_in
+from app.kalshi.signing import Signer
+from app.runtime import logs
+from app.runtime.health import StoppedError, Stopping, pause
 from app.settings import Settings
-from app.stopping import StoppedError, Stopping, pause
+
+CONNECTIONS = 32
+READ_BYTES = 1 << 18
+MAX_ANSWER_BYTES = 256 << 20
+# An error tells the whole address, which may name a hundred tickers.
+DETAIL_CHARACTERS = 300
+
+Parameters = Mapping[str, str | int | Sequence[str]]
+
+NO_ANSWER_ERRORS = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
+)
+
+
+class Timeouts(NamedTuple):
+    connect_seconds: float = 5
+    silence_seconds: float = 15
+    answer_seconds: float = 60
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+class HttpAnswer(NamedTuple):
+    status: int
+    body: bytes
+
+
+class HttpSession:
+    """Signed GET requests over connections that are kept. Redirects are not followed: the signature would go along."""
+
+    def __init__(self, base_url: str, signer: Signer | None, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
+        self._base_url = base_url
+        self._signer = signer
+        self._timeouts = timeouts
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"kalshi-data/{__version__}"
+        self._session.headers["Accept"] = "application/json"
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Always set, or requests would look for a password in the operator's .netrc.
+        self._session.auth = self._sign
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS, pool_block=True)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    @property
+    def is_signed(self) -> bool:
+        return self._signer is not None
+
+    def get(self, path: str, parameters: Parameters) -> HttpAnswer:
+        """Any status is an answer; none at all is an UnavailableError."""
+        timeouts = self._timeouts.connect_seconds, self._timeouts.silence_seconds
+        try:
+            with self._session.get(
+                self._base_url + path, params=dict(parameters), timeout=timeouts, stream=True, allow_redirects=False
+            ) as response:
+                return HttpAnswer(response.status_code, self._read(response.raw, path))
+        except NO_ANSWER_ERRORS as error:
+            raise UnavailableError(f"The exchange did not answer {path}.", str(error)[:DETAIL_CHARACTERS]) from error
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._signer is not None:
+            path = urlsplit(request.url or "").path
+            request.headers.update(self._signer.headers(request.method or "", str(path)))
+        return request
+
+    def _read(self, stream: urllib3.BaseHTTPResponse, path: str) -> bytes:
+        """All of the body. With a timeout of silence alone, a server that drips would hold us for ever."""
+        deadline = time.monotonic() + self._timeouts.answer_seconds
+        body = bytearray()
+        while part := stream.read1(READ_BYTES, decode_content=True):
+            body += part
+            if len(body) > MAX_ANSWER_BYTES:
+                raise UnexpectedAnswerError(f"The answer to {path} is larger than {MAX_ANSWER_BYTES} bytes.")
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"The answer to {path} took more than {self._timeouts.answer_seconds} s.")
+        return bytes(body)
+
 
 log = logs.get(__name__)
 
@@ -35,14 +125,14 @@ CLASSES = ("2xx", "3xx", "4xx", "429", "5xx", "other", NO_ANSWER)
 CHECK_THE_KEY = "check that KALSHI_API_KEY_ID and its key belong to KALSHI_ENVIRONMENT, and this host's clock."
 
 
-class Backoff(NamedTuple):
+class RetrySeconds(NamedTuple):
     """Full jitter: each wait is a random part of a limit that doubles."""
 
     first_seconds: float = 1
     longest_seconds: float = 300
 
 
-DEFAULT_BACKOFF = Backoff()
+DEFAULT_RETRY_SECONDS = RetrySeconds()
 
 
 class RestTransport:
@@ -52,7 +142,11 @@ class RestTransport:
     """
 
     def __init__(
-        self, session: HttpSession, budget: RequestBudget, stopping: Stopping, backoff: Backoff = DEFAULT_BACKOFF
+        self,
+        session: HttpSession,
+        budget: RequestBudget,
+        stopping: Stopping,
+        backoff: RetrySeconds = DEFAULT_RETRY_SECONDS,
     ) -> None:
         self.budget = budget
         self._session = session
@@ -109,7 +203,7 @@ class RestTransport:
             raise UnavailableError(_what(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
         raise _error_of(path, answer)
 
-    def _send(self, path: str, parameters: Parameters, priority: Priority, stopping: Stopping) -> Answer:
+    def _send(self, path: str, parameters: Parameters, priority: Priority, stopping: Stopping) -> HttpAnswer:
         if stopping.is_set():
             raise StoppedError
         self.budget.acquire(priority, stopping)
@@ -171,11 +265,11 @@ def _class_of(status: int) -> str:
     return name if name in CLASSES else "other"
 
 
-def _what(path: str, answer: Answer) -> str:
+def _what(path: str, answer: HttpAnswer) -> str:
     return f"The exchange answered {path} with {answer.status}: {reason_of(answer.body)}"
 
 
-def _error_of(path: str, answer: Answer) -> RestError:
+def _error_of(path: str, answer: HttpAnswer) -> RestError:
     what = _what(path, answer)
     if answer.status == 429 or answer.status >= 500:
         return UnavailableError(what)

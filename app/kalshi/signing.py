@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from app.kalshi.private_key import PrivateKey
+from app.runtime.secrets import Secret
 
 RSA_PADDING = PSS(MGF1(SHA256()), salt_length=SHA256.digest_size)
 
@@ -19,7 +19,7 @@ SigningFunction = Callable[[bytes], bytes]
 class Signer:
     """Proves to the exchange who asks: the same headers for a REST call and for a socket's handshake."""
 
-    def __init__(self, key_id: str, key: PrivateKey) -> None:
+    def __init__(self, key_id: str, key: Secret) -> None:
         self._key_id = key_id
         self._sign = signing_function(key.reveal())
 

@@ -1,61 +1,59 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from app import logs
 from app.errors import OperatorError
+from app.lake.binding import bind_first, bound_lake, identity_of, reached, register, release, want
 from app.lake.candle_days import CandleDays
-from app.lake.dataset import PROCESSED, RAW_TABLES, Dataset, raw_dataset
-from app.lake.exporter import Exporter
-from app.lake.identity import bind_first, bound_lake, identity_of, register, release
-from app.lake.ledger import Ledger, Unfinished, open_ledger
-from app.lake.storage import Storage
-from app.lake.verifier import Finding, Verdict, Verifier
+from app.lake.exporter import HourExporter
+from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, hour_of, raw_dataset, raw_folder
+from app.lake.ledger import ExportLedger, Unfinished, open_ledger
+from app.lake.storage import Storage, StorageError
+from app.lake.verifier import FileFinding, FileVerdict, Verifier
 from app.metrics import lake as metrics
 from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.threads import Offload
 
 log = logs.get(__name__)
 
-BIND = "To have it drop what another lake has, run kalshi-data lake bind with KALSHI_LAKE set to that one."
 MOST_FAILURES = 3  # in one step: where nothing works, hours are not tried one after the other
-SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 
 
 class Archive:
-    """One database's tables in one lake: noticing which hours are new, writing them, reading them back. The ledger is
-    in production, whether the rows are production's or a gatherer's.
+    """Production's tables in one lake: noticing which hours are new, writing them, reading them back. The ledger of
+    that is in the database whose rows they are.
 
-    The first lake that an archive which `binds` is opened for is the one that production is bound to from then on."""
+    The first lake that an archive which `binds` is opened for is the one that the database is bound to from then on."""
 
-    def __init__(
-        self, production: Dsn, storage: Storage, gatherer: tuple[str, Dsn] | None = None, *, binds: bool = True
-    ) -> None:
-        self._production = production
+    is_raw = False
+    owner = "Production"
+    how_to_bind = "run kalshi-data lake bind with KALSHI_LAKE set to that one."
+
+    def __init__(self, source: Dsn, storage: Storage, *, binds: bool = True) -> None:
+        self._source = source
         self._storage = storage
-        self._gatherer = gatherer
-        self._source = gatherer[1] if gatherer else production
-        self._binds = binds and gatherer is None
+        self._binds = binds
         self._registered: UUID | None = None
-
-    @property
-    def is_raw(self) -> bool:
-        return self._gatherer is not None
 
     def datasets(self) -> Mapping[str, Dataset]:
         """By table."""
-        if self._gatherer is None:
-            return PROCESSED
-        name, dsn = self._gatherer
-        with connected(dsn, "lake") as connection:
-            identifier = int(value_of(connection, SYSTEM_IDENTIFIER))
-        return {table.name: raw_dataset(table, name, identifier) for table in RAW_TABLES}
+        return PROCESSED
 
     @contextmanager
     def opened(self) -> Iterator["OpenArchive"]:
-        with open_ledger(self._production, self._lake_id()) as ledger:
-            yield OpenArchive(self._source, ledger, self._storage)
+        with self._opened_for(self._lake_id()) as archive:
+            yield archive
+
+    def look(self, dataset: Dataset, settle_seconds: float) -> None:
+        """Find out how far behind the lake is, without asking the lake: it may be away, and then above all somebody has
+        to be told."""
+        if (known := self._known_lake_id()) is not None:
+            with self._opened_for(known) as archive:
+                archive.look(dataset, settle_seconds)
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Write or read back one hour. True while there may be more."""
@@ -67,51 +65,74 @@ class Archive:
         with self.opened() as archive:
             return archive.candles.make_next()
 
+    def prove_writable(self) -> None:
+        """Raise a StorageError where what this archive writes may not be written."""
+        self._storage.prove_writable()
+
     def why_nothing_is_dropped(self) -> str | None:
-        """Why production drops nothing on account of this lake. None: it is bound to it."""
+        """Why the database drops nothing on account of this lake. None: it is bound to it."""
         lake_id = self._lake_id()
-        with connected(self._production, "lake ledger") as production:
-            if self._binds and bind_first(production, lake_id):
-                log.info("production is bound to this lake", lake=self._storage.location)
-            bound = bound_lake(production)
+        with connected(self._source, "lake ledger") as connection:
+            if self._binds and bind_first(connection, lake_id):
+                log.info("the database is bound to this lake", lake=self._storage.location)
+            bound = bound_lake(connection)
+        bind = f"To have it drop what another lake has, {self.how_to_bind}"
         if bound is None:
-            return f"Production is bound to no lake, and drops nothing. {BIND}"
+            return f"{self.owner} is bound to no lake, and drops nothing. {bind}"
         if bound.lake_id != lake_id:
             return (
-                f"Production is bound to the lake at {bound.location}, and drops only what that one has: what is "
-                f"exported to {self._storage.location} lets nothing be dropped. {BIND}"
+                f"{self.owner} is bound to the lake at {bound.location}, and drops only what that one has: what is "
+                f"exported to {self._storage.location} lets nothing be dropped. {bind}"
             )
         return None
+
+    @contextmanager
+    def _opened_for(self, lake_id: UUID) -> Iterator["OpenArchive"]:
+        with open_ledger(self._source, lake_id) as ledger:
+            yield OpenArchive(self._source, ledger, self._storage)
+
+    def _known_lake_id(self) -> UUID | None:
+        """As far as it is known without the lake."""
+        if self._registered is not None:
+            return self._registered
+        with connected(self._source, "lake ledger") as connection:
+            bound = bound_lake(connection)
+        return bound.lake_id if bound else None
 
     def _lake_id(self) -> UUID:
         """Read each time: what lies there may have been replaced."""
         lake_id = identity_of(self._storage).lake_id
         if lake_id != self._registered:
-            with connected(self._production, "lake ledger") as production:
-                register(production, self._storage, lake_id)
+            with connected(self._source, "lake ledger") as connection:
+                register(connection, self._storage, lake_id)
                 if self._binds:
-                    self._bind(production, lake_id)
+                    self._bind(connection, lake_id)
             self._registered = lake_id
         return lake_id
 
-    def _bind(self, production: Connection, lake_id: UUID) -> None:
-        if self._registered is not None and release(production, self._registered):
-            log.error("the lake was replaced by another one; production drops what that one has", lake=str(lake_id))
-        bind_first(production, lake_id)
+    def _bind(self, connection: Connection, lake_id: UUID) -> None:
+        if self._registered is not None and release(connection, self._registered):
+            log.error("the lake was replaced by another one; the database drops what that one has", lake=str(lake_id))
+        bind_first(connection, lake_id)
 
 
 class OpenArchive:
-    def __init__(self, source: Dsn, ledger: Ledger, storage: Storage) -> None:
+    def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self.ledger = ledger
-        self.exporter = Exporter(source, ledger, storage)
+        self.exporter = HourExporter(source, ledger, storage)
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
 
-    def step(self, dataset: Dataset, settle_seconds: float) -> bool:
+    def look(self, dataset: Dataset, settle_seconds: float) -> bool:
+        """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""
         has_more = self.exporter.survey(dataset)
         arrears = self.ledger.arrears(dataset, settle_seconds)
         metrics.BEHIND_SECONDS.labels(dataset.table.name).set(arrears.oldest_seconds)
         metrics.FAILING_HOURS.labels(dataset.table.name).set(arrears.failing_hours)
+        return has_more
+
+    def step(self, dataset: Dataset, settle_seconds: float) -> bool:
+        has_more = self.look(dataset, settle_seconds)
         return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
 
     def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
@@ -138,7 +159,7 @@ class OpenArchive:
             continue
 
     def export(self, dataset: Dataset, hour: datetime) -> bool:
-        """Whether it is written now. Not if another process is at it."""
+        """Whether it is written now. Not if another process is at it, or rows of it went meanwhile."""
         with metrics.EXPORT_SECONDS.labels(dataset.table.name).time():
             exported = self.exporter.export(dataset, hour)
         if exported is None:
@@ -147,11 +168,11 @@ class OpenArchive:
         metrics.EXPORTED_BYTES.labels(dataset.table.name).inc(exported.size_bytes)
         return True
 
-    def verify(self, dataset: Dataset, hour: datetime) -> Finding:
+    def verify(self, dataset: Dataset, hour: datetime) -> FileFinding:
         finding = self.verifier.verify(dataset, hour)
         if finding.verdict.is_safe:
             metrics.VERIFIED_ROWS.labels(dataset.table.name).inc(finding.rows)
-        if finding.verdict is Verdict.DIFFERENT:
+        if finding.verdict is FileVerdict.DIFFERENT:
             metrics.DIFFERENT_FILES.labels(dataset.table.name).inc()
         return finding
 
@@ -160,7 +181,94 @@ class OpenArchive:
         if unfinished.is_to_be_written:
             return self.export(dataset, unfinished.hour)
         finding = self.verify(dataset, unfinished.hour)
-        if finding.verdict is Verdict.DIFFERENT:
+        if finding.verdict is FileVerdict.DIFFERENT:
             self.ledger.reopen(dataset, unfinished.hour)
             self.ledger.failed(dataset, unfinished.hour, finding.difference)
         return finding.verdict.is_safe
+
+
+# Hours that somebody asked to be in the lake, whether they have ended or not.
+
+MOST_TOLD = 10
+AGAIN = "ask for them again."
+
+
+class AskedHours:
+    def __init__(self, archive: Archive, offload: Offload) -> None:
+        self._archive = archive
+        self._offload = offload
+
+    def export(self, parameters: Mapping[str, Any]) -> Iterator[str]:
+        """Writes them again and reads them back, one after the other; tells how far it is."""
+        start, end = (datetime.fromisoformat(parameters[name]) for name in ("from", "to"))
+        dataset = self._offload(self._archive.datasets)[parameters["table"]]
+        hours = self._offload(self._hours, dataset, hour_of(start), end)
+        rows, left = 0, []
+        for number, hour in enumerate(hours, start=1):
+            finding = self._offload(self._write, dataset, hour)
+            rows += finding.rows
+            if not finding.verdict.is_safe:
+                left.append(f"{hour.isoformat()} {finding.difference or finding.verdict.value}")
+            yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
+        if left:
+            raise OperatorError(f"{len(left)} of {len(hours)} hours are left.", "; ".join(left[:MOST_TOLD]), AGAIN)
+
+    def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
+        with self._archive.opened() as archive:
+            archive.survey(dataset)
+            return archive.ledger.hours(dataset, start, end)
+
+    def _write(self, dataset: Dataset, hour: datetime) -> FileFinding:
+        """What is wrong with one hour holds up no other."""
+        with self._archive.opened() as archive:
+            try:
+                archive.export(dataset, hour)
+                return archive.verify(dataset, hour)
+            except StorageError as error:
+                return FileFinding(FileVerdict.UNREADABLE, 0, str(error))
+
+
+# A gatherer's rows as received, in a lake's raw/. Read archive.py first.
+#
+# An hour goes there when it has ended and settled, without waiting for the deduplicator to confirm it: what nobody
+# else has yet is what most needs a second copy, and rows that come late have their hour written again.
+#
+# From the first look on, before the lake was ever reached, the database is bound to it, and drops nothing for its age
+# that is not there. A disk that is full wins all the same: app/storage/confirmation.py.
+
+SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
+
+
+class RawArchive(Archive):
+    """One gatherer's tables in raw/ of one lake, by the ledger in that gatherer's own database."""
+
+    is_raw = True
+    owner = "The gatherer's database"
+    how_to_bind = "run kalshi-data lake bind --raw with KALSHI_LAKE set to that one."
+
+    def __init__(self, timeseries: Dsn, storage: Storage, gatherer: str, *, binds: bool = True) -> None:
+        super().__init__(timeseries, storage, binds=binds)
+        self._gatherer = gatherer
+
+    def datasets(self) -> Mapping[str, Dataset]:
+        with connected(self._source, "lake") as connection:
+            identifier = int(value_of(connection, SYSTEM_IDENTIFIER))
+        return {table.name: raw_dataset(table, self._gatherer, identifier) for table in RAW_TABLES}
+
+    def prove_writable(self) -> None:
+        """What a gatherer may write is its own folders alone."""
+        self._storage.prove_writable(raw_folder(RAW_TABLES[0].name, self._gatherer))
+
+    def _known_lake_id(self) -> UUID | None:
+        if self._binds and self._registered is None:
+            with connected(self._source, "lake ledger") as connection:
+                if want(connection, self._storage.location):
+                    log.info(
+                        "nothing is dropped for its age from now on before this lake has it",
+                        lake=self._storage.location,
+                    )
+        return super()._known_lake_id()
+
+    def _bind(self, connection: Connection, lake_id: UUID) -> None:
+        reached(connection, lake_id)
+        super()._bind(connection, lake_id)

@@ -5,18 +5,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from app import logs
 from app.errors import OperatorError
 from app.lake import candles
-from app.lake.dataset import PROCESSED, manifest_key
 from app.lake.engines import DuckDbEngine
-from app.lake.hours import DAY, hours_between
-from app.lake.ledger import Ledger
-from app.lake.manifest import Manifest
-from app.lake.parquet_file import duckdb_session, write_sorted
-from app.lake.schema import schema_of
+from app.lake.layout import DAY, PROCESSED, hours_between, manifest_key, schema_of
+from app.lake.ledger import ExportLedger
+from app.lake.parquet import Manifest, duckdb_session, write_sorted
 from app.lake.storage import Storage, storage_errors
 from app.metrics.lake import FAILURES
+from app.runtime import logs
 
 log = logs.get(__name__)
 
@@ -53,7 +50,7 @@ CANDLES_MISSING = """
 class CandleDays:
     """Which days' candles are due in one lake. A day that fails is tried again later, and the others are made."""
 
-    def __init__(self, ledger: Ledger, storage: Storage) -> None:
+    def __init__(self, ledger: ExportLedger, storage: Storage) -> None:
         self._ledger = ledger
         self._storage = storage
 

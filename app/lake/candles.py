@@ -3,8 +3,8 @@ throughout; `floor_div` is made by each engine."""
 
 import pyarrow as pa
 
-from app.lake.schema import TYPES, described
-from app.store.tables import ColumnType
+from app.lake.layout import TYPES, described
+from app.storage.tables import ColumnType
 
 INTERVALS = {"1m": "minute", "1h": "hour", "1d": "day"}
 ORDER = ("ticker", "start_ts")

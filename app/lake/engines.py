@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import duckdb
 import pyarrow as pa
 
-from app.lake.parquet_file import duckdb_session
+from app.lake.parquet import duckdb_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

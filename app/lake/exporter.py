@@ -1,25 +1,109 @@
 import tempfile
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+from psycopg2 import sql
 
-from app import logs
-from app.lake.arrow_source import hour_of_rows, rows_between
-from app.lake.content import LACKS_ROWS
-from app.lake.dataset import Dataset
-from app.lake.hours import hours_between
+from app.errors import DatabaseError
 from app.lake.late_rows import LateRows, around, window_of
-from app.lake.ledger import Ledger
-from app.lake.manifest import Manifest
-from app.lake.parquet_file import Written, duckdb_session, write_sorted
-from app.lake.schema import schema_of
-from app.lake.storage import Storage, storage_errors
-from app.lake.survey import survey
-from app.postgres.connection import connected, value_of
+from app.lake.layout import HOUR, Dataset, hours_between, schema_of
+from app.lake.ledger import ExportLedger, survey
+from app.lake.parquet import Manifest, WrittenFile, duckdb_session, write_sorted
+from app.lake.storage import Storage, StorageError, storage_errors
+from app.postgres.connection import Connection, connected, parameters, value_of
 from app.postgres.dsn import Dsn
-from app.store.arrivals import arrivals_session
+from app.runtime import logs
+from app.storage.arrivals import TABLE_LOCK, arrivals, arrivals_session
+from app.storage.tables import ColumnType, Table, TableColumn
+
+# What rows say, whatever their order: how many there are, and the sum of their hashes. PostgreSQL and DuckDB each
+# compute it of what they have themselves: nothing of how rows are carried from one to the other is taken on trust.
+
+HASH = "md5(concat_ws(chr(31), {values}))"
+IN_POSTGRES = "SELECT count(*), coalesce(sum(('x' || left({hash}, 15))::BIT(60)::BIGINT), 0)::TEXT"
+IN_DUCKDB = "SELECT count(*), coalesce(sum(('0x' || left({hash}, 15))::BIGINT), 0)::TEXT"
+# Chunks were dropped, or the database was put back to an earlier state: within the hour, or as near to it as copies of
+# its rows may be.
+LACKS_ROWS = "complete_since(%(table)s, %(hour)s + INTERVAL '1 hour' + %(window)s) > %(hour)s - %(window)s"
+
+
+class Content(NamedTuple):
+    rows: int
+    hash_sum: str
+
+
+def content_of_file(session: duckdb.DuckDBPyConnection, table: Table, path: Path) -> Content:
+    figures = IN_DUCKDB.format(hash=_hash(table))
+    rows, hash_sum = session.execute(f"{figures} FROM read_parquet(?)", [str(path)]).fetchall()[0]
+    return Content(rows, hash_sum)
+
+
+def content_in_database(
+    session: Connection, table: Table, hour: datetime, window: timedelta
+) -> tuple[Content, int, bool]:
+    """With the last row's ingest_id, and whether rows may be missing. The session is one for arrivals()."""
+    query = sql.SQL("""
+        {figures}, coalesce(max(ingest_id), 0), {lacks_rows}
+        FROM {table} WHERE {time} >= %(hour)s AND {time} < %(hour)s + INTERVAL '1 hour'
+    """).format(
+        figures=sql.SQL(IN_POSTGRES.format(hash=_hash(table))),
+        lacks_rows=sql.SQL(LACKS_ROWS),
+        table=sql.Identifier(table.name),
+        time=sql.Identifier(table.time_column),
+    )
+    with arrivals(session, table.name) as cursor:
+        cursor.execute(query, {"table": table.name, "hour": hour, "window": window})
+        rows, hash_sum, last_ingest_id, lacks_rows = cursor.fetchone() or (0, "0", 0, False)
+    return Content(rows, hash_sum), last_ingest_id, lacks_rows
+
+
+def _hash(table: Table) -> str:
+    return HASH.format(values=", ".join(f"coalesce({_text(column)}, 'null')" for column in table.columns))
+
+
+def _text(column: TableColumn) -> str:
+    """As both databases write it."""
+    if column.type in {ColumnType.BIGINT_ARRAY, ColumnType.INTEGER_ARRAY}:
+        return f"array_to_string({column.name}, ',')"
+    if column.type is ColumnType.BOOLEAN:
+        return f"{column.name}::INTEGER::TEXT"
+    return f"{column.name}::TEXT"
+
+
+# Rows of a table as Arrow, without a Python object for any row: COPY's binary form, decoded by Arrow's driver.
+
+BATCH_BYTES = "16000000"
+
+
+def hour_of_rows(dsn: Dsn, table: Table, hour: datetime) -> AbstractContextManager[pa.RecordBatchReader]:
+    return rows_between(dsn, table, hour, hour + HOUR)
+
+
+@contextmanager
+def rows_between(dsn: Dsn, table: Table, start: datetime, end: datetime) -> Iterator[pa.RecordBatchReader]:
+    """In no particular order. Has every row that was committed before the block began."""
+    query = (
+        f"SELECT {', '.join(table.column_names)} FROM {table.name} "  # noqa: S608 - names of our own tables
+        f"WHERE {table.time_column} >= '{start.isoformat()}' AND {table.time_column} < '{end.isoformat()}'"
+    )
+    try:
+        with dbapi.connect(parameters(dsn, "exporter")) as connection, connection.cursor() as cursor:
+            # The lock's last holder has made all chunks that its rows are in; whoever takes it then knows of them.
+            cursor.execute(f"SELECT pg_advisory_xact_lock_shared({TABLE_LOCK % repr(table.name)})")
+            connection.rollback()
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": BATCH_BYTES})
+            cursor.execute(query)
+            with cursor.fetch_record_batch() as reader:
+                yield reader
+    except (dbapi.Error, duckdb.Error) as error:  # DuckDB passes on what goes wrong while it reads
+        raise DatabaseError(f"Reading {table.name} failed.", str(error).strip()) from error
+
 
 log = logs.get(__name__)
 
@@ -30,11 +114,11 @@ class Exported(NamedTuple):
     is_final: bool  # else a row was withdrawn meanwhile, and the hour is to be exported again
 
 
-class Exporter:
+class HourExporter:
     """Writes hours of one database's tables: the object first, its manifest after it, the ledger last. Whatever fails
     in between, the hour is written again; until then the lake has the old object or the new one, each as a whole."""
 
-    def __init__(self, source: Dsn, ledger: Ledger, storage: Storage) -> None:
+    def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self._source = source
         self._ledger = ledger
         self._storage = storage
@@ -48,7 +132,7 @@ class Exporter:
         return changes.has_more
 
     def export(self, dataset: Dataset, hour: datetime) -> Exported | None:
-        """None: another process is at it."""
+        """Return None, having written nothing, if another process is at it or rows of the hour went meanwhile."""
         with self._ledger.claimed(dataset, hour) as is_ours:
             if not is_ours:
                 return None
@@ -59,6 +143,9 @@ class Exporter:
                 path = Path(folder) / "hour.parquet"
                 with storage_errors(f"{dataset.name} of {hour:%Y-%m-%dT%H}"):
                     written = self._write(dataset, hour, path)
+                # A chunk that the disk budget dropped before its rows were read is no hour without rows.
+                if not self._ledger.is_begun(dataset, hour):
+                    return None
                 self._storage.put_file(keys[0], path, versions[0])
             self._storage.put(keys[1], Manifest.of(keys[0], written).encode(), versions[1])
             is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows, written.sha256)
@@ -66,7 +153,7 @@ class Exporter:
         log.info("exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
         return Exported(written.rows, written.size_bytes, is_final)
 
-    def _write(self, dataset: Dataset, hour: datetime, path: Path) -> Written:
+    def _write(self, dataset: Dataset, hour: datetime, path: Path) -> WrittenFile:
         archived = archived_rows(self._source, self._ledger, self._storage, dataset, hour, path.parent)
         with duckdb_session(path.parent) as session:
             if archived:
@@ -91,7 +178,7 @@ class Exporter:
 
 
 def archived_rows(
-    source: Dsn, ledger: Ledger, storage: Storage, dataset: Dataset, hour: datetime, folder: Path
+    source: Dsn, ledger: ExportLedger, storage: Storage, dataset: Dataset, hour: datetime, folder: Path
 ) -> list[Path]:
     """Fetch the objects whose rows count as stored when an hour is exported: its own and those of hours beside it,
     where the lake may have more than the database. None, as of nearly all hours: the database's rows are the hour."""
@@ -104,9 +191,22 @@ def archived_rows(
     found = []
     for number, other in enumerate(hours):
         path = folder / f"archived-{number}.parquet"
-        if other in lacking | unknown and storage.fetch(dataset.object_key(other), path):
+        if other not in lacking | unknown:
+            continue
+        if storage.fetch(dataset.object_key(other), path):
             found.append(path)
+        elif other == hour and hour not in unknown:
+            raise _lost(storage, dataset, hour)
     return found
+
+
+def _lost(storage: Storage, dataset: Dataset, hour: datetime) -> StorageError:
+    """An object that has rows which the database dropped must not be replaced by one without them."""
+    return StorageError(
+        f"The lake at {storage.location} has lost {dataset.object_key(hour)}.",
+        "It was written there, and the database has not all of its rows any more.",
+        "put it back, from an older version in the bucket or a copy of the lake.",
+    )
 
 
 def _lacking(source: Dsn, dataset: Dataset, hours: list[datetime]) -> set[datetime]:

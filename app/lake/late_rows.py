@@ -15,8 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from app.lake.announcements import unarchived
-from app.lake.dataset import Dataset
-from app.lake.hours import HOUR
+from app.lake.layout import HOUR, Dataset
 from app.merge.rules import RULES, Copies, Rule
 
 MARK = "ts_missing"

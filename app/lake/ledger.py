@@ -1,4 +1,4 @@
-"""Production's table of exports: which hours there are, and up to which row each is in one lake."""
+"""A database's table of exports: which hours there are, and up to which row each is in one lake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,45 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.lake.dataset import Dataset
-from app.lake.survey import Changes
+from psycopg2 import sql
+
+from app.lake.layout import Dataset
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
+from app.storage.arrivals import arrivals_from, is_disturbed, tables_with_noted_compression
+from app.storage.tables import Table
+
+# Which hours have rows that were not there before: a table is read on by ingest_id, and only its times.
+
+ROWS_AT_ONCE = 500_000
+CHANGED_HOURS = sql.SQL("""
+    SELECT date_bin('1 hour', {time}, 'epoch'), max(ingest_id), count(*)
+    FROM (SELECT {time}, ingest_id FROM {table} WHERE ingest_id > %s ORDER BY ingest_id LIMIT %s) AS ahead
+    GROUP BY 1
+""")
+
+
+class ChangedHours(NamedTuple):
+    after_ingest_id: int
+    through_ingest_id: int
+    hours: list[tuple[datetime, int]]  # each with its last row
+    has_more: bool
+
+
+def survey(session: Connection, table: Table, after_ingest_id: int, rows_at_once: int = ROWS_AT_ONCE) -> ChangedHours:
+    """The session is one for arrivals()."""
+    query = CHANGED_HOURS.format(time=sql.Identifier(table.time_column), table=sql.Identifier(table.name))
+    noted = tables_with_noted_compression(session)
+    while True:
+        with arrivals_from(session, table.name, after_ingest_id + 1, noted) as (cursor, reach):
+            cursor.execute(query, (after_ingest_id, rows_at_once))
+            found = cursor.fetchall()
+        if not is_disturbed(session, reach):
+            break
+    through_ingest_id = max((last for _, last, _ in found), default=after_ingest_id)
+    has_more = sum(rows for _, _, rows in found) == rows_at_once
+    return ChangedHours(after_ingest_id, through_ingest_id, [(hour, last) for hour, last, _ in found], has_more)
+
 
 OF_LAKE = "lake_id = %(lake)s AND table_name = %(name)s"
 OF_HOUR = f"{OF_LAKE} AND hour = %(hour)s"
@@ -46,6 +81,7 @@ BEING_WRITTEN = -1
 BEGIN = f"""
     UPDATE exports SET through_ingest_id = {BEING_WRITTEN}, verified_at = NULL WHERE {OF_HOUR} RETURNING changed_through
 """  # noqa: S608
+IS_BEGUN = f"SELECT FROM exports WHERE {OF_HOUR} AND through_ingest_id = {BEING_WRITTEN}"
 FINISH = f"""
     UPDATE exports SET
         through_ingest_id = %(through)s, row_count = %(rows)s, manifest = %(manifest)s, sha256 = %(sha256)s,
@@ -87,14 +123,14 @@ class Arrears(NamedTuple):
     failing_hours: int
 
 
-class Written(NamedTuple):
+class WrittenHour(NamedTuple):
     through_ingest_id: int
     sha256: str  # '': not known
 
 
-class Ledger:
-    """One lake's, on one connection to production. What is claimed stays ours until it is given back, or the connection
-    is lost."""
+class ExportLedger:
+    """One lake's, on one connection to the database whose rows it has. What is claimed stays ours until it is given
+    back, or the connection is lost."""
 
     def __init__(self, connection: Connection, lake_id: UUID) -> None:
         self._connection = connection
@@ -104,7 +140,7 @@ class Ledger:
         row = self.row(CURSOR, name=dataset.name)
         return int(row[0]) if row else 0
 
-    def note(self, dataset: Dataset, changes: Changes) -> None:
+    def note(self, dataset: Dataset, changes: ChangedHours) -> None:
         of = {"lake": self._lake, "name": dataset.name}
         with self._connection as transaction, transaction.cursor() as cursor:
             cursor.execute(ADVANCE, {**of, "through": changes.through_ingest_id, "after": changes.after_ingest_id})
@@ -143,15 +179,19 @@ class Ledger:
         row = self.row(BEGIN, name=dataset.name, hour=hour)
         return int(row[0]) if row else 0
 
+    def is_begun(self, dataset: Dataset, hour: datetime) -> bool:
+        """Whether nobody has said since that what is being written is not the hour."""
+        return self.row(IS_BEGUN, name=dataset.name, hour=hour) is not None
+
     def finish(self, dataset: Dataset, hour: datetime, through_ingest_id: int, rows: int, sha256: str) -> bool:
         """False: a row was withdrawn meanwhile, and the hour is to be written once more."""
         written = {"through": through_ingest_id, "rows": rows, "sha256": sha256}
         return self.change(FINISH, name=dataset.name, hour=hour, manifest=dataset.manifest_key(hour), **written)
 
-    def written(self, dataset: Dataset, hour: datetime) -> Written | None:
+    def written(self, dataset: Dataset, hour: datetime) -> WrittenHour | None:
         """None: it is to be written, as far as we know."""
         row = self.row(WRITTEN, name=dataset.name, hour=hour)
-        return Written(*row) if row else None
+        return WrittenHour(*row) if row else None
 
     def verified(self, dataset: Dataset, hour: datetime, through_ingest_id: int) -> bool:
         return self.change(VERIFIED, name=dataset.name, hour=hour, through=through_ingest_id)
@@ -186,6 +226,6 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(production: Dsn, lake_id: UUID) -> Iterator[Ledger]:
-    with connected(production, "lake ledger") as connection:
-        yield Ledger(connection, lake_id)
+def open_ledger(source: Dsn, lake_id: UUID) -> Iterator[ExportLedger]:
+    with connected(source, "lake ledger") as connection:
+        yield ExportLedger(connection, lake_id)

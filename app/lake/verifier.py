@@ -7,40 +7,38 @@ from typing import NamedTuple
 import duckdb
 import msgspec
 
-from app import logs
-from app.lake.arrow_source import rows_between
-from app.lake.content import Content, content_in_database, content_of_file
-from app.lake.dataset import Dataset, manifest_key
-from app.lake.exporter import archived_rows
+from app.lake.exporter import Content, archived_rows, content_in_database, content_of_file, rows_between
 from app.lake.late_rows import LateRows, around, window_of
-from app.lake.ledger import Ledger, Written
-from app.lake.manifest import Manifest, decode_manifest
-from app.lake.parquet_file import duckdb_session, sha256_of
+from app.lake.layout import Dataset, manifest_key
+from app.lake.ledger import ExportLedger, WrittenHour
+from app.lake.parquet import Manifest, decode_manifest, duckdb_session, sha256_of
 from app.lake.storage import Storage, storage_errors
 from app.postgres.dsn import Dsn
-from app.store.arrivals import arrivals_session
+from app.runtime import logs
+from app.storage.arrivals import arrivals_session
 
 log = logs.get(__name__)
 
 
-class Verdict(Enum):
+class FileVerdict(Enum):
     SAME = "the same in the object, its manifest and the database"
     ARCHIVED = "as its manifest says; the database lacks it"
     OUTDATED = "has newer rows in the database, and will be written again"
     BUSY = "is being written or verified by another process"
     DIFFERENT = "different"
+    IN_GLACIER = "in Glacier: not read"
     UNREADABLE = "could not be read"
 
     @property
     def is_safe(self) -> bool:
-        return self in {Verdict.SAME, Verdict.ARCHIVED}
+        return self in {FileVerdict.SAME, FileVerdict.ARCHIVED}
 
 
-WRONG = frozenset({Verdict.DIFFERENT, Verdict.UNREADABLE})
+WRONG = frozenset({FileVerdict.DIFFERENT, FileVerdict.UNREADABLE})
 
 
-class Finding(NamedTuple):
-    verdict: Verdict
+class FileFinding(NamedTuple):
+    verdict: FileVerdict
     rows: int = 0
     difference: str = ""
 
@@ -48,57 +46,57 @@ class Finding(NamedTuple):
 class Verifier:
     """Reads objects back, and compares them with their manifests and with the database's rows."""
 
-    def __init__(self, source: Dsn, ledger: Ledger, storage: Storage) -> None:
+    def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self._source = source
         self._ledger = ledger
         self._storage = storage
 
-    def verify(self, dataset: Dataset, hour: datetime) -> Finding:
+    def verify(self, dataset: Dataset, hour: datetime) -> FileFinding:
         """What is the same in all three may be dropped from the database from then on."""
         with self._ledger.claimed(dataset, hour) as is_ours:
             if not is_ours:
-                return Finding(Verdict.BUSY)
+                return FileFinding(FileVerdict.BUSY)
             written = self._ledger.written(dataset, hour)
             if written is None:
-                return Finding(Verdict.OUTDATED)
+                return FileFinding(FileVerdict.OUTDATED)
             what = f"{dataset.name} of {hour:%Y-%m-%dT%H}"
             with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder, storage_errors(what):
                 finding = self._compare(dataset, hour, written, Path(folder))
             # A row that was withdrawn while we looked has reopened the hour in the same transaction.
             if finding.verdict.is_safe and not self._ledger.verified(dataset, hour, written.through_ingest_id):
-                return Finding(Verdict.OUTDATED)
-            if finding.verdict is Verdict.DIFFERENT:
+                return FileFinding(FileVerdict.OUTDATED)
+            if finding.verdict is FileVerdict.DIFFERENT:
                 finding = self._judge_again(dataset, hour, written, finding)
         return finding
 
-    def _judge_again(self, dataset: Dataset, hour: datetime, written: Written, finding: Finding) -> Finding:
+    def _judge_again(self, dataset: Dataset, hour: datetime, written: WrittenHour, finding: FileFinding) -> FileFinding:
         if self._ledger.written(dataset, hour) != written:
-            return Finding(Verdict.OUTDATED)
+            return FileFinding(FileVerdict.OUTDATED)
         log.error("the lake differs", dataset=dataset.name, hour=hour.isoformat(), difference=finding.difference)
         return finding
 
-    def _compare(self, dataset: Dataset, hour: datetime, written: Written, folder: Path) -> Finding:
+    def _compare(self, dataset: Dataset, hour: datetime, written: WrittenHour, folder: Path) -> FileFinding:
         difference, content = read_back(self._storage, dataset, hour, folder, written.sha256)
         if content is None:
-            return Finding(Verdict.DIFFERENT, 0, difference)
+            return FileFinding(FileVerdict.DIFFERENT, 0, difference)
         stored, last_ingest_id, lacks_rows = self._in_database(dataset, hour)
         if last_ingest_id > written.through_ingest_id:
-            return Finding(Verdict.OUTDATED, content.rows)
+            return FileFinding(FileVerdict.OUTDATED, content.rows)
         if stored == content:
-            return Finding(Verdict.SAME, content.rows)
+            return FileFinding(FileVerdict.SAME, content.rows)
         if lacks_rows:
             return self._compare_archived(dataset, hour, written, folder)._replace(rows=content.rows)
-        return Finding(Verdict.DIFFERENT, content.rows, f"the object has {content}, the database {stored}")
+        return FileFinding(FileVerdict.DIFFERENT, content.rows, f"the object has {content}, the database {stored}")
 
-    def _compare_archived(self, dataset: Dataset, hour: datetime, written: Written, folder: Path) -> Finding:
+    def _compare_archived(self, dataset: Dataset, hour: datetime, written: WrittenHour, folder: Path) -> FileFinding:
         """The object has what the database dropped. Of what it has not, nothing may be missing there."""
         touched = self._would_change(dataset, hour, folder)
         if not touched:
-            return Finding(Verdict.ARCHIVED)
+            return FileFinding(FileVerdict.ARCHIVED)
         if self._in_database(dataset, hour)[1] > written.through_ingest_id:
-            return Finding(Verdict.OUTDATED)
+            return FileFinding(FileVerdict.OUTDATED)
         difference = f"{touched} rows of the object would come, go or change if the database's were merged into it"
-        return Finding(Verdict.DIFFERENT, difference=difference)
+        return FileFinding(FileVerdict.DIFFERENT, difference=difference)
 
     def _in_database(self, dataset: Dataset, hour: datetime) -> tuple[Content, int, bool]:
         with arrivals_session(self._source, "lake verifier") as session:

@@ -58,7 +58,7 @@ DELETE = f"""
 """  # noqa: S608 - of our own words
 
 
-class Copy(NamedTuple):
+class AnnouncementCopy(NamedTuple):
     """As one gatherer has it. What it gave different numbers are different events to it."""
 
     at_us: int
@@ -71,10 +71,10 @@ class Copy(NamedTuple):
         return self.gatherer, self.nth
 
 
-def events_of(copies: Iterable[Copy]) -> list[list[Copy]]:
+def events_of(copies: Iterable[AnnouncementCopy]) -> list[list[AnnouncementCopy]]:
     """Return the copies of each event: in their order of time, each one is a copy of the latest event that began within
     seconds before it and that its gatherer has not told yet, or of one that it has told with this very number."""
-    events: list[list[Copy]] = []
+    events: list[list[AnnouncementCopy]] = []
     for copy in sorted(copies):
         near = list(takewhile(lambda event: copy.at_us - event[0].at_us <= COPIES_US, reversed(events)))  # noqa: B023
         same = [event for event in near if any(each.number == copy.number for each in event)]
@@ -91,24 +91,24 @@ class Stored(NamedTuple):
 
     at_us: int
     nth: int
-    copies: list[Copy]
+    copies: list[AnnouncementCopy]
 
 
-class Changes(NamedTuple):
+class AnnouncementChanges(NamedTuple):
     new: list[Stored]
     grown: list[Stored]
     withdrawn: list[Stored]
 
 
-def changes_of(staged: Iterable[Copy], stored: Sequence[Stored]) -> Changes:
+def changes_of(staged: Iterable[AnnouncementCopy], stored: Sequence[Stored]) -> AnnouncementChanges:
     """Return what becomes of equal announcements when these copies come in."""
-    changes = Changes([], [], [])
+    changes = AnnouncementChanges([], [], [])
     by_first = {row.copies[0]: row for row in stored}
     known = {copy for row in stored for copy in row.copies}
     copies = known | set(staged)
     if copies == known:
         return changes
-    fresh: list[list[Copy]] = []
+    fresh: list[list[AnnouncementCopy]] = []
     for event in events_of(copies):
         rows = sorted(by_first[copy] for copy in event if copy in by_first)
         if not rows:
@@ -152,13 +152,15 @@ def merge_announcements(cursor: psycopg2.extensions.cursor, span: Mapping[str, s
     return len(new) - len(withdrawn)
 
 
-def _staged(cursor: psycopg2.extensions.cursor) -> tuple[dict[Announcement, set[Copy]], dict[Announcement, str]]:
+def _staged(
+    cursor: psycopg2.extensions.cursor,
+) -> tuple[dict[Announcement, set[AnnouncementCopy]], dict[Announcement, str]]:
     cursor.execute(STAGED)
-    copies: dict[Announcement, set[Copy]] = {}
+    copies: dict[Announcement, set[AnnouncementCopy]] = {}
     payloads: dict[Announcement, str] = {}
     for *told, payload, at_us, gatherer, nth, received_us in cursor:
         announcement: Announcement = tuple(told)
-        copies.setdefault(announcement, set()).add(Copy(at_us, gatherer, nth, received_us))
+        copies.setdefault(announcement, set()).add(AnnouncementCopy(at_us, gatherer, nth, received_us))
         payloads[announcement] = payload
     return copies, payloads
 
@@ -167,7 +169,7 @@ def _stored(cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> dict
     cursor.execute(STORED, span)
     stored: dict[Announcement, list[Stored]] = {}
     for *told, at_us, nth, received_us, written in cursor:
-        copies = [Copy(*each) for each in written or [(at_us, UNKNOWN_GATHERER, nth, received_us)]]
+        copies = [AnnouncementCopy(*each) for each in written or [(at_us, UNKNOWN_GATHERER, nth, received_us)]]
         stored.setdefault(tuple(told), []).append(Stored(at_us, nth, copies))
     return stored
 

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 import psycopg2.extensions
 
-from app import logs
 from app.errors import DatabaseError
-from app.follow.trust import distrust_at_first
-from app.merge.position import BEGINNING, Position, Pull
-from app.merge.shards import Shard
+from app.merge.position import BEGINNING, Position, Pull, Shard
 from app.postgres.connection import Connection
+from app.replicate.database_state import distrust_at_first
+from app.runtime import logs
 
 log = logs.get(__name__)
 

@@ -1,21 +1,104 @@
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import psycopg2.extensions
+from psycopg2 import sql
 
-from app.merge.claim import Claim
 from app.merge.cursors import Cursors
-from app.merge.position import Position, Pull
-from app.merge.rule_steps import apply_rule
+from app.merge.ownership import Claim
+from app.merge.position import Position, Pull, Shard
 from app.merge.rules import Rule
-from app.merge.shards import Shard
-from app.merge.sift import load, sift_staged, stage_what_fits
-from app.merge.statements import Statements
-from app.postgres.claim import FREED_IN_TIME
-from app.postgres.connection import Connection, connect
+from app.merge.source import content_of, received_us_of, split_rows
+from app.merge.statements import MergeStatements, apply_rule
+from app.postgres.connection import FREED_IN_TIME, Connection, KeptConnection, connect
 from app.postgres.dsn import Dsn
-from app.postgres.kept_connection import KeptConnection
-from app.store.writer import REFUSED_BY_THE_DATABASE
+from app.runtime.clock import now_us
+from app.storage.quarantine import RefusedRow, quarantine, store_what_fits
+from app.storage.tables import Table
+from app.storage.writer import REFUSED_BY_THE_DATABASE
+
+# Rows that production refuses are put aside, by the very constraints that refuse them.
+
+LOAD = "COPY staging ({}) FROM STDIN (FORMAT binary)"
+READ_SIZE = 1 << 20
+CHECKS = """
+    SELECT conname, pg_get_expr(conbin, conrelid) FROM pg_constraint
+    WHERE conrelid = %s::REGCLASS AND contype = 'c' ORDER BY conname
+"""
+# A row in quarantine is not heard: sql/production/0038_judged.sql
+SIFT = sql.SQL("""
+    WITH refused AS (DELETE FROM staging WHERE {is_refused} RETURNING *),
+    kept AS (
+        INSERT INTO quarantine (table_name, reason, payload)
+        SELECT %(table)s, %(reason)s, convert_to(row_to_json(refused)::TEXT, 'UTF8') FROM refused
+        RETURNING quarantine_id, convert_from(payload, 'UTF8')::JSON AS content
+    )
+    INSERT INTO gatherer_refusals (quarantine_id, gatherer, table_name, ticker, started_at, ended_at)
+    SELECT quarantine_id, %(gatherer)s, %(table)s, coalesce(content ->> 'ticker', ''), lower(happened), upper(happened)
+    FROM kept, happened_between(
+        %(gatherer)s, (content ->> %(time)s)::TIMESTAMPTZ, (content ->> 'received_at')::TIMESTAMPTZ
+    ) AS happened
+""")
+NOTE_UNREADABLE = """
+    INSERT INTO gatherer_refusals (quarantine_id, gatherer, table_name, ticker, started_at, ended_at)
+    SELECT
+        currval(pg_get_serial_sequence('quarantine', 'quarantine_id')), %(gatherer)s, %(table)s, '',
+        lower(happened), upper(happened)
+    FROM happened_between(
+        %(gatherer)s, NULL, TIMESTAMPTZ 'epoch' + %(received_us)s * INTERVAL '1 microsecond'
+    ) AS happened
+"""
+
+
+def load(cursor: psycopg2.extensions.cursor, table: Table, content: bytes) -> None:
+    columns = sql.SQL(", ").join(map(sql.Identifier, ("source_ingest_id", *table.column_names)))
+    cursor.copy_expert(sql.SQL(LOAD).format(columns), io.BytesIO(content), READ_SIZE)
+
+
+def quarantine_invalid_rows(cursor: psycopg2.extensions.cursor, table: Table, gatherer: str) -> int:
+    """How many of the rows in staging went to quarantine; those of other gatherers have been sifted already."""
+    cursor.execute(CHECKS, (table.name,))
+    checks = [(name, sql.SQL("({}) IS FALSE").format(sql.SQL(expression))) for name, expression in cursor.fetchall()]
+    nulls = [
+        (f"{column.name} is missing", sql.SQL("{} IS NULL").format(sql.Identifier(column.name)))
+        for column in table.columns
+        if not column.nullable
+    ]
+    refused = 0
+    for reason, is_refused in (*nulls, *checks):
+        about = {"gatherer": gatherer, "table": table.name, "time": table.time_column, "reason": reason}
+        cursor.execute(SIFT.format(is_refused=is_refused), about)
+        refused += cursor.rowcount
+    return refused
+
+
+def stage_what_fits(
+    cursor: psycopg2.extensions.cursor, table: Table, content: bytes, unfit: tuple[type[Exception], ...], gatherer: str
+) -> int:
+    """Loads rows of which some cannot even be read as their columns' types; how many went to quarantine."""
+    refused: list[str] = []
+
+    def stage(rows: Sequence[bytes]) -> int:
+        cursor.execute("SAVEPOINT staging_part")
+        try:
+            load(cursor, table, content_of(rows))
+        except unfit:
+            cursor.execute("ROLLBACK TO SAVEPOINT staging_part")
+            raise
+        cursor.execute("RELEASE SAVEPOINT staging_part")
+        return len(rows)
+
+    def reject(row: bytes, error: Exception) -> None:
+        refused.append(str(error).strip())
+        reason = f"{refused[-1]} (of {gatherer}, as COPY's binary form)"
+        quarantine(cursor, [RefusedRow(now_us(), table.name, reason, row)])
+        about = {"gatherer": gatherer, "table": table.name, "received_us": received_us_of(row)}
+        cursor.execute(NOTE_UNREADABLE, about)
+
+    store_what_fits(list(split_rows(content)), stage, reject, unfit)
+    return len(refused)
+
 
 SESSION = "SET temp_buffers = '64MB'; SET work_mem = '64MB'; SET jit = off"
 COUNT = """
@@ -44,7 +127,7 @@ class Merger:
         self._production = production
         self._cursors = Cursors(rule.table.name, shard, gatherers)
         self._claim = Claim(rule.table.name, shard, self._cursors)
-        self._statements = Statements(rule)
+        self._statements = MergeStatements(rule)
         self._kept = KeptConnection(self._connect, f"Merging {rule.table.name} failed.")
 
     def open(self) -> dict[str, Position] | None:
@@ -104,12 +187,12 @@ class Merger:
                 continue
             if is_sifting:
                 refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
-                refused += sift_staged(cursor, self.rule.table, gatherer)
+                refused += quarantine_invalid_rows(cursor, self.rule.table, gatherer)
             else:
                 load(cursor, self.rule.table, pull.content)
                 if self.rule.are_announcements:
                     # Python looks at them, and must not meet a time that it cannot have.
-                    refused += sift_staged(cursor, self.rule.table, gatherer)
+                    refused += quarantine_invalid_rows(cursor, self.rule.table, gatherer)
             if self.rule.are_announcements:
                 cursor.execute(self._statements.name_gatherer, (gatherer,))
         return refused

@@ -1,6 +1,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from psycopg2 import sql
+
 
 class Position(NamedTuple):
     """Up to where a gatherer's table was read. The row read last is looked at again with the next ones: where it is not
@@ -37,3 +39,24 @@ class Pull(NamedTuple):
     @property
     def is_empty(self) -> bool:
         return not self.rows and self.after == self.through
+
+
+# Tables times shards: the pieces of work that processes divide among themselves.
+
+
+class Shard(NamedTuple):
+    number: int
+    of: int
+
+    def holds(self, ticker: str) -> sql.Composed:
+        """The condition that a row belongs to it. A hash of PostgreSQL's own, equal on every server."""
+        column = sql.Identifier(ticker)
+        if self.of == 1:
+            return sql.SQL("TRUE").format()
+        hashed = sql.SQL("mod(hashtextextended({}, 0) & 9223372036854775807, {})").format(column, sql.Literal(self.of))
+        return sql.SQL("{} = {}").format(hashed, sql.Literal(self.number))
+
+
+def fair_share(lanes: int, members: int) -> int:
+    """How many of the lanes one of so many processes may hold: together they hold all, whoever is there."""
+    return -(-lanes // max(members, 1))

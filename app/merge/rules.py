@@ -29,7 +29,7 @@ Beyond the key:
 from datetime import timedelta
 from typing import NamedTuple
 
-from app.store.tables import (
+from app.storage.tables import (
     PRODUCTION_LIFECYCLE_EVENTS,
     PRODUCTION_ORDERBOOK_DELTAS,
     PRODUCTION_ORDERBOOK_SNAPSHOTS,

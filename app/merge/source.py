@@ -1,4 +1,5 @@
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -6,15 +7,67 @@ from typing import NamedTuple
 import psycopg2.extensions
 from psycopg2 import sql
 
-from app.merge.binary_rows import Chunks, content_of, ingest_id_of, probe_of, received_us_of
-from app.merge.position import BEGINNING, Position, Pull
-from app.merge.shards import Shard
-from app.postgres.connection import Connection, connect, connected, value_of
+from app.merge.position import BEGINNING, Position, Pull, Shard
+from app.normalize.values import digest64
+from app.postgres.connection import Connection, KeptConnection, connect, connected, value_of
 from app.postgres.dsn import Dsn
-from app.postgres.kept_connection import KeptConnection
-from app.store.compression import Reach, arrivals_from, is_disturbed, tables_with_noted_compression
-from app.store.confirmation import NAME_OF_PRODUCTION
-from app.store.tables import Table
+from app.storage.arrivals import Reach, arrivals_from, is_disturbed, tables_with_noted_compression
+from app.storage.binary_copy import HEADER, POSTGRES_EPOCH_US, TRAILER
+from app.storage.confirmation import NAME_OF_PRODUCTION
+from app.storage.tables import Table
+
+# Rows in COPY's binary form, of which no more is looked at than must be.
+
+# The number of fields, then of each its length and itself; all start with ingest_id, the event's time and received_at.
+HEAD = struct.Struct("!hiqiqiq")
+END_US = 7_258_118_400_000_000  # 2200
+FIELDS = struct.Struct("!h")
+LENGTH = struct.Struct("!i")
+
+
+class Chunks(list[bytes]):
+    """Takes what COPY writes: one piece for each row, the first with the header before it, and the trailer."""
+
+    write = list.append
+
+    def read(self, _size: int = -1) -> bytes:
+        raise NotImplementedError
+
+    def rows(self) -> list[bytes]:
+        if len(self) < 2:
+            return []
+        return [self[0][len(HEADER) :], *self[1:-1]]
+
+
+def ingest_id_of(row: bytes) -> int:
+    return int(HEAD.unpack_from(row)[2])
+
+
+def received_us_of(row: bytes) -> int | None:
+    """None: it says none, or none that can be meant."""
+    *_, time_bytes, _, received_bytes, postgres_us = HEAD.unpack_from(row)
+    received_us = int(postgres_us) + POSTGRES_EPOCH_US
+    return received_us if time_bytes == received_bytes == 8 and 0 < received_us < END_US else None
+
+
+def probe_of(row: bytes) -> int:
+    return digest64(row)
+
+
+def content_of(rows: Iterable[bytes]) -> bytes:
+    return b"".join((HEADER, *rows, TRAILER))
+
+
+def split_rows(content: bytes) -> Iterator[bytes]:
+    """The rows that content_of() joined."""
+    start = len(HEADER)
+    while (fields := FIELDS.unpack_from(content, start)[0]) >= 0:
+        end = start + FIELDS.size
+        for _ in range(fields):
+            end += LENGTH.size + max(LENGTH.unpack_from(content, end)[0], 0)
+        yield content[start:end]
+        start = end
+
 
 FIRST_GUESS_ROW_BYTES = 150
 LEAST_ROWS, MOST_ROWS = 100, 100_000
@@ -74,8 +127,8 @@ class _Window(NamedTuple):
     last_time: datetime
 
 
-class Source:
-    """A table of one gatherer, read on in the order in which its rows were committed: app/store/arrivals.py."""
+class GathererTable:
+    """A table of one gatherer, read on in the order in which its rows were committed: app/storage/arrivals.py."""
 
     def __init__(
         self,
@@ -93,7 +146,7 @@ class Source:
         self._shard = shard
         self._batch_bytes = batch_bytes
         self._row_bytes = FIRST_GUESS_ROW_BYTES
-        self._statements = _Statements(table, shard)
+        self._statements = _SourceStatements(table, shard)
         what = f"Reading {table.name} of {gatherer} failed."
         self._kept = KeptConnection(self._connect, what, "run kalshi-data migrate there.")
         self._system_identifier = 0
@@ -225,7 +278,7 @@ class Source:
         return session
 
 
-class _Statements:
+class _SourceStatements:
     def __init__(self, table: Table, shard: Shard) -> None:
         names = {
             "table": sql.Identifier(table.name),

@@ -1,4 +1,5 @@
-"""What the processes count, one file per component; its name, labels and description stand in README.md.
+"""What the processes count, one file for each process; docs/metrics.md lists all.
 
-A label never carries a ticker.
+In: what a component counts. Out: Prometheus metrics on the ops port; a label never carries a ticker.
+Read gatherer.py first.
 """

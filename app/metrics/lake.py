@@ -30,7 +30,7 @@ FAILING_HOURS = Gauge(
 )
 IS_BOUND = Gauge(
     "kalshi_lake_is_bound",
-    "1: production drops what this exporter's lake has verified; 0: it is bound to another lake.",
+    "1: the database drops what the lake of this exporter or archiver has verified; 0: it is bound to another lake.",
 )
 BEHIND_SECONDS = Gauge(
     "kalshi_lake_behind_seconds",

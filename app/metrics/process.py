@@ -16,3 +16,35 @@ HANG_UPS = Counter(
     "Clients of the ops port that were cut off: slow or idle for too long, or too many that did not ask.",
     ["cause"],
 )
+
+
+REQUEST_SECONDS = Histogram(
+    "kalshi_admin_request_seconds",
+    "Time that requests to the admin service took until their answer began, by endpoint.",
+    ["endpoint"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+REQUESTS = Counter("kalshi_admin_requests_total", "Requests to the admin service, by class of its answer.", ["answer"])
+REFUSED_REQUESTS = Counter(
+    "kalshi_admin_refused_requests_total",
+    "Requests that the admin service refused for who sent them: by which rule.",
+    ["cause"],
+)
+
+
+# What is known of the databases' chunks after each look at them.
+
+MAINTAINED_AT = Gauge(
+    "kalshi_maintained_timestamp_seconds",
+    "When this process last finished a round of looking after this database.",
+    ["database"],
+)
+CHUNKS_BYTES = Gauge("kalshi_chunks_bytes", "Disk that the chunks took at the end of that round.", ["database"])
+ENDED_ROWS_DROPPED = Counter(
+    "kalshi_ended_rows_dropped_total", "Ended markets and events that left a gatherer's database.", ["table"]
+)
+SACRIFICED_BYTES = Counter(
+    "kalshi_archive_lost_bytes_total",
+    "Size of a gatherer's chunks that its disk budget dropped before they were in the lake as received; production has "
+    "their rows.",
+)

@@ -1,10 +1,12 @@
 from collections.abc import Iterator
 
+from prometheus_client import Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.kalshi.request_budget import NS_PER_SECOND
 from app.kalshi.rest_transport import RestTransport
-from app.kalshi.token_bucket import NS_PER_SECOND
+from app.polling.books import PolledBooks
 
 
 class RestBudgetCollector(Collector):
@@ -35,3 +37,44 @@ class RestBudgetCollector(Collector):
         for family, figure in zip(others, figures, strict=True):
             family.add_sample(family.name + ("_total" if family.type == "counter" else ""), {}, figure)
             yield family
+
+
+POLLS = Counter(
+    "kalshi_poll_requests_total", "Requests for order books that the exchange answered or refused for good."
+)
+BOOKS = Counter(
+    "kalshi_polled_markets_total",
+    "Order books asked for by REST: changed ones are stored in full, unchanged ones confirmed; unfit ones go to "
+    "quarantine; missing ones were not answered, refused ones not taken by the exchange.",
+    ["outcome"],
+)
+EMPTY_BOOKS = Counter("kalshi_polled_empty_markets_total", "Order books polled that had no level on either side.")
+CYCLE_SECONDS = Gauge(
+    "kalshi_poll_cycle_seconds",
+    "How long the last walk over the books of a class took: those with two sides, with one or none, and combos.",
+    ["books"],
+)
+CYCLE_MARKETS = Gauge("kalshi_poll_cycle_markets", "How many books the last walk asked for.", ["books"])
+OLDEST_BOOK_SECONDS = Gauge(
+    "kalshi_oldest_polled_book_seconds",
+    "No active market's book of a class was polled longer ago than this, new ones aside.",
+    ["books"],
+)
+INTERVALS_WAITING = Gauge(
+    "kalshi_trade_repair_gaps", "Intervals in which no socket heard trades, and which are not fetched yet."
+)
+SECONDS_WAITING = Gauge("kalshi_trade_repair_waiting_seconds", "How long these intervals are together.")
+TRADES_FETCHED = Counter("kalshi_trade_repair_rows_total", "Trades fetched by REST, also those that were there.")
+REPAIR_ERRORS = Counter(
+    "kalshi_trade_repair_errors_total", "Intervals whose trades the exchange refused or answered wrongly; repeated."
+)
+
+
+def count_books(polled: PolledBooks) -> None:
+    """Of one request."""
+    POLLS.inc()
+    EMPTY_BOOKS.inc(polled.empty)
+    BOOKS.labels("changed").inc(len(polled.changed))
+    BOOKS.labels("confirmed").inc(len(polled.rows) - len(polled.changed))
+    BOOKS.labels("unfit").inc(len(polled.unfit))
+    BOOKS.labels("missing").inc(polled.missing)

@@ -7,12 +7,52 @@ hour where the request budget is small.
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 from app.errors import SettingsError
-from app.polling.cycle import Cycle
+from app.kalshi.request_budget import TOKENS_PER_CALL, BudgetLimits
+from app.kalshi.rest_client import ticker_batches
 from app.settings import Settings
+
+
+class Cycle:
+    """One walk over the active markets of a class, each exactly once.
+
+    What belongs to it is decided on the way, so that a million markets cost nothing at the start. A market that is no
+    longer active when its turn comes is left out; one that became active meanwhile waits for the next walk.
+    """
+
+    def __init__(self, tickers: Iterable[str], is_active: Callable[[str], bool], started_seconds: float) -> None:
+        self.started_seconds = started_seconds
+        self.ended_seconds: float | None = None
+        self.markets = 0
+        self._batches = ticker_batches(filter(is_active, tickers))
+        self._is_exhausted = False
+        self._in_flight = 0
+
+    def next_batch(self) -> list[str]:
+        """As many as one request may name; none when all were given out. Each batch is to be reported as done."""
+        batch = next(self._batches, [])
+        self._is_exhausted = not batch
+        self._in_flight += bool(batch)
+        return batch
+
+    def done(self, batch: list[str]) -> None:
+        self._in_flight -= 1
+        self.markets += len(batch)
+
+    def ends(self, now_seconds: float) -> bool:
+        """True once: when the last of the batches is done."""
+        if self.ended_seconds is not None or self._in_flight or not self._is_exhausted:
+            return False
+        self.ended_seconds = now_seconds
+        return True
+
+    @property
+    def has_more(self) -> bool:
+        return not self._is_exhausted
+
 
 COMBO_PREFIX = "KXMVE"
 LAST_ANSWERS_SECONDS = 0.05
@@ -34,7 +74,7 @@ def book_class(ticker: str, *, may_be_two_sided: bool) -> BookClass:
     return BookClass.TWO_SIDED if may_be_two_sided else BookClass.ONE_SIDED
 
 
-class Part(NamedTuple):
+class PollingPart(NamedTuple):
     """Several gatherers divide the books among them: each polls those of its own number, from 1 on."""
 
     number: int = 1
@@ -53,17 +93,17 @@ def intervals_of(settings: Settings) -> dict[BookClass, float]:
     }
 
 
-def part_of(settings: Settings) -> Part:
+def part_of(settings: Settings) -> PollingPart:
     number, parts = settings.poll_part, settings.gatherers
     if number is None:
-        return Part()
+        return PollingPart()
     if number > parts:
         raise SettingsError(
             "There is no such part of the books.",
             f"KALSHI_POLL_PART={number} is more than KALSHI_GATHERERS={parts}.",
             f"give each gatherer a part of its own, from 1 to {parts}, or unset it.",
         )
-    return Part(number, parts)
+    return PollingPart(number, parts)
 
 
 class BookCycles:
@@ -125,3 +165,24 @@ class BookCycles:
 
     def _count_turn(self, which: BookClass) -> None:
         self._turns[which] += STRIDES[which]
+
+
+class ActiveMarkets(Protocol):
+    """Which markets trade, as the registry knows it."""
+
+    def active_tickers(self) -> Iterable[str]:
+        """What comes and goes while they are walked over may be met or not; what stays is met once."""
+
+    def is_active(self, ticker: str) -> bool: ...
+
+
+# From sending a request to having stored its books; measured against the exchange: 50 to 100 ms.
+CALL_MILLISECONDS = 100
+# Of the 32 connections of the session that all share, some are left to others.
+MOST_FETCHERS = 24
+
+
+def fetchers_for(limits: BudgetLimits) -> int:
+    """How many requests must be under way at once for using up such a budget."""
+    calls_e3 = limits.tokens_per_second * CALL_MILLISECONDS // TOKENS_PER_CALL
+    return min(calls_e3 // 1_000 + 1, MOST_FETCHERS)

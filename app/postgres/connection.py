@@ -1,8 +1,8 @@
 """The driver, behind one thin module."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -11,6 +11,7 @@ from psycopg2.sql import Composable
 
 from app.errors import DatabaseError
 from app.postgres.dsn import Dsn
+from app.runtime.threads import Offload
 
 Connection = psycopg2.extensions.connection
 
@@ -85,3 +86,89 @@ def value_of(
     if row is None:
         raise DatabaseError("A query that always has an answer had none.", str(query))
     return row[0]
+
+
+class KeptConnection:
+    """A connection for one task after the other, opened when there is none. Whatever fails in a task, it is given up:
+    its state is not known any more."""
+
+    def __init__(self, connect: Callable[[], Connection], failure: str, fix: str = "run kalshi-data migrate.") -> None:
+        self._connect = connect
+        self._failure = failure
+        self._fix = fix
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Connection]:
+        with self._given_up_after_errors():
+            if self._connection is None:
+                self._connection = self._connect()
+            yield self._connection
+
+    @contextmanager
+    def still_open(self) -> Iterator[Connection]:
+        """For what needs the session of an earlier task, its locks above all."""
+        with self._given_up_after_errors():
+            if self._connection is None:
+                raise DatabaseError(self._failure, "Its connection has been given up since it was opened.")
+            yield self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _given_up_after_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.close()
+            if isinstance(error, psycopg2.Error):
+                fix = self._fix if isinstance(error, NOT_MIGRATED) else ""
+                raise DatabaseError(self._failure, str(error).strip(), fix) from error
+            raise
+
+
+Answer = TypeVar("Answer")
+
+
+class Asker:
+    """Asks a database now and then, each time over a connection of its own: whatever became of the last does not
+    matter."""
+
+    def __init__(self, dsn: Dsn, application: str, offload: Offload) -> None:
+        self._dsn = dsn
+        self._application = application
+        self._offload = offload
+
+    def __call__(self, question: Callable[[Connection], Answer]) -> Answer:
+        return self._offload(self._ask, question)
+
+    def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        with connected(self._dsn, self._application) as connection:
+            return question(connection)
+
+
+# The server's side of a connection: what a dead host held is free within half a minute. Without these it keeps the
+# locks of a silent peer for two hours, and for a quarter of one those of a peer that does not confirm what it was sent.
+FREED_IN_TIME = """
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2;
+    SET tcp_user_timeout = 20000
+"""
+
+
+@contextmanager
+def claimed(connection: Connection, work: str) -> Iterator[bool]:
+    """Whether this connection is the only one at it, while the block runs: with several processes each piece of work is
+    done by one, and by another when that one is gone.
+
+    After an error the claim is the connection's until it is closed.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(FREED_IN_TIME)
+        is_ours = bool(value_of(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (work,)))
+    yield is_ours
+    if is_ours:
+        with connection:
+            value_of(connection, "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (work,))

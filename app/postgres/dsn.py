@@ -1,6 +1,8 @@
+"""Connection strings. It stands alone: settings need it, and none of the connections' code."""
+
 import psycopg2.extensions
 
-from app.secret import Secret
+from app.runtime.secrets import Secret
 
 
 class Dsn(Secret):

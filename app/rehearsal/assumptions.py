@@ -1,5 +1,7 @@
 """What the design takes the exchange for, and where the code relies on it: the list of docs/assumptions.md."""
 
+from collections.abc import Sequence
+from enum import Enum
 from typing import NamedTuple
 
 
@@ -20,25 +22,25 @@ ASSUMPTIONS = (
     Assumption(
         "key_opens_sockets",
         "The same signature opens a WebSocket.",
-        (("app/subscriptions/dialler.py", "dialler_of"),),
+        (("app/subscriptions/dial_queue.py", "socket_factory"),),
         "Nothing is recorded live.",
     ),
     Assumption(
         "sockets_granted",
         "The account is granted as many sockets at once as all its gatherers open.",
-        (("app/subscriptions/dialler.py", "sockets_of"),),
+        (("app/subscriptions/dial_queue.py", "sockets_of"),),
         "Lower KALSHI_ACCOUNT_CONNECTIONS to what is granted.",
     ),
     Assumption(
         "clock_offset",
         "This host's clock and the exchange's differ by a second at most.",
-        (("app/kalshi/signing.py", "timestamp_ms"), ("app/subscriptions/exchange_clock.py", "ExchangeClock")),
+        (("app/kalshi/signing.py", "timestamp_ms"), ("app/subscriptions/router.py", "ExchangeClock")),
         "Signatures are refused as too old, and claims of what was heard are moved: mend this host's time.",
     ),
     Assumption(
         "token_cost",
         "Each endpoint that we ask costs 10 tokens.",
-        (("app/kalshi/token_bucket.py", "TOKENS_PER_CALL"),),
+        (("app/kalshi/request_budget.py", "TOKENS_PER_CALL"),),
         "The request budget is spent faster than is counted: answers 429, polling falls behind.",
     ),
     Assumption(
@@ -50,13 +52,13 @@ ASSUMPTIONS = (
     Assumption(
         "rest_fits",
         "Every object that REST answers with has what we parse, in values that fit exactly.",
-        (("app/kalshi/rest_objects.py", "Market"), ("app/normal/metadata.py", "market_row")),
+        (("app/kalshi/rest_objects.py", "Market"), ("app/normalize/metadata.py", "market_row")),
         "Such objects go to quarantine.",
     ),
     Assumption(
         "rest_pages",
         "A cursor leads to the next objects, and the last page has none.",
-        (("app/kalshi/pages.py", "objects_of"),),
+        (("app/kalshi/rest_client.py", "objects_of"),),
         "Walks through all markets end early, or never.",
     ),
     Assumption(
@@ -68,13 +70,13 @@ ASSUMPTIONS = (
     Assumption(
         "books_by_batch",
         "One request answers with the books of a hundred markets, each with its ticker.",
-        (("app/kalshi/batches.py", "BOOKS_PER_CALL"), ("app/polling/books.py", "polled_books")),
+        (("app/kalshi/rest_client.py", "BOOKS_PER_CALL"), ("app/polling/books.py", "polled_books")),
         "Polling asks for more than is answered.",
     ),
     Assumption(
         "unknown_market",
         "A ticker that does not exist has an empty book and is not found as a market.",
-        (("app/kalshi/rest_client.py", "order_books"), ("workers/market_fetcher.py", "client.market")),
+        (("app/kalshi/rest_client.py", "order_books"), ("workers/deduplicator/market_fetcher.py", "client.market")),
         "One market that vanished makes a whole batch fail.",
     ),
     Assumption(
@@ -92,55 +94,55 @@ ASSUMPTIONS = (
     Assumption(
         "frames_fit",
         "Every message has what we parse, in values that fit exactly.",
-        (("app/kalshi/messages.py", "decode"), ("app/normal/stream.py", "read")),
+        (("app/kalshi/messages.py", "decode"), ("app/normalize/stream.py", "read")),
         "Such messages go to quarantine, and their markets count as damaged until their next snapshot.",
     ),
     Assumption(
         "hears_all_markets",
         "Tickers and trades come of all markets when none is named.",
-        (("app/subscriptions/whole_exchange.py", "class"),),
+        (("app/subscriptions/channel_subscription.py", "class"),),
         "Other markets have neither tickers nor trades.",
     ),
     Assumption(
         "pings_come",
         "A ping comes at least once in KALSHI_STALE_SECONDS, also where nothing else does.",
-        (("app/settings/gatherer.py", "stale_seconds"), ("app/kalshi/socket.py", "last_ping_seconds")),
+        (("app/settings/gatherer.py", "stale_seconds"), ("app/kalshi/websocket.py", "last_ping_seconds")),
         "Sound sockets are opened anew again and again: raise KALSHI_STALE_SECONDS.",
     ),
     Assumption(
         "first_number",
         "A subscription's first message has the number 1, or 2 where its acknowledgement took one.",
-        (("app/normal/sequence.py", "FirstNumbers"),),
+        (("app/normalize/stream.py", "FirstNumbers"),),
         "What is lost before the first message is not noticed, or a loss is declared that was none.",
     ),
     Assumption(
         "seq_counts",
         "Numbers rise by one over all that a subscription says.",
-        (("app/normal/sequence.py", "SequenceCheck"),),
+        (("app/normalize/stream.py", "SequenceCheck"),),
         "Losses are declared that are none; or this connection did lose something: repeat the rehearsal.",
     ),
     Assumption(
         "ok_numbers",
         "An ok takes a number only if it shows it.",
-        (("app/normal/sequence.py", "Everything that carries one counts"),),
+        (("app/normalize/stream.py", "Everything that carries one counts"),),
         "Each change of a subscription looks like a loss.",
     ),
     Assumption(
         "clock_present",
         "Every book and every change carries a clock.",
-        (("app/normal/deltas.py", "clock"), ("app/audit/pairs.py", "clock")),
+        (("app/normalize/events.py", "clock"), ("app/audit/pairs.py", "clock")),
         "Changes are told apart by their millisecond alone, and books cannot be proved.",
     ),
     Assumption(
         "clock_rises",
         "A market's clock never goes back, but for a maintenance.",
-        (("app/normal/occurrences.py", "on_return"), ("app/book.py", "_falls_of_clock")),
+        (("app/normalize/occurrences.py", "on_return"), ("app/order_book.py", "_falls_of_clock")),
         "Books are rebuilt in the wrong order.",
     ),
     Assumption(
         "clocks_equal",
         "A change has the same clock on every socket.",
-        (("app/merge/rules.py", "clock"), ("app/normal/deltas.py", "nth")),
+        (("app/merge/rules.py", "clock"), ("app/normalize/events.py", "nth")),
         "The same change counts twice in production.",
     ),
     Assumption(
@@ -152,25 +154,25 @@ ASSUMPTIONS = (
     Assumption(
         "times_present",
         "Changes, trades and tickers carry ts_ms.",
-        (("app/normal/times.py", "exchange_us"), ("app/normal/deltas.py", "ts_missing")),
+        (("app/normalize/values.py", "exchange_us"), ("app/normalize/events.py", "ts_missing")),
         "Changes are marked and matched without their time; tickers and trades are dated by when they were sent.",
     ),
     Assumption(
         "sending_times_present",
         "Books and announcements tell when they were sent.",
-        (("app/normal/times.py", "sent_us"),),
+        (("app/normalize/values.py", "sent_us"),),
         "They are dated by this host's clock.",
     ),
     Assumption(
         "same_order",
         "A market's changes come in the same order on every socket.",
-        (("app/normal/occurrences.py", "in their order"),),
+        (("app/normalize/occurrences.py", "in their order"),),
         "Equal changes of one moment may get other numbers: they count once too often or too seldom.",
     ),
     Assumption(
         "repetitions_equal",
         "Identical changes of one moment come equally often on every socket.",
-        (("app/normal/occurrences.py", "Occurrences"), ("app/merge/rules.py", "nth")),
+        (("app/normalize/occurrences.py", "Occurrences"), ("app/merge/rules.py", "nth")),
         "A change is doubled or lost in production.",
     ),
     Assumption(
@@ -182,25 +184,25 @@ ASSUMPTIONS = (
     Assumption(
         "tickers_merge",
         "Two sockets tell the same tickers, by their key.",
-        (("app/normal/tickers.py", "digest"),),
+        (("app/normalize/events.py", "digest"),),
         "Production has tickers twice.",
     ),
     Assumption(
         "trades_merge",
         "Two sockets tell the same trades under the same ids.",
-        (("app/normal/trades.py", "trade_row"), ("app/merge/rules.py", "trade_id")),
+        (("app/normalize/events.py", "trade_row"), ("app/merge/rules.py", "trade_id")),
         "Production has trades twice, or in the copy that came first.",
     ),
     Assumption(
         "announcements_alike",
         "Two sockets announce the same of markets and events, in equal words.",
-        (("app/normal/lifecycle.py", "Repetitions"),),
+        (("app/normalize/events.py", "Repetitions"),),
         "Production has announcements twice.",
     ),
     Assumption(
         "trades_match_rest",
         "REST lists the trades that the stream told, and no others, in equal terms.",
-        (("app/normal/trades.py", "rest_trade_row"), ("app/coverage/missing_trades.py", "trades")),
+        (("app/normalize/events.py", "rest_trade_row"), ("app/coverage/trade_repair.py", "trades")),
         "Repairs of trades double them, or trades are missing from the stream.",
     ),
     Assumption(
@@ -212,25 +214,67 @@ ASSUMPTIONS = (
     Assumption(
         "snapshot_in_order",
         "On a socket, a book's clock is that of the change before it: what comes after has a higher one.",
-        (("app/book.py", "_stamped_too_early"), ("app/audit/pairs.py", "A snapshot holds exactly")),
+        (("app/order_book.py", "_stamped_too_early"), ("app/audit/pairs.py", "A snapshot holds exactly")),
         "Books count changes twice, or not at all.",
     ),
     Assumption(
         "books_rebuild",
         "A book with the changes up to the clock of the next one is that one, level by level.",
-        (("app/audit/comparison.py", "differences"), ("app/book.py", "recorded_book")),
+        (("app/audit/pairs.py", "differences"), ("app/order_book.py", "recorded_book")),
         "The auditor finds fault with what is sound.",
     ),
     Assumption(
         "books_match_rest",
         "REST's book is one that the stream told around that time, NO levels in prices of NO.",
-        (("app/normal/snapshots.py", "rest_snapshot_row"), ("app/subscriptions/commands.py", "use_yes_price")),
+        (("app/normalize/snapshots.py", "rest_snapshot_row"), ("app/subscriptions/commands.py", "use_yes_price")),
         "Polled books are no check of the stream's.",
     ),
     Assumption(
         "books_match_tickers",
         "A ticker's best prices and sizes are the book's at its own millisecond.",
-        (("app/normal/tickers.py", "ticker_row"),),
+        (("app/normalize/events.py", "ticker_row"),),
         "Tickers are no proof of the books.",
     ),
 )
+
+
+# What a rehearsal says of an assumption: that it holds, that it does not, or that nothing was seen to judge it by.
+
+
+class Judgement(Enum):
+    YES = "yes"
+    NO = "no"
+    NOT_JUDGED = "not judged"
+
+
+class Verdict(NamedTuple):
+    assumption: str  # its key in assumptions.py
+    answer: Judgement
+    evidence: str
+
+
+def holds(assumption: str, evidence: str) -> Verdict:
+    return Verdict(assumption, Judgement.YES, evidence)
+
+
+def fails(assumption: str, evidence: str) -> Verdict:
+    return Verdict(assumption, Judgement.NO, evidence)
+
+
+def not_judged(assumption: str, why: str) -> Verdict:
+    return Verdict(assumption, Judgement.NOT_JUDGED, why)
+
+
+def counted(assumption: str, what: str, total: int, wrong: Sequence[object], tolerated: float = 0.0) -> Verdict:
+    """Judge by how many of what was looked at is wrong; a share of them may be, where it is known that some are."""
+    if not total:
+        return not_judged(assumption, f"no {what} to look at")
+    text = f"{total - len(wrong)} of {total} {what}"
+    if not wrong:
+        return holds(assumption, text)
+    told = list(dict.fromkeys(map(str, wrong)))
+    text += f"; not {', '.join(told[:SHOWN])}{' …' if len(told) > SHOWN else ''}"
+    return holds(assumption, text) if len(wrong) <= tolerated * total else fails(assumption, text)
+
+
+SHOWN = 3

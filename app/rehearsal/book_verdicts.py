@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from app.audit.comparison import differences, levels_of
-from app.book import Levels, added_up
-from app.kalshi.records import OrderbookDelta, OrderbookSnapshot, Ticker
-from app.normal.decimals import ONE_DOLLAR_E6
-from app.normal.snapshots import LEVELS, levels_digest
+from app.audit.pairs import differences, levels_of
+from app.kalshi.messages import OrderbookDelta, OrderbookSnapshot, Ticker
+from app.normalize.snapshots import LEVELS, levels_digest
+from app.normalize.values import ONE_DOLLAR_E6
+from app.order_book import Levels, added_up
+from app.rehearsal.assumptions import Verdict, counted, not_judged
 from app.rehearsal.merge_verdicts import EDGE_US
 from app.rehearsal.socket_record import Heard, SocketRecord, market_of, of_type, rows_of
-from app.rehearsal.verdicts import Verdict, counted, not_judged
-from app.store.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, Row
-from app.subscriptions.commands import Kind
+from app.storage.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, Row
+from app.subscriptions.commands import CommandKind
 
 CLOCK, YES_SIDE, PRICE, DELTA = map(ORDERBOOK_DELTAS.column_names.index, ("clock", "yes_side", "price_e6", "delta_e2"))
 BOOK_TICKER, BOOK_CLOCK, DIGEST = map(ORDERBOOK_SNAPSHOTS.column_names.index, ("ticker", "clock", "levels_digest"))
@@ -31,7 +31,7 @@ TOLERATED = 0.01
 Best = tuple[int, int, int, int]  # bid and its size, ask and its size; a side without size has no price
 
 
-class State(NamedTuple):
+class BookState(NamedTuple):
     """A book after one more message, until the next one."""
 
     exchange_us: int
@@ -69,7 +69,9 @@ def snapshot_first(records: Sequence[SocketRecord], tickers: Sequence[str]) -> V
         for each in of_type(record.heard, OrderbookDelta, OrderbookSnapshot):
             firsts.setdefault(market_of(each.message) or "", each.message)
         wrong += [ticker for ticker in tickers if not isinstance(firsts.get(ticker), OrderbookSnapshot)]
-    asked = [trip.command for record in records for trip in record.round_trips if trip.command.kind is Kind.SNAPSHOT]
+    asked = [
+        trip.command for record in records for trip in record.round_trips if trip.command.kind is CommandKind.SNAPSHOT
+    ]
     shown = sum(record.shown_again for record in records)
     missing = sum(len(command.tickers) for command in asked) - shown
     verdict = counted(
@@ -107,7 +109,7 @@ def books_rebuild(markets: Iterable[Sequence[Heard]]) -> Verdict:
     return counted("books_rebuild", "books", total, wrong)
 
 
-def books_match_rest(states: dict[str, list[State]], polls: Iterable[Poll]) -> Verdict:
+def books_match_rest(states: dict[str, list[BookState]], polls: Iterable[Poll]) -> Verdict:
     total, wrong = 0, []
     for poll in polls:
         for row in poll.rows:
@@ -118,7 +120,7 @@ def books_match_rest(states: dict[str, list[State]], polls: Iterable[Poll]) -> V
     return counted("books_match_rest", "polled books", total, wrong, TOLERATED)
 
 
-def books_match_tickers(states: dict[str, list[State]], tickers: Iterable[Row]) -> Verdict:
+def books_match_tickers(states: dict[str, list[BookState]], tickers: Iterable[Row]) -> Verdict:
     """Judge by tickers of a time that the book's socket was open all through."""
     total, wrong = 0, []
     for row in tickers:
@@ -136,7 +138,7 @@ def books_match_tickers(states: dict[str, list[State]], tickers: Iterable[Row]) 
     return counted("books_match_tickers", "tickers", total, wrong, TOLERATED)
 
 
-def states_of(said: Iterable[Heard]) -> Iterator[State]:
+def states_of(said: Iterable[Heard]) -> Iterator[BookState]:
     """Follow one market's book, message by message, from its first snapshot on. Times do not go back."""
     levels: Levels | None = None
     exchange_us = 0
@@ -149,7 +151,7 @@ def states_of(said: Iterable[Heard]) -> Iterator[State]:
         elif levels is not None:
             exchange_us, levels = max(exchange_us, each.row[0]), added_up(levels, [_delta(each.row)])
         if levels is not None:
-            yield State(exchange_us, each.received_us, best_of(levels), _digest(levels))
+            yield BookState(exchange_us, each.received_us, best_of(levels), _digest(levels))
 
 
 def best_of(levels: Levels) -> Best:
@@ -176,7 +178,7 @@ def _digest(levels: Levels) -> int:
     return levels_digest(yes, no)
 
 
-def _near(states: Sequence[State], since_us: int, until_us: int) -> Sequence[State]:
+def _near(states: Sequence[BookState], since_us: int, until_us: int) -> Sequence[BookState]:
     """Return those in force at some time in between, if the book was known all through."""
     if not states or states[0].received_us > since_us:
         return []

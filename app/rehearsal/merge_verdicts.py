@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
-from app.kalshi.records import LIFECYCLE_MESSAGES, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
+from app.kalshi.messages import LIFECYCLE_MESSAGES, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
+from app.rehearsal.assumptions import Verdict, counted, not_judged
 from app.rehearsal.socket_record import Heard, rows_of
-from app.rehearsal.verdicts import Verdict, counted, not_judged
-from app.store.tables import LIFECYCLE_EVENTS, ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, TRADES, Row, Table
+from app.storage.tables import LIFECYCLE_EVENTS, ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, TRADES, Row, Table
 
 # One socket begins and ends a moment before the other, and messages do not come quite in the order of their times.
 EDGE_US = 2_000_000
@@ -15,7 +15,7 @@ EDGE_US = 2_000_000
 Name = Callable[[Row], Hashable]
 
 
-class Change(NamedTuple):
+class HeardChange(NamedTuple):
     """A row's key in production."""
 
     ticker: str
@@ -57,19 +57,19 @@ def merge_verdicts(books: Sequence[Sequence[Heard]], whole: Sequence[Sequence[He
     ]
 
 
-def changes_of(heard: Iterable[Heard]) -> list[Change]:
-    return [Change(*_change(row)) for row in rows_of(heard, OrderbookDelta)]  # type: ignore[arg-type]
+def changes_of(heard: Iterable[Heard]) -> list[HeardChange]:
+    return [HeardChange(*_change(row)) for row in rows_of(heard, OrderbookDelta)]  # type: ignore[arg-type]
 
 
-def clocks_equal(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+def clocks_equal(first: Sequence[HeardChange], second: Sequence[HeardChange]) -> Verdict:
     """Judge by changes that both told, whatever their clocks."""
     if any(each.clock < 0 for each in (*first, *second)):
         return not_judged("clocks_equal", "changes carry no clock")
     return _same("clocks_equal", first, second, lambda each: each._replace(clock=0, nth=0), lambda each: each.clock)
 
 
-def times_equal(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
-    def name(each: Change) -> Change:
+def times_equal(first: Sequence[HeardChange], second: Sequence[HeardChange]) -> Verdict:
+    def name(each: HeardChange) -> HeardChange:
         return each._replace(exchange_us=0, nth=0)
 
     if any(each.clock < 0 for each in (*first, *second)):
@@ -98,10 +98,10 @@ def trades_match_rest(heard: Iterable[Heard], rest_rows: Sequence[Row], since_us
 
 def _same(
     assumption: str,
-    first: Sequence[Change],
-    second: Sequence[Change],
-    name: Callable[[Change], Change],
-    value: Callable[[Change], int],
+    first: Sequence[HeardChange],
+    second: Sequence[HeardChange],
+    name: Callable[[HeardChange], HeardChange],
+    value: Callable[[HeardChange], int],
 ) -> Verdict:
     """Judge by what both told equally often: at its edges, each socket heard a part alone."""
     ours, theirs = (_values(changes, name, value) for changes in (first, second))
@@ -111,15 +111,17 @@ def _same(
 
 
 def _values(
-    changes: Iterable[Change], name: Callable[[Change], Change], value: Callable[[Change], int]
-) -> dict[Change, list[int]]:
-    found: defaultdict[Change, list[int]] = defaultdict(list)
+    changes: Iterable[HeardChange], name: Callable[[HeardChange], HeardChange], value: Callable[[HeardChange], int]
+) -> dict[HeardChange, list[int]]:
+    found: defaultdict[HeardChange, list[int]] = defaultdict(list)
     for each in changes:
         found[name(each)].append(value(each))
     return {each: sorted(values) for each, values in found.items()}
 
 
-def between_common_books(first: Sequence[Heard], second: Sequence[Heard]) -> tuple[list[Change], list[Change]]:
+def between_common_books(
+    first: Sequence[Heard], second: Sequence[Heard]
+) -> tuple[list[HeardChange], list[HeardChange]]:
     """Return the changes between books that both sockets showed: exactly those, both must have told."""
     shown = [_clocks(heard) for heard in (first, second)]
     bounds = {
@@ -134,21 +136,21 @@ def between_common_books(first: Sequence[Heard], second: Sequence[Heard]) -> tup
     return ours, theirs
 
 
-def deltas_merge(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+def deltas_merge(first: Sequence[HeardChange], second: Sequence[HeardChange]) -> Verdict:
     ours, theirs = set(first), set(second)
     alone = [f"{each.ticker} clock {each.clock} by the first alone" for each in first if each not in theirs]
     alone += [f"{each.ticker} clock {each.clock} by the second alone" for each in second if each not in ours]
     return counted("deltas_merge", "changes", len(ours | theirs), alone)
 
 
-def same_order(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+def same_order(first: Sequence[HeardChange], second: Sequence[HeardChange]) -> Verdict:
     common = set(first) & set(second)
     ours, theirs = (_by_market(each for each in changes if each in common) for changes in (first, second))
     moved = [ticker for ticker in sorted(ours) if ours[ticker] != theirs[ticker]]
     return counted("same_order", "markets", len(ours), moved)
 
 
-def repetitions_equal(first: Sequence[Change], second: Sequence[Change]) -> Verdict:
+def repetitions_equal(first: Sequence[HeardChange], second: Sequence[HeardChange]) -> Verdict:
     ours, theirs = ({each for each in changes if each.nth} for changes in (first, second))
     if not ours | theirs:
         return not_judged("repetitions_equal", f"of {len(first)} changes none was identical to one of its moment")
@@ -169,8 +171,8 @@ def _is_within(clock: int, bounds: tuple[int, int]) -> bool:
     return bounds[0] < clock <= bounds[1]
 
 
-def _by_market(changes: Iterable[Change]) -> dict[str, list[Change]]:
-    found: defaultdict[str, list[Change]] = defaultdict(list)
+def _by_market(changes: Iterable[HeardChange]) -> dict[str, list[HeardChange]]:
+    found: defaultdict[str, list[HeardChange]] = defaultdict(list)
     for each in changes:
         found[each.ticker].append(each)
     return dict(found)

@@ -7,27 +7,25 @@ from functools import partial
 from typing import NamedTuple
 
 from app import __version__
-from app.clock import now_us
-from app.kalshi.hosts import Hosts, hosts_of, required_signer
-from app.kalshi.request_budget import RequestBudget
+from app.kalshi.endpoints import Hosts, hosts_of, required_signer
+from app.kalshi.errors import HandshakeRefusedError, SocketError
+from app.kalshi.request_budget import BASIC, RequestBudget
 from app.kalshi.rest_transport import RestTransport
-from app.kalshi.socket_errors import HandshakeRefusedError, SocketError
-from app.kalshi.token_bucket import BASIC
-from app.normal.metadata import market_row
-from app.normal.times import SECOND_US
-from app.normal.trades import rest_trade_row
+from app.normalize.events import rest_trade_row
+from app.normalize.metadata import market_row
+from app.normalize.values import SECOND_US
+from app.rehearsal.assumptions import Verdict, fails, holds, not_judged
 from app.rehearsal.book_verdicts import book_verdicts
 from app.rehearsal.known_fields import MARKET, TRADE
-from app.rehearsal.listening import Dial, Session, dial_of, listen, sockets_at_once
+from app.rehearsal.listeners import Dial, SocketSession, dial_of, listen, sockets_at_once
 from app.rehearsal.merge_verdicts import merge_verdicts, streamed_trades_us, trades_match_rest
-from app.rehearsal.report import Report, complete
-from app.rehearsal.rest_probe import NotedSession, RestProbe
-from app.rehearsal.rest_verdicts import rest_verdicts
+from app.rehearsal.report import RehearsalReport, complete
+from app.rehearsal.rest_probe import NotedSession, RestProbe, rest_verdicts
 from app.rehearsal.stream_verdicts import channels_known, hears_all_markets, stream_verdicts
-from app.rehearsal.verdicts import Verdict, fails, holds, not_judged
+from app.runtime.clock import now_us
 from app.settings import Settings
-from app.store.metadata_tables import MARKETS
-from app.subscriptions.dialler import sockets_of
+from app.storage.tables import MARKETS
+from app.subscriptions.dial_queue import sockets_of
 
 CANDIDATES = 100
 COMPARED_US = 30 * SECOND_US  # of trades
@@ -38,7 +36,7 @@ STATUS, CLOSE_TIME = (MARKETS.column_names.index(name) for name in ("status", "c
 Tell = Callable[[str], None]
 
 
-class Plan(NamedTuple):
+class RehearsalPlan(NamedTuple):
     """How long to listen, to how many markets, and how many sockets to open at once; None: as many as all gatherers."""
 
     seconds: float
@@ -46,7 +44,7 @@ class Plan(NamedTuple):
     sockets: int | None = None
 
 
-def rehearse(settings: Settings, plan: Plan, tell: Tell) -> Report:
+def rehearse(settings: Settings, plan: RehearsalPlan, tell: Tell) -> RehearsalReport:
     signer, hosts = required_signer(settings), hosts_of(settings)
     wanted = sockets_of(settings) * settings.gatherers if plan.sockets is None else plan.sockets
     started_at = datetime.now(UTC)
@@ -60,7 +58,7 @@ def rehearse(settings: Settings, plan: Plan, tell: Tell) -> Report:
 
 
 class _Rehearsal:
-    def __init__(self, settings: Settings, plan: Plan, probe: RestProbe, dial: Dial, tell: Tell) -> None:
+    def __init__(self, settings: Settings, plan: RehearsalPlan, probe: RestProbe, dial: Dial, tell: Tell) -> None:
         self._settings = settings
         self._plan = plan
         self._probe = probe
@@ -68,7 +66,7 @@ class _Rehearsal:
         self._tell = tell
         self._verdicts: list[Verdict] = []
 
-    def run(self, hosts: Hosts, started_at: datetime, wanted: int) -> Report:
+    def run(self, hosts: Hosts, started_at: datetime, wanted: int) -> RehearsalReport:
         self._tell("asking every REST endpoint")
         self._probe.run(self._settings.request_sharers)
         self._verdicts += rest_verdicts(self._probe)
@@ -86,7 +84,7 @@ class _Rehearsal:
             "sockets_wanted": wanted,
         }
         records = [*heard.books, *heard.whole] if heard else []
-        return Report(
+        return RehearsalReport(
             __version__,
             started_at.isoformat(timespec="seconds"),
             hosts.rest_url,
@@ -116,7 +114,7 @@ class _Rehearsal:
             self._verdicts.append((fails if is_refused else not_judged)("key_opens_sockets", str(error)))
         return bool(opened)
 
-    def _listen(self, tickers: list[str]) -> Session | None:
+    def _listen(self, tickers: list[str]) -> SocketSession | None:
         self._tell(f"listening to {len(tickers)} markets for {self._plan.seconds:g} s")
         try:
             return listen(self._dial, self._probe.client, tickers, self._plan.seconds)
@@ -124,7 +122,7 @@ class _Rehearsal:
             self._tell(f"sockets cannot be opened: {error}")
             return None
 
-    def _judge(self, heard: Session, tickers: list[str]) -> None:
+    def _judge(self, heard: SocketSession, tickers: list[str]) -> None:
         self._tell("judging what was heard")
         records = [*heard.books, *heard.whole]
         self._verdicts += [
@@ -136,7 +134,7 @@ class _Rehearsal:
             self._trades(heard),
         ]
 
-    def _trades(self, heard: Session) -> Verdict:
+    def _trades(self, heard: SocketSession) -> Verdict:
         streamed = heard.whole[0].heard
         bounds = streamed_trades_us(streamed)
         if bounds is None:

@@ -1,18 +1,27 @@
 """What a rehearsal tells: verdicts with their evidence, and what the account and the exchange were like."""
 
+import io
+import re
+import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from app.rehearsal.assumptions import ASSUMPTIONS, Assumption
+import msgspec
+
+from app.errors import OperatorError
+from app.rehearsal.assumptions import ASSUMPTIONS, Assumption, Judgement, Verdict, not_judged
 from app.rehearsal.rest_probe import Probed
 from app.rehearsal.socket_record import SocketRecord
-from app.rehearsal.verdicts import Answer, Verdict, not_judged
+from app.runtime.secrets import Secret
+from app.settings import Settings
+from app.settings.loading import known_settings
 
 NOT_REACHED = "the rehearsal did not come that far"
 
 
-class Report(NamedTuple):
+class RehearsalReport(NamedTuple):
     version: str
     started_at: str
     rest_url: str
@@ -25,7 +34,7 @@ class Report(NamedTuple):
 
     @property
     def is_sound(self) -> bool:
-        return all(verdict.answer is not Answer.NO for verdict in self.verdicts)
+        return all(verdict.answer is not Judgement.NO for verdict in self.verdicts)
 
     def facts(self) -> dict[str, object]:
         """Return what a program reads."""
@@ -73,7 +82,7 @@ class Report(NamedTuple):
         for verdict in self.verdicts:
             yield from _lines(verdict)
         answers = Counter(verdict.answer for verdict in self.verdicts)
-        yield ", ".join(f"{answers[answer]} {answer.value}" for answer in Answer)
+        yield ", ".join(f"{answers[answer]} {answer.value}" for answer in Judgement)
 
 
 def complete(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -103,7 +112,7 @@ def _verdict(verdict: Verdict) -> dict[str, object]:
 def _lines(verdict: Verdict) -> Iterator[str]:
     assumption = _assumption(verdict)
     yield f"{verdict.answer.value:10} {verdict.assumption}: {assumption.statement} ({verdict.evidence})"
-    if verdict.answer is Answer.NO:
+    if verdict.answer is Judgement.NO:
         yield f"{'':10} {assumption.otherwise} Relied on by {', '.join(file for file, _ in assumption.relied_on)}."
 
 
@@ -117,3 +126,75 @@ def _endpoint(each: Probed) -> dict[str, object]:
         "unknown_fields": each.unknown_fields,
         "error": each.error,
     }
+
+
+# A file for a bug report: the report, and a few messages and objects as they came. Never a key, signature or
+# password.
+#
+# It holds data of the exchange, whose agreement limits to whom it may be shown.
+
+HIDDEN = b"***"
+# A signature, or the lines of a key; no ticker and no word is as long.
+LONG = re.compile(rb"[A-Za-z0-9+/=_-]{86,}")
+SHORTEST_SECRET = 6
+
+
+def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> None:
+    """Readable by its owner alone. What is there already is replaced."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            path.chmod(0o600)
+            with tarfile.open(fileobj=file, mode="w:gz") as bundle:
+                for name, content in _parts(report):
+                    _add(bundle, name, without_secrets(content, settings))
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be written.", str(error), "name another place by --bundle.") from error
+
+
+def without_secrets(content: bytes, settings: Settings) -> bytes:
+    for secret in _secrets(settings):
+        content = content.replace(secret, HIDDEN)
+    return LONG.sub(HIDDEN, content)
+
+
+def _secrets(settings: Settings) -> Iterator[bytes]:
+    """Return the key's id, and every line of what is secret: JSON writes line ends otherwise."""
+    found = [settings.api_key_id or ""]
+    for setting in known_settings():
+        value = getattr(settings, setting.field)
+        if isinstance(value, Secret):
+            found += value.reveal().splitlines()
+    return (each.encode() for each in sorted(found, key=len, reverse=True) if len(each) >= SHORTEST_SECRET)
+
+
+def _parts(report: RehearsalReport) -> Iterator[tuple[str, bytes]]:
+    yield "report.txt", "\n".join(report.lines()).encode() + b"\n"
+    yield "report.json", msgspec.json.format(msgspec.json.encode(report.facts()), indent=2) + b"\n"
+    yield (
+        "rest.jsonl",
+        _bundle_lines({"asked": each.name, "object": sample} for each in report.probed for sample in each.samples),
+    )
+    yield "frames.jsonl", _bundle_lines(_frames(report))
+
+
+def _frames(report: RehearsalReport) -> Iterator[dict[str, object]]:
+    for record in report.records:
+        for kind, frames in record.samples.items():
+            yield from ({"socket": record.conn, "type": kind, "frame": frame} for frame in frames)
+        yield from ({"socket": record.conn, "reason": each.reason, "frame": each.frame} for each in record.unfit)
+
+
+def _bundle_lines(objects: Iterable[dict[str, object]]) -> bytes:
+    """Write what came as text: a frame may be no JSON."""
+    told = (
+        {name: value.decode(errors="replace") if isinstance(value, bytes) else value for name, value in each.items()}
+        for each in objects
+    )
+    return b"".join(msgspec.json.encode(each) + b"\n" for each in told)
+
+
+def _add(bundle: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(f"rehearsal/{name}")
+    member.size = len(content)
+    bundle.addfile(member, io.BytesIO(content))

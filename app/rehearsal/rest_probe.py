@@ -1,31 +1,27 @@
 """Asks every REST endpoint that the platform uses, and notes whether what comes is what is parsed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw
 
-from app.clock import now_us
-from app.kalshi.account_limits import AccountLimits
-from app.kalshi.batches import BOOKS_PER_CALL
-from app.kalshi.http_session import Answer, HttpSession, Parameters
-from app.kalshi.pages import Markets
-from app.kalshi.rest_client import ComboFilter, EventFilter, MarketFilter, RestClient
-from app.kalshi.rest_errors import RestError
-from app.kalshi.rest_transport import RestTransport
-from app.kalshi.waiting_line import Priority
-from app.normal.metadata import event_row, market_row, series_row
-from app.normal.snapshots import LEVELS, rest_snapshot_row
-from app.normal.times import SECOND_US
-from app.normal.trades import rest_trade_row
-from app.normal.unfit import UnfitMessageError
+from app.kalshi.errors import RestError
+from app.kalshi.request_budget import TOKENS_PER_CALL, Priority
+from app.kalshi.rest_client import BOOKS_PER_CALL, ComboFilter, EventFilter, MarketFilter, MarketsPage, RestClient
+from app.kalshi.rest_objects import AccountLimits
+from app.kalshi.rest_transport import HttpAnswer, HttpSession, Parameters, RestTransport
+from app.normalize.events import rest_trade_row
+from app.normalize.metadata import event_row, market_row, series_row
+from app.normalize.snapshots import LEVELS, rest_snapshot_row
+from app.normalize.values import SECOND_US, UnfitMessageError
 from app.rehearsal import known_fields as known
-from app.store.metadata_tables import EVENTS, MARKETS
-from app.store.tables import ORDERBOOK_SNAPSHOTS, TRADES, Row
+from app.rehearsal.assumptions import Verdict, counted, fails, holds, not_judged
+from app.runtime.clock import now_us
+from app.storage.tables import EVENTS, MARKETS, ORDERBOOK_SNAPSHOTS, TRADES, Row
 
 PATIENCE_SECONDS = 10.0
 MOST_OBJECTS = 1_200  # more than one page of any list
@@ -76,9 +72,9 @@ class Named(msgspec.Struct, frozen=True):
 class NotedSession(HttpSession):
     """Keeps the latest answer as it came."""
 
-    latest = Answer(0, b"")
+    latest = HttpAnswer(0, b"")
 
-    def get(self, path: str, parameters: Parameters) -> Answer:
+    def get(self, path: str, parameters: Parameters) -> HttpAnswer:
         self.latest = super().get(path, parameters)
         return self.latest
 
@@ -212,12 +208,97 @@ class RestProbe:
             if not cursor:
                 return
 
-    def _page(self, cursor: str) -> Markets:
+    def _page(self, cursor: str) -> MarketsPage:
         parameters: dict[str, str | int] = {"limit": 1, **({"cursor": cursor} if cursor else {})}
-        return self._transport.get("/markets", parameters, Markets, Priority.RECONCILE, PATIENCE_SECONDS)
+        return self._transport.get("/markets", parameters, MarketsPage, Priority.RECONCILE, PATIENCE_SECONDS)
 
     def _endpoint_costs(self) -> EndpointCosts:
         return self._transport.get(COSTS_PATH, {}, EndpointCosts, Priority.RECONCILE, PATIENCE_SECONDS)
 
     def _one(self, ask: Callable[[str], Raw | None], names: list[str]) -> list[Raw]:
         return [found for name in names[:1] if (found := ask(name)) is not None]
+
+
+# Judges what REST answered.
+
+CREATED = MARKETS.column_names.index("created_time")
+# What the platform asks; the costs of others do not matter.
+OUR_PATHS = ("/exchange/status", "/historical/", "/account/limits", "/markets", "/events", "/series")
+
+
+def rest_verdicts(probe: RestProbe) -> list[Verdict]:
+    return [
+        key_signs(probe.limits, probe.probed),
+        token_cost(probe.costs),
+        rest_answers(probe.probed),
+        rest_fits(probe.probed),
+        rest_pages(probe.pages),
+        markets_newest_first(probe.open_markets),
+        books_by_batch(probe.tickers, probe.books_told),
+        unknown_market(probe.found_unknown, probe.probed),
+    ]
+
+
+def key_signs(limits: AccountLimits | None, probed: Sequence[Probed]) -> Verdict:
+    if limits is not None:
+        refill, capacity = limits.read.refill_rate, limits.read.bucket_capacity
+        tier = limits.usage_tier or "without a name"
+        return holds("key_signs", f"tier {tier}: {refill} tokens a second, {capacity} at most")
+    errors = [each.error for each in probed if each.name == "/account/limits" and each.error]
+    return fails("key_signs", "; ".join(errors)) if errors else not_judged("key_signs", "it was not asked")
+
+
+def token_cost(costs: EndpointCosts | None) -> Verdict:
+    if costs is None:
+        return not_judged("token_cost", "the exchange does not tell what its endpoints cost")
+    others = [
+        f"{each.path} costs {each.cost}"
+        for each in costs.endpoint_costs
+        if each.method == "GET" and each.cost > TOKENS_PER_CALL and _is_ours(each.path)
+    ]
+    if costs.default_cost > TOKENS_PER_CALL:
+        others.append(f"by default {costs.default_cost}")
+    told = f"{costs.default_cost} by default, {len(costs.endpoint_costs)} exceptions"
+    return fails("token_cost", "; ".join(others)) if others else holds("token_cost", told)
+
+
+def rest_answers(probed: Sequence[Probed]) -> Verdict:
+    used = [each for each in probed if each.name != COSTS_PATH]
+    failed = [f"{each.name}: {each.error}" for each in used if each.error is not None]
+    return counted("rest_answers", "endpoints", len(used), failed)
+
+
+def rest_fits(probed: Sequence[Probed]) -> Verdict:
+    unfit = [f"{each.name}: {problem}" for each in probed for problem in each.unfit]
+    return counted("rest_fits", "objects", sum(each.objects for each in probed), unfit)
+
+
+def rest_pages(pages: Sequence[tuple[list[str], str]]) -> Verdict:
+    if not pages or (len(pages) == 1 and not pages[0][1]):
+        return not_judged("rest_pages", "there are not two pages of markets")
+    cursors = [cursor for _, cursor in pages]
+    tickers = [tickers for tickers, _ in pages]
+    if len(tickers) == 2 and tickers[0] and tickers[1] and not set(tickers[0]) & set(tickers[1]):
+        return holds("rest_pages", f"{tickers[0][0]}, and by its cursor {tickers[1][0]}")
+    return fails("rest_pages", f"pages {tickers}, cursors {[cursor[:20] for cursor in cursors]}")
+
+
+def markets_newest_first(markets: Sequence[Row]) -> Verdict:
+    created = [(row[0], row[CREATED]) for row in markets if row[CREATED] is not None]
+    later = [f"{after[0]} after {before[0]}" for before, after in pairwise(created) if after[1] > before[1]]
+    return counted("markets_newest_first", "markets", len(created), later)
+
+
+def books_by_batch(asked: Sequence[str], told: Sequence[str]) -> Verdict:
+    missing = sorted(set(asked) - set(told)) + [f"{ticker}, not asked for" for ticker in set(told) - set(asked)]
+    return counted("books_by_batch", "books in one request", len(asked), missing)
+
+
+def unknown_market(found: Sequence[str], probed: Sequence[Probed]) -> Verdict:
+    asked = [each for each in probed if each.name.endswith("unknown market")]
+    wrong = [*found, *(f"{each.name}: {each.error}" for each in asked if each.error)]
+    return counted("unknown_market", "requests for one", len(asked), wrong)
+
+
+def _is_ours(path: str) -> bool:
+    return any(part in path for part in OUR_PATHS)

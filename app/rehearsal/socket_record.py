@@ -4,14 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from app.kalshi.answers import Error, Subscribed
-from app.kalshi.messages import Message, Unknown
-from app.kalshi.records import OrderbookDelta, OrderbookSnapshot, Ticker, Trade
-from app.normal.sequence import SequenceGap
-from app.normal.stream import Stream
+from app.kalshi.messages import Error, Message, OrderbookDelta, OrderbookSnapshot, Subscribed, Ticker, Trade, Unknown
+from app.normalize.stream import SequenceGap, Stream
 from app.rehearsal.known_fields import unknown_in_frame
-from app.store.tables import Row
-from app.subscriptions.commands import Command, Commands, Kind
+from app.storage.tables import Row
+from app.subscriptions.commands import Command, CommandKind, Commands
 
 MOST_KEPT = 200_000
 SAMPLES = 3
@@ -116,7 +113,7 @@ def rows_of(heard: Iterable[Heard], *types: type) -> list[Row]:
 def is_answered(record: SocketRecord) -> bool:
     """Return whether all was told that was asked for. It may be asked while another thread takes what is said."""
     trips = list(record.round_trips)
-    books = sum(len(trip.command.tickers) for trip in trips if trip.command.kind is Kind.SNAPSHOT)
+    books = sum(len(trip.command.tickers) for trip in trips if trip.command.kind is CommandKind.SNAPSHOT)
     return len(trips) >= record.asked and record.shown_again >= books
 
 

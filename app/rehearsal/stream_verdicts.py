@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from app.kalshi.answers import Ok
-from app.kalshi.records import LIFECYCLE_MESSAGES, NO_CLOCK, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
+from app.kalshi.messages import LIFECYCLE_MESSAGES, NO_CLOCK, Ok, OrderbookDelta, OrderbookSnapshot, Ticker, Trade
+from app.rehearsal.assumptions import Verdict, counted, fails, holds, not_judged
 from app.rehearsal.socket_record import Heard, SocketRecord, of_type, rows_of
-from app.rehearsal.verdicts import Verdict, counted, fails, holds, not_judged
-from app.store.tables import ORDERBOOK_DELTAS
+from app.storage.tables import ORDERBOOK_DELTAS
 from app.subscriptions.commands import ANSWER_US
 
 LATEST_FIRST_NUMBER = 2

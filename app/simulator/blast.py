@@ -8,9 +8,9 @@ the same in every frame. So the next block is one join of constant pieces with t
 from collections.abc import Iterator
 from itertools import islice
 
-from app.simulator.market_names import MarketName, MarketNames
+from app.simulator.market.catalog import MarketName, MarketNames
 from app.simulator.websocket.framing import frame
-from app.simulator.websocket.subscription import Subscription
+from app.simulator.websocket.subscription import SimSubscription
 
 BLOCK_FRAMES = 1_000
 MARKETS = 200
@@ -27,7 +27,7 @@ class Blast:
         self._pieces: dict[tuple[int, tuple[int, ...], int], list[bytes]] = {}
         self._blocks: dict[tuple[int, tuple[int, ...], int], bytes] = {}
 
-    def next_block(self, subscription: Subscription, now_ms: int) -> tuple[bytes, int]:
+    def next_block(self, subscription: SimSubscription, now_ms: int) -> tuple[bytes, int]:
         """Frames for the numbers after the subscription's latest, up to the end of a block; and how many they are."""
         first = subscription.seq + 1
         number, place = divmod(first, BLOCK_FRAMES)

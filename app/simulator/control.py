@@ -3,13 +3,13 @@
 import msgspec
 from flask import Flask, Response, request
 
-from app.simulator.clock import Clock
 from app.simulator.director import Director
 from app.simulator.fault_desk import FaultDesk
 from app.simulator.faults import decode_fault
 from app.simulator.rest.site import json_response
+from app.simulator.runtime import Clock
 from app.simulator.websocket.server import WebSocketServer
-from app.simulator.websocket.session import Session
+from app.simulator.websocket.session import SimSession
 
 
 class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ def create_control(server: WebSocketServer, faults: FaultDesk, director: Directo
     return application
 
 
-def _connection(session: Session) -> dict[str, object]:
+def _connection(session: SimSession) -> dict[str, object]:
     return {
         "ordinal": session.ordinal,
         "key_id": session.key_id,

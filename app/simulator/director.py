@@ -7,9 +7,9 @@ from typing import NamedTuple, Protocol
 
 import gevent
 
-from app.simulator.changes import Change
-from app.simulator.clock import Clock
-from app.simulator.exchange import Exchange
+from app.simulator.market.changes import Change
+from app.simulator.market.exchange import Exchange
+from app.simulator.runtime import Clock
 from app.simulator.websocket.hub import Hub
 
 TICK_SECONDS = 0.005

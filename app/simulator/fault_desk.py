@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from app.simulator.director import Director
-from app.simulator.exchange import Exchange
 from app.simulator.faults import (
     AnyFault,
     AnyFrameFault,
-    Close,
     ConnectionFault,
     Cut,
     FrameFault,
@@ -19,13 +17,15 @@ from app.simulator.faults import (
     Refuse,
     Reset,
     RestDelay,
-    RestError,
     ServiceFault,
+    SimClose,
+    SimRestError,
     Stall,
     SubscriptionError,
 )
-from app.simulator.websocket.errors import Code
-from app.simulator.websocket.session import Session
+from app.simulator.market.exchange import Exchange
+from app.simulator.websocket.commands import Code
+from app.simulator.websocket.session import SimSession
 
 
 class Inflicted(NamedTuple):
@@ -34,14 +34,14 @@ class Inflicted(NamedTuple):
 
 
 class FaultDesk:
-    def __init__(self, sessions: Mapping[int, Session], exchange: Exchange, director: Director) -> None:
+    def __init__(self, sessions: Mapping[int, SimSession], exchange: Exchange, director: Director) -> None:
         self._sessions = sessions
         self._exchange = exchange
         self._director = director
         self._numbers = itertools.count(1)
         self._frame_faults: dict[int, AnyFrameFault] = {}
         self._refusals: dict[int, int] = {}
-        self._rest_faults: dict[int, RestError | RestDelay] = {}
+        self._rest_faults: dict[int, SimRestError | RestDelay] = {}
         self.is_in_maintenance = False
         self.is_trading = True
 
@@ -66,7 +66,7 @@ class FaultDesk:
         lifted = [faults.pop(fault_id, None) for faults in (self._frame_faults, self._refusals, self._rest_faults)]
         return lifted != [None, None, None]
 
-    def receive(self, session: Session) -> None:
+    def receive(self, session: SimSession) -> None:
         """A new connection suffers the faults that wait for it."""
         for fault_id, fault in self._frame_faults.items():
             if fault.selects(session.ordinal, session.key_id):
@@ -79,7 +79,7 @@ class FaultDesk:
     def active(self) -> list[int]:
         return [*self._frame_faults, *self._refusals, *self._rest_faults]
 
-    def rest_fault(self, path: str) -> RestError | RestDelay | None:
+    def rest_fault(self, path: str) -> SimRestError | RestDelay | None:
         for fault_id, fault in self._rest_faults.items():
             if path.startswith(fault.path):
                 fault.count -= 1
@@ -88,13 +88,13 @@ class FaultDesk:
                 return fault
         return None
 
-    def _tamper(self, session: Session, fault_id: int, fault: AnyFrameFault) -> None:
+    def _tamper(self, session: SimSession, fault_id: int, fault: AnyFrameFault) -> None:
         session.tampering.add(fault_id, fault)
         session.outbox.is_tampered = True
 
-    def _strike(self, session: Session, fault: ConnectionFault) -> None:
+    def _strike(self, session: SimSession, fault: ConnectionFault) -> None:
         match fault:
-            case Close():
+            case SimClose():
                 session.close(fault.code, fault.reason)
             case Reset():
                 session.reset()
@@ -119,7 +119,7 @@ class FaultDesk:
             case Maintenance():
                 self._begin_maintenance()
                 self._director.after(fault.seconds, self._end_maintenance)
-            case RestError() | RestDelay():
+            case SimRestError() | RestDelay():
                 self._rest_faults[fault_id] = fault
                 self._director.after(fault.seconds, lambda: self._rest_faults.pop(fault_id, None))
 

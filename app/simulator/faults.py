@@ -56,7 +56,7 @@ class Untimed(FrameFault, tag="untimed"):
     """Order book deltas without ts and ts_ms."""
 
 
-class Close(Fault, tag="close"):
+class SimClose(Fault, tag="close"):
     code: int = 1001
     reason: str = ""
 
@@ -103,7 +103,7 @@ class Maintenance(Fault, kw_only=True, tag="maintenance"):
     seconds: float
 
 
-class RestError(Fault, tag="rest_error"):
+class SimRestError(Fault, tag="rest_error"):
     """The next `count` requests (0: all for `seconds`) whose path starts with `path` get this status."""
 
     status: int = 500
@@ -120,8 +120,8 @@ class RestDelay(Fault, kw_only=True, tag="rest_delay"):
 
 
 AnyFrameFault = Drop | Lose | Duplicate | Reorder | Corrupt | Truncate | Untimed
-ConnectionFault = Close | Reset | Cut | HalfOpen | Stall | SubscriptionError
-ServiceFault = Refuse | Halt | Maintenance | RestError | RestDelay
+ConnectionFault = SimClose | Reset | Cut | HalfOpen | Stall | SubscriptionError
+ServiceFault = Refuse | Halt | Maintenance | SimRestError | RestDelay
 AnyFault = AnyFrameFault | ConnectionFault | ServiceFault
 
 

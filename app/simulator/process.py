@@ -1,4 +1,4 @@
-"""The simulator as a process. Imported by nothing but the command that runs it: it patches the whole interpreter."""
+"""The simulator as a process. It stands alone: it patches the interpreter, so only its command imports it."""
 
 from gevent import monkey
 
@@ -11,8 +11,7 @@ import sys  # noqa: E402
 import gevent  # noqa: E402
 import msgspec  # noqa: E402
 
-from app.simulator.options import Options  # noqa: E402
-from app.simulator.simulator import Simulator  # noqa: E402
+from app.simulator.simulator import Options, Simulator  # noqa: E402
 
 
 def run(options: Options) -> None:

@@ -3,34 +3,58 @@
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gevent
 import msgspec
 
 from app.errors import OperatorError
-from app.simulator.catalog import Catalog
-from app.simulator.cents_frames import CentsFrames
-from app.simulator.clock import Clock
 from app.simulator.control import create_control
 from app.simulator.director import Director
-from app.simulator.error_bodies import ErrorBodies
-from app.simulator.exchange import Exchange
 from app.simulator.fault_desk import FaultDesk
 from app.simulator.faults import Planned, decode_plan
-from app.simulator.frames import DollarFrames
-from app.simulator.http_server import http_server
 from app.simulator.keys import DemoKey, KeyRing, load_public_key, make_demo_keys
-from app.simulator.options import Options
-from app.simulator.phases import DAY_US, SECOND_US
+from app.simulator.limits import TIERS, ErrorBodies, Shape, SimLimits, SimRequestBudget
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.exchange import Exchange
+from app.simulator.market.kinds import DAY_US, SECOND_US
 from app.simulator.rest.application import PREFIX, create_application
 from app.simulator.rest.site import Site
-from app.simulator.rest.tiers import TIERS, RequestBudget
-from app.simulator.supervision import Supervisor
-from app.simulator.truth.format import Header
-from app.simulator.truth.truth import Truth
+from app.simulator.runtime import Clock, Supervisor, http_server
+from app.simulator.truth import Header, Truth
+from app.simulator.websocket.cents_frames import CentsFrames
+from app.simulator.websocket.dollar_frames import DollarFrames
 from app.simulator.websocket.hub import Hub
 from app.simulator.websocket.server import PATH, WebSocketServer
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How one simulator runs."""
+
+    host: str = "127.0.0.1"
+    rest_port: int = 0
+    websocket_port: int = 0
+    control_port: int = 0
+    certificate: Path | None = None
+    wire: Literal["dollars", "cents"] = "dollars"
+    seed: int = 1
+    markets: int = 1_000
+    changes_per_second: int = 200
+    start_us: int
+    speed: float = 1.0
+    stop_after_seconds: float | None = None
+    truth: Path
+    demo_keys: Path
+    public_keys: dict[str, Path] = {}
+    plan: Path | None = None
+    tier: str = "basic"
+    error_shape: Shape = "nested"
+    hidden_seconds: float = 0.0
+    live_days: int = 60
+    signature_tolerance_seconds: float = 30.0
+    blast: bool = False
+    limits: SimLimits = SimLimits()
+
 
 FLUSH_SECONDS = 1.0
 
@@ -68,7 +92,7 @@ class Simulator:
         self._websocket.on_connect, self._websocket.refusal = faults.receive, faults.refusal
         hidden_us, live_us = int(options.hidden_seconds * SECOND_US), options.live_days * DAY_US
         site = Site(catalog, exchange, self._clock, hidden_us, live_us, lambda: faults.is_trading)
-        rest = create_application(site, errors, RequestBudget(TIERS[options.tier]), keys, faults)
+        rest = create_application(site, errors, SimRequestBudget(TIERS[options.tier]), keys, faults)
         control = create_control(self._websocket, faults, self._director, self._clock)
         self._rest = http_server((options.host, options.rest_port), rest, self.supervisor)
         self._control = http_server((options.host, options.control_port), control, self.supervisor)

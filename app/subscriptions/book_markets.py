@@ -1,10 +1,33 @@
 from collections.abc import Iterable
+from enum import Enum, auto
 from itertools import islice, takewhile
 
+from app.runtime.backoff import SECOND_US
 from app.subscriptions.journal import Journal
-from app.subscriptions.market_state import State
-from app.subscriptions.patience import SECOND_US
 from app.subscriptions.roles import BOOK_CHANNEL
+
+# The state machine of a market on one book socket; BookMarkets keeps a million of them.
+
+
+class MarketState(Enum):
+    """Where a market stands on one socket. Whatever is told of one in another state than is expected comes too late.
+
+    ABSENT -> WAITING -> JOINING -> JOINED     its snapshot came
+                 ^          |
+                 |          +-> RETURNING      none came: it is deleted and added once more
+                 |          +-> SILENT         nor did the second time: it is left alone for a while, then RETURNING
+                 +-- RETURNING                 it has left, or there is nothing that it could leave
+    JOINED, JOINING, SILENT -> LEAVING -> ABSENT     it is not wanted any more; wanted again meanwhile: RETURNING
+    """
+
+    ABSENT = auto()
+    WAITING = auto()  # to be asked for
+    JOINING = auto()  # asked for
+    JOINED = auto()
+    SILENT = auto()  # asked for in vain
+    LEAVING = auto()  # not wanted, to be deleted
+    RETURNING = auto()  # wanted, to be deleted first
+
 
 SILENCE_US = 30 * SECOND_US
 RETRY_US = 300 * SECOND_US
@@ -46,22 +69,22 @@ class BookMarkets:
         self._own: dict[str, str] = {}  # of those joining, as we were given it: each message brings a copy
         self._journal = journal
 
-    def state_of(self, ticker: str) -> State:
+    def state_of(self, ticker: str) -> MarketState:
         if ticker in self._returning:
-            return State.RETURNING
+            return MarketState.RETURNING
         if ticker in self.to_leave or ticker in self._leaving:
-            return State.LEAVING
+            return MarketState.LEAVING
         if ticker in self.waiting:
-            return State.WAITING
+            return MarketState.WAITING
         if ticker in self.joining:
-            return State.JOINING
+            return MarketState.JOINING
         if ticker in self._silent:
-            return State.SILENT
-        return State.JOINED if ticker in self.since else State.ABSENT
+            return MarketState.SILENT
+        return MarketState.JOINED if ticker in self.since else MarketState.ABSENT
 
     def holds(self, ticker: str) -> bool:
         """Return whether it is wanted."""
-        return self.state_of(ticker) not in (State.ABSENT, State.LEAVING)
+        return self.state_of(ticker) not in (MarketState.ABSENT, MarketState.LEAVING)
 
     def tickers(self) -> list[str]:
         return list({**self.since, **self.waiting, **self.joining, **self._silent, **dict.fromkeys(self._returning)})
@@ -73,9 +96,9 @@ class BookMarkets:
 
     def want(self, ticker: str) -> None:
         match self.state_of(ticker):
-            case State.ABSENT:
+            case MarketState.ABSENT:
                 self.waiting[ticker] = None
-            case State.LEAVING:
+            case MarketState.LEAVING:
                 self._returning.add(ticker)
             case _:
                 return
@@ -83,14 +106,14 @@ class BookMarkets:
 
     def unwant(self, ticker: str, now_us: int) -> None:
         state = self.state_of(ticker)
-        if state in (State.ABSENT, State.LEAVING):
+        if state in (MarketState.ABSENT, MarketState.LEAVING):
             return
         self.wanted -= 1
-        is_asked_for = ticker in self._perhaps or state is not State.WAITING
+        is_asked_for = ticker in self._perhaps or state is not MarketState.WAITING
         self.end(ticker, now_us)
         self._clear(ticker)
         # Of one that was to return the deletion is on its way already.
-        if is_asked_for and state is not State.RETURNING:
+        if is_asked_for and state is not MarketState.RETURNING:
             self.to_leave[ticker] = None
 
     def end(self, ticker: str, ended_us: int) -> None:
@@ -102,13 +125,13 @@ class BookMarkets:
     def snapshot(self, ticker: str, received_us: int, *, is_answer: bool) -> bool:
         """Return whether it is a book to go on from."""
         state = self.state_of(ticker)
-        if state is State.JOINED:
+        if state is MarketState.JOINED:
             return True
         if is_answer:
             return False
-        if state is State.ABSENT:
+        if state is MarketState.ABSENT:
             self.to_leave[ticker] = None  # a command that we had given up was heard after all
-        if state not in (State.WAITING, State.JOINING, State.SILENT):
+        if state not in (MarketState.WAITING, MarketState.JOINING, MarketState.SILENT):
             return False
         ticker = self._own.get(ticker, ticker)
         self._clear(ticker)
@@ -133,7 +156,7 @@ class BookMarkets:
     def note_refused(self, tickers: Iterable[str], granted: int) -> None:
         """They were to be added, or to be deleted, when so many commands had been granted."""
         for ticker in tickers:
-            if self.state_of(ticker) is not State.ABSENT:
+            if self.state_of(ticker) is not MarketState.ABSENT:
                 self.granted_when_refused.setdefault(ticker, granted)
 
     def turn_away(self, ended_us: int) -> list[str]:
@@ -174,7 +197,7 @@ class BookMarkets:
 
     def try_again(self, ticker: str, now_us: int) -> bool:
         """After it gave no snapshot. False: that was so the last time too, and it is left alone."""
-        if self.state_of(ticker) not in (State.JOINING, State.JOINED):
+        if self.state_of(ticker) not in (MarketState.JOINING, MarketState.JOINED):
             return True
         if ticker in self._tried_twice:
             self.leave_alone(ticker, now_us)
@@ -185,7 +208,7 @@ class BookMarkets:
 
     def leave_alone(self, ticker: str, now_us: int) -> None:
         """For a while; then it is tried again."""
-        if self.state_of(ticker) in (State.WAITING, State.JOINING, State.JOINED):
+        if self.state_of(ticker) in (MarketState.WAITING, MarketState.JOINING, MarketState.JOINED):
             self._clear(ticker)
             self._tried_twice.add(ticker)
             self._silent[ticker] = now_us + RETRY_US

@@ -1,11 +1,157 @@
-from app import logs
-from app.kalshi.answers import Error
-from app.metrics import connections as metrics
-from app.subscriptions.book_markets import BookMarkets, first
-from app.subscriptions.commands import JOINS, Command, Commands, Kind
-from app.subscriptions.patience import SECOND_US, Backoff
-from app.subscriptions.refresh import Refresh
-from app.subscriptions.repair import BOOKS_PER_COMMAND, Repair
+from collections.abc import Iterable
+
+from app.kalshi.messages import Error
+from app.metrics import gatherer as metrics
+from app.runtime import logs
+from app.runtime.backoff import SECOND_US, Backoff
+from app.subscriptions.book_markets import SILENCE_US, BookMarkets, due, first
+from app.subscriptions.commands import JOINS, Command, CommandKind, Commands
+from app.subscriptions.journal import Gap, Journal
+from app.subscriptions.roles import BOOK_CHANNEL
+
+BOOKS_PER_COMMAND = 10
+HURRIED_BOOKS = 100
+
+
+class Refresh:
+    """Whose book is asked for anew: each about once in an interval, spread evenly over it."""
+
+    def __init__(self, interval_seconds: int) -> None:
+        self._interval_us = interval_seconds * SECOND_US
+        self._next_us = 0
+        self._turn: list[str] = []
+        self._hurried: dict[str, None] = {}
+
+    def start(self, now_us: int, place: int) -> None:
+        """Sockets in different places do not ask at the same time."""
+        self._next_us = now_us + self._interval_us * (1 + place % 10) // 100
+        self._turn = []
+        self._hurried.clear()
+
+    def hurry(self, tickers: Iterable[str]) -> None:
+        """These are due at once."""
+        self._hurried.update(dict.fromkeys(tickers))
+
+    def due(self, tickers: Iterable[str], count: int, now_us: int) -> list[str]:
+        """Some that may have gone in the meantime; at most a command's worth."""
+        if self._hurried:
+            return [self._hurried.popitem()[0] for _ in range(min(len(self._hurried), HURRIED_BOOKS))]
+        if now_us < self._next_us or not count:
+            return []
+        if not self._turn:
+            self._turn = list(tickers)
+        taken, self._turn = self._turn[-BOOKS_PER_COMMAND:], self._turn[:-BOOKS_PER_COMMAND]
+        self._next_us = now_us + self._interval_us * len(taken) // count
+        return taken
+
+
+UNREADABLE = "unreadable"
+RECOVERED_BOOKS_PER_COMMAND = 100
+ASKED_BOOKS = 1_000
+UNREADABLE_US = 60 * SECOND_US
+
+
+class BookRecovery:
+    """What books lack since something was lost, until each has had its snapshot again: then the gaps are closed."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.lacking: set[str] = set()
+        self._journal = journal
+        self._gaps: dict[tuple[str, int], Gap] = {}
+        self._to_ask: dict[str, None] = {}
+        self._asked: dict[str, int] = {}  # until when the answer is expected
+        self._is_partial = False
+        self._ask_from_us = 0
+        self._unreadable_us = 0
+        self._resumed_us = 0  # when the latest book came that is gone on from
+        self._claimed_us = 0  # up to when a market was listened to that has left
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._gaps)
+
+    @property
+    def started_us(self) -> int:
+        return min(gap.started_us for gap in self._gaps.values())
+
+    def begin(self, cause: str, sid: int, started_us: int, lacking: Iterable[str], missing: int | None = None) -> None:
+        self.lacking = set(lacking)
+        gap = self._gaps.get((cause, sid))
+        if gap is None:
+            markets = len(self.lacking)
+            gap = self._journal.open_gap(BOOK_CHANNEL, cause, started_us, sid=sid, markets=markets, missing=missing)
+        elif missing is not None:
+            gap = gap._replace(missing=missing + (gap.missing or 0))
+        self._gaps[cause, sid] = gap
+
+    def ask_for(self, tickers: Iterable[str]) -> None:
+        """By themselves, not by joining again; what has been asked for since the loss or before is on its way."""
+        self._to_ask = {ticker: None for ticker in tickers if ticker not in self._asked}
+
+    def ask_later(self, now_us: int) -> None:
+        """A frame that says something we cannot read may well come again and again."""
+        self._ask_from_us = max(now_us, self._unreadable_us + UNREADABLE_US)
+        self._unreadable_us = self._ask_from_us
+
+    def forget_questions(self) -> None:
+        self._to_ask.clear()
+        self._asked.clear()
+
+    def next_to_ask(self, now_us: int) -> list[str]:
+        if now_us < self._ask_from_us or len(self._asked) > ASKED_BOOKS - RECOVERED_BOOKS_PER_COMMAND:
+            return []
+        tickers = first(self._to_ask, RECOVERED_BOOKS_PER_COMMAND)
+        self._asked.update(dict.fromkeys(tickers, now_us + SILENCE_US))
+        return tickers
+
+    def not_asked(self, tickers: Iterable[str]) -> None:
+        for ticker in tickers:
+            if self._asked.pop(ticker, None) is not None:
+                self._to_ask[ticker] = None
+
+    def missed(self, now_us: int) -> list[str]:
+        """Those whose answer should have come."""
+        missed = due(self._asked, now_us)
+        for ticker in missed:
+            del self._asked[ticker]
+        return missed
+
+    def begin_after_end(self, cause: str, sid: int, started_us: int, lacking: Iterable[str]) -> None:
+        """All of them, or else the last that left when the subscription may have been dead already."""
+        if lacking or self._claimed_us > started_us:
+            self.begin(cause, sid, started_us, lacking)
+        if not lacking and self.is_open:
+            self._resumed_us = max(self._resumed_us, self._claimed_us)
+            self.close()
+        self._claimed_us = 0
+
+    def heard_until_us(self, ticker: str, now_us: int) -> int:
+        """Of one that leaves now."""
+        if ticker in self.lacking:
+            return self.started_us
+        self._claimed_us = max(self._claimed_us, now_us)
+        return now_us
+
+    def heard(self, ticker: str, received_us: int = 0) -> None:
+        self._resumed_us = max(self._resumed_us, received_us)
+        self.lacking.discard(ticker)
+        self._to_ask.pop(ticker, None)
+        self._asked.pop(ticker, None)
+
+    def give_up(self, ticker: str) -> None:
+        self.heard(ticker)
+        self._is_partial = True
+
+    def close(self) -> bool:
+        """When nothing lacks any more: the last book was heard again, or has left. True if all of the subscription can
+        be trusted again."""
+        for gap in self._gaps.values():
+            self._journal.close_gap(gap, self._resumed_us)
+        self._resumed_us = 0
+        self._gaps.clear()
+        was_complete, self._is_partial = not self._is_partial, False
+        return was_complete
+
 
 log = logs.get(__name__)
 
@@ -17,7 +163,7 @@ LIST_US = 60 * SECOND_US
 class BookRequests:
     """What to ask of the exchange next: never more than it has just answered, so that it sets the pace."""
 
-    def __init__(self, markets: BookMarkets, repair: Repair, refresh: Refresh) -> None:
+    def __init__(self, markets: BookMarkets, repair: BookRecovery, refresh: Refresh) -> None:
         self.extra_sids: list[int] = []
         self._closing: dict[str, None] = {}  # whose books are asked for once more
         self._markets = markets
@@ -26,7 +172,7 @@ class BookRequests:
         self._commands = Commands()
         self._backoff = Backoff()
         self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
-        self._granted = {Kind.ADD: 0, Kind.DELETE: 0}
+        self._granted = {CommandKind.ADD: 0, CommandKind.DELETE: 0}
         self._codes_seen: set[int] = set()
         self._list_us = 0
         self._subscribe_from_us = 0
@@ -74,12 +220,12 @@ class BookRequests:
     def granted(self, command: Command) -> None:
         self._backoff.granted()
         # That anything is granted shows that the exchange is there, and that a deletion is refused for its own sake.
-        self._granted[Kind.DELETE] += 1
-        if command.kind is Kind.DELETE:
+        self._granted[CommandKind.DELETE] += 1
+        if command.kind is CommandKind.DELETE:
             self._markets.left(command.tickers)
             self._deleted_at_once = min(2 * self._deleted_at_once, MARKETS_PER_COMMAND)
         elif command.kind in JOINS:
-            self._granted[Kind.ADD] += 1
+            self._granted[CommandKind.ADD] += 1
             self._joined_at_once = min(2 * self._joined_at_once, MARKETS_PER_COMMAND)
 
     def back_off(self, now_us: int) -> None:
@@ -89,11 +235,11 @@ class BookRequests:
     def put_back(self, command: Command, *, perhaps: bool = False) -> None:
         """To be asked again. Perhaps: it may have been heard, since nobody answered."""
         match command.kind:
-            case Kind.SUBSCRIBE | Kind.ADD:
+            case CommandKind.SUBSCRIBE | CommandKind.ADD:
                 self._markets.not_joined(command.tickers, perhaps=perhaps)
-            case Kind.DELETE:
+            case CommandKind.DELETE:
                 self._markets.not_left(command.tickers)
-            case Kind.SNAPSHOT if not perhaps:
+            case CommandKind.SNAPSHOT if not perhaps:
                 self._repair.not_asked(command.tickers)
 
     def halved(self, command: Command) -> bool:
@@ -101,7 +247,7 @@ class BookRequests:
         self.put_back(command)
         self._markets.note_refused(command.tickers, self._granted_like(command))
         half = max(len(command.tickers) // 2, 1)
-        if command.kind is Kind.DELETE:
+        if command.kind is CommandKind.DELETE:
             self._deleted_at_once = half
         else:
             self._joined_at_once = half
@@ -114,10 +260,10 @@ class BookRequests:
         return granted > self._markets.granted_when_refused.get(command.tickers[0], granted)
 
     def _granted_like(self, command: Command) -> int:
-        return self._granted[Kind.DELETE if command.kind is Kind.DELETE else Kind.ADD]
+        return self._granted[CommandKind.DELETE if command.kind is CommandKind.DELETE else CommandKind.ADD]
 
     def _subscribe(self, now_us: int) -> list[bytes]:
-        if self._commands.unanswered(Kind.SUBSCRIBE) or now_us < self._subscribe_from_us:
+        if self._commands.unanswered(CommandKind.SUBSCRIBE) or now_us < self._subscribe_from_us:
             return []
         self._markets.return_at_once()
         if not self._markets.waiting:
@@ -128,30 +274,30 @@ class BookRequests:
         return [self._commands.subscribe_to_books(tickers, now_us)]
 
     def _leave(self, sid: int, now_us: int) -> list[bytes]:
-        if not self._markets.to_leave or self._commands.unanswered(Kind.DELETE):
+        if not self._markets.to_leave or self._commands.unanswered(CommandKind.DELETE):
             return []
         tickers = self._markets.leave(self._deleted_at_once)
-        return [self._commands.update(Kind.DELETE, sid, tickers, now_us)]
+        return [self._commands.update(CommandKind.DELETE, sid, tickers, now_us)]
 
     def _join(self, sid: int, now_us: int) -> list[bytes]:
         is_busy = len(self._markets.joining) > JOINING_MARKETS - MARKETS_PER_COMMAND
         if not self._markets.waiting or is_busy:
             return []
         tickers = self._markets.join(self._joined_at_once, now_us)
-        return [self._commands.update(Kind.ADD, sid, tickers, now_us)]
+        return [self._commands.update(CommandKind.ADD, sid, tickers, now_us)]
 
     def _ask(self, sid: int, now_us: int) -> list[bytes]:
         commands = []
         while tickers := self._repair.next_to_ask(now_us):
-            commands.append(self._commands.update(Kind.SNAPSHOT, sid, tickers, now_us))
+            commands.append(self._commands.update(CommandKind.SNAPSHOT, sid, tickers, now_us))
         since = self._markets.since
         # Where something was lost, every book is asked for anyway.
         if self._closing and not self._repair.is_open:
-            last = [ticker for ticker in first(self._closing, BOOKS_PER_COMMAND) if ticker in since]
-            commands += [self._commands.update(Kind.SNAPSHOT, sid, last, now_us)] if last else []
+            last = [ticker for ticker in first(self._closing, RECOVERED_BOOKS_PER_COMMAND) if ticker in since]
+            commands += [self._commands.update(CommandKind.SNAPSHOT, sid, last, now_us)] if last else []
         if not self._repair.is_open and (due := self._refresh.due(since, len(since), now_us)):
             tickers = [ticker for ticker in due if ticker in since]
-            commands += [self._commands.update(Kind.SNAPSHOT, sid, tickers, now_us)] if tickers else []
+            commands += [self._commands.update(CommandKind.SNAPSHOT, sid, tickers, now_us)] if tickers else []
         return commands
 
     def _check(self, sid: int, now_us: int) -> list[bytes]:

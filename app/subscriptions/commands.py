@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.metrics import connections as metrics
+from app.metrics import gatherer as metrics
 from app.subscriptions.roles import BOOK_CHANNEL
 
 ANSWER_US = 10_000_000
 KEPT_JOINS = 8
 
 
-class Kind(Enum):
+class CommandKind(Enum):
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
     ADD = "add_markets"
@@ -23,11 +23,11 @@ class Kind(Enum):
     LIST = "list_subscriptions"
 
 
-JOINS = frozenset({Kind.SUBSCRIBE, Kind.ADD})
+JOINS = frozenset({CommandKind.SUBSCRIBE, CommandKind.ADD})
 
 
 class Command(NamedTuple):
-    kind: Kind
+    kind: CommandKind
     sent_us: int
     tickers: list[str]
     channel: str = ""
@@ -43,24 +43,24 @@ class Commands:
         self._joins: dict[int, Command] = {}  # the latest that were granted
 
     def subscribe(self, channel: str, now_us: int) -> bytes:
-        return self._encode(Command(Kind.SUBSCRIBE, now_us, [], channel), "subscribe", channels=[channel])
+        return self._encode(Command(CommandKind.SUBSCRIBE, now_us, [], channel), "subscribe", channels=[channel])
 
     def subscribe_to_books(self, tickers: list[str], now_us: int) -> bytes:
-        command = Command(Kind.SUBSCRIBE, now_us, tickers, BOOK_CHANNEL)
+        command = Command(CommandKind.SUBSCRIBE, now_us, tickers, BOOK_CHANNEL)
         options = {"use_yes_price": False, "skip_ticker_ack": True}
         return self._encode(command, "subscribe", channels=[BOOK_CHANNEL], market_tickers=tickers, **options)
 
     def unsubscribe(self, sid: int, now_us: int) -> bytes:
-        return self._encode(Command(Kind.UNSUBSCRIBE, now_us, [], sid=sid), "unsubscribe", sids=[sid])
+        return self._encode(Command(CommandKind.UNSUBSCRIBE, now_us, [], sid=sid), "unsubscribe", sids=[sid])
 
-    def update(self, kind: Kind, sid: int, tickers: list[str], now_us: int) -> bytes:
+    def update(self, kind: CommandKind, sid: int, tickers: list[str], now_us: int) -> bytes:
         command = Command(kind, now_us, tickers, sid=sid)
         return self._encode(command, "update_subscription", sids=[sid], action=kind.value, market_tickers=tickers)
 
     def list_subscriptions(self, sid: int | None, now_us: int) -> bytes:
-        return self._encode(Command(Kind.LIST, now_us, [], sid=sid), "list_subscriptions")
+        return self._encode(Command(CommandKind.LIST, now_us, [], sid=sid), "list_subscriptions")
 
-    def unanswered(self, kind: Kind) -> int:
+    def unanswered(self, kind: CommandKind) -> int:
         return sum(command.kind is kind for command in self._unanswered.values())
 
     def waits_for_channel(self, channel: str) -> bool:
@@ -87,7 +87,7 @@ class Commands:
         for number in late:
             command = self._unanswered.pop(number)
             # Books that were asked for answer by themselves, each with this number.
-            if command.kind is not Kind.SNAPSHOT:
+            if command.kind is not CommandKind.SNAPSHOT:
                 metrics.UNANSWERED_COMMANDS.labels(command.kind.value).inc()
             yield command
 

@@ -1,17 +1,24 @@
 import bisect
+import ssl
+from collections.abc import Callable
 from itertools import count
 from random import Random
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from app.kalshi.token_bucket import NS_PER_SECOND, Limits, TokenBucket
-from app.subscriptions.patience import SECOND_US, Backoff
+from app.errors import SettingsError
+from app.kalshi.endpoints import hosts_of, required_signer
+from app.kalshi.request_budget import NS_PER_SECOND, BudgetLimits, TokenBucket
+from app.kalshi.websocket import WebSocket, connect
+from app.runtime.backoff import SECOND_US, Backoff
+from app.settings import Settings
 
 LONGEST_SECONDS = 60
 DENIED_SECONDS = 300
 FOREVER_SECONDS = 3_600.0
 
 
-class Turn(NamedTuple):
+class DialTurn(NamedTuple):
     """A place in the queue. Turns sort as they come: connections of the whole exchange first, then by arrival."""
 
     is_of_books: bool
@@ -27,31 +34,31 @@ class DialQueue:
     """
 
     def __init__(self, connects_per_second: int, random: Random, now_seconds: float) -> None:
-        self._bucket = TokenBucket(Limits(connects_per_second, connects_per_second), _ns(now_seconds))
+        self._bucket = TokenBucket(BudgetLimits(connects_per_second, connects_per_second), _ns(now_seconds))
         self._random = random
         self._numbers = count(1)
-        self._line: list[Turn] = []
-        self._dialling: set[Turn] = set()
-        self._probe: Turn | None = None  # the latest that dialled while attempts failed
+        self._line: list[DialTurn] = []
+        self._dialling: set[DialTurn] = set()
+        self._probe: DialTurn | None = None  # the latest that dialled while attempts failed
         self._backoff = self._new_backoff()
         self._closed_until_seconds = 0.0
         self.is_failing = False
         self.is_refusing = False  # the exchange answers, and lets nobody in
 
     @property
-    def first(self) -> Turn | None:
+    def first(self) -> DialTurn | None:
         return self._line[0] if self._line else None
 
-    def join(self, *, is_of_books: bool) -> Turn:
-        turn = Turn(is_of_books, next(self._numbers))
+    def join(self, *, is_of_books: bool) -> DialTurn:
+        turn = DialTurn(is_of_books, next(self._numbers))
         bisect.insort(self._line, turn)
         return turn
 
-    def leave(self, turn: Turn) -> None:
+    def leave(self, turn: DialTurn) -> None:
         if turn in self._line:
             self._line.remove(turn)
 
-    def take(self, turn: Turn, now_seconds: float) -> float:
+    def take(self, turn: DialTurn, now_seconds: float) -> float:
         """Return 0 if it may dial: it has left the queue then, and opened() or failed() must follow. Else seconds to
         wait, unless something changes before."""
         if turn != self.first or self._must_await_answers(turn):
@@ -67,7 +74,7 @@ class DialQueue:
         self._probe = turn if self.is_failing else None
         return 0
 
-    def opened(self, turn: Turn) -> bool:
+    def opened(self, turn: DialTurn) -> bool:
         """Return True if that shows that the exchange lets in again."""
         self._dialling.discard(turn)
         is_news = self.is_failing and turn == self._probe
@@ -75,7 +82,7 @@ class DialQueue:
             self.forget_failures()
         return is_news
 
-    def failed(self, turn: Turn, now_seconds: float, *, is_refused: bool = False, is_denied: bool = False) -> None:
+    def failed(self, turn: DialTurn, now_seconds: float, *, is_refused: bool = False, is_denied: bool = False) -> None:
         self._dialling.discard(turn)
         self.is_failing, self.is_refusing = True, is_refused
         self._backoff.refused(int(now_seconds * SECOND_US))
@@ -88,7 +95,7 @@ class DialQueue:
         self._closed_until_seconds = 0.0
         self.is_failing = self.is_refusing = False
 
-    def _must_await_answers(self, turn: Turn) -> bool:
+    def _must_await_answers(self, turn: DialTurn) -> bool:
         if self.is_failing:
             return bool(self._dialling)
         return turn.is_of_books and not all(other.is_of_books for other in self._dialling)
@@ -99,3 +106,38 @@ class DialQueue:
 
 def _ns(seconds: float) -> int:
     return int(seconds * NS_PER_SECOND)
+
+
+TIMEOUT_SECONDS = 10.0
+MOST_SOCKETS = 150
+FEWEST_SOCKETS = 7  # two each for tickers, trades and lifecycle, and one for order books
+
+
+def sockets_of(settings: Settings) -> int:
+    """Return how many sockets this gatherer opens: never more than its share of what the account is granted."""
+    granted, gatherers = settings.account_connections, settings.gatherers
+    share = granted // gatherers
+    sockets = settings.ws_connections or min(MOST_SOCKETS, share)
+    if sockets < FEWEST_SOCKETS:
+        raise SettingsError(
+            "The account's connections are not enough.",
+            f"{gatherers} gatherers share {granted} of them, and each needs {FEWEST_SOCKETS}.",
+            "lower KALSHI_GATHERERS, or raise KALSHI_ACCOUNT_CONNECTIONS to what the exchange grants.",
+        )
+    if sockets > share:
+        raise SettingsError(
+            "All gatherers together ask for more connections than the account is granted.",
+            f"{gatherers} times KALSHI_WS_CONNECTIONS={sockets} is more than KALSHI_ACCOUNT_CONNECTIONS={granted}.",
+            f"unset KALSHI_WS_CONNECTIONS or give {share} at most, or raise KALSHI_ACCOUNT_CONNECTIONS to what the "
+            "exchange grants.",
+        )
+    return sockets
+
+
+def socket_factory(settings: Settings) -> Callable[[], WebSocket]:
+    """Opens one more socket to the exchange, each time it is called."""
+    url, signer = hosts_of(settings).ws_url, required_signer(settings)
+    path = urlsplit(url).path
+    # Making one takes longer than a handshake, and 150 of them would hold the same authorities 150 times.
+    context = ssl.create_default_context() if url.startswith("wss:") else None
+    return lambda: connect(url, signer.headers("GET", path), TIMEOUT_SECONDS, context)

@@ -1,7 +1,7 @@
 from typing import NamedTuple
 
-from app.kalshi.records import OrderbookDelta, Ticker, Trade
-from app.recording import LIFECYCLE_CONNECTIONS, TICKER_CONNECTIONS, TRADE_CONNECTIONS
+from app.kalshi.messages import OrderbookDelta, Ticker, Trade
+from app.storage.write_queue import LIFECYCLE_CONNECTIONS, TICKER_CONNECTIONS, TRADE_CONNECTIONS
 
 BOOK_CHANNEL = "orderbook_delta"
 # The exchange of the first documents has these channels by other names, and others not at all.
@@ -9,7 +9,7 @@ EARLIER_NAMES = {"market_lifecycle_v2": ("market_lifecycle",)}
 NEWER_CHANNELS = frozenset({"multivariate_market_lifecycle"})
 
 
-class Role(NamedTuple):
+class SocketRole(NamedTuple):
     """What a connection listens to."""
 
     name: str
@@ -22,9 +22,9 @@ class Role(NamedTuple):
         return BOOK_CHANNEL in self.channels
 
 
-TICKER = Role("ticker", ("ticker",), Ticker, frozenset({"ticker"}))
-TRADE = Role("trade", ("trade",), Trade, frozenset({"trade"}))
-LIFECYCLE = Role(
+TICKER = SocketRole("ticker", ("ticker",), Ticker, frozenset({"ticker"}))
+TRADE = SocketRole("trade", ("trade",), Trade, frozenset({"trade"}))
+LIFECYCLE = SocketRole(
     "lifecycle",
     ("market_lifecycle_v2", "multivariate_market_lifecycle"),
     None,
@@ -38,12 +38,29 @@ LIFECYCLE = Role(
         }
     ),
 )
-BOOK = Role("book", (BOOK_CHANNEL,), OrderbookDelta, frozenset({"orderbook_snapshot", "orderbook_delta"}))
+BOOK = SocketRole("book", (BOOK_CHANNEL,), OrderbookDelta, frozenset({"orderbook_snapshot", "orderbook_delta"}))
 
 
-def role_of(conn: int) -> Role:
+def role_of(conn: int) -> SocketRole:
     if conn in TICKER_CONNECTIONS:
         return TICKER
     if conn in TRADE_CONNECTIONS:
         return TRADE
     return LIFECYCLE if conn in LIFECYCLE_CONNECTIONS else BOOK
+
+
+# What the exchange's error codes mean to a recorder.
+
+ALREADY_SUBSCRIBED = 6  # the older wire's
+UNKNOWN_SID = 7
+UNKNOWN_CHANNEL = 8
+AUTHENTICATION_REQUIRED = 9
+CHANNEL_ERROR = 10
+COMMAND_TIMEOUT = 18
+BUFFER_OVERFLOW = 25
+MARKET_LIMIT = 26
+COMMAND_LIMIT = 27
+
+# The subscription is over, and whatever the exchange could not send before is lost.
+CAUSES = {CHANNEL_ERROR: "channel_error", BUFFER_OVERFLOW: "overflow"}
+LATER = frozenset({COMMAND_TIMEOUT, COMMAND_LIMIT})

@@ -1,7 +1,7 @@
 """The admin service in this process, and how it is asked."""
 
-from admin.service import service
-from app.offload import inline
+from admin.application import service
+from app.runtime.threads import inline
 from app.settings import Settings
 
 

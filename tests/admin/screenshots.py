@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.demonstration.servers import GATHERERS
+from app.demo.processes import GATHERERS
 from tests.admin.browser import browser, page_of
 from tests.processes import ROOT, running, wait_until
 from tests.simulator.running import fetch

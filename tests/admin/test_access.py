@@ -2,12 +2,12 @@
 
 import pytest
 
-from admin.described import description_of
-from admin.failure_limit import FailureLimit
-from app.tokens import Role, Tokens, new_token
+from admin.web.access import FailureLimit
+from app.ops.endpoint import description_of
+from app.runtime.secrets import TokenRole, Tokens, new_token
 from tests.admin.asked import Asked, service_of
 
-ROLES = (Role.NOBODY, Role.READ, Role.OPERATE)
+ROLES = (TokenRole.NOBODY, TokenRole.READ, TokenRole.OPERATE)
 FILLED = {
     "ticker": "KX-GONE",
     "event_ticker": "KX-GONE",
@@ -46,13 +46,18 @@ def test_every_endpoint_is_for_its_role_and_those_above(guarded, role):
     seen = set()
     for method, address, endpoint in endpoints(app):
         description = description_of(app.view_functions[endpoint])
-        needed = Role.NOBODY if endpoint == "static" else description.role
+        needed = TokenRole.NOBODY if endpoint == "static" else description.role
         status = clients[role].ask(method, address).status_code
         refusals = {401, 403} if address.startswith(("/admin", "/openapi")) else {401, 403, 303}
         is_refused = status in refusals and endpoint not in {"login.log_in", "login.log_out"}
         assert is_refused == (role < needed), (method, address, status)
         seen.add((needed, method))
-    assert {(Role.READ, "GET"), (Role.OPERATE, "POST"), (Role.OPERATE, "DELETE"), (Role.OPERATE, "GET")} <= seen
+    assert {
+        (TokenRole.READ, "GET"),
+        (TokenRole.OPERATE, "POST"),
+        (TokenRole.OPERATE, "DELETE"),
+        (TokenRole.OPERATE, "GET"),
+    } <= seen
 
 
 def test_what_is_not_marked_needs_the_highest_role(guarded):
@@ -65,7 +70,7 @@ def test_all_that_changes_something_needs_the_highest_role(guarded):
     app, _ = guarded
     for method, address, endpoint in endpoints(app):
         if method != "GET" and not address.startswith(("/login", "/logout")):
-            assert description_of(app.view_functions[endpoint]).role is Role.OPERATE, endpoint
+            assert description_of(app.view_functions[endpoint]).role is TokenRole.OPERATE, endpoint
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_a_wrong_token_is_refused(fresh, header):
 
 
 def test_a_token_alone_is_enough_and_shows_nowhere(fresh, tokens):
-    presented = tokens[0][Role.READ]
+    presented = tokens[0][TokenRole.READ]
     answer = fresh.get("/admin/series", headers={"Authorization": f"bearer {presented}"})
     assert answer.status_code == 200
     assert presented not in answer.text + str(answer.headers)
@@ -106,7 +111,7 @@ def test_after_too_many_failures_an_address_has_to_wait(fresh):
 
 
 def test_a_right_token_is_accepted_whatever_others_at_its_address_tried(fresh, tokens):
-    presented = tokens[0][Role.READ]
+    presented = tokens[0][TokenRole.READ]
     for _ in range(12):
         fresh.get("/admin/series", headers={"Authorization": "Bearer wrong"})
     assert fresh.get("/admin/series", headers={"Authorization": f"Bearer {presented}"}).status_code == 200
@@ -146,7 +151,7 @@ def test_without_tokens_only_this_machine_is_answered(api):
     "header", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"]
 )
 def test_what_a_proxy_forwards_is_refused_where_none_is_named(api, fresh, tokens, header):
-    with_token = {"Authorization": f"Bearer {tokens[0][Role.READ]}"}
+    with_token = {"Authorization": f"Bearer {tokens[0][TokenRole.READ]}"}
     for client, path in ((api, "/admin/series"), (fresh, "/admin/series"), (fresh, "/login"), (fresh, "/health")):
         answer = client.get(path, headers={header: "127.0.0.1", **(with_token if client is fresh else {})})
         assert answer.status_code == 403
@@ -158,7 +163,7 @@ def test_without_tokens_a_proxy_that_says_nothing_of_itself_is_known_by_its_old_
     older = {"SERVER_PROTOCOL": "HTTP/1.0"}
     assert api.get("/admin/series", environ_overrides=older).status_code == 403
     assert api.get("/health", environ_overrides=older).status_code == 200
-    with_token = {"Authorization": f"Bearer {tokens[0][Role.READ]}"}
+    with_token = {"Authorization": f"Bearer {tokens[0][TokenRole.READ]}"}
     assert fresh.get("/admin/series", headers=with_token, environ_overrides=older).status_code == 200
 
 
@@ -189,7 +194,7 @@ def test_another_site_s_page_cannot_change_anything(api, headers):
 def test_every_answer_tells_browsers_to_be_careful(guarded):
     _, clients = guarded
     for path in ("/", "/admin/series", "/nowhere", "/login", "/health", "/static/admin.css"):
-        headers = clients[Role.READ].get(path).headers
+        headers = clients[TokenRole.READ].get(path).headers
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
 
@@ -213,6 +218,6 @@ def test_a_file_of_tokens_that_is_wrong_is_refused_without_showing_it(text):
 
 
 def test_a_name_stands_for_one_token():
-    entries = [new_token("ada", Role.READ)[1].entry for _ in range(2)]
+    entries = [new_token("ada", TokenRole.READ)[1].entry for _ in range(2)]
     with pytest.raises(ValueError, match="one name"):
         Tokens("\n".join(entries))

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from app.tokens import Role
+from app.runtime.secrets import TokenRole
 from tests.admin.browser import browser, page_of
 from tests.admin.nginx import proxy
 from tests.admin.seeded import TICKER
@@ -33,7 +33,7 @@ def platform(seeded, tokens, tmp_path_factory):
             named=named_port,
             told=told_port,
             silent=silent_port,
-            token=tokens[0][Role.READ],
+            token=tokens[0][TokenRole.READ],
         )
 
 

@@ -6,9 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from app import jobs
 from app.postgres.connection import connected
-from app.tokens import Role
+from app.runtime import jobs
+from app.runtime.secrets import TokenRole
 from tests.admin.asked import Asked, service_of
 from tests.admin.seeded import TICKER
 from tests.gatherers import execute
@@ -105,7 +105,7 @@ def test_what_is_thrown_away_stays_in_the_record_of_changes(changing):
 
 
 def test_a_change_is_its_token_s(seeded, tokens):
-    operator = Asked(service_of(seeded, tokens[1]), tokens[0][Role.OPERATE])
+    operator = Asked(service_of(seeded, tokens[1]), tokens[0][TokenRole.OPERATE])
     operator.post("/admin/jobs/backfill", TIMES)
     assert changes(operator)[0][:2] == ("backfill", "operate")
 

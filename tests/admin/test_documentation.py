@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.tokens import Role
+from app.runtime.secrets import TokenRole
 from tests.admin.seeded import TICKER, seed
 from tests.admin.test_service import admin
 from tests.processes import DEADLINE_SECONDS, environment
@@ -28,7 +28,7 @@ def test_its_answers_are_what_its_documentation_says_and_none_is_an_error_of_our
         _,
     ):
         options = f"--max-examples {EXAMPLES} --seed 1 --exclude-checks {NOT_CHECKED} --phases coverage,fuzzing"
-        authorization = ("--header", f"Authorization: Bearer {presented[Role.OPERATE]}")
+        authorization = ("--header", f"Authorization: Bearer {presented[TokenRole.OPERATE]}")
         command = [SCHEMATHESIS, "run", f"{address}/openapi.json", *authorization, *options.split()]
         done = subprocess.run(
             command, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=10 * DEADLINE_SECONDS

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.databases import Kind
-from app.lake.folder import FolderStorage
-from app.lake.lake import Lake
+from app.lake.reader import Lake
+from app.lake.storage import FolderStorage
+from app.postgres.databases import DatabaseKind
 from tests.admin.test_service import admin
 from tests.faults.gathering import Databases, exchange, gatherer, settings_of
 from tests.gatherers import execute
@@ -35,7 +35,7 @@ def simulator(tmp_path_factory):
 @pytest.fixture
 def gatherers(server, templates):
     """One that has recorded nothing."""
-    return f"one={new_database(server, templates[Kind.TIMESERIES]).reveal()}"
+    return f"one={new_database(server, templates[DatabaseKind.TIMESERIES]).reveal()}"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from admin.keyset import Key, moment, number, read, word, written
+from admin.api.paging import Key, moment, number, read, word, written
 
 KEYS = (Key("at", moment), Key("n", number), Key("name", word))
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2199, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

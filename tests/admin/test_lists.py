@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from admin.listings import LISTINGS
+from admin.api.listings import LISTINGS
 from tests.admin.seeded import MARKETS, TICKER
 
 PATHS = [f"/admin{listing.path}".replace("<ticker>", TICKER) for listing in LISTINGS]

@@ -4,13 +4,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from admin.return_address import own_page
-from admin.sessions import LONGEST, LONGEST_UNUSED, MOST_OF_ONE_TOKEN, Sessions
-from app.tokens import Role, Token, Tokens, new_token
+from admin.web.access import LONGEST_SESSION, LONGEST_UNUSED_SESSION, MOST_OF_ONE_TOKEN, LoginSessions, own_page
+from app.runtime.secrets import Token, TokenRole, Tokens, new_token
 from tests.admin.asked import Asked, service_of
 
-ADA = Token("ada", Role.READ, b"")
-BOB = Token("bob", Role.READ, b"")
+ADA = Token("ada", TokenRole.READ, b"")
+BOB = Token("bob", TokenRole.READ, b"")
 PERSON = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
@@ -43,7 +42,7 @@ def status_with(browser, cookie):
 
 
 def test_whoever_shows_a_token_is_given_a_session_and_not_the_token(browser, tokens):
-    presented = tokens[0][Role.READ]
+    presented = tokens[0][TokenRole.READ]
     assert "not known" in log_in(browser, "wrong").text
     answer = log_in(browser, presented)
     assert answer.status_code == 303
@@ -55,7 +54,7 @@ def test_whoever_shows_a_token_is_given_a_session_and_not_the_token(browser, tok
 
 
 def test_logging_out_ends_the_session_itself(browser, tokens):
-    cookie = log_in(browser, tokens[0][Role.READ]).headers["Set-Cookie"].split(";")[0]
+    cookie = log_in(browser, tokens[0][TokenRole.READ]).headers["Set-Cookie"].split(";")[0]
     assert status_with(browser, cookie) == 200
     assert browser.ask("POST", "/logout").headers["Location"] == "/login"
     assert browser.get("/").status_code == 303
@@ -64,14 +63,14 @@ def test_logging_out_ends_the_session_itself(browser, tokens):
 
 def test_the_cookie_of_a_token_is_no_session(browser, tokens):
     for name in ("kalshi_session", "kalshi_token"):
-        assert status_with(browser, f"{name}={tokens[0][Role.READ]}") == 401
+        assert status_with(browser, f"{name}={tokens[0][TokenRole.READ]}") == 401
 
 
 def test_a_person_lands_where_he_wanted_to_go(browser, tokens):
     location = browser.get("/markets?text=rain").headers["Location"]
     assert location == "/login?next=%2Fmarkets%3Ftext%3Drain"
     assert 'name="next" value="/markets?text=rain"' in browser.get(location).text
-    answer = log_in(browser, tokens[0][Role.READ], next="/markets?text=rain")
+    answer = log_in(browser, tokens[0][TokenRole.READ], next="/markets?text=rain")
     assert answer.headers["Location"] == "/markets?text=rain"
     assert browser.get(location).headers["Location"] == "/markets?text=rain"
 
@@ -92,7 +91,7 @@ def test_a_person_is_asked_to_log_in_where_a_program_is_refused(browser):
 )
 def test_an_address_elsewhere_is_not_where_one_lands(browser, tokens, wanted):
     assert own_page(wanted) == "/"
-    assert log_in(browser, tokens[0][Role.READ], next=wanted).headers["Location"] == "/"
+    assert log_in(browser, tokens[0][TokenRole.READ], next=wanted).headers["Location"] == "/"
 
 
 def test_over_plain_http_from_elsewhere_nobody_is_asked_for_a_token(browser, tokens):
@@ -100,14 +99,14 @@ def test_over_plain_http_from_elsewhere_nobody_is_asked_for_a_token(browser, tok
     form = browser.get("/login", **far)
     assert "Over plain HTTP" in form.text
     assert "<form method" not in form.text
-    answer = browser.ask("POST", "/login", data={"token": tokens[0][Role.READ]}, **far)
+    answer = browser.ask("POST", "/login", data={"token": tokens[0][TokenRole.READ]}, **far)
     assert answer.status_code == 403
     assert "Set-Cookie" not in answer.headers
 
 
 def test_a_token_that_has_expired_is_neither_accepted_nor_exchanged_for_a_session(seeded):
     today = datetime.now(UTC).date()
-    old, good = (new_token(name, Role.READ, day) for name, day in (("old", today), ("good", date.max)))
+    old, good = (new_token(name, TokenRole.READ, day) for name, day in (("old", today), ("good", date.max)))
     browser = Asked(service_of(seeded, Tokens("\n".join(token.entry for _, token in (old, good)))))
     assert "expired" in log_in(browser, old[0]).text
     answer = browser.get("/admin/series", headers={"Authorization": f"Bearer {old[0]}"})
@@ -117,18 +116,18 @@ def test_a_token_that_has_expired_is_neither_accepted_nor_exchanged_for_a_sessio
 
 
 def test_a_session_that_nobody_uses_is_over_sooner(clock):
-    sessions = Sessions(clock)
+    sessions = LoginSessions(clock)
     name = sessions.begin(ADA)
     for _ in range(3):
-        clock.now += LONGEST_UNUSED - timedelta(seconds=1)
+        clock.now += LONGEST_UNUSED_SESSION - timedelta(seconds=1)
         assert sessions.token_of(name) == ADA
-    clock.now += LONGEST_UNUSED
+    clock.now += LONGEST_UNUSED_SESSION
     assert sessions.token_of(name) is None
 
 
 def test_a_session_is_over_after_a_while_however_much_it_is_used(clock):
-    sessions = Sessions(clock)
-    name, ends = sessions.begin(ADA), clock.now + LONGEST
+    sessions = LoginSessions(clock)
+    name, ends = sessions.begin(ADA), clock.now + LONGEST_SESSION
     while (clock.now + timedelta(hours=11)) < ends:
         clock.now += timedelta(hours=11)
         assert sessions.token_of(name) == ADA
@@ -137,7 +136,7 @@ def test_a_session_is_over_after_a_while_however_much_it_is_used(clock):
 
 
 def test_a_session_is_over_when_its_token_is(clock):
-    sessions = Sessions(clock)
+    sessions = LoginSessions(clock)
     name = sessions.begin(ADA._replace(expires=date(2027, 1, 2)))
     clock.now += timedelta(hours=11)
     assert sessions.token_of(name) is not None
@@ -148,7 +147,7 @@ def test_a_session_is_over_when_its_token_is(clock):
 
 
 def test_of_one_token_there_are_so_many_sessions_and_others_lose_none(clock):
-    sessions = Sessions(clock)
+    sessions = LoginSessions(clock)
     of_bob = sessions.begin(BOB)
     of_ada = [sessions.begin(ADA) for _ in range(MOST_OF_ONE_TOKEN + 5)]
     assert len(sessions) == MOST_OF_ONE_TOKEN + 1
@@ -157,8 +156,8 @@ def test_of_one_token_there_are_so_many_sessions_and_others_lose_none(clock):
 
 
 def test_sessions_that_are_over_are_forgotten(clock):
-    sessions = Sessions(clock)
+    sessions = LoginSessions(clock)
     sessions.begin(ADA)
-    clock.now += LONGEST
+    clock.now += LONGEST_SESSION
     sessions.begin(BOB)
     assert len(sessions) == 1

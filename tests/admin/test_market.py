@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.live import LiveMarket
+from app.ops.live import LiveMarket
 from tests.admin.seeded import TICKER
 
 QUOTE = ("yes_bid", "yes_ask", "last_price", "volume", "yes_bid_e6", "yes_ask_e6", "last_price_e6", "volume_e2")

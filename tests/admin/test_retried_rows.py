@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import psycopg2
 import pytest
 
-from admin import quarantine
-from app.lake.survey import survey
+from admin.api import operations
+from app.lake.ledger import survey
 from app.postgres.connection import connected
-from app.store.arrivals import arrivals_session
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_TRADES
-from app.store.writer import CopyWriter
+from app.storage.arrivals import arrivals_session
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_TRADES
+from app.storage.writer import CopyWriter
 from tests.gatherers import execute
 from tests.lake.exporting import write
 
@@ -37,13 +37,13 @@ def put_aside(production, table, row):
 
 def retry(production, quarantine_id):
     with connected(production) as connection, connection, connection.cursor() as cursor:
-        return quarantine.retry(cursor, quarantine_id)
+        return operations.retry(cursor, quarantine_id)
 
 
 @contextmanager
 def retried_but_not_committed(production, quarantine_id):
     with connected(production) as connection, connection.cursor() as cursor:
-        assert quarantine.retry(cursor, quarantine_id) == {"stored": True}
+        assert operations.retry(cursor, quarantine_id) == {"stored": True}
         yield connection
 
 

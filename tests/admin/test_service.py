@@ -13,11 +13,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from admin.production import why_production_is_not_ready
+from admin.application import service as service_over
+from admin.application import why_production_is_not_ready
 from admin.server import MOST_CONNECTIONS
-from admin.service import service as service_over
+from app.runtime.secrets import TokenRole, new_token
 from app.settings import Settings
-from app.tokens import Role, new_token
 from tests.processes import run, running
 from tests.servers import end_sessions
 
@@ -102,7 +102,7 @@ def test_without_tokens_it_refuses_to_answer_other_machines():
 
 
 def test_with_tokens_it_answers_on_every_address(tmp_path):
-    presented, token = new_token("ada", Role.READ)
+    presented, token = new_token("ada", TokenRole.READ)
     tokens = tmp_path / "tokens"
     tokens.write_text(f"# who may\n{token.entry}\n")
     arguments = ("-m", "gunicorn", "admin:app", "--bind", "0.0.0.0:0")

@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from admin.formatting import cents, coded, duration, number, size
-from admin.heat_map import heat_map
-from admin.message_rates import MessageRates
-from admin.remembered import Remembered
+from admin.pages.panels import MessageRates, heat_map
+from admin.pages.views import cents, coded, duration, number, size
+from admin.web.cache import TtlCache
 
 HOUR = timedelta(hours=1)
 NINE = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -46,7 +45,7 @@ def test_a_rate_is_the_growth_since_the_last_look_and_unknown_at_first_and_after
 
 def test_what_many_ask_for_is_looked_up_once_in_a_while():
     now, asked = [0.0], []
-    remembered = Remembered(lambda: asked.append(1) or len(asked), 2, clock=lambda: now[0])
+    remembered = TtlCache(lambda: asked.append(1) or len(asked), 2, clock=lambda: now[0])
     assert [remembered(), remembered()] == [1, 1]
     now[0] = 2
     assert remembered() == 2

@@ -4,9 +4,8 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from admin.keyset import moment
-from admin.listings import LISTINGS
-from admin.listings.values import Moment
+from admin.api.listings import LISTINGS
+from admin.api.paging import MomentText, moment
 from tests.admin.seeded import TICKER
 
 TOO_FAR = ("+16:00", "-16:00", "+23:59", "-15:59:60", "+18:00:01")
@@ -17,7 +16,7 @@ def places():
     """Every parameter that is a time, by the path that has it."""
     for listing in LISTINGS:
         path = f"/admin{listing.path}".replace("<ticker>", TICKER)
-        yield from ((path, name) for name, each in listing.filters.items() if isinstance(each.field, Moment))
+        yield from ((path, name) for name, each in listing.filters.items() if isinstance(each.field, MomentText))
     yield from ((f"/admin/markets/{TICKER}/{what}", name) for what, name in QUOTES)
 
 

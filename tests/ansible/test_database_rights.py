@@ -7,49 +7,50 @@ import pytest
 import yaml
 from psycopg2.extensions import make_dsn
 
-from app import jobs
-from app.databases import Kind
-from app.lake.archive import Archive
-from app.lake.asked_hours import AskedHours
-from app.lake.dataset import PROCESSED
-from app.lake.folder import FolderStorage
-from app.offload import inline
+from app.lake.archive import Archive, AskedHours, RawArchive
+from app.lake.layout import PROCESSED
+from app.lake.storage import FolderStorage
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
+from app.runtime import jobs
+from app.runtime.threads import inline
+from app.storage.tables import ORDERBOOK_DELTAS
 from tests.admin.asked import Asked, service_of
 from tests.admin.seeded import seed
 from tests.ansible.places import ANSIBLE
+from tests.lake.exporting import write
 from tests.servers import new_database
-from workers.job_worker import JobWorker
+from tests.storage import rows
+from workers.process.job_worker import JobWorker
 
-PRODUCTION = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"][
-    "production"
-]
+DATABASES = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"]
+PRODUCTION = DATABASES["production"]
 GRANTS = yaml.safe_load((ANSIBLE / "roles/application/tasks/grants.yml").read_text())
 TIMES = {"from": "2026-11-21T10:00:00Z", "to": "2026-11-21T11:00:00Z"}
 
 
-def grant(cursor, database):
+def grant(cursor, database, told=PRODUCTION):
     """As the roles database_access and application do."""
     cursor.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
-    for reader in PRODUCTION["readers"]:
+    for reader in told["readers"]:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (reader,))
         if cursor.fetchone() is None:
             cursor.execute(f"CREATE ROLE {reader} LOGIN")
         cursor.execute(f"GRANT CONNECT ON DATABASE {database} TO {reader}")
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
-    for role in PRODUCTION["temporary_tables"]:
+    for role in told.get("temporary_tables", []):
         cursor.execute(f"GRANT TEMPORARY ON DATABASE {database} TO {role}")
-    for written in PRODUCTION["writes"]:
+    for written in told["writes"]:
         cursor.execute(f"GRANT {written['privileges']} ON {', '.join(written['tables'])} TO {written['role']}")
-    for call in PRODUCTION["calls"]:
+    for call in told["calls"]:
         signature = f"{call['function']} ({', '.join(call['arguments'])})"
         cursor.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO {call['role']}")
 
 
 @pytest.fixture(scope="module")
 def production(server, templates):
-    database = new_database(server, templates[Kind.PRODUCTION])
+    database = new_database(server, templates[DatabaseKind.PRODUCTION])
     seed(database)
     with connected(database) as connection, connection, connection.cursor() as cursor:
         grant(cursor, database.database)
@@ -62,8 +63,7 @@ def as_role(production):
 
 
 def test_what_is_to_be_granted_is_granted_in_every_database():
-    databases = yaml.safe_load((ANSIBLE / "roles/platform/defaults/main.yml").read_text())["platform_databases"]
-    assert all(f"'{name}'" in GRANTS[0]["loop"] for name, database in databases.items() if database["writes"])
+    assert all(f"'{name}'" in GRANTS[0]["loop"] for name, database in DATABASES.items() if database["writes"])
 
 
 def assert_refused(dsn, statement):
@@ -124,6 +124,23 @@ def test_the_exporter_does_what_the_admin_service_was_asked_for(as_role, tmp_pat
     assert JobWorker(exporter, {jobs.EXPORT: exporting}, inline, threading.Event()).step()
     (job,) = (job for job in admin.json("/admin/jobs")["jobs"] if job["job_id"] == asked["job_id"])
     assert job["state"] == "done", job
+
+
+def test_the_archiver_may_keep_its_ledger_and_change_nothing_that_was_recorded(server, templates, tmp_path):
+    timeseries = new_database(server, templates[DatabaseKind.TIMESERIES])
+    write(timeseries, ORDERBOOK_DELTAS, [rows.delta()])
+    with connected(timeseries) as connection, connection, connection.cursor() as cursor:
+        grant(cursor, timeseries.database, DATABASES["timeseries"])
+    archiver = Dsn(make_dsn(timeseries.reveal(), user="kalshi_exporter"))
+    archive, storage = RawArchive(archiver, FolderStorage(tmp_path), "gatherer-1a"), FolderStorage(tmp_path)
+    for dataset in archive.datasets().values():
+        archive.look(dataset, 0)
+        while archive.step(dataset, 0):
+            continue
+    assert list(storage.keys("raw"))
+    assert archive.why_nothing_is_dropped() is None
+    assert_refused(archiver, "DELETE FROM orderbook_deltas")
+    assert_refused(archiver, "INSERT INTO confirmations (table_name, ingest_id) VALUES ('orderbook_deltas', 1)")
 
 
 @pytest.mark.parametrize("role", sorted({*PRODUCTION["readers"]} - {"kalshi_admin"}))

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from app.metrics_table import known_metrics
+from app.ops.metrics_table import known_metrics
 from tests.ansible.places import ANSIBLE
 from tests.ansible.prometheus_tools import promtool
 from tests.ansible.test_alerts import GROUPS, check

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.tokens import Role, new_token
+from app.runtime.secrets import TokenRole, new_token
 from tests.ansible.machines import running_machines, why_impossible
 from tests.ansible.outside import listening_outside
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, playbook
@@ -33,6 +33,7 @@ PRODUCTION = "production-1a"
 PROCESSES = {
     **{name: f"http://127.0.{address}:9401" for name, address in GATHERERS.items()},
     **{f"maintainer of {name}": f"http://127.0.{address}:9404" for name, address in GATHERERS.items()},
+    **{f"archiver of {name}": f"http://127.0.{address}:9405" for name, address in GATHERERS.items()},
     "deduplicator": "http://127.0.1.20:9402",
     "exporter": "http://127.0.1.20:9403",
     "maintainer of production": "http://127.0.1.20:9404",
@@ -66,7 +67,7 @@ def machines(ssh_key, tmp_path_factory):
 @pytest.fixture(scope="module")
 def token():
     """What ada presents, and what is known of it."""
-    return new_token("ada", Role.OPERATE)
+    return new_token("ada", TokenRole.OPERATE)
 
 
 @pytest.fixture(scope="module")

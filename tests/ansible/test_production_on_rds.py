@@ -11,11 +11,11 @@ import trustme
 import yaml
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from app.databases import Kind
 from app.errors import DatabaseError
 from app.postgres.connection import connected, value_of
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
-from app.store.migrations import migrate, migrations_of
+from app.storage.migrations import migrate, migrations_of
 from tests.ansible.places import ANSIBLE, EXAMPLES
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, fake_aws, playbook
 from tests.ansible.tls_in_front import tls_in_front
@@ -97,7 +97,7 @@ class Production:
 
     def migrate(self):
         with connected(self.dsn("kalshi_deduplicator", PASSWORDS["kalshi_deduplicator"])) as connection:
-            migrate(connection, migrations_of(Kind.PRODUCTION))
+            migrate(connection, migrations_of(DatabaseKind.PRODUCTION))
 
     def value(self, statement):
         with connected(self._server.dsn("kalshi_production")) as connection:

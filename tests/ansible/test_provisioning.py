@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from app.storage.tables import GATHERER_TABLES
 from tests.ansible.places import ANSIBLE
 from tests.ansible.playbooks import HOSTS_WANTED, WHY_NOT, ansible, playbook
 from tests.ansible.test_preflight import TOLD
@@ -101,7 +102,7 @@ def test_hosts_demand_tokens_for_their_metadata_and_keep_encrypted_disks_of_thei
 
 def test_gatherers_hear_the_deduplicator_and_operators_alone_and_reach_https_and_clocks_alone(groups):
     gatherer, deduplicator = groups["gatherer"], groups["deduplicator"]["GroupId"]
-    watched = {(port, deduplicator) for port in (5432, 5433, 9100, 9187, 9188, 9401, 9404)}
+    watched = {(port, deduplicator) for port in (5432, 5433, 9100, 9187, 9188, 9401, 9404, 9405)}
     assert rules(gatherer["IpPermissions"]) == {(22, OPERATORS), *watched}
     assert rules(gatherer["IpPermissionsEgress"]) == {(443, "0.0.0.0/0"), (123, "0.0.0.0/0")}
 
@@ -140,11 +141,40 @@ def test_the_bucket_is_private_versioned_encrypted_and_ages(aws, provisioned):
     assert ageing == {"raw/": (30, "GLACIER"), "processed/": (90, "STANDARD_IA")}
 
 
-def test_only_the_deduplicator_has_a_role_and_that_only_for_the_bucket(aws, instances):
-    assert {name for name, instance in instances.items() if "IamInstanceProfile" in instance} == {"deduplicator-1a"}
-    policy = aws.client("iam").get_role_policy(RoleName="kalshi-data-deduplicator", PolicyName="lake")
-    statements = policy["PolicyDocument"]["Statement"]
-    assert {statement["Resource"].split("/")[0] for statement in statements} == {"arn:aws:s3:::kalshi-data-prod"}
+def statements(aws, host, policy):
+    found = aws.client("iam").get_role_policy(RoleName=f"kalshi-data-{host}", PolicyName=policy)
+    return found["PolicyDocument"]["Statement"]
+
+
+def test_every_host_has_a_role_of_its_own(instances):
+    profiles = {name: instance["IamInstanceProfile"]["Arn"].split("/")[-1] for name, instance in instances.items()}
+    assert profiles == {
+        name: f"kalshi-data-{'deduplicator' if name == 'deduplicator-1a' else name}" for name in instances
+    }
+
+
+def test_the_deduplicator_s_role_is_for_the_bucket_alone_and_may_have_raw_restored(aws, instances):
+    found = statements(aws, "deduplicator", "lake")
+    assert {statement["Resource"].split("/")[0] for statement in found} == {"arn:aws:s3:::kalshi-data-prod"}
+    assert [each["Resource"] for each in found if each["Action"] == "s3:RestoreObject"] == [
+        "arn:aws:s3:::kalshi-data-prod/raw/*"
+    ]
+
+
+def test_a_gatherer_s_role_writes_its_own_folders_of_raw_and_their_manifests_alone(aws, instances):
+    found = statements(aws, "gatherer-1b", "raw")
+    written = next(each for each in found if "s3:PutObject" in each["Action"])
+    tables = [table.name for table in GATHERER_TABLES]
+    assert sorted(written["Resource"]) == sorted(
+        f"arn:aws:s3:::kalshi-data-prod/{folder}raw/{table}/gatherer=gatherer-1b/*"
+        for table in tables
+        for folder in ("", "_manifest/")
+    )
+    others = {each["Action"]: each["Resource"].removeprefix("arn:aws:s3:::") for each in found if each is not written}
+    assert others == {
+        "s3:ListBucket": "kalshi-data-prod",
+        "s3:GetObject": "kalshi-data-prod/_identity.json",
+    }
 
 
 def test_whoever_is_to_be_told_hears_of_broken_hosts_and_of_what_runs_out(aws, instances):
@@ -203,4 +233,5 @@ def test_what_is_destroyed_is_gone_but_for_the_bucket(aws, provision, instances)
     assert len(aws.client("rds").describe_db_snapshots()["DBSnapshots"]) == 1
     assert aws.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
     assert aws.client("sns").list_topics()["Topics"] == []
+    assert aws.client("iam").list_roles()["Roles"] == []
     assert [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]] == ["kalshi-data-prod"]

@@ -9,7 +9,7 @@ import jinja2
 import pytest
 import yaml
 
-from app.environment import FILE_SUFFIX, known_settings
+from app.settings.loading import FILE_SUFFIX, known_settings
 from tests.ansible.places import ANSIBLE
 from tests.ansible.test_alerts import ALERTS
 

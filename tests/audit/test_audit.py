@@ -3,15 +3,14 @@ from datetime import timedelta
 import pytest
 
 from app.audit.audit import audit_again, audit_new
-from app.audit.comparison import Verdict
-from app.postgres.claim import claimed
-from app.postgres.connection import connected
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
-from app.store.writer import CopyWriter
+from app.audit.pairs import BookVerdict
+from app.postgres.connection import claimed, connected
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
+from app.storage.writer import CopyWriter
 from tests.gatherers import NOON, at, execute, put_market
 from tests.interrupting import Interrupting
-from tests.store import rows
-from tests.store.rows import NOON_US
+from tests.storage import rows
+from tests.storage.rows import NOON_US
 
 MINUTE_US = 60_000_000
 PATIENCE = timedelta(minutes=10)
@@ -104,7 +103,7 @@ def test_a_book_that_comes_out_even_is_proven(audit, production):
             delta(1, 7, 9, ticker="B"),
         ],
     )
-    assert audit.look() == {Verdict.EQUAL.value: 1}
+    assert audit.look() == {BookVerdict.EQUAL.value: 1}
     assert findings(production) == []
     assert execute(production, "SELECT compared, equal FROM audit_progress") == [(1, 1)]
 

@@ -5,7 +5,7 @@ import pkgutil
 import sys
 
 import tests.bench
-from app import logs
+from app.runtime import logs
 from tests.bench.report import Report
 
 

@@ -13,9 +13,9 @@ import time
 
 import psutil
 
-from app.databases import Kind
 from app.postgres.connection import connected
-from app.store.migrations import migrate, migrations_of
+from app.postgres.databases import DatabaseKind
+from app.storage.migrations import migrate, migrations_of
 from tests.processes import ROOT, environment, running
 from tests.servers import temporary_server
 
@@ -52,9 +52,9 @@ PLAIN = """
 
 def run(report):
     with temporary_server() as server:
-        dsn = server.ensure_database(Kind.PRODUCTION.database)
+        dsn = server.ensure_database(DatabaseKind.PRODUCTION.database)
         with connected(dsn) as connection:
-            migrate(connection, migrations_of(Kind.PRODUCTION))
+            migrate(connection, migrations_of(DatabaseKind.PRODUCTION))
             with connection, connection.cursor() as cursor:
                 cursor.execute(FILL, {"markets": MARKETS})
             connection.autocommit = True

@@ -8,13 +8,13 @@ import itertools
 import random
 import time
 
-from app.databases import Kind
-from app.offload import threads
 from app.postgres.connection import connected
-from app.store.migrations import migrate, migrations_of
-from app.store.pgcopy import copy_bytes
-from app.store.tables import ORDERBOOK_DELTAS
-from app.store.writer import READ_SIZE, CopyWriter
+from app.postgres.databases import DatabaseKind
+from app.runtime.threads import threads
+from app.storage.binary_copy import copy_bytes
+from app.storage.migrations import migrate, migrations_of
+from app.storage.tables import ORDERBOOK_DELTAS
+from app.storage.writer import READ_SIZE, CopyWriter
 from tests.servers import temporary_server
 
 BATCH_ROWS = 5_000
@@ -39,9 +39,9 @@ def rows_forever(seed):
 
 def run(report):
     with temporary_server() as server:
-        dsn = server.ensure_database(Kind.TIMESERIES.database)
+        dsn = server.ensure_database(DatabaseKind.TIMESERIES.database)
         with connected(dsn) as connection:
-            migrate(connection, migrations_of(Kind.TIMESERIES))
+            migrate(connection, migrations_of(DatabaseKind.TIMESERIES))
             seconds = measure(dsn, connection)
     rate = {way: BATCH_ROWS * ROUNDS / sum(spent) for way, spent in seconds.items()}
     conditions = {"batch_rows": BATCH_ROWS, "rows": BATCH_ROWS * ROUNDS}

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.databases import Kind
 from app.postgres.connection import connected, value_of
-from app.store.migrations import migrate, migrations_of
-from app.store.pgcopy import copy_bytes
-from app.store.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
-from app.store.writer import CopyWriter
+from app.postgres.databases import DatabaseKind
+from app.storage.binary_copy import copy_bytes
+from app.storage.migrations import migrate, migrations_of
+from app.storage.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
+from app.storage.writer import CopyWriter
 from tests.bench.copy import READ_SIZE, seconds_of
 from tests.processes import running
 from tests.servers import new_database, temporary_server
@@ -36,10 +36,10 @@ COPY = f"COPY orderbook_deltas ({', '.join(PRODUCTION_ORDERBOOK_DELTAS.column_na
 def run(report):
     # More chunks are made ahead than a week of a gatherer's has: looking for news has to be cheap among them.
     with temporary_server() as server:
-        templates = {kind: template(server, kind) for kind in (Kind.TIMESERIES, Kind.PRODUCTION)}
-        gatherers = {name: new_database(server, templates[Kind.TIMESERIES]) for name in GATHERERS}
-        production = new_database(server, templates[Kind.PRODUCTION])
-        plain = new_database(server, templates[Kind.PRODUCTION])
+        templates = {kind: template(server, kind) for kind in (DatabaseKind.TIMESERIES, DatabaseKind.PRODUCTION)}
+        gatherers = {name: new_database(server, templates[DatabaseKind.TIMESERIES]) for name in GATHERERS}
+        production = new_database(server, templates[DatabaseKind.PRODUCTION])
+        plain = new_database(server, templates[DatabaseKind.PRODUCTION])
         fill(gatherers)
         figures = catch_up(gatherers, production, plain)
         conditions = {"gatherers": len(GATHERERS), "unique_rows": UNIQUE_ROWS, "chunks_of_a_gatherer": 216}

@@ -5,10 +5,9 @@ import time
 import tracemalloc
 from pathlib import Path
 
-from app.simulator.catalog import Catalog
-from app.simulator.exchange import Exchange
-from app.simulator.truth.format import Header
-from app.simulator.truth.truth import Truth
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.exchange import Exchange
+from app.simulator.truth import Header, Truth
 
 START_US = 1_795_246_814_000_000
 RATE = 100_000

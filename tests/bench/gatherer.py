@@ -13,8 +13,8 @@ import psutil
 import trustme
 
 from app.postgres.connection import connected
-from app.store.tables import ORDERBOOK_DELTAS
-from app.store.writer import READ_SIZE
+from app.storage.tables import ORDERBOOK_DELTAS
+from app.storage.writer import READ_SIZE
 from tests.bench.copy import BATCH_ROWS, COPY
 from tests.faults.gathering import Databases, exchange, gatherer, settings_of
 from tests.processes import wait_until

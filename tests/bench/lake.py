@@ -9,17 +9,16 @@ from pathlib import Path
 import duckdb
 from pyarrow import parquet
 
-from app.book import Knowledge
-from app.databases import Kind
 from app.lake.archive import Archive
-from app.lake.book import book_at
-from app.lake.folder import FolderStorage
-from app.lake.lake import Lake
-from app.lake.schema import encodings, schema_of
+from app.lake.layout import encodings, schema_of
+from app.lake.reader import Lake, book_at
+from app.lake.storage import FolderStorage
+from app.order_book import Knowledge
 from app.postgres.connection import connected
-from app.store.migrations import migrate, migrations_of
-from app.store.tables import PRODUCTION_TABLES
-from app.store.writer import CopyWriter
+from app.postgres.databases import DatabaseKind
+from app.storage.migrations import migrate, migrations_of
+from app.storage.tables import PRODUCTION_TABLES
+from app.storage.writer import CopyWriter
 from tests.servers import temporary_server
 from tests.simulator.recording import Run
 
@@ -39,9 +38,9 @@ SERIES = "SELECT * FROM trades WHERE ticker LIKE '{series}%' ORDER BY exchange_t
 
 def run(report):
     with tempfile.TemporaryDirectory() as folder, temporary_server(fsync="off") as server:
-        dsn = server.ensure_database(Kind.PRODUCTION.database)
+        dsn = server.ensure_database(DatabaseKind.PRODUCTION.database)
         with connected(dsn) as connection:
-            migrate(connection, migrations_of(Kind.PRODUCTION))
+            migrate(connection, migrations_of(DatabaseKind.PRODUCTION))
         ticker, at = fill(dsn, Path(folder) / "truth")
         storage = FolderStorage(Path(folder) / "lake")
         archive = Archive(dsn, storage)

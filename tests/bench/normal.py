@@ -5,8 +5,8 @@ import random
 import time
 
 from app.kalshi.messages import decode
-from tests.normal import frames
-from tests.normal.reading import stream
+from tests.normalize import frames
+from tests.normalize.reading import stream
 
 FRAMES = 20_000
 ROUNDS = 9

@@ -8,8 +8,8 @@ import sys
 import tempfile
 import tracemalloc
 
-from app.polling.fetchers import MOST_FETCHERS
-from app.polling.seen_books import SeenBooks
+from app.polling.book_cycles import MOST_FETCHERS
+from app.polling.books import SeenBooks
 from tests.polling.books import row_of
 from tests.polling.exchanges import simulated
 from tests.processes import ROOT, environment

@@ -5,8 +5,8 @@ import json
 import time
 from pathlib import Path
 
-from app.spool.spool import Spool
-from app.store.tables import ORDERBOOK_DELTAS
+from app.storage.spool.spool import Spool
+from app.storage.tables import ORDERBOOK_DELTAS
 from tests.bench.copy import BATCH_ROWS, rows_forever
 from tests.processes import run as run_process
 from tests.servers import temporary_folder, temporary_server

@@ -9,9 +9,7 @@ import time
 
 import requests
 
-from app.kalshi.request_budget import RequestBudget
-from app.kalshi.token_bucket import Limits
-from app.kalshi.waiting_line import Priority
+from app.kalshi.request_budget import BudgetLimits, Priority, RequestBudget
 from tests.kalshi.exchange import PLENTY, FakeExchange, Reply, client_of
 
 MARKETS_PER_PAGE = 1_000
@@ -51,7 +49,7 @@ def measure(exchange):
 
 
 def budget_calls_per_s():
-    budget = RequestBudget(Limits(PLENTY.tokens_per_second, CALLS * 10))
+    budget = RequestBudget(BudgetLimits(PLENTY.tokens_per_second, CALLS * 10))
     stopping = threading.Event()
     return CALLS / seconds_of(lambda: [budget.acquire(Priority.POLLING, stopping) for _ in range(CALLS)])
 

@@ -9,15 +9,14 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from app.databases import Kind
-from app.merge.position import BEGINNING
-from app.merge.shards import Shard
-from app.merge.source import Source
+from app.merge.position import BEGINNING, Shard
+from app.merge.source import GathererTable
 from app.postgres.connection import connected, value_of
-from app.store.maintenance import MOST
-from app.store.migrations import migrate, migrations_of
-from app.store.tables import ORDERBOOK_DELTAS
-from app.store.writer import CopyWriter
+from app.postgres.databases import DatabaseKind
+from app.storage.migrations import migrate, migrations_of
+from app.storage.retention import MOST
+from app.storage.tables import ORDERBOOK_DELTAS
+from app.storage.writer import CopyWriter
 from tests.bench.dedup import rows_from
 from tests.servers import new_database
 from tests.timescaledb import NONE_HERE, timescaledb_server
@@ -70,7 +69,7 @@ def run(report):
 
 def migrated(server, *, hypertables):
     database = new_database(server)
-    first, *others = migrations_of(Kind.TIMESERIES)
+    first, *others = migrations_of(DatabaseKind.TIMESERIES)
     with connected(database) as connection:
         migrate(connection, [first])
         if not hypertables:
@@ -114,7 +113,7 @@ def reading(report, databases, conditions):
 
 
 def source_of(database):
-    return Source("bench", database, ORDERBOOK_DELTAS, Shard(0, 1), 2_000_000)
+    return GathererTable("bench", database, ORDERBOOK_DELTAS, Shard(0, 1), 2_000_000)
 
 
 def live_edge(source):

@@ -6,7 +6,7 @@ import secrets
 import sys
 import time
 
-from app import logs
+from app.runtime import logs
 from tests.claims.laboratory import laboratory
 from tests.claims.machine import DRAWS
 from tests.claims.proving import STEPS, THOROUGH, machine, prove, story_of, summary

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import duckdb
 
 from app.lake.archive import Archive
-from app.lake.dataset import PROCESSED, Dataset
-from app.lake.folder import FolderStorage
+from app.lake.layout import PROCESSED, Dataset
+from app.lake.storage import FolderStorage
 from app.postgres.connection import connected
-from app.store.confirmation import CONFIRMATIONS
-from app.store.maintenance import maintain
+from app.storage.confirmation import CONFIRMATIONS
+from app.storage.retention import maintain
 from tests.claims.truth import TABLES
 
 VERIFIED = """

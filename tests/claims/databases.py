@@ -6,7 +6,7 @@ import uuid
 import psycopg2
 from psycopg2 import sql
 
-from app.databases import Kind
+from app.postgres.databases import DatabaseKind
 from tests.claims.moments import BEGINNING, BEGINNING_US
 from tests.servers import new_database
 
@@ -49,7 +49,9 @@ class Laboratory:
         self.server = server
         self._maintenance = psycopg2.connect(server.dsn("postgres").reveal())
         self._maintenance.autocommit = True
-        self._templates = {kind: self._prepared(templates[kind]) for kind in (Kind.TIMESERIES, Kind.PRODUCTION)}
+        self._templates = {
+            kind: self._prepared(templates[kind]) for kind in (DatabaseKind.TIMESERIES, DatabaseKind.PRODUCTION)
+        }
 
     def close(self):
         for template in self._templates.values():

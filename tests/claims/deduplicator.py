@@ -6,15 +6,15 @@ from datetime import timedelta
 import psycopg2
 import psycopg2.extensions
 
-from app.coverage.keeping import keep
+from app.coverage.hours import judge_next_hour
 from app.errors import DatabaseError
-from app.follow.journal import JournalFollower
 from app.merge.cursors import merged_through
 from app.merge.merger import Merger
+from app.merge.position import Shard
 from app.merge.rules import RULES
-from app.merge.shards import Shard
-from app.merge.source import Source
+from app.merge.source import GathererTable
 from app.postgres.connection import connected
+from app.replicate.journal import JournalFollower
 
 BATCH_BYTES = 1_000_000
 PATIENCE = timedelta(seconds=20)
@@ -58,7 +58,7 @@ class Deduplicator:
 
     def judge(self, now):
         with connected(self._production, "coverage keeper") as connection:
-            while keep(connection, now, PATIENCE, AT_ONCE).judged:
+            while judge_next_hour(connection, now, PATIENCE, AT_ONCE).judged:
                 continue
 
     def close(self):
@@ -92,7 +92,9 @@ class Table:
     """The merger of one table's shard, and the sources it merges."""
 
     def __init__(self, rule, gatherers, production, shard):
-        self.sources = {name: Source(name, dsn, rule.table, shard, BATCH_BYTES) for name, dsn in gatherers.items()}
+        self.sources = {
+            name: GathererTable(name, dsn, rule.table, shard, BATCH_BYTES) for name, dsn in gatherers.items()
+        }
         self._merger = Merger(rule, shard, gatherers, production)
         self._positions = None
 

@@ -4,8 +4,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from app.databases import Kind
-from app.spool.segment_format import MARK, record
+from app.postgres.databases import DatabaseKind
+from app.storage.spool.segments import MARK, record
 from tests.claims.clocks import HostClock
 from tests.claims.process import Process
 
@@ -17,7 +17,7 @@ class Host:
     def __init__(self, name, laboratory, exchange, clocks, skew_us=0):
         self.name = name
         self.clock = HostClock(exchange.true_time, skew_us)
-        self.timeseries = laboratory.database(Kind.TIMESERIES)
+        self.timeseries = laboratory.database(DatabaseKind.TIMESERIES)
         self.is_suspended = False
         self.is_online = True
         self.is_writing = True  # its writers have their turn

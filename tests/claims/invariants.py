@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
-from app.coverage.moments import us_of
+from app.coverage.intervals import us_of
 from tests.claims.moments import BEGINNING_US, SECOND_US
 from tests.claims.truth import TABLES
 

@@ -7,15 +7,15 @@ from unittest import mock
 
 import gevent.event
 
-import app.store.maintenance
+import app.runtime.backoff
+import app.storage.retention
 import app.subscriptions.dial_queue
-import app.subscriptions.redial
-import workers.admission
-import workers.recording
-from app.databases import Kind
-from app.offload import inline
+import workers.gatherer.admission
+import workers.gatherer.writers
 from app.postgres.connection import connected
-from app.store.migrations import migrate, migrations_of
+from app.postgres.databases import DatabaseKind
+from app.runtime.threads import inline
+from app.storage.migrations import migrate, migrations_of
 from tests.claims.clocks import wait_for_any
 from tests.claims.databases import Laboratory
 from tests.servers import new_database, temporary_server
@@ -24,7 +24,7 @@ from tests.servers import new_database, temporary_server
 @contextmanager
 def laboratory():
     with temporary_server(fsync="off") as server:
-        templates = {kind: _migrated(server, kind) for kind in (Kind.TIMESERIES, Kind.PRODUCTION)}
+        templates = {kind: _migrated(server, kind) for kind in (DatabaseKind.TIMESERIES, DatabaseKind.PRODUCTION)}
         with inside(server, templates) as made:
             yield made
 
@@ -34,11 +34,11 @@ def inside(server, templates):
     """Writers run where the machine says; sockets are opened again within seconds, and chunks made an hour ahead."""
     made = Laboratory(server, templates)
     with (
-        mock.patch.object(workers.recording, "threads", return_value=inline),
-        mock.patch.object(workers.admission, "gevent", SimpleNamespace(wait=wait_for_any, event=gevent.event)),
-        mock.patch.object(app.subscriptions.redial, "LONGEST_SECONDS", 4.0),
+        mock.patch.object(workers.gatherer.writers, "threads", return_value=inline),
+        mock.patch.object(workers.gatherer.admission, "gevent", SimpleNamespace(wait=wait_for_any, event=gevent.event)),
+        mock.patch.object(app.runtime.backoff, "LONGEST_SECONDS", 4.0),
         mock.patch.object(app.subscriptions.dial_queue, "LONGEST_SECONDS", 4),
-        mock.patch.object(app.store.maintenance, "AHEAD", timedelta(hours=1)),
+        mock.patch.object(app.storage.retention, "AHEAD", timedelta(hours=1)),
     ):
         try:
             yield made

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from app.coverage.moments import us_of
+from app.coverage.intervals import us_of
 from tests.gatherers import NOON
 
 SECOND_US = 1_000_000

@@ -2,9 +2,9 @@
 
 from contextlib import ExitStack, nullcontext
 
-from app.coverage.moments import moment_of
-from app.databases import Kind
+from app.coverage.intervals import moment_of
 from app.errors import DatabaseError
+from app.postgres.databases import DatabaseKind
 from tests.claims.archive import LakeFolder
 from tests.claims.clocks import Clocks, TrueTime
 from tests.claims.deduplicator import Deduplicator, killed_after
@@ -34,7 +34,7 @@ class Platform:
         self._deduplicator = None
         with ExitStack() as stack:
             stack.enter_context(self.clocks.installed())
-            self.production = laboratory.database(Kind.PRODUCTION)
+            self.production = laboratory.database(DatabaseKind.PRODUCTION)
             stack.callback(self.production.drop)
             self.lake = LakeFolder(self.production)
             stack.callback(self.lake.close)

@@ -8,20 +8,17 @@ from random import Random
 import gevent
 import gevent.event
 
-from app.clock import now_us
-from app.kalshi.socket import Socket
-from app.kalshi.socket_errors import ConnectionLostError
-from app.run import Run
+from app.kalshi.errors import ConnectionLostError
+from app.kalshi.websocket import WebSocket
+from app.runtime.backoff import ReconnectBackoff
+from app.runtime.clock import now_us
 from app.settings import Settings
-from app.subscriptions.redial import Redial
+from app.storage.runs import Run
 from tests.claims.clocks import Waiting
-from workers.admission import Admission
-from workers.commander import Commander
-from workers.connection import Surroundings
-from workers.connection_manager import ConnectionManager
-from workers.recording import Recording
-from workers.run_keeper import RunKeeper
-from workers.table_writer import Pace, TableWriter
+from workers.gatherer.admission import Admission
+from workers.gatherer.connection import CommandSender, ConnectionContext
+from workers.gatherer.connection_manager import ConnectionManager
+from workers.gatherer.writers import RunKeeper, TableWriter, WritePace, WritePipeline
 
 # One socket of a role is enough, and none for what is heard as trades are: the others never open.
 CONNECTIONS = (1, 3, 7)
@@ -35,12 +32,12 @@ class Process:
         self._host = host
         settings = Settings(data_dir=host.folder, gatherer=host.name, **SETTINGS)
         self._stopping = Waiting()
-        self._recording = Recording(settings, host.timeseries.dsn, host.timeseries.dsn)
+        self._recording = WritePipeline(settings, host.timeseries.dsn, host.timeseries.dsn)
         self._recording._ended = NEVER
-        self._recording._pace = Pace(settings.batch_rows, 0)
+        self._recording._pace = WritePace(settings.batch_rows, 0)
         self.recorder = self._recording.recorder
         run_id = now_us()
-        around = Surroundings(
+        around = ConnectionContext(
             dial=self._dial,
             admission=Admission(self._stopping, lambda: True),
             sink=self.recorder,
@@ -52,8 +49,8 @@ class Process:
         self._manager = ConnectionManager(settings, run_id, around, Changes(), lambda *_missed: None)
         self.connections = [self._manager._connections[conn] for conn in CONNECTIONS]
         for connection in self.connections:
-            connection._redial = Redial(Random(connection.number))
-        self._commanders = [Commander(each, settings.stale_seconds, self._stopping) for each in self.connections]
+            connection._redial = ReconnectBackoff(Random(connection.number))
+        self._commanders = [CommandSender(each, settings.stale_seconds, self._stopping) for each in self.connections]
         self._keeper = RunKeeper(
             Run(run_id, host.name), self.recorder, [self._manager.in_hand_since_us], self._stopping
         )
@@ -84,7 +81,7 @@ class Process:
         self._close()
 
     def stop(self):
-        """In the order of workers/gatherer.py."""
+        """In the order of workers/gatherer/process.py."""
         self._stopping.set()
         for _ in range(3):
             self._settle()
@@ -111,7 +108,7 @@ class Process:
         ours, theirs = socket.socketpair()
         self.lines.append(self._host.exchange.connect(theirs))
         self._receivers.append(Receiver(ours))
-        return Socket(self._receivers[-1])
+        return WebSocket(self._receivers[-1])
 
     def _settle(self):
         """Until nobody has anything to say any more."""

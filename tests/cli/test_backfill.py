@@ -1,10 +1,10 @@
 import pytest
 
-from app.store.tables import TRADES
+from app.storage.tables import TRADES
 from tests.polling.exchanges import simulated
 from tests.processes import run, wait_until
 from tests.simulator.running import START
-from tests.store.reading import rows_of
+from tests.storage.reading import rows_of
 
 DAY = ("--from", "2026-11-21T15:00Z", "--to", "2026-11-22T15:00Z")
 TICKER, TRADE_ID = map(TRADES.column_names.index, ("ticker", "trade_id"))

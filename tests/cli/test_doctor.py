@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app.databases import Kind
-from app.lake.folder import FolderStorage
-from app.lake.identity import bind, identity_of, register
+from app.lake.binding import bind, identity_of, register, want
+from app.lake.storage import FolderStorage
 from app.postgres.connection import connected
-from app.tokens import Role, new_token
+from app.postgres.databases import DatabaseKind
+from app.runtime.secrets import TokenRole, new_token
 from tests.cli_settings import invoke
 from tests.harness.database import template
 from tests.servers import new_database
@@ -29,7 +29,7 @@ def simulator(tmp_path_factory):
 @pytest.fixture(scope="module")
 def databases(server, templates):
     """Of a gatherer and of production; no check changes them."""
-    return {kind: new_database(server, templates[kind]).reveal() for kind in Kind}
+    return {kind: new_database(server, templates[kind]).reveal() for kind in DatabaseKind}
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ class Diagnosis:
 def of_gatherer(databases, simulator):
     key = simulator.where["keys"][0]
     return {
-        "KALSHI_TS_DSN": databases[Kind.TIMESERIES],
-        "KALSHI_META_DSN": databases[Kind.METADATA],
+        "KALSHI_TS_DSN": databases[DatabaseKind.TIMESERIES],
+        "KALSHI_META_DSN": databases[DatabaseKind.METADATA],
         "KALSHI_REST_URL": simulator.where["rest"],
         "KALSHI_WS_URL": simulator.where["websocket"],
         "KALSHI_API_KEY_ID": key["key_id"],
@@ -137,13 +137,13 @@ def test_a_key_file_that_others_may_read_is_told_with_the_command(diagnosed, dat
 
 
 def test_a_disk_that_is_smaller_than_the_budgets_is_told(diagnosed, databases):
-    done = diagnosed(KALSHI_TS_DSN=databases[Kind.TIMESERIES], KALSHI_SPOOL_MAX_BYTES=10**18)
+    done = diagnosed(KALSHI_TS_DSN=databases[DatabaseKind.TIMESERIES], KALSHI_SPOOL_MAX_BYTES=10**18)
     assert done["disk"].startswith("FAIL ")
     assert done["disk"].endswith("make room, or lower KALSHI_SPOOL_MAX_BYTES")
 
 
 def test_a_database_s_disk_that_is_smaller_than_its_budget_is_told(diagnosed, databases):
-    done = diagnosed(KALSHI_TS_DSN=databases[Kind.TIMESERIES], KALSHI_LOCAL_MAX_BYTES=10**18)
+    done = diagnosed(KALSHI_TS_DSN=databases[DatabaseKind.TIMESERIES], KALSHI_LOCAL_MAX_BYTES=10**18)
     assert done["kalshi_ts disk"].startswith("FAIL 0 of 1000000000 GB that its budget allows")
     assert "make room, or lower the budget" in done["kalshi_ts disk"]
 
@@ -161,7 +161,7 @@ def test_a_port_that_a_worker_of_ours_answers_on_is_no_fault(diagnosed, ops):
 
 
 def test_tokens_are_told_by_name_and_never_shown(diagnosed):
-    presented, token = new_token("ada", Role.READ)
+    presented, token = new_token("ada", TokenRole.READ)
     done = diagnosed(KALSHI_ADMIN_TOKENS=token.entry)
     assert done["tokens"] == "ok ada (read)"
     assert presented not in done.text
@@ -190,6 +190,33 @@ class TestLake:
         assert diagnosed(**settings, KALSHI_LAKE=ours.folder)["lake of production"].startswith("ok ")
         wrong = diagnosed(**settings, KALSHI_LAKE=other.folder)
         assert wrong["lake of production"].startswith(f"FAIL production is bound to {ours.folder}")
+
+    def test_an_archiver_s_is_tried_where_a_gatherer_may_write(self, diagnosed, timeseries, tmp_path):
+        lake, settings = tmp_path / "lake", {"KALSHI_TS_DSN": timeseries.reveal(), "KALSHI_GATHERER": "gatherer-1a"}
+        assert "archiver no (lake" in diagnosed(**settings).runs
+        sound = diagnosed(**settings, KALSHI_LAKE=lake)
+        where = f"{lake}/raw/orderbook_deltas/gatherer=gatherer-1a"
+        assert sound["lake's raw/"].startswith(f"ok {where} can be written")
+        assert "archiver yes" in sound.runs
+        lake.mkdir()
+        (lake / "raw").touch()
+        assert "archiver no (lake's raw/)" in diagnosed(**settings, KALSHI_LAKE=lake).runs
+
+    def test_another_than_the_gatherer_is_bound_to_is_told(self, diagnosed, timeseries, tmp_path):
+        ours, other = (FolderStorage(tmp_path / name) for name in ("ours", "other"))
+        settings = {"KALSHI_TS_DSN": timeseries.reveal()}
+        with connected(timeseries) as connection:
+            want(connection, ours.location)
+            asked = diagnosed(**settings, KALSHI_LAKE=tmp_path)["lake of the gatherer"]
+            assert asked == f"-- {ours.location}, which nobody has reached yet"
+            for storage in (ours, other):
+                storage.folder.mkdir()
+                register(connection, storage, identity_of(storage).lake_id)
+            bind(connection, identity_of(ours).lake_id)
+        assert diagnosed(**settings, KALSHI_LAKE=ours.folder)["lake of the gatherer"].startswith("ok ")
+        wrong = diagnosed(**settings, KALSHI_LAKE=other.folder)
+        assert wrong["lake of the gatherer"].startswith(f"FAIL its database is bound to {ours.folder}")
+        assert "archiver no (lake of the gatherer)" in wrong.runs
 
 
 class TestDatabases:
@@ -222,11 +249,11 @@ class TestDatabases:
         assert "KALSHI_META_DSN" in done["kalshi_meta"] + done.text
 
     def test_gatherers_databases_are_looked_at_one_by_one(self, diagnosed, databases, production, tmp_path):
-        here, away = databases[Kind.TIMESERIES], f"host={tmp_path} dbname=none"
+        here, away = databases[DatabaseKind.TIMESERIES], f"host={tmp_path} dbname=none"
         done = diagnosed(
             KALSHI_PRODUCTION_DSN=production.reveal(),
             KALSHI_GATHERER_DSNS=f"a={here};b={away}",
-            KALSHI_GATHERER_META_DSNS=f"a={databases[Kind.METADATA]};z={away}",
+            KALSHI_GATHERER_META_DSNS=f"a={databases[DatabaseKind.METADATA]};z={away}",
             KALSHI_REST_URL=NOBODY,
         )
         assert done["kalshi_ts of a confirmations"] == "ok may be written"
@@ -235,7 +262,7 @@ class TestDatabases:
         assert "deduplicator no (KALSHI_GATHERER_META_DSNS, exchange)" in done.runs
 
     def test_two_names_for_one_database_are_told(self, diagnosed, databases):
-        here = databases[Kind.TIMESERIES]
+        here = databases[DatabaseKind.TIMESERIES]
         done = diagnosed(KALSHI_GATHERER_DSNS=f"a={here};b={here}", KALSHI_REST_URL=NOBODY)
         assert done["kalshi_ts of b database"] == "FAIL is that of a: one of two names is wrong"
 
@@ -243,12 +270,12 @@ class TestDatabases:
 def test_a_server_that_would_make_hypertables_says_so_before_it_has(diagnosed, timescaledb):
     found = diagnosed(KALSHI_TS_DSN=new_database(timescaledb).reveal())["kalshi_ts"]
     assert re.fullmatch(r"ok PostgreSQL \S+, TimescaleDB \S+: hypertables", found)
-    made = diagnosed(KALSHI_TS_DSN=template(timescaledb, Kind.TIMESERIES).reveal())["kalshi_ts"]
+    made = diagnosed(KALSHI_TS_DSN=template(timescaledb, DatabaseKind.TIMESERIES).reveal())["kalshi_ts"]
     assert re.fullmatch(r"ok PostgreSQL \S+, TimescaleDB \S+, \w+ edition: hypertables", made)
 
 
 def test_a_compression_policy_that_somebody_added_is_told(diagnosed, timescaledb):
-    database = new_database(timescaledb, template(timescaledb, Kind.TIMESERIES))
+    database = new_database(timescaledb, template(timescaledb, DatabaseKind.TIMESERIES))
     if not compresses(database):
         pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
     subject = "kalshi_ts compression policies"

@@ -9,15 +9,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app import logs
-from app.cli import progress as bars
-from app.environment import load_settings
+from app.cli import options as bars
 from app.errors import SettingsError
+from app.runtime import logs
+from app.settings.loading import load_settings
 from app.simulator.faults import decode_plan
 from tests.cli_settings import invoke
 from tests.gatherers import put_market
-from tests.test_settings import problems_of
-from workers.gatherer import check
+from tests.settings.test_settings import problems_of
+from workers.gatherer.process import check
 
 NOBODY = "postgresql://localhost:9/none"
 TIMES = ("--from", "2026-11-22T00:00Z", "--to", "2026-11-21T00:00Z")
@@ -146,7 +146,7 @@ def test_another_schema_is_told_without_our_own_sql(empty_database):
 
 
 def test_an_exchange_that_is_not_there_ends_a_backfill_soon(timeseries, monkeypatch):
-    monkeypatch.setattr(sys.modules["app.cli.backfill"], "FIRST_ANSWER_SECONDS", 0)
+    monkeypatch.setattr(sys.modules["app.cli.operate"], "FIRST_ANSWER_SECONDS", 0)
     settings = {"KALSHI_TS_DSN": timeseries.reveal(), "KALSHI_REST_URL": "http://127.0.0.1:9/x"}
     code, said = answered(settings, "backfill", *TIMES[2:], *("--from", "2026-11-20"))
     assert (code, "The exchange did not answer /exchange/status." in said) == (1, True), said

@@ -9,3 +9,8 @@ def sources(*folders):
     for folder in folders or ("app", "workers", "admin", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield path, ast.parse(path.read_text())
+
+
+def module_of(path):
+    """The dotted name by which a file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

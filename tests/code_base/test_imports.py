@@ -2,9 +2,9 @@ import ast
 
 import pytest
 
-from tests.code_base.sources import ROOT, sources
+from tests.code_base.sources import ROOT, module_of, sources
 
-MAY_IMPORT = {"app": {"app", "sql"}, "workers": {"app", "admin", "workers"}, "admin": {"app", "admin"}}
+MAY_IMPORT = {"app": {"app", "sql"}, "workers": {"app", "workers"}, "admin": {"app", "admin"}}
 FOLDERS = {"app", "workers", "admin", "tests", "sql"}
 
 
@@ -16,10 +16,45 @@ def imported(tree):
             yield node.module.split(".")[0]
 
 
+def loaded_at_once(tree, modules):
+    """The modules of ours that must be loaded before this one is."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                dotted = f"{node.module}.{alias.name}"
+                yield dotted if dotted in modules else node.module
+
+
+def circle_in(needs):
+    """A module that needs itself by way of others, with those on the way; None if there is none."""
+    done = set()
+
+    def search(module, way):
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return None
+        found = next((circle for other in sorted(needs[module]) if (circle := search(other, [*way, module]))), None)
+        done.add(module)
+        return found
+
+    return next((circle for module in sorted(needs) if (circle := search(module, []))), None)
+
+
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_imports_point_one_way(folder):
     for path, tree in sources(folder):
         assert set(imported(tree)) & FOLDERS <= MAY_IMPORT[folder], path.relative_to(ROOT)
+
+
+def test_no_modules_need_each_other_to_be_loaded():
+    trees = {module_of(path): tree for path, tree in sources(*MAY_IMPORT)}
+    needs = {module: {*loaded_at_once(tree, trees)} & set(trees) - {module} for module, tree in trees.items()}
+    assert circle_in(needs) is None
+
+
+def test_a_circle_is_found():
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
 
 
 @pytest.mark.parametrize("heavy", ["pyarrow", "boto3"])

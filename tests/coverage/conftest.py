@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.coverage.keeping import keep
-from app.follow.journal import JournalFollower
+from app.coverage.hours import judge_next_hour
 from app.postgres.connection import connected
+from app.replicate.journal import JournalFollower
 from tests.gatherers import Gatherer, at
 
 PATIENCE = timedelta(minutes=10)
@@ -26,7 +26,7 @@ class Coverage:
                 JournalFollower(gatherer.name, gatherer.timeseries, self.production).round()
         hours = []
         with connected(self.production) as connection:
-            while (kept := keep(connection, at(now_minutes), PATIENCE, AT_ONCE)).judged:
+            while (kept := judge_next_hour(connection, at(now_minutes), PATIENCE, AT_ONCE)).judged:
                 hours.append(kept.judged.hour)
         return hours
 

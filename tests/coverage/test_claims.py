@@ -3,9 +3,9 @@
 import psycopg2.errors
 import pytest
 
-from app.coverage.answers import exchange_hours
-from app.coverage.journals import Period
-from app.coverage.keeping import keep
+from app.coverage.evidence import HeardPeriod
+from app.coverage.hours import judge_next_hour
+from app.coverage.queries import exchange_hours
 from app.postgres.connection import connected, value_of
 from tests.coverage.conftest import AT_ONCE, PATIENCE
 from tests.coverage.test_hours import books, exceptions, market
@@ -52,7 +52,7 @@ def test_hours_of_a_market_that_was_learnt_of_late_are_pending_until_they_are_ju
 def test_a_market_stays_pending_in_the_hours_that_are_not_judged_yet(judged):
     put_market(judged.production, "KXLATE", opens=-30)
     with connected(judged.production) as connection:
-        assert keep(connection, at(121), PATIENCE, AT_ONCE).judged.hour == at(60)
+        assert judge_next_hour(connection, at(121), PATIENCE, AT_ONCE).judged.hour == at(60)
     assert books(judged, "KXLATE") == {0: PENDING, 60: ("hole", [60, 120], [])}
 
 
@@ -95,7 +95,7 @@ def test_the_exchange_s_hours_say_that_they_are_to_be_judged_again(judged):
     lose = "INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at) VALUES ('a', 'trades', %s, %s)"
     execute(judged.production, lose, (at(-90), at(20)))
     with connected(judged.production) as connection:
-        first, second = exchange_hours(connection, Period(at(0), at(120)))
+        first, second = exchange_hours(connection, HeardPeriod(at(0), at(120)))
     assert (first.known_until, first.is_settled) == (at(0), False)
     assert (second.known_until, second.is_settled) == (at(60), False)
     assert market(judged)[0, "ticker"] == PENDING
@@ -182,6 +182,6 @@ def test_an_hour_is_made_only_when_whoever_learns_something_has_told_it(coverage
         value_of(learner, "SELECT pg_advisory_xact_lock(hashtextextended('coverage_changes', 0))::TEXT")
         value_of(keeper, "SELECT set_config('lock_timeout', '50ms', FALSE)")
         with pytest.raises(psycopg2.errors.LockNotAvailable):
-            keep(keeper, at(91), PATIENCE, AT_ONCE)
+            judge_next_hour(keeper, at(91), PATIENCE, AT_ONCE)
         learner.commit()
-        assert keep(keeper, at(91), PATIENCE, AT_ONCE).judged.hour == at(60)
+        assert judge_next_hour(keeper, at(91), PATIENCE, AT_ONCE).judged.hour == at(60)

@@ -1,7 +1,6 @@
-from app.coverage.keeping import keep
-from app.follow.journal import JournalFollower
-from app.postgres.claim import claimed
-from app.postgres.connection import connected
+from app.coverage.hours import judge_next_hour
+from app.postgres.connection import claimed, connected
+from app.replicate.journal import JournalFollower
 from tests.coverage.conftest import AT_ONCE, PATIENCE
 from tests.gatherers import at, execute, put_market
 
@@ -168,6 +167,18 @@ def test_a_day_later_what_was_not_delivered_is_a_hole(coverage):
     assert books(coverage)[DAY - 120] == ("hole", [DAY - 120, DAY - 60], [])
 
 
+def test_what_a_gatherer_recorded_and_never_delivered_is_a_hole_when_it_is_not_waited_for_any_more(coverage):
+    put_market(coverage.production, "KXTEST-1")
+    coverage.gatherers[0].runs(0, 30).listens_to_all(tickers=["KXTEST-1"])
+    coverage.judge(31)
+    execute(coverage.production, "UPDATE gatherer_runs SET recorded_until = %s", (at(50),))
+    execute(coverage.production, "UPDATE gatherer_contacts SET contacted_at = %s", (at(50),))
+    with connected(coverage.production) as connection:
+        while judge_next_hour(connection, at(DAY), PATIENCE, AT_ONCE).judged:
+            continue
+    assert books(coverage)[0] == ("hole", [30, 60], [])
+
+
 def test_of_combos_their_own_channel_counts(coverage):
     put_market(coverage.production, "KXMVETEST-1")
     execute(coverage.production, "UPDATE markets SET mve_collection_ticker = 'KXMVE'")
@@ -213,7 +224,7 @@ def test_what_was_known_stays_known_when_a_gatherer_comes_back_that_was_not_wait
     a.misses(30, 31)
     JournalFollower(a.name, a.timeseries, coverage.production).round()
     with connected(coverage.production) as connection:
-        kept = keep(connection, at(59), PATIENCE, AT_ONCE)
+        kept = judge_next_hour(connection, at(59), PATIENCE, AT_ONCE)
     assert (kept.known_until, kept.judged.hour) == (at(0), at(0))
     assert execute(coverage.production, "SELECT known_until FROM coverage_hours") == [(at(59),)]
     assert books(coverage) == {0: ("hole", [10, 20, 30, 31], ["a"])}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.coverage.hearing import BOOKS, TRADES
-from app.coverage.keeping import keep
+from app.coverage.evidence import BOOKS, TRADES
+from app.coverage.hours import judge_next_hour
 from app.postgres.connection import connected
 from tests.coverage.conftest import AT_ONCE, PATIENCE
 from tests.gatherers import at, moment, put_market
@@ -139,7 +139,7 @@ def begin(connection, runs, lives):
 
 
 def judge(connection):
-    while keep(connection, at(END) + PATIENCE, PATIENCE, AT_ONCE).judged:
+    while judge_next_hour(connection, at(END) + PATIENCE, PATIENCE, AT_ONCE).judged:
         continue
 
 

@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 
-from app.coverage.hours import judge_hour
-from app.coverage.keeping import keep
+from app.coverage.hours import judge_hour, judge_next_hour
 from app.postgres.connection import connected
 from tests.coverage.conftest import AT_ONCE, PATIENCE
 from tests.coverage.test_hours import books, market
@@ -54,7 +53,7 @@ def judge(production, interruption, statement):
 
 def judge_again(production):
     with connected(production) as connection:
-        while keep(connection, at(61), PATIENCE, AT_ONCE).judged:
+        while judge_next_hour(connection, at(61), PATIENCE, AT_ONCE).judged:
             continue
 
 

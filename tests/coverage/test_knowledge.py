@@ -1,4 +1,4 @@
-from app.coverage.knowledge import GathererState, RunState, known_until_us
+from app.coverage.evidence import GathererState, RunState, known_until_us
 
 NOW_US = 10_000
 PATIENCE_US = 600

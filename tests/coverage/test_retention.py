@@ -54,6 +54,26 @@ def test_hours_before_the_horizon_are_judged_no_more_and_those_after_it_as_befor
     }
 
 
+def test_what_reaches_over_the_horizon_is_judged_after_it_as_before(coverage):
+    put_market(coverage.production, "KXTEST-1", opens=-60)
+    put_market(coverage.production, "KXTEST-2", opens=-60)
+    a, *_ = coverage.gatherers
+    a.runs(0, 130).listens("orderbook_delta", "KXTEST-1", until=100).listens("orderbook_delta", "KXTEST-2")
+    coverage.judge(150)
+    refuse = """
+        INSERT INTO gatherer_refusals (quarantine_id, gatherer, table_name, ticker, started_at, ended_at)
+        VALUES (1, 'a', 'orderbook_deltas', 'KXTEST-2', %s, %s)
+    """
+    execute(coverage.production, refuse, (at(40), at(41)))
+    coverage.judge(150)
+    before = books(coverage)[60], books(coverage, "KXTEST-2")[60]
+    assert before == (("hole", [100, 120], []), ("hole", [60, 120], []))
+    forgotten(coverage, 1)
+    put_market(coverage.production, "KXLATE")
+    assert at(60) in coverage.judge(150)
+    assert (books(coverage)[60], books(coverage, "KXTEST-2")[60]) == before
+
+
 def test_subscriptions_that_ended_long_ago_go_and_those_of_the_whole_exchange_stay(judged):
     assert count(judged, "gatherer_subscriptions") == 7
     forgotten(judged, 1)

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from app.databases import Kind
 from app.postgres.connection import connected, value_of
-from app.simulator.check.check import Check
-from app.simulator.check.delivered import Delivered
-from app.simulator.check.gatherer import Gatherer
-from app.simulator.truth.reader import TruthReader
-from app.store.migrations import migrate, migrations_of
+from app.postgres.databases import DatabaseKind
+from app.simulator.check.check import SimCheck
+from app.simulator.check.databases import GathererRows
+from app.simulator.check.matcher import Delivered
+from app.simulator.truth import TruthReader
+from app.storage.migrations import migrate, migrations_of
 from tests.processes import DEADLINE_SECONDS, running, wait_until
 from tests.servers import new_database
 from tests.simulator.judging import found
@@ -30,12 +30,12 @@ class Databases:
 
     def __init__(self, server, templates):
         self.server = server
-        self.timeseries = new_database(server, templates[Kind.TIMESERIES])
-        self.metadata = new_database(server, templates[Kind.METADATA])
+        self.timeseries = new_database(server, templates[DatabaseKind.TIMESERIES])
+        self.metadata = new_database(server, templates[DatabaseKind.METADATA])
 
     @classmethod
     def of_its_own(cls, server):
-        return cls(server, {kind: migrated(server, kind) for kind in (Kind.TIMESERIES, Kind.METADATA)})
+        return cls(server, {kind: migrated(server, kind) for kind in (DatabaseKind.TIMESERIES, DatabaseKind.METADATA)})
 
     def value(self, query, *parameters):
         with connected(self.timeseries) as connection:
@@ -139,7 +139,7 @@ def judge(simulator, databases):
     """After the simulator has ended: its truth is written whole then."""
     assert simulator.stop() == 0
     with connected(databases.timeseries) as connection:
-        report = Check(TruthReader(simulator.truth), Gatherer(connection)).run()
+        report = SimCheck(TruthReader(simulator.truth), GathererRows(connection)).run()
     return {"ok": report.is_clean, **msgspec.to_builtins(report)}
 
 

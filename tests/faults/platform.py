@@ -2,12 +2,12 @@
 
 import contextlib
 
-from app.databases import Kind
 from app.postgres.connection import connected, value_of
-from app.simulator.check.check import Check
-from app.simulator.check.production import Production
-from app.simulator.truth.reader import TruthReader
-from app.store.tables import GATHERER_TABLES
+from app.postgres.databases import DatabaseKind
+from app.simulator.check.check import SimCheck
+from app.simulator.check.databases import ProductionRows
+from app.simulator.truth import TruthReader
+from app.storage.tables import GATHERER_TABLES
 from tests.faults.gathering import Databases, Running, gatherer, migrated, settings_of
 from tests.processes import running, wait_until
 from tests.servers import new_database
@@ -34,9 +34,9 @@ class Platform:
             name: Databases.of_its_own(own[name]) if name in own else Databases(server, templates) for name in NAMES
         }
         self.production = (
-            migrated(own["production"], Kind.PRODUCTION)
+            migrated(own["production"], DatabaseKind.PRODUCTION)
             if "production" in own
-            else new_database(server, templates[Kind.PRODUCTION])
+            else new_database(server, templates[DatabaseKind.PRODUCTION])
         )
 
     def key_of(self, name):
@@ -123,7 +123,7 @@ class Platform:
         """After the simulator has ended: its truth is written whole then."""
         assert self.simulator.stop() == 0
         with connected(self.production) as connection:
-            return Check(TruthReader(self.simulator.truth), Production(connection)).run()
+            return SimCheck(TruthReader(self.simulator.truth), ProductionRows(connection)).run()
 
     def assert_exact(self):
         report = self.judge()

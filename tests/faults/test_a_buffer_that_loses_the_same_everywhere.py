@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from app.simulator.changes import Delta
-from app.simulator.check.delivered import Delivered
-from app.simulator.truth.reader import TruthReader
+from app.simulator.check.matcher import Delivered
+from app.simulator.market.changes import SimDelta
+from app.simulator.truth import TruthReader
 from tests.faults.gathering import let_pass
 from tests.faults.platform import NAMES
 
@@ -26,7 +26,7 @@ def book_sockets(simulator, key_id):
 def changes_between(simulator, started_us, ended_us, markets):
     reader = TruthReader(simulator.truth)
     for ordinal, change in enumerate(reader.changes()):
-        if isinstance(change, Delta) and started_us <= change.at_us <= ended_us and change.market in markets:
+        if isinstance(change, SimDelta) and started_us <= change.at_us <= ended_us and change.market in markets:
             yield ordinal
 
 

@@ -1,17 +1,10 @@
 """Whatever is lost with the process lies between two moments that the database names."""
 
 from app.postgres.connection import connected, value_of
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Delta, Trade
-from app.simulator.truth.reader import TruthReader
-from tests.faults.gathering import (
-    delivered_changes,
-    gatherer,
-    let_pass,
-    settings_of,
-    stop_in_order,
-    wait_for_rows,
-)
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimDelta, SimTrade
+from app.simulator.truth import TruthReader
+from tests.faults.gathering import delivered_changes, gatherer, let_pass, settings_of, stop_in_order, wait_for_rows
 from tests.processes import wait_until
 
 US = "(extract(epoch FROM {}) * 1000000)::BIGINT"
@@ -50,11 +43,11 @@ def test_a_kill_loses_only_what_its_run_does_not_claim(simulator, databases, tmp
     lost = missing(simulator, databases)
     header = TruthReader(simulator.truth).header
     names = Catalog(header.seed, header.markets, header.start_us)
-    assert [change for change in lost if isinstance(change, Trade)] == []
+    assert [change for change in lost if isinstance(change, SimTrade)] == []
     undeclared = [
         change
         for change in lost
-        if isinstance(change, Delta)
+        if isinstance(change, SimDelta)
         and first_heard_us.get(names.ticker(change.market), change.at_us + 1) <= change.at_us
         and not claimed_until_us <= change.at_us <= heard_from_us.get(names.ticker(change.market), change.at_us)
     ]
@@ -79,8 +72,8 @@ def missing(simulator, databases):
     names = Catalog(header.seed, header.markets, header.start_us)
 
     def is_there(change):
-        if isinstance(change, Trade):
+        if isinstance(change, SimTrade):
             return change.trade_id in trades
-        return not isinstance(change, Delta) or (names.ticker(change.market), *change[2:]) in deltas
+        return not isinstance(change, SimDelta) or (names.ticker(change.market), *change[2:]) in deltas
 
     return [change for change in delivered_changes(simulator) if not is_there(change)]

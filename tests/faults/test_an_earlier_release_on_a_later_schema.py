@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.databases import Kind
 from app.postgres.connection import connected
-from app.store.migrations import Migration, migrate, migrations_of
+from app.postgres.databases import DatabaseKind
+from app.storage.migrations import Migration, migrate, migrations_of
 from tests.faults.gathering import exchange, let_pass
 from tests.faults.platform import Platform
 from tests.servers import new_database
@@ -30,7 +30,7 @@ LATER = """
 @pytest.fixture
 def later_templates(server):
     made = {}
-    for kind in Kind:
+    for kind in DatabaseKind:
         made[kind] = new_database(server)
         with connected(made[kind]) as connection:
             migrate(connection, [*migrations_of(kind), Migration(9999, "9999_later", LATER)])

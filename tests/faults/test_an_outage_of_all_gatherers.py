@@ -5,12 +5,12 @@ from functools import lru_cache
 
 import pytest
 
-from app.clock import now_us
-from app.coverage.hearing import BOOKS, LIFECYCLE, TICKERS, TRADES, WHOLE_EXCHANGE
+from app.coverage.evidence import BOOKS, LIFECYCLE, TICKERS, TRADES, WHOLE_EXCHANGE
 from app.coverage.intervals import intersection, union
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Delta, Trade
-from app.simulator.truth.reader import TruthReader
+from app.runtime.clock import now_us
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimDelta, SimTrade
+from app.simulator.truth import TruthReader
 from tests.faults.gathering import exchange, let_pass
 from tests.faults.platform import Platform
 from tests.processes import wait_until
@@ -30,7 +30,10 @@ KNOWN = """
     SELECT coalesce(max((extract(epoch FROM known_until) * 1000000)::BIGINT), 0) FROM coverage_hours
 """
 STALE = "SELECT count(*) FROM coverage_hours JOIN coverage_changes USING (hour) WHERE changes <> judged_changes"
-RECORDED = {Delta: "SELECT ticker, clock FROM orderbook_deltas", Trade: "SELECT ticker, trade_id::TEXT FROM trades"}
+RECORDED = {
+    SimDelta: "SELECT ticker, clock FROM orderbook_deltas",
+    SimTrade: "SELECT ticker, trade_id::TEXT FROM trades",
+}
 
 
 @pytest.fixture
@@ -63,10 +66,10 @@ def test_what_reached_nobody_is_declared_and_nothing_else_is(platform):
         deduplicator.stop()
     report = platform.judge()
     holes = declared(platform, ready_us, until_us)
-    missing = absent(platform, Delta, ready_us, until_us)
+    missing = absent(platform, SimDelta, ready_us, until_us)
     assert missing  # there was something to declare
     assert [change for ticker, change in missing if not is_within(change.at_us, holes.get((BOOKS, ticker), ()))] == []
-    assert absent(platform, Trade, ready_us, until_us) == []
+    assert absent(platform, SimTrade, ready_us, until_us) == []
     assert TRADES not in {channel for channel, _ in holes}
     assert (TICKERS, WHOLE_EXCHANGE) in holes
     # Who was back may meet a market that was not there before at its next look at REST: that is declared, however long it

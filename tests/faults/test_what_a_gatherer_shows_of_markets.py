@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.normal.times import rfc3339_us
+from app.normalize.values import rfc3339_us
 from tests.faults.gathering import gatherer, let_pass, settings_of
 from tests.processes import wait_until
 from tests.simulator.running import fetch

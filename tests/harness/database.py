@@ -12,12 +12,12 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from app import logs
-from app.databases import Kind
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
-from app.postgres.server import EmbeddedServer
-from app.store.migrations import migrate, migrations_of
+from app.postgres.embedded.server import EmbeddedServer
+from app.runtime import logs
+from app.storage.migrations import migrate, migrations_of
 from tests.servers import GivenServer, given_server, temporary_server
 
 # Nothing in a test's database needs to survive a power cut.
@@ -115,4 +115,4 @@ def administering(server):
 
 
 def templates_of(server):
-    return {kind: template(server, kind) for kind in Kind}
+    return {kind: template(server, kind) for kind in DatabaseKind}

@@ -16,7 +16,7 @@ FIRST = (
     "tests/simulator/",
     "tests/postgres/",
     "tests/lake/",
-    "tests/demonstration/test_live",
+    "tests/demo/test_live",
     "tests/merge/",
     "tests/cli/",
 )

@@ -9,16 +9,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from app.kalshi.http_session import DEFAULT_TIMEOUTS, HttpSession
-from app.kalshi.request_budget import RequestBudget
+from app.kalshi.request_budget import BudgetLimits, Priority, RequestBudget
 from app.kalshi.rest_client import RestClient
-from app.kalshi.rest_transport import Backoff, RestTransport
-from app.kalshi.token_bucket import Limits
-from app.kalshi.waiting_line import Priority
+from app.kalshi.rest_transport import DEFAULT_TIMEOUTS, HttpSession, RestTransport, RetrySeconds
 
 PREFIX = "/trade-api/v2"
-PLENTY = Limits(tokens_per_second=1_000_000, capacity=1_000_000)
-QUICK = Backoff(first_seconds=0.001, longest_seconds=0.01)
+PLENTY = BudgetLimits(tokens_per_second=1_000_000, capacity=1_000_000)
+QUICK = RetrySeconds(first_seconds=0.001, longest_seconds=0.01)
 
 
 class Reply(NamedTuple):

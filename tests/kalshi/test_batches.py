@@ -1,9 +1,7 @@
-import itertools
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.batches import CANDLES_PER_CALL, candle_spans, ticker_batches
+from app.kalshi.rest_client import ticker_batches
 
 TICKER = st.text("KX-é", min_size=1, max_size=200)
 
@@ -18,11 +16,3 @@ def test_every_ticker_is_in_one_batch_that_a_call_can_carry(tickers):
 
 def test_short_tickers_go_by_the_hundred():
     assert [len(batch) for batch in ticker_batches(["KXAAAA-26NOV21-T50"] * 250)] == [100, 100, 50]
-
-
-@given(st.integers(0, 2_000_000_000), st.integers(0, 100_000_000), st.sampled_from([60, 3_600, 86_400]))
-def test_spans_cover_every_second_once_and_are_short_enough(start, length, period):
-    spans = list(candle_spans(start, start + length, period))
-    assert (spans[0][0], spans[-1][1]) == (start, start + length)
-    assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(spans))
-    assert all(0 <= end - begin < CANDLES_PER_CALL * period for begin, end in spans)

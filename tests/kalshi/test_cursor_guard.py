@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.pages import CursorGuard
-from app.kalshi.rest_errors import UnexpectedAnswerError
+from app.kalshi.errors import UnexpectedAnswerError
+from app.kalshi.rest_client import CursorGuard
 
 
 def steps_until_refused(cursors):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.rest_errors import reason_of
+from app.kalshi.errors import reason_of
 
 
 @pytest.mark.parametrize(

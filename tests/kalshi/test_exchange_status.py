@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.kalshi.exchange_status import status_in
+from app.kalshi.rest_objects import status_in
 
 NOW = datetime(2026, 11, 19, 8, 0, tzinfo=UTC)
 

@@ -1,8 +1,8 @@
 import pytest
 
-from app.environment import load_settings
 from app.errors import SettingsError
-from app.kalshi.hosts import PRESETS, hosts_of
+from app.kalshi.endpoints import PRESETS, hosts_of
+from app.settings.loading import load_settings
 
 
 @pytest.mark.parametrize("name", PRESETS)

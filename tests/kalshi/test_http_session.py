@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.kalshi import http_session
-from app.kalshi.http_session import HttpSession, Timeouts
-from app.kalshi.rest_errors import UnavailableError, UnexpectedAnswerError
+from app.kalshi import rest_transport
+from app.kalshi.errors import UnavailableError, UnexpectedAnswerError
+from app.kalshi.rest_transport import HttpSession, Timeouts
 from tests.kalshi.exchange import Reply
 
 
@@ -42,7 +42,7 @@ def test_an_answer_that_drips_is_given_up():
 
 
 def test_an_answer_without_end_is_not_kept(exchange, monkeypatch):
-    monkeypatch.setattr(http_session, "MAX_ANSWER_BYTES", 1_000)
+    monkeypatch.setattr(rest_transport, "MAX_ANSWER_BYTES", 1_000)
     exchange.answers(Reply(200, b" " * 10_000))
     session = HttpSession(exchange.url, None)
     with pytest.raises(UnexpectedAnswerError, match="larger than 1000 bytes"):

@@ -4,10 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.answers import Error, MarketList, Ok, Subscribed, Subscription, SubscriptionList, Unsubscribed
-from app.kalshi.messages import Unknown, decode
-from app.kalshi.records import OrderbookDelta
-from tests.normal.frames import delta, trade
+from app.kalshi.messages import (
+    Error,
+    MarketList,
+    Ok,
+    OrderbookDelta,
+    Subscribed,
+    SubscriptionEntry,
+    SubscriptionList,
+    Unknown,
+    Unsubscribed,
+    decode,
+)
+from tests.normalize.frames import delta, trade
 
 DEEP = b"[" * 100_000
 
@@ -15,7 +24,7 @@ DEEP = b"[" * 100_000
 def test_a_subscription_is_acknowledged_with_its_number():
     answer = decode(b'{"id":1,"type":"subscribed","msg":{"channel":"trade","sid":4}}')
     assert isinstance(answer, Subscribed)
-    assert (answer.id, answer.msg) == (1, Subscription("trade", 4))
+    assert (answer.id, answer.msg) == (1, SubscriptionEntry("trade", 4))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +50,7 @@ def test_subscriptions_are_listed_in_either_way():
     now = decode(b'{"id":4,"type":"ok","msg":[{"channel":"trade","sid":2}]}')
     then = decode(b'{"id":4,"type":"list_subscriptions","subscriptions":[{"channel":"trade","sid":2}]}')
     assert isinstance(then, SubscriptionList)
-    assert now.msg == then.subscriptions == [Subscription("trade", 2)]
+    assert now.msg == then.subscriptions == [SubscriptionEntry("trade", 2)]
 
 
 def test_an_end_is_told_with_its_number():

@@ -2,11 +2,10 @@
 
 import json
 
-from app.kalshi.answers import Answer
-from app.kalshi.messages import Unknown, decode
-from app.normal.stream import TABLES
-from tests.normal.frames import RECEIVED_US
-from tests.normal.reading import stream
+from app.kalshi.messages import Answer, Unknown, decode
+from app.normalize.stream import TABLES
+from tests.normalize.frames import RECEIVED_US
+from tests.normalize.reading import stream
 from tests.specifications import published
 
 ANSWERS = {"subscribed", "unsubscribed", "ok", "error"}

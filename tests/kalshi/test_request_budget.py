@@ -5,13 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.request_budget import RequestBudget
-from app.kalshi.token_bucket import BASIC, NS_PER_SECOND, Limits, TokenBucket
-from app.kalshi.waiting_line import LineFullError, Priority, WaitingLine
-from app.stopping import StoppedError
+from app.kalshi.request_budget import (
+    BASIC,
+    NS_PER_SECOND,
+    BudgetLimits,
+    Priority,
+    QueueFullError,
+    RequestBudget,
+    RequestQueue,
+    TokenBucket,
+)
+from app.runtime.health import StoppedError
 from tests.processes import run, wait_until
 
-LIMITS = st.builds(Limits, st.integers(1, 1_000), st.integers(30, 1_000))
+LIMITS = st.builds(BudgetLimits, st.integers(1, 1_000), st.integers(30, 1_000))
 CALLS = st.lists(
     st.tuples(st.integers(0, 5 * NS_PER_SECOND), st.sampled_from(Priority), st.integers(1, 30)), min_size=1, max_size=60
 )
@@ -24,7 +31,7 @@ def serve(limits, calls, delays_ns=(0,)):
     Returns (time, ticket, tickets still waiting, tokens left) of each that paid.
     """
     bucket = TokenBucket(limits, 0)
-    line = WaitingLine(bucket, max_waiting=1_000)
+    line = RequestQueue(bucket, max_waiting=1_000)
     events = [(arrived_ns, number, None) for number, (arrived_ns, _, _) in enumerate(calls)]
     heapq.heapify(events)
     paid = []
@@ -82,23 +89,23 @@ def test_nobody_waits_longer_than_everybody_together_needs(limits, calls, delays
 
 
 def test_a_line_is_only_so_long():
-    line = WaitingLine(TokenBucket(BASIC, 0), max_waiting=2)
+    line = RequestQueue(TokenBucket(BASIC, 0), max_waiting=2)
     for _ in range(2):
         line.join(Priority.POLLING, 10)
-    with pytest.raises(LineFullError):
+    with pytest.raises(QueueFullError):
         line.join(Priority.RECONCILE, 10)
 
 
 def test_whoever_leaves_makes_room():
-    line = WaitingLine(TokenBucket(Limits(1, 10), 0), max_waiting=2)
+    line = RequestQueue(TokenBucket(BudgetLimits(1, 10), 0), max_waiting=2)
     gone, stays = line.join(Priority.REPAIR, 10), line.join(Priority.REPAIR, 10)
     line.leave(gone)
     assert line.pay(stays, 0) == 0
 
 
 def test_other_limits_hold_from_now_on():
-    bucket = TokenBucket(Limits(10, 100), 0)
-    bucket.change(Limits(20, 50), 0)
+    bucket = TokenBucket(BudgetLimits(10, 100), 0)
+    bucket.change(BudgetLimits(20, 50), 0)
     assert bucket.ns_until(60, 0) == NS_PER_SECOND // 2
     bucket.empty(0)
     assert bucket.ns_until(20, 0) == NS_PER_SECOND
@@ -110,7 +117,7 @@ def test_limits_are_shared_by_processes_that_use_one_key():
 
 
 def test_threads_share_it():
-    budget = RequestBudget(Limits(tokens_per_second=2_000, capacity=100))
+    budget = RequestBudget(BudgetLimits(tokens_per_second=2_000, capacity=100))
     stopping = threading.Event()
     callers = [
         threading.Thread(target=lambda: [budget.acquire(Priority.REPAIR, stopping) for _ in range(5)]) for _ in range(8)
@@ -127,7 +134,7 @@ def test_threads_share_it():
 
 
 def test_a_stop_ends_the_wait_and_frees_the_place():
-    budget = RequestBudget(Limits(tokens_per_second=1, capacity=10))
+    budget = RequestBudget(BudgetLimits(tokens_per_second=1, capacity=10))
     stopping = threading.Event()
     budget.acquire(Priority.POLLING, stopping)
     ended = []
@@ -150,12 +157,10 @@ GREENLETS = """
 from gevent import monkey
 monkey.patch_all()
 import gevent, gevent.event, gevent.pool
-from app.kalshi.request_budget import RequestBudget
-from app.kalshi.token_bucket import Limits
-from app.kalshi.waiting_line import Priority
-from app.stopping import StoppedError
+from app.kalshi.request_budget import BudgetLimits, Priority, RequestBudget
+from app.runtime.health import StoppedError
 
-budget = RequestBudget(Limits(tokens_per_second=1_000, capacity=10))
+budget = RequestBudget(BudgetLimits(tokens_per_second=1_000, capacity=10))
 stopping = gevent.event.Event()
 served = []
 
@@ -175,7 +180,7 @@ def wait_for_ever():
     except StoppedError:
         print("stopped", budget.waiting)
 
-budget.change(Limits(tokens_per_second=1, capacity=10_000))
+budget.change(BudgetLimits(tokens_per_second=1, capacity=10_000))
 budget.empty()
 waiter = group.spawn(wait_for_ever)
 gevent.sleep(0)

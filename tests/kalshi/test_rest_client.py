@@ -2,15 +2,13 @@ import threading
 
 import pytest
 
-from app.environment import load_settings
+from app.kalshi.errors import UnexpectedAnswerError
 from app.kalshi.private_key import PrivateKey
-from app.kalshi.request_budget import RequestBudget
+from app.kalshi.request_budget import BASIC, Priority, RequestBudget
 from app.kalshi.rest_client import RestClient
-from app.kalshi.rest_errors import UnexpectedAnswerError
 from app.kalshi.rest_transport import transport_of
 from app.kalshi.signing import Signer
-from app.kalshi.token_bucket import BASIC
-from app.kalshi.waiting_line import Priority
+from app.settings.loading import load_settings
 from tests.kalshi.exchange import PREFIX, Reply, client_of, transport_to
 from tests.kalshi.keys import ed25519_key, pem, rsa_key, verify
 
@@ -102,12 +100,6 @@ def test_order_books_are_asked_for_by_the_hundred_with_the_parameter_repeated(ex
             {"limit": "200", "series_ticker": "S"},
         ),
         (lambda client: client.series_list(), "series", "/series", {}),
-        (
-            lambda client: client.candlesticks("S", "A", 0, 60, 1),
-            "candlesticks",
-            "/series/S/markets/A/candlesticks",
-            {"start_ts": "0", "end_ts": "60", "period_interval": "1"},
-        ),
     ],
 )
 def test_lists_are_asked_for_as_the_exchange_documents(exchange, call, name, path, query):
@@ -123,7 +115,6 @@ def test_lists_are_asked_for_as_the_exchange_documents(exchange, call, name, pat
         (lambda client: client.market("KX/A B"), "market", "/markets/KX%2FA%20B"),
         (lambda client: client.event("E"), "event", "/events/E"),
         (lambda client: client.series("S"), "series", "/series/S"),
-        (lambda client: client.exchange_schedule(), "schedule", "/exchange/schedule"),
     ],
 )
 def test_one_object_is_asked_for_by_its_path(exchange, call, name, path):

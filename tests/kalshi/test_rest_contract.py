@@ -6,9 +6,8 @@ import re
 import pytest
 import yaml
 
-from app.kalshi.account_limits import AccountLimits
-from app.kalshi.exchange_status import ExchangeStatus
-from app.kalshi.hosts import PRESETS
+from app.kalshi.endpoints import PRESETS
+from app.kalshi.rest_objects import AccountLimits, ExchangeStatus
 from tests.kalshi.exchange import PREFIX, Reply, client_of
 from tests.specifications import published_text
 
@@ -22,13 +21,11 @@ LISTS = {
     "events": lambda client: client.events("open", 1, "S", with_nested_markets=True),
     "multivariate events": lambda client: client.multivariate_events("S", with_nested_markets=True),
     "series": lambda client: client.series_list(1),
-    "candlesticks": lambda client: client.candlesticks("S", "A", 0, 60, 1),
 }
 SINGLE = {
     "market": lambda client: client.market("A"),
     "event": lambda client: client.event("E"),
     "one series": lambda client: client.series("S"),
-    "schedule": lambda client: client.exchange_schedule(),
 }
 
 

@@ -1,8 +1,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app.kalshi.request_budget import RequestBudget
-from app.kalshi.token_bucket import TOKENS_PER_CALL, Limits
+from app.kalshi.request_budget import TOKENS_PER_CALL, BudgetLimits, RequestBudget
 from app.metrics.rest import RestBudgetCollector
 from tests.kalshi.exchange import Reply, client_of
 
@@ -16,7 +15,7 @@ def registry():
 
 def test_what_the_exchange_answered_and_how_long_it_was_waited_for_is_shown(exchange, registry):
     exchange.answers(Reply(500, {}), Reply(429, {}), MARKET)
-    slow = RequestBudget(Limits(TOKENS_PER_CALL * 20, TOKENS_PER_CALL))
+    slow = RequestBudget(BudgetLimits(TOKENS_PER_CALL * 20, TOKENS_PER_CALL))
     with client_of(exchange, budget=slow) as client:
         registry.register(RestBudgetCollector(client._transport))
         client.market("A")

@@ -4,18 +4,16 @@ import time
 
 import pytest
 
-from app.kalshi.http_session import Timeouts
-from app.kalshi.request_budget import RequestBudget
-from app.kalshi.rest_errors import (
+from app.kalshi.errors import (
     AccessDeniedError,
     NotFoundError,
     RequestRefusedError,
     UnavailableError,
     UnexpectedAnswerError,
 )
-from app.kalshi.rest_transport import Backoff
-from app.kalshi.token_bucket import Limits
-from app.stopping import StoppedError
+from app.kalshi.request_budget import BudgetLimits, RequestBudget
+from app.kalshi.rest_transport import RetrySeconds, Timeouts
+from app.runtime.health import StoppedError
 from tests.kalshi.exchange import PREFIX, QUICK, Reply, client_of
 from tests.processes import wait_until
 
@@ -145,7 +143,7 @@ def test_patience_ends(exchange):
 
 def test_a_429_empties_the_budget(exchange):
     exchange.answers(Reply(429, {"error": "too many requests"}), MARKET)
-    budget = RequestBudget(Limits(tokens_per_second=100, capacity=1_000))
+    budget = RequestBudget(BudgetLimits(tokens_per_second=100, capacity=1_000))
     with client_of(exchange, budget=budget) as client:
         started = time.monotonic()
         client.market("A")
@@ -160,7 +158,7 @@ def test_with_503_the_exchange_is_asked_whether_it_runs_and_waited_for(exchange)
         {"exchange_active": False, "trading_active": False, "exchange_estimated_resume_time": "2099-01-01T00:00:00Z"},
     )
     exchange.answers(Reply(503, NESTED), MARKET)
-    with client_of(exchange, backoff=Backoff(first_seconds=0.001, longest_seconds=0.3)) as client:
+    with client_of(exchange, backoff=RetrySeconds(first_seconds=0.001, longest_seconds=0.3)) as client:
         started = time.monotonic()
         client.market("A")
         assert time.monotonic() - started >= 0.3
@@ -190,7 +188,7 @@ def test_a_stop_ends_a_long_backoff_at_once(exchange, reply):
     stopping = threading.Event()
     exchange.answers(reply)
     ended = []
-    with client_of(exchange, stopping=stopping, backoff=Backoff(1_000, 10_000)) as client:
+    with client_of(exchange, stopping=stopping, backoff=RetrySeconds(1_000, 10_000)) as client:
 
         def ask():
             with pytest.raises(StoppedError):

@@ -5,9 +5,9 @@ from gevent import monkey
 monkey.patch_all()
 import gevent.event, gevent.pool
 from app.kalshi.rest_client import RestClient
-from app.kalshi.rest_transport import Backoff
-from app.kalshi.waiting_line import Priority
-from app.stopping import StoppedError
+from app.kalshi.rest_transport import RetrySeconds
+from app.kalshi.request_budget import Priority
+from app.runtime.health import StoppedError
 from tests.kalshi.exchange import FakeExchange, Reply, transport_to
 
 stopping, release, outcomes = gevent.event.Event(), gevent.event.Event(), []
@@ -18,7 +18,7 @@ def ask(client):
     except StoppedError:
         outcomes.append("stopped")
 
-with FakeExchange().running() as exchange, transport_to(exchange, stopping, backoff=Backoff(1_000, 10_000)) as transport:
+with FakeExchange().running() as exchange, transport_to(exchange, stopping, backoff=RetrySeconds(1_000, 10_000)) as transport:
     client = RestClient(transport, Priority.RECONCILE)
     group = gevent.pool.Group()
     exchange.answers(Reply(200, {"markets": [1, 2], "cursor": ""}, after=release))

@@ -4,11 +4,11 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import PrivateFormat
 
-from app.environment import load_settings
 from app.errors import SettingsError
-from app.kalshi.hosts import signer_of
+from app.kalshi.endpoints import signer_of
 from app.kalshi.private_key import PrivateKey
 from app.kalshi.signing import Signer
+from app.settings.loading import load_settings
 from tests.kalshi.keys import ed25519_key, elliptic_key, pem, rsa_key, verify
 
 PATH = "/trade-api/v2/markets"

@@ -4,8 +4,8 @@ import json
 
 from hypothesis import strategies as st
 
-from app.store.tables import ColumnType
-from tests.store.rows import NOON_US
+from app.storage.tables import ColumnType
+from tests.storage.rows import NOON_US
 
 BITS_64 = st.integers(-(2**63), 2**63 - 1)
 PRICES = st.integers(0, 1_000_000)

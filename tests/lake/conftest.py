@@ -1,7 +1,7 @@
 import pytest
 
-from app.lake.exporter import Exporter
-from app.lake.folder import FolderStorage
+from app.lake.exporter import HourExporter
+from app.lake.storage import FolderStorage
 from app.lake.verifier import Verifier
 from app.postgres.connection import connected
 from tests.cli_settings import invoke
@@ -22,7 +22,7 @@ def ledger(production, storage):
 
 @pytest.fixture
 def exporter(production, ledger, storage):
-    return Exporter(production, ledger, storage)
+    return HourExporter(production, ledger, storage)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from app.lake.dataset import PROCESSED
-from app.lake.identity import bind_first, identity_of, register
+from app.lake.binding import bind_first, identity_of, register
+from app.lake.layout import PROCESSED
 from app.lake.ledger import open_ledger
 from app.postgres.connection import connected
-from app.store.writer import CopyWriter
+from app.storage.writer import CopyWriter
 
 ALL = tuple(PROCESSED.values())
 EVER = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))

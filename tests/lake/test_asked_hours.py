@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.errors import OperatorError
-from app.lake.archive import Archive
-from app.lake.asked_hours import AskedHours
-from app.lake.dataset import PROCESSED
-from app.offload import inline
-from app.store.tables import PRODUCTION_TRADES
+from app.lake.archive import Archive, AskedHours
+from app.lake.layout import PROCESSED
+from app.runtime.threads import inline
+from app.storage.tables import PRODUCTION_TRADES
 from tests.gatherers import execute
 from tests.lake.exporting import write
 

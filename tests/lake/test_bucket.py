@@ -2,8 +2,7 @@
 
 import pytest
 
-from app.lake.bucket import BucketStorage
-from app.lake.lifecycle import apply_lifecycle, lifecycle_differences
+from app.lake.s3_storage import BucketStorage, apply_lifecycle, lifecycle_differences
 from app.lake.storage import ReplacedError, StorageError
 from tests.lake import faulty_s3
 from tests.lake.faulty_s3 import BUCKET, corrupts, fails, is_completion, is_part, is_put, is_slow

@@ -1,9 +1,8 @@
 import pytest
 
 from app.lake.candles import SCHEMA
-from app.lake.columns import MEANINGS
-from app.lake.schema import schema_of
-from app.store.tables import GATHERER_TABLES
+from app.lake.layout import MEANINGS, schema_of
+from app.storage.tables import GATHERER_TABLES
 from tests.code_base.sources import ROOT
 
 DOCS = (ROOT / "docs/lake.md").read_text()

@@ -5,21 +5,19 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from app.databases import Kind
-from app.lake.dataset import PROCESSED
-from app.lake.exporter import Exporter
-from app.lake.manifest import Manifest
-from app.lake.parquet_file import duckdb_session, write_sorted
-from app.lake.schema import schema_of
+from app.lake.exporter import HourExporter
+from app.lake.layout import PROCESSED, schema_of
+from app.lake.ledger import ChangedHours, survey
+from app.lake.parquet import Manifest, duckdb_session, write_sorted
 from app.lake.storage import ReplacedError
-from app.lake.survey import survey
-from app.lake.verifier import Verdict
+from app.lake.verifier import FileVerdict
 from app.postgres.connection import connected, value_of
-from app.store.arrivals import arrivals_session
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from app.postgres.databases import DatabaseKind
+from app.storage.arrivals import arrivals_session
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.lake.exporting import EVER, export_all, ledger_of, write
 from tests.servers import new_database
-from tests.store import rows
+from tests.storage import rows
 
 DELTAS = PROCESSED["orderbook_deltas"]
 NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
@@ -46,7 +44,7 @@ def test_an_hour_lies_sorted_by_ticker_and_time_in_one_file(production, exporter
 def test_what_was_exported_is_verified(production, exporter, verifier, ledger):
     write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=number) for number in range(10)])
     export_all(exporter, ledger)
-    assert verifier.verify(DELTAS, NOON) == (Verdict.SAME, 10, "")
+    assert verifier.verify(DELTAS, NOON) == (FileVerdict.SAME, 10, "")
     assert ledger.unfinished(DELTAS, 0) == []
 
 
@@ -84,10 +82,10 @@ def test_a_late_row_has_its_hour_written_anew(production, exporter, verifier, le
     export_all(exporter, ledger)
     verifier.verify(DELTAS, NOON)
     write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2)])
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.OUTDATED
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.OUTDATED
     export_all(exporter, ledger)
     assert clocks(storage) == [1, 2]
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.SAME
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.SAME
 
 
 def test_a_row_that_is_withdrawn_reopens_its_hour(production, exporter, verifier, ledger, storage):
@@ -96,10 +94,10 @@ def test_a_row_that_is_withdrawn_reopens_its_hour(production, exporter, verifier
     with connected(production) as connection:
         execute(connection, "DELETE FROM orderbook_deltas WHERE clock = 2")
         execute(connection, "UPDATE exports SET through_ingest_id = 0, verified_at = NULL")
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.OUTDATED
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.OUTDATED
     assert ledger.unfinished(DELTAS, 0)[0].is_to_be_written
     export_all(exporter, ledger)
-    assert (clocks(storage), verifier.verify(DELTAS, NOON).verdict) == ([1], Verdict.SAME)
+    assert (clocks(storage), verifier.verify(DELTAS, NOON).verdict) == ([1], FileVerdict.SAME)
 
 
 def test_a_row_that_is_withdrawn_while_its_hour_is_written_leaves_it_to_be_written(
@@ -130,7 +128,7 @@ def test_rows_that_the_database_has_dropped_stay_when_late_ones_come(production,
     write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2), delta(clock=3)])
     export_all(exporter, ledger)
     assert clocks(storage) == [1, 2, 3]
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.ARCHIVED
 
 
 def test_what_the_lake_has_stays_when_production_was_put_back(production, exporter, verifier, ledger, storage):
@@ -146,16 +144,16 @@ def test_what_the_lake_has_stays_when_production_was_put_back(production, export
     write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=3)])
     export_all(exporter, ledger)
     assert clocks(storage) == [1, 2, 3]
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.ARCHIVED
 
 
 def test_an_hour_that_this_production_never_wrote_is_added_to(production, exporter, ledger, storage, server, templates):
     write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
     export_all(exporter, ledger)
-    earlier = new_database(server, templates[Kind.PRODUCTION])
+    earlier = new_database(server, templates[DatabaseKind.PRODUCTION])
     write(earlier, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=2), delta(clock=3)])
     with ledger_of(earlier, storage) as its_ledger:
-        export_all(Exporter(earlier, its_ledger, storage), its_ledger)
+        export_all(HourExporter(earlier, its_ledger, storage), its_ledger)
     assert clocks(storage) == [1, 2, 3]
 
 
@@ -165,7 +163,7 @@ def test_as_many_rows_with_another_value_are_a_difference(production, exporter, 
     with connected(production) as connection:
         execute(connection, "UPDATE orderbook_deltas SET delta_e2 = delta_e2 + 1 WHERE clock = 2")
     finding = verifier.verify(DELTAS, NOON)
-    assert (finding.verdict, finding.rows) == (Verdict.DIFFERENT, 2)
+    assert (finding.verdict, finding.rows) == (FileVerdict.DIFFERENT, 2)
     assert [unfinished.hour for unfinished in ledger.unfinished(DELTAS, 0)] == [NOON]
 
 
@@ -182,10 +180,10 @@ def with_dropped_rows(production, exporter, ledger):
 
 
 def test_a_late_row_that_the_object_lacks_is_a_difference_though_it_has_more(production, verifier, with_dropped_rows):
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.ARCHIVED
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.ARCHIVED
     with connected(production) as connection:
         execute(connection, "UPDATE orderbook_deltas SET clock = 4")
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.DIFFERENT
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.DIFFERENT
 
 
 def test_another_object_than_the_one_that_was_written_is_a_difference(verifier, storage, tmp_path, with_dropped_rows):
@@ -200,7 +198,7 @@ def test_another_object_than_the_one_that_was_written_is_a_difference(verifier, 
     storage.put(manifest, Manifest.of(key, written).encode(), storage.version(manifest))
     finding = verifier.verify(DELTAS, NOON)
     assert (finding.verdict, finding.difference) == (
-        Verdict.DIFFERENT,
+        FileVerdict.DIFFERENT,
         "the object and its manifest are not those that were written",
     )
 
@@ -243,10 +241,10 @@ def test_a_crash_anywhere_leaves_the_old_object_or_the_new_and_the_work_to_be_do
         with pytest.raises(BrokenError):
             export_all(exporter, ledger)
     assert clocks(storage) in ([1], [1, 2])
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.OUTDATED
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.OUTDATED
     assert ledger.unfinished(DELTAS, 0)[0].is_to_be_written
     export_all(exporter, ledger)
-    assert verifier.verify(DELTAS, NOON).verdict is Verdict.SAME
+    assert verifier.verify(DELTAS, NOON).verdict is FileVerdict.SAME
     assert list(storage.folder.rglob(".unfinished*")) == []
 
 
@@ -272,6 +270,44 @@ def test_what_another_lake_s_exporter_wrote_meanwhile_is_not_overwritten(product
     with pytest.raises(ReplacedError):
         exporter.export(DELTAS, NOON)
     assert storage.read(DELTAS.object_key(NOON)) == b"theirs"
+
+
+def test_a_manifest_that_somebody_else_wrote_meanwhile_is_not_overwritten(production, exporter, ledger, storage):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta()])
+    exporter.survey(DELTAS)
+    put_file = storage.put_file
+
+    def somebody_else_after_it(key, path, replaces):
+        put_file(key, path, replaces)
+        storage.put(DELTAS.manifest_key(NOON), b"theirs", None)
+
+    storage.put_file = somebody_else_after_it
+    with pytest.raises(ReplacedError):
+        exporter.export(DELTAS, NOON)
+    assert storage.read(DELTAS.manifest_key(NOON)) == b"theirs"
+
+
+def test_a_row_that_is_withdrawn_while_its_hour_is_read_back_leaves_it_to_be_written(production, exporter, ledger):
+    write(production, PRODUCTION_ORDERBOOK_DELTAS, [delta(clock=1), delta(clock=2)])
+    export_all(exporter, ledger)
+    written = ledger.written(DELTAS, NOON)
+    with connected(production) as connection:
+        execute(connection, "UPDATE exports SET through_ingest_id = 0, verified_at = NULL")
+    assert not ledger.verified(DELTAS, NOON, written.through_ingest_id)
+    assert ledger.unfinished(DELTAS, 0) == [(NOON, True)]
+
+
+def test_an_hour_is_known_up_to_its_last_row_in_whatever_order_its_rows_are_found(ledger):
+    ledger.note(DELTAS, ChangedHours(0, 20, [(NOON, 20)], has_more=False))
+    ledger.note(DELTAS, ChangedHours(20, 30, [(NOON, 10)], has_more=False))
+    assert ledger.begin(DELTAS, NOON) == 20
+
+
+def test_a_survey_that_comes_second_changes_nothing(ledger):
+    ledger.note(DELTAS, ChangedHours(0, 20, [(NOON, 20)], has_more=False))
+    ledger.note(DELTAS, ChangedHours(0, 10, [(NOON - HOUR, 10)], has_more=False))
+    assert ledger.surveyed_through(DELTAS) == 20
+    assert ledger.hours(DELTAS, *EVER) == [NOON]
 
 
 def test_hours_are_found_in_steps_too(production, ledger):

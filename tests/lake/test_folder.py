@@ -7,14 +7,13 @@ import threading
 
 import pytest
 
-from app.lake.folder import UNFINISHED, FolderStorage
-from app.lake.storage import StorageError
+from app.lake.storage import UNFINISHED, FolderStorage, StorageError
 from tests.processes import wait_until
 
 WRITE_FOR_EVER = """
 import sys, time
 from pathlib import Path
-from app.lake.folder import FolderStorage
+from app.lake.storage import FolderStorage
 FolderStorage(Path(sys.argv[1]))._write("hour/theirs", lambda file: (file.write(b"half"), file.flush(), time.sleep(600)), None)
 """
 

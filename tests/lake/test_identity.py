@@ -5,14 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.lake.archive import Archive
-from app.lake.dataset import PROCESSED
-from app.lake.folder import FolderStorage
-from app.lake.identity import KEY, UNKNOWN, bind, bound_lake, identity_of, register
-from app.lake.storage import StorageError
+from app.lake.binding import KEY, UNKNOWN, bind, bound_lake, identity_of, register
+from app.lake.layout import PROCESSED
+from app.lake.storage import FolderStorage, StorageError
 from app.postgres.connection import connected
-from app.store.confirmation import lake_has_it
-from app.store.maintenance import maintain
-from app.store.tables import PRODUCTION_TRADES
+from app.storage.confirmation import lake_has_it
+from app.storage.retention import maintain
+from app.storage.tables import PRODUCTION_TRADES
 from tests.cli_settings import invoke
 from tests.gatherers import execute
 from tests.lake.exporting import write

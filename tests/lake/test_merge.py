@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.databases import Kind
-from app.lake.merge import SAME_EVENT
-from app.lake.schema import schema_of
+from app.lake.layout import schema_of
+from app.lake.rebuild import SAME_EVENT
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from tests.merge.recordings import TABLES, Recordings
 from tests.servers import new_database
-from tests.store.reading import rows_of
-from tests.store.rows import NOON_US
+from tests.storage.reading import rows_of
+from tests.storage.rows import NOON_US
 
 NAMES = ("a", "b")
 # Steps that meet the edges of the windows: two minutes for changes, one second for quotes.
@@ -30,8 +30,8 @@ copies = st.lists(
 
 @pytest.fixture(scope="module")
 def recordings(server, templates):
-    gatherers = {name: new_database(server, templates[Kind.TIMESERIES]) for name in NAMES}
-    production = new_database(server, templates[Kind.PRODUCTION])
+    gatherers = {name: new_database(server, templates[DatabaseKind.TIMESERIES]) for name in NAMES}
+    production = new_database(server, templates[DatabaseKind.PRODUCTION])
     made = {name: Recordings(name, gatherers, production) for name in STEPS_US}
     yield made, production
     for each in made.values():

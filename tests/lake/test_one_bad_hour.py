@@ -6,14 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from app.lake.archive import Archive
-from app.lake.book import book_at
-from app.lake.bucket import BucketStorage
-from app.lake.dataset import PROCESSED
-from app.lake.folder import FolderStorage
-from app.lake.lake import Lake
-from app.lake.storage import StorageError
-from app.offload import inline
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_TRADES
+from app.lake.layout import PROCESSED
+from app.lake.reader import Lake, book_at
+from app.lake.s3_storage import BucketStorage
+from app.lake.storage import FolderStorage, StorageError
+from app.runtime.threads import inline
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_TRADES
 from tests.gatherers import execute
 from tests.lake import faulty_s3
 from tests.lake.exporting import write

@@ -6,15 +6,14 @@ import pytest
 from pyarrow import parquet
 
 from app.errors import DatabaseError
-from app.lake.arrow_source import hour_of_rows
-from app.lake.dataset import PROCESSED
-from app.lake.parquet_file import duckdb_session, write_sorted
-from app.lake.schema import ROW_GROUP_ROWS, schema_of
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from app.lake.exporter import hour_of_rows
+from app.lake.layout import PROCESSED, ROW_GROUP_ROWS, schema_of
+from app.lake.parquet import duckdb_session, write_sorted
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.code_base.sources import ROOT
 from tests.lake.exporting import write
 from tests.servers import end_sessions
-from tests.store import rows
+from tests.storage import rows
 
 DELTAS = PROCESSED["orderbook_deltas"]
 SCHEMA = schema_of(DELTAS.table)
@@ -30,7 +29,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from app.lake.parquet_file import duckdb_session
+from app.lake.parquet import duckdb_session
 from tests.servers import end_sessions
 
 def batches():

@@ -5,12 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from app.lake.bucket import BucketStorage
-from app.lake.dataset import PROCESSED
-from app.lake.folder import FolderStorage
-from app.lake.lake import Lake
-from app.lake.parquet_file import duckdb_session, write_sorted
-from app.lake.schema import schema_of
+from app.lake.layout import PROCESSED, schema_of
+from app.lake.parquet import duckdb_session, write_sorted
+from app.lake.reader import Lake
+from app.lake.s3_storage import BucketStorage
+from app.lake.storage import FolderStorage
 from tests.lake import faulty_s3
 from tests.lake.faulty_s3 import BUCKET
 

@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.databases import Kind
-from app.lake.archive import Archive
+from app.lake.archive import Archive, RawArchive
 from app.lake.engines import engine_of
-from app.lake.folder import FolderStorage
-from app.lake.lake import Lake
+from app.lake.reader import Lake
 from app.lake.rebuild import rebuild
-from app.store.tables import GATHERER_TABLES, ORDERBOOK_DELTAS, PRODUCTION_TABLES
+from app.lake.storage import FolderStorage
+from app.postgres.databases import DatabaseKind
+from app.storage.tables import GATHERER_TABLES, ORDERBOOK_DELTAS, PRODUCTION_TABLES
 from tests.lake.exporting import export_all, write
 from tests.servers import new_database
 from tests.simulator.recording import Run
-from tests.store import rows
+from tests.storage import rows
 
 SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2"
 
@@ -27,7 +27,7 @@ def lake(tmp_path, server, templates, production):
     run = Run(tmp_path / "truth", markets=20, rate=200).record_books(range(20)).advance(15).record_everything()
     storage = FolderStorage(tmp_path / "lake")
     for position, name in enumerate(("a", "b")):
-        dsn = new_database(server, templates[Kind.TIMESERIES])
+        dsn = new_database(server, templates[DatabaseKind.TIMESERIES])
         for table in GATHERER_TABLES:
             heard = [
                 as_heard(table, number, row, position)
@@ -35,11 +35,11 @@ def lake(tmp_path, server, templates, production):
                 if number % 3 != position
             ]
             write(dsn, table, [(*encoded(table, row), *rows.lineage(table)) for row in heard])
-        export(production, storage, (name, dsn))
+        export(RawArchive(dsn, storage, name))
     for table in PRODUCTION_TABLES:
         best = [as_heard(table, number, row, position=0) for number, row in enumerate(run.rows[table.name])]
         write(production, table, [encoded(table, row) for row in best])
-    export(production, storage, None)
+    export(Archive(production, storage))
     run.truth.close()
     return storage
 
@@ -64,11 +64,10 @@ def encoded(table, row):
     return (*row[:-1], row[-1].encode()) if table.name == "lifecycle_events" else row
 
 
-def export(production, storage, gatherer):
-    archive = Archive(production, storage, gatherer)
+def export(archive):
     with archive.opened() as opened:
         export_all(opened.exporter, opened.ledger, archive.datasets().values())
-        while gatherer is None and opened.candles.make_next():
+        while not archive.is_raw and opened.candles.make_next():
             continue
 
 
@@ -92,13 +91,13 @@ def test_duckdb_makes_the_same_bytes_as_the_exporter(lake, tmp_path):
     assert [key for key in found if found[key] != expected[key]] == []
 
 
-def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, templates, production):
+def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, templates):
     storage = FolderStorage(tmp_path / "lake")
     timed = rows.delta(at_us=rows.NOON_US - 1_000)
     for name, heard in (("a", [timed]), ("b", [untimed(ORDERBOOK_DELTAS, timed, later_us=2_000), rows.delta(clock=2)])):
-        dsn = new_database(server, templates[Kind.TIMESERIES])
+        dsn = new_database(server, templates[DatabaseKind.TIMESERIES])
         write(dsn, ORDERBOOK_DELTAS, heard)
-        export(production, storage, (name, dsn))
+        export(RawArchive(dsn, storage, name))
     rebuilt("duckdb", storage, tmp_path / "rebuilt")
     found = (
         Lake(FolderStorage(tmp_path / "rebuilt")).orderbook_deltas.to_table(["hour", "clock", "ts_missing"]).to_pylist()

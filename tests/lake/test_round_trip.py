@@ -12,17 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pyarrow import parquet
 
-from app.lake.dataset import PROCESSED
-from app.lake.exporter import Exporter
-from app.lake.folder import FolderStorage
-from app.lake.lake import Lake
-from app.lake.verifier import Verdict, Verifier
+from app.lake.exporter import HourExporter
+from app.lake.layout import PROCESSED
+from app.lake.reader import Lake
+from app.lake.storage import FolderStorage
+from app.lake.verifier import FileVerdict, Verifier
 from app.postgres.connection import connected
-from app.store.tables import PRODUCTION_TABLES, ColumnType
+from app.storage.tables import PRODUCTION_TABLES, ColumnType
 from tests.lake.any_rows import rows_of
 from tests.lake.exporting import EVER, export_all, ledger_of, write
-from tests.store.reading import EPOCH
-from tests.store.reading import rows_of as stored_rows
+from tests.storage.reading import EPOCH
+from tests.storage.reading import rows_of as stored_rows
 
 PATIENT = settings(
     deadline=None,
@@ -81,10 +81,10 @@ def test_every_value_comes_back(table, production):
             expected = [tuple(map(plain, row)) for row in stored_rows(connection, table)]
         with tempfile.TemporaryDirectory() as folder, ledger_of(production, FolderStorage(Path(folder))) as ledger:
             storage = FolderStorage(Path(folder))
-            export_all(Exporter(production, ledger, storage), ledger, [dataset])
+            export_all(HourExporter(production, ledger, storage), ledger, [dataset])
             verifier = Verifier(production, ledger, storage)
             verdicts = [verifier.verify(dataset, hour).verdict for hour in ledger.hours(dataset, *EVER)]
-            assert set(verdicts) == {Verdict.SAME}
+            assert set(verdicts) == {FileVerdict.SAME}
             files = [str(storage.folder / key) for key in storage.keys("processed")]
             for read in READERS:
                 found = [tuple(map(plain, row)) for row in read(files, table.column_names)]

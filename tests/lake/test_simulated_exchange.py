@@ -7,14 +7,13 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.coverage.moments import us_of
-from app.lake.book import book_at
-from app.lake.hours import HOUR, hour_of
-from app.lake.lake import Lake
+from app.coverage.intervals import us_of
+from app.lake.layout import HOUR, hour_of
+from app.lake.reader import Lake, book_at
 from app.lake.storage import storage_at
 from app.postgres.connection import connected
-from app.simulator.candles import candles
-from app.simulator.changes import Trade
+from app.simulator.market.changes import SimTrade
+from app.simulator.market.history import candles
 from tests.cli_settings import invoke
 from tests.gatherers import execute
 
@@ -118,11 +117,11 @@ def test_the_book_command_says_what_production_knows_of_that_time(run, exported,
 def test_candles_are_the_exchange_s_own(interval, minutes, run, exported):
     expected = {}
     # Some markets open on the way.
-    for market in {change.market for _, change in run[0].seen if isinstance(change, Trade)}:
+    for market in {change.market for _, change in run[0].seen if isinstance(change, SimTrade)}:
         trades = [
             change._replace(at_us=change.at_us // 1_000 * 1_000)
             for _, change in run[0].seen
-            if isinstance(change, Trade) and change.market == market
+            if isinstance(change, SimTrade) and change.market == market
         ]
         for candle in candles(trades, minutes):
             start_us = (candle.end_period_ts - minutes * 60) * 1_000_000

@@ -1,7 +1,7 @@
 import pytest
 
-from app.databases import Kind
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from tests.merge.recordings import Recordings
 from tests.servers import new_database
 
@@ -13,8 +13,8 @@ RECORDS = "orderbook_deltas, trades, tickers, orderbook_snapshots, lifecycle_eve
 
 @pytest.fixture(scope="module")
 def lasting_databases(server, templates):
-    gatherers = {name: new_database(server, templates[Kind.TIMESERIES]) for name in NAMES}
-    return gatherers, new_database(server, templates[Kind.PRODUCTION])
+    gatherers = {name: new_database(server, templates[DatabaseKind.TIMESERIES]) for name in NAMES}
+    return gatherers, new_database(server, templates[DatabaseKind.PRODUCTION])
 
 
 def emptied(dsn, others):
@@ -38,7 +38,7 @@ def production(lasting_databases):
 @pytest.fixture
 def damaged(gatherers, server, templates):
     """A database in the place of gatherer a's, for a test to damage."""
-    gatherers["a"] = new_database(server, templates[Kind.TIMESERIES])
+    gatherers["a"] = new_database(server, templates[DatabaseKind.TIMESERIES])
     return gatherers["a"]
 
 

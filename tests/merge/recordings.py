@@ -1,11 +1,11 @@
 """Gatherers' databases and the production that they are merged into, without processes: rounds happen when a test says."""
 
 from app.merge.merger import Merger
+from app.merge.position import Shard
 from app.merge.rules import RULES
-from app.merge.shards import Shard
-from app.merge.source import Source
-from app.store.tables import GATHERER_TABLES
-from app.store.writer import CopyWriter
+from app.merge.source import GathererTable
+from app.storage.tables import GATHERER_TABLES
+from app.storage.writer import CopyWriter
 from tests.processes import wait_until
 
 ALL = Shard(0, 1)
@@ -28,7 +28,9 @@ class Recordings:
     def __init__(self, table_name, gatherers, production, shard=ALL, batch_bytes=BATCH_BYTES):
         self.rule = rule_of(table_name)
         self.merger = Merger(self.rule, shard, gatherers, production)
-        self.sources = {name: Source(name, dsn, self.rule.table, shard, batch_bytes) for name, dsn in gatherers.items()}
+        self.sources = {
+            name: GathererTable(name, dsn, self.rule.table, shard, batch_bytes) for name, dsn in gatherers.items()
+        }
         self.writers = {name: CopyWriter(TABLES[table_name], dsn) for name, dsn in gatherers.items()}
         self.positions = None
 

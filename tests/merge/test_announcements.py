@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.lake import announcements as lake
-from app.merge.announcements import Copy, changes_of, events_of
-from app.store.tables import PRODUCTION_LIFECYCLE_EVENTS
+from app.merge.announcements import AnnouncementCopy, changes_of, events_of
+from app.storage.tables import PRODUCTION_LIFECYCLE_EVENTS
 from tests.gatherers import execute
-from tests.store.rows import NOON_US
+from tests.storage.rows import NOON_US
 
 SECOND_US = 1_000_000
 
 
 def heard(gatherer, *seconds):
     """What one gatherer told apart."""
-    return [Copy(NOON_US + round(at * SECOND_US), gatherer, nth, NOON_US) for nth, at in enumerate(seconds)]
+    return [AnnouncementCopy(NOON_US + round(at * SECOND_US), gatherer, nth, NOON_US) for nth, at in enumerate(seconds)]
 
 
 def seconds(events):
@@ -43,6 +43,12 @@ def test_who_missed_the_first_brings_a_copy_of_the_nearest():
 def test_the_two_connections_of_a_gatherer_tell_the_same_event_by_its_number():
     again = [copy._replace(at_us=copy.at_us + 300_000) for copy in heard("a", 0, 1)]
     assert seconds(events_of([*heard("a", 0, 1), *again])) == [[0, 0.3], [1, 1.3]]
+
+
+def test_what_a_gatherer_tells_once_more_is_no_copy_of_what_another_told_meanwhile():
+    again = [copy._replace(at_us=copy.at_us + 300_000) for copy in heard("a", 0)]
+    copies = [*heard("a", 0, 0.4), *again, *heard("b", 0, 0.2)]
+    assert seconds(events_of(copies)) == [[0, 0, 0.3], [0.2, 0.4]]
 
 
 copies = st.dictionaries(

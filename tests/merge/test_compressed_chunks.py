@@ -4,26 +4,25 @@ from datetime import timedelta
 
 import pytest
 
-from app.databases import Kind
-from app.follow.look import connect_to_look, look_at
-from app.follow.strangers import table_ends
-from app.lake.survey import survey
-from app.merge.binary_rows import ingest_id_of, split_rows
+from app.lake.ledger import survey
 from app.merge.position import BEGINNING
-from app.merge.source import Source
+from app.merge.source import GathererTable, ingest_id_of, split_rows
 from app.postgres.connection import connected, value_of
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
-from app.store.arrivals import arrivals_session
-from app.store.confirmation import deduplicator_has_it
-from app.store.maintenance import maintain
-from app.store.tables import ORDERBOOK_DELTAS, PRODUCTION_TRADES
-from app.store.writer import CopyWriter
+from app.replicate.database_state import connect_to_observe, observe
+from app.replicate.unknown_markets import table_ends
+from app.storage.arrivals import arrivals_session
+from app.storage.confirmation import deduplicator_has_it
+from app.storage.retention import maintain
+from app.storage.tables import ORDERBOOK_DELTAS, PRODUCTION_TRADES
+from app.storage.writer import CopyWriter
 from tests.harness.database import template
 from tests.merge.recordings import ALL, Recordings
 from tests.servers import new_database
-from tests.store import rows
-from tests.store.reading import rows_of
-from tests.store.test_maintenance import HOUR_US, NOON, PLENTY_BYTES
+from tests.storage import rows
+from tests.storage.reading import rows_of
+from tests.storage.test_retention import HOUR_US, NOON, PLENTY_BYTES
 from tests.timescaledb import compresses
 
 LATER = NOON + timedelta(days=30)
@@ -35,7 +34,7 @@ FEW_ROWS = 10  # that a transaction may open, unless it says otherwise
 
 @pytest.fixture
 def gatherer(timescaledb):
-    database = new_database(timescaledb, template(timescaledb, Kind.TIMESERIES))
+    database = new_database(timescaledb, template(timescaledb, DatabaseKind.TIMESERIES))
     if not compresses(database):
         pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
     return database
@@ -43,7 +42,7 @@ def gatherer(timescaledb):
 
 @pytest.fixture
 def production(timescaledb):
-    database = new_database(timescaledb, template(timescaledb, Kind.PRODUCTION))
+    database = new_database(timescaledb, template(timescaledb, DatabaseKind.PRODUCTION))
     limit = f"-c timescaledb.max_tuples_decompressed_per_dml_transaction={FEW_ROWS}"
     return Dsn(f"{database.reveal()} options='{limit}'")
 
@@ -66,7 +65,7 @@ def compress(database, max_bytes=1):
         return maintain(connection, deduplicator_has_it, max_bytes, LATER).compressed
 
 
-class Interrupted(Source):
+class Interrupted(GathererTable):
     """Something happens after its snapshot, once, before it reads."""
 
     def __init__(self, gatherer, meanwhile):
@@ -82,7 +81,7 @@ class Interrupted(Source):
 
 @pytest.fixture
 def source(gatherer):
-    reading = Source("a", gatherer, ORDERBOOK_DELTAS, ALL, 1_000_000)
+    reading = GathererTable("a", gatherer, ORDERBOOK_DELTAS, ALL, 1_000_000)
     yield reading
     reading.close()
 
@@ -162,7 +161,7 @@ def test_a_gap_in_ids_hides_no_compressed_row(gatherer, filled, write):
         connection.commit()
     write([rows.delta(at_us=rows.NOON_US + hour * HOUR_US, clock=hour) for hour in range(HOURS, HOURS + 2)])
     assert compress(gatherer) == HOURS + 1
-    reading = Source("a", gatherer, ORDERBOOK_DELTAS, ALL, batch_bytes=1)
+    reading = GathererTable("a", gatherer, ORDERBOOK_DELTAS, ALL, batch_bytes=1)
     ids, position = ids_and_position(reading)
     while (more := ids_and_position(reading, position))[0]:
         ids, position = ids + more[0], more[1]
@@ -174,13 +173,13 @@ def test_a_look_at_where_tables_end_is_not_misled_by_compression(gatherer, produ
     _, position = ids_and_position(source)
     read = {"orderbook_deltas": position}
     with connected(production) as there:
-        session = connect_to_look(gatherer, "test")
-        assert look_at(session, there, "a", read).ends["orderbook_deltas"] == HOURS
+        session = connect_to_observe(gatherer, "test")
+        assert observe(session, there, "a", read).ends["orderbook_deltas"] == HOURS
         compress(gatherer)
-        assert look_at(session, there, "a", {}).ends["orderbook_deltas"] == HOURS
-        assert look_at(session, there, "a", read).ends["orderbook_deltas"] == HOURS
+        assert observe(session, there, "a", {}).ends["orderbook_deltas"] == HOURS
+        assert observe(session, there, "a", read).ends["orderbook_deltas"] == HOURS
         write([rows.delta(at_us=rows.NOON_US + 1, clock=99)])
-        assert look_at(session, there, "a", read).ends["orderbook_deltas"] == HOURS + 1
+        assert observe(session, there, "a", read).ends["orderbook_deltas"] == HOURS + 1
         session.close()
 
 
@@ -204,7 +203,7 @@ def trade(number, at_us=rows.NOON_US, price_e6=400_000, is_block_trade=False, fr
 @pytest.fixture
 def trades(timescaledb, gatherer, production):
     """A day of them is compressed in production, many more than a transaction may open unasked."""
-    other = new_database(timescaledb, template(timescaledb, Kind.TIMESERIES))
+    other = new_database(timescaledb, template(timescaledb, DatabaseKind.TIMESERIES))
     recordings = Recordings("trades", {"a": gatherer, "b": other}, production)
     day = [trade(number, rows.NOON_US + number * 1_000) for number in range(TRADES)]
     day[UNTOLD] = trade(UNTOLD, rows.NOON_US + UNTOLD * 1_000, is_block_trade=None)

@@ -3,14 +3,13 @@
 import random
 import threading
 
-from app.merge.binary_rows import ingest_id_of, split_rows
 from app.merge.position import BEGINNING
-from app.merge.source import Source
+from app.merge.source import GathererTable, ingest_id_of, split_rows
 from app.postgres.connection import connected
-from app.store.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
-from app.store.writer import CopyWriter
+from app.storage.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
+from app.storage.writer import CopyWriter
 from tests.merge.recordings import ALL
-from tests.store import rows
+from tests.storage import rows
 
 HOUR_US = 3_600_000_000
 BATCHES = 60
@@ -34,7 +33,7 @@ def test_no_row_of_concurrent_writers_is_passed_over(timeseries):
     writers = [threading.Thread(target=write, args=(timeseries, ticker)) for ticker in "ABC"]
     for thread in writers:
         thread.start()
-    source = Source("a", timeseries, PRODUCTION_ORDERBOOK_DELTAS, ALL, batch_bytes=1)
+    source = GathererTable("a", timeseries, PRODUCTION_ORDERBOOK_DELTAS, ALL, batch_bytes=1)
     seen, position, is_last = [], BEGINNING, False
     while not is_last:
         is_last = not any(thread.is_alive() for thread in writers)

@@ -10,11 +10,11 @@ import pytest
 import app.merge.merger as merging
 from app.errors import DatabaseError
 from app.postgres.connection import connected, value_of
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.merge.recordings import Recordings
 from tests.processes import run
-from tests.store import rows
-from tests.store.reading import rows_of
+from tests.storage import rows
+from tests.storage.reading import rows_of
 
 KILLED = """
 import sys

@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 from pyarrow import parquet
 
 from app.lake.engines import DuckDbEngine
-from app.lake.merge import SAME_EVENT
-from app.lake.schema import schema_of
-from app.store.tables import TRADES
+from app.lake.layout import schema_of
+from app.lake.rebuild import SAME_EVENT
+from app.storage.tables import TRADES
 from tests.gatherers import execute
 
 NOON_US = 1_793_534_400_000_000

@@ -4,11 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.merge.position import BEGINNING
-from app.merge.shards import Shard
+from app.merge.position import BEGINNING, Shard
 from app.postgres.connection import connected
 from tests.gatherers import execute
-from tests.store import rows
+from tests.storage import rows
 
 HOUR = timedelta(hours=1)
 NOON = datetime.fromtimestamp(rows.NOON_US // 1_000_000, UTC)

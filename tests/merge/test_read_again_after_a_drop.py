@@ -13,19 +13,17 @@ from hypothesis import strategies as st
 from psycopg2.extras import execute_values
 from pyarrow import parquet
 
-from admin.cursors import rewind
+from admin.api.operations import rewind
 from app.lake.archive import Archive
-from app.lake.dataset import PROCESSED
-from app.lake.folder import FolderStorage
 from app.lake.late_rows import LateRows
-from app.lake.parquet_file import duckdb_session
-from app.lake.schema import schema_of
-from app.merge.rule_steps import apply_rule
+from app.lake.layout import PROCESSED, schema_of
+from app.lake.parquet import duckdb_session
+from app.lake.storage import FolderStorage
 from app.merge.rules import RULES
-from app.merge.statements import Statements
+from app.merge.statements import MergeStatements, apply_rule
 from app.postgres.connection import connected
-from app.store.confirmation import lake_has_it
-from app.store.maintenance import maintain
+from app.storage.confirmation import lake_has_it
+from app.storage.retention import maintain
 from tests.gatherers import execute
 
 NOON_US = 1_793_534_400_000_000
@@ -210,7 +208,7 @@ def with_moments(table, rows):
 
 def merged_by_production(connection, rule, batches):
     """All rows after each batch."""
-    statements, table = Statements(rule), rule.table
+    statements, table = MergeStatements(rule), rule.table
     columns = ", ".join(table.column_names)
     found = []
     with connection.cursor() as cursor:

@@ -6,11 +6,11 @@ import pytest
 
 from app.errors import DatabaseError
 from app.postgres.connection import connected, value_of
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.merge.recordings import rule_of
 from tests.servers import end_sessions
-from tests.store import rows
-from tests.store.reading import rows_of
+from tests.storage import rows
+from tests.storage.reading import rows_of
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US

@@ -6,15 +6,15 @@ from typing import NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.normal.lifecycle import Repetitions
-from app.normal.occurrences import Occurrences
-from app.normal.stream import Stream
+from app.normalize.events import Repetitions
+from app.normalize.occurrences import Occurrences
+from app.normalize.stream import Stream
 from app.postgres.connection import connected
 from tests.merge import model
 from tests.merge.conftest import NAMES
-from tests.normal.frames import lifecycle
-from tests.store.reading import rows_of
-from tests.store.rows import NOON_US
+from tests.normalize.frames import lifecycle
+from tests.storage.reading import rows_of
+from tests.storage.rows import NOON_US
 
 MS_US = 1_000
 SECOND_US = 1_000_000

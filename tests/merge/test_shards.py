@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.merge.cursors import CursorMovedError, merged_through
-from app.merge.members import Members
 from app.merge.merger import Merger
-from app.merge.shards import Shard, fair_share
+from app.merge.ownership import Members
+from app.merge.position import Shard, fair_share
 from app.postgres.connection import connected, value_of
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.merge.recordings import rule_of
 from tests.processes import wait_until
-from tests.store import rows
-from tests.store.reading import rows_of
+from tests.storage import rows
+from tests.storage.reading import rows_of
 
 TICKERS = [f"KXSHARD-{number}" for number in range(30)]
 

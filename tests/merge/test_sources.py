@@ -3,13 +3,13 @@
 import pytest
 
 from app.errors import DatabaseError
-from app.merge.binary_rows import content_of, split_rows
+from app.merge.source import content_of, split_rows
 from app.postgres.connection import connected, value_of
-from app.store.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
-from app.store.writer import CopyWriter
+from app.storage.tables import ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_DELTAS
+from app.storage.writer import CopyWriter
 from tests.servers import end_sessions, new_database
-from tests.store import rows
-from tests.store.reading import rows_of
+from tests.storage import rows
+from tests.storage.reading import rows_of
 
 
 def deltas(*clocks, **facts):

@@ -4,17 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.merge.position import BEGINNING
-from app.merge.shards import Shard
-from app.merge.source import Source, name_of
+from app.merge.position import BEGINNING, Shard
+from app.merge.source import GathererTable, name_of
 from app.postgres.connection import connected
-from app.store.confirmation import deduplicator_has_it
-from app.store.maintenance import maintain
-from app.store.tables import ORDERBOOK_DELTAS
-from app.store.writer import CopyWriter
+from app.storage.confirmation import deduplicator_has_it
+from app.storage.retention import maintain
+from app.storage.tables import ORDERBOOK_DELTAS
+from app.storage.writer import CopyWriter
 from tests.cli_settings import invoke
 from tests.gatherers import execute
-from tests.store import rows
+from tests.storage import rows
 
 NOON = datetime.fromtimestamp(rows.NOON_US / 1e6, UTC)
 PLENTY_BYTES = 10**12
@@ -40,7 +39,7 @@ def source(gatherer):
     made = []
 
     def of(production):
-        made.append(Source("a", gatherer, ORDERBOOK_DELTAS, Shard(0, 1), 1_000_000, lambda: production))
+        made.append(GathererTable("a", gatherer, ORDERBOOK_DELTAS, Shard(0, 1), 1_000_000, lambda: production))
         return made[-1]
 
     yield of

@@ -2,8 +2,8 @@ import json
 
 from msgspec import Raw
 
-from app.normal.snapshots import rest_snapshot_row
-from tests.store.rows import NOON_US
+from app.normalize.snapshots import rest_snapshot_row
+from tests.storage.rows import NOON_US
 
 YES = [["0.4200", "13.00"]]
 NO = [["0.5600", "17.00"]]

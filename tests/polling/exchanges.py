@@ -3,8 +3,8 @@
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+from app.kalshi.request_budget import Priority
 from app.kalshi.rest_client import RestClient
-from app.kalshi.waiting_line import Priority
 from tests.kalshi.exchange import PREFIX, Reply, transport_to
 from tests.simulator.running import running_simulator
 

@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 
-from app.store.journal_tables import QUARANTINE
-from app.store.tables import ORDERBOOK_SNAPSHOTS, TRADES
+from app.storage.tables import ORDERBOOK_SNAPSHOTS, QUARANTINE, TRADES
 
 
 class KeptRows:

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from app.kalshi.rest_errors import RequestRefusedError
-from app.polling.backfill import trades_between
+from app.kalshi.errors import RequestRefusedError
+from app.polling.trades import trades_between
 from tests.kalshi.exchange import PREFIX, FakeExchange, Reply, client_of
 from tests.polling.exchanges import archives_trades_before
-from tests.store.rows import NOON_US
+from tests.storage.rows import NOON_US
 
 HOUR_US = 3_600_000_000
 RECENT, CUTOFF, ARCHIVE = (f"{PREFIX}/{path}" for path in ("markets/trades", "historical/cutoff", "historical/trades"))

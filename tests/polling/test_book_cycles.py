@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SettingsError
-from app.polling.book_cycles import STRIDES, BookClass, BookCycles, Part, book_class, intervals_of, part_of
+from app.polling.book_cycles import STRIDES, BookClass, BookCycles, PollingPart, book_class, intervals_of, part_of
 from app.settings import Settings
 
 INTERVALS = {BookClass.TWO_SIDED: 60, BookClass.ONE_SIDED: 900, BookClass.COMBO: 900}
@@ -102,10 +102,13 @@ def test_with_the_smallest_budget_every_book_but_combos_is_polled_within_a_quart
 
 def test_gatherers_that_divide_the_books_poll_each_once():
     tickers = [f"KXTEST-{number}" for number in range(1_000)]
-    holders = [[part.number for part in (Part(1, 3), Part(2, 3), Part(3, 3)) if part.holds(each)] for each in tickers]
+    holders = [
+        [part.number for part in (PollingPart(1, 3), PollingPart(2, 3), PollingPart(3, 3)) if part.holds(each)]
+        for each in tickers
+    ]
     assert all(len(numbers) == 1 for numbers in holders)
     assert min(Counter(number for (number,) in holders).values()) > 250
-    assert all(map(Part().holds, tickers))
+    assert all(map(PollingPart().holds, tickers))
 
 
 def test_the_class_of_a_book():
@@ -116,8 +119,8 @@ def test_the_class_of_a_book():
 
 def test_the_settings_name_the_part_and_the_pace():
     settings = Settings(gatherers=3, poll_part=2, poll_seconds=30, poll_quiet_seconds=600)
-    assert part_of(settings) == Part(2, 3)
+    assert part_of(settings) == PollingPart(2, 3)
     assert intervals_of(settings) == {BookClass.TWO_SIDED: 30, BookClass.ONE_SIDED: 600, BookClass.COMBO: 600}
-    assert part_of(Settings()) == Part()
+    assert part_of(Settings()) == PollingPart()
     with pytest.raises(SettingsError, match="no such part"):
         part_of(Settings(gatherers=3, poll_part=4))

@@ -1,10 +1,9 @@
 from msgspec import Raw
 
-from app.normal.snapshots import NO_LEVELS, confirmation_row
-from app.polling.books import polled_books, rows_to_store
-from app.polling.seen_books import SeenBooks
+from app.normalize.snapshots import NO_LEVELS, confirmation_row
+from app.polling.books import SeenBooks, polled_books, rows_to_store
 from tests.polling.books import answered, row_of
-from tests.store.rows import NOON_US
+from tests.storage.rows import NOON_US
 
 
 def polled(asked, books, seen=None):

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.batches import BOOKS_PER_CALL
-from app.polling.cycle import Cycle
+from app.kalshi.rest_client import BOOKS_PER_CALL
+from app.polling.book_cycles import Cycle
 
 TICKERS = st.lists(st.integers(0, 999).map("KXTEST-{}".format), unique=True, max_size=400)
 

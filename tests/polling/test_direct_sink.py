@@ -1,12 +1,11 @@
 import pytest
 
-from app.polling.direct_sink import DirectSink
-from app.polling.unfit import unfit_row
-from app.store.journal_tables import QUARANTINE
-from app.store.tables import ORDERBOOK_SNAPSHOTS
+from app.polling.books import unfit_row
+from app.polling.trades import DirectSink
+from app.storage.tables import ORDERBOOK_SNAPSHOTS, QUARANTINE
 from tests.polling.books import answered, row_of
-from tests.store.reading import rows_of
-from tests.store.rows import NOON_US
+from tests.storage.reading import rows_of
+from tests.storage.rows import NOON_US
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.polling.intervals import LONGEST_US, Interval, Intervals
+from app.polling.trades import LONGEST_US, Interval, Intervals
 
 MOMENTS = st.integers(0, 300)
 SPANS = st.tuples(MOMENTS, MOMENTS).map(lambda pair: Interval(min(pair), max(pair)))

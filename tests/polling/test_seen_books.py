@@ -3,9 +3,9 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.polling.seen_books import HOUR_US, SeenBooks
+from app.polling.books import HOUR_US, SeenBooks
 from tests.polling.books import YES, row_of
-from tests.store.rows import NOON_US
+from tests.storage.rows import NOON_US
 
 DAY_US = 24 * HOUR_US
 

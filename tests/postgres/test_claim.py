@@ -7,18 +7,17 @@ import sys
 
 import pytest
 
-from app.databases import Kind
-from app.merge.members import Members
 from app.merge.merger import Merger
-from app.merge.shards import Shard
-from app.postgres.claim import claimed
-from app.postgres.cluster import USER
-from app.postgres.connection import connected, value_of
+from app.merge.ownership import Members
+from app.merge.position import Shard
+from app.postgres.connection import claimed, connected, value_of
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
+from app.postgres.embedded.installation import USER
 from tests.merge.recordings import rule_of
 from tests.processes import wait_until
 from tests.servers import temporary_server
-from tests.store.migrated import migrated_database
+from tests.storage.migrated import migrated_database
 
 FREED_SECONDS = 30
 WORK = "the work of a host that dies"
@@ -29,7 +28,7 @@ QUICKLY = """
 """
 HOLDER = """
 import sys, time
-import app.postgres.claim as claiming
+import app.postgres.connection as claiming
 from app.postgres.connection import connect
 from app.postgres.dsn import Dsn
 dsn, work, claiming.FREED_IN_TIME = sys.argv[1:]
@@ -46,7 +45,7 @@ def over_tcp():
     with temporary_server(fsync="off", listen_addresses="127.0.77.1") as server:
         rules = server.data / "pg_hba.conf"  # as it comes it refuses them all
         rules.write_text(f"host all all samehost trust\n{rules.read_text()}")
-        production = migrated_database(server, Kind.PRODUCTION)
+        production = migrated_database(server, DatabaseKind.PRODUCTION)
         with connected(production) as connection:
             value_of(connection, "SELECT pg_reload_conf()")
         yield Dsn(f"host=127.0.77.1 user={USER} dbname={production.database}")

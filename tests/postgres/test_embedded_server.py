@@ -11,10 +11,9 @@ import psutil
 import pytest
 
 from app.errors import ServerError
-from app.postgres.binaries import find_binaries
 from app.postgres.connection import connected, value_of
-from app.postgres.leftovers import clear_leftovers
-from app.postgres.server import EmbeddedServer
+from app.postgres.embedded.installation import find_binaries
+from app.postgres.embedded.server import EmbeddedServer, clear_leftovers
 from tests.processes import running, wait_until
 from tests.servers import temporary_folder
 
@@ -24,7 +23,7 @@ HOLD_A_SERVER = """
 import sys, time
 from importlib.util import find_spec
 from pathlib import Path
-from app.postgres.server import EmbeddedServer
+from app.postgres.embedded.server import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
 server.start()
 print("server", server.pid, flush=True)
@@ -112,7 +111,7 @@ def test_a_server_that_outlived_its_run_is_stopped_first(folder):
 
 
 def test_a_server_that_does_not_stop_is_killed(folder, monkeypatch):
-    monkeypatch.setattr("app.postgres.server.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("app.postgres.embedded.server.STOP_SECONDS", 0.2)
     with EmbeddedServer(folder) as server:
         remember(server, "before")
         pid = server.pid

@@ -1,8 +1,7 @@
 import pytest
 
 from app.errors import DatabaseError
-from app.postgres.connection import connect, value_of
-from app.postgres.kept_connection import KeptConnection
+from app.postgres.connection import KeptConnection, connect, value_of
 
 SESSION = "SELECT pg_backend_pid()"
 

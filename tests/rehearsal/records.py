@@ -1,7 +1,7 @@
 """What sockets said, from frames."""
 
 from app.rehearsal.socket_record import SocketRecord
-from tests.normal.frames import RECEIVED_US, TICKER
+from tests.normalize.frames import RECEIVED_US, TICKER
 
 
 def recorded(*frames, conn=0, wanted=(TICKER,)):

@@ -2,10 +2,9 @@
 
 import pytest
 
-from app.rehearsal.assumptions import ASSUMPTIONS
-from app.rehearsal.assumptions_table import with_table
+from app.documentation import with_assumptions_table
+from app.rehearsal.assumptions import ASSUMPTIONS, Judgement, holds
 from app.rehearsal.report import complete
-from app.rehearsal.verdicts import Answer, holds
 from tests.code_base.sources import ROOT
 
 DOCUMENT = (ROOT / "docs/assumptions.md").read_text()
@@ -14,7 +13,7 @@ by_key = pytest.mark.parametrize("assumption", ASSUMPTIONS, ids=lambda assumptio
 
 
 def test_the_document_lists_what_the_command_judges():
-    assert with_table(DOCUMENT) == DOCUMENT, "run: make docs"
+    assert with_assumptions_table(DOCUMENT) == DOCUMENT, "run: make docs"
 
 
 @by_key
@@ -30,8 +29,8 @@ def test_the_code_that_relies_on_it_is_where_the_list_says(assumption):
 
 def test_what_nobody_judged_is_not_judged():
     answers = {verdict.assumption: verdict.answer for verdict in complete([holds("key_signs", "")])}
-    assert answers.pop("key_signs") is Answer.YES
-    assert set(answers.values()) == {Answer.NOT_JUDGED}
+    assert answers.pop("key_signs") is Judgement.YES
+    assert set(answers.values()) == {Judgement.NOT_JUDGED}
 
 
 def test_no_verdict_is_given_on_what_is_not_listed():

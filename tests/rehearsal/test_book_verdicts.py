@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from app.kalshi.records import Ticker
-from app.normal.snapshots import rest_snapshot_row
+from app.kalshi.messages import Ticker
+from app.normalize.snapshots import rest_snapshot_row
 from app.rehearsal import book_verdicts as judge
 from app.rehearsal.socket_record import rows_of
-from tests.normal.frames import NOON_MS, RECEIVED_US, TICKER, contracts, delta, dollars, snapshot, ticker
+from tests.normalize.frames import NOON_MS, RECEIVED_US, TICKER, contracts, delta, dollars, snapshot, ticker
 from tests.rehearsal.records import evidence_of, heard, recorded
 
 SECOND_US = 1_000_000

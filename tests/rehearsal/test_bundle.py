@@ -6,14 +6,13 @@ import tarfile
 import msgspec
 import pytest
 
-from app.environment import load_settings
 from app.errors import OperatorError
-from app.rehearsal.bundle import without_secrets, write_bundle
-from app.rehearsal.report import Report, complete
+from app.rehearsal.assumptions import fails, holds
+from app.rehearsal.report import RehearsalReport, complete, without_secrets, write_bundle
 from app.rehearsal.rest_probe import Probed
-from app.rehearsal.verdicts import fails, holds
-from app.settings.exchange import EXAMPLE_KEY
-from tests.normal.frames import snapshot, trade
+from app.settings.gatherer import EXAMPLE_KEY
+from app.settings.loading import load_settings
+from tests.normalize.frames import snapshot, trade
 from tests.rehearsal.records import recorded
 
 KEY_ID = "a952bcbe-ec3b-4b5b-b8f9-11dae589608c"
@@ -31,7 +30,7 @@ def settings():
 def report(error, verdicts=()):
     probed = [Probed("/account/limits", 0, error=error), Probed("/markets", 1, samples=(b'{"ticker":"M-1"}',))]
     record = recorded(snapshot(), trade(), b"no frame \xff")
-    return Report(
+    return RehearsalReport(
         "0", "now", "https://rest", "wss://ws", {"tier": "basic"}, ["M-1"], complete(verdicts), probed, [record]
     )
 

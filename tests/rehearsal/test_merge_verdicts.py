@@ -2,9 +2,9 @@
 
 import json
 
-from app.normal.trades import rest_trade_row
+from app.normalize.events import rest_trade_row
 from app.rehearsal import merge_verdicts as judge
-from tests.normal.frames import NOON_MS, TRADE, delta, snapshot, trade
+from tests.normalize.frames import NOON_MS, TRADE, delta, snapshot, trade
 from tests.rehearsal.records import evidence_of, heard
 
 NOON_US, SECOND_US = NOON_MS * 1_000, 1_000_000

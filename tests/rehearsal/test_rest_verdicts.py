@@ -6,19 +6,19 @@ import threading
 import msgspec
 import pytest
 
-from app.kalshi.account_limits import AccountLimits
 from app.kalshi.private_key import PrivateKey
 from app.kalshi.request_budget import RequestBudget
+from app.kalshi.rest_objects import AccountLimits
 from app.kalshi.rest_transport import RestTransport
 from app.kalshi.signing import Signer
-from app.normal.metadata import market_row
+from app.normalize.metadata import market_row
 from app.rehearsal import known_fields as known
-from app.rehearsal import rest_verdicts as judge
+from app.rehearsal import rest_probe as judge
 from app.rehearsal.known_fields import MESSAGES, unknown_in_frame
 from app.rehearsal.rest_probe import EndpointCosts, NotedSession, Probed, RestProbe
-from app.settings.exchange import EXAMPLE_KEY
+from app.settings.gatherer import EXAMPLE_KEY
 from tests.kalshi.exchange import PLENTY, PREFIX, QUICK, FakeExchange, Reply
-from tests.normal.frames import delta, lifecycle, snapshot, ticker, trade
+from tests.normalize.frames import delta, lifecycle, snapshot, ticker, trade
 from tests.rehearsal.records import evidence_of
 from tests.specifications import published
 

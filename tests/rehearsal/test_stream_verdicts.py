@@ -6,8 +6,8 @@ import pytest
 
 from app.rehearsal import stream_verdicts as judge
 from app.rehearsal.socket_record import RoundTrip
-from app.subscriptions.commands import Command, Kind
-from tests.normal.frames import NOON_MS, delta, frame, lifecycle, snapshot, ticker, trade
+from app.subscriptions.commands import Command, CommandKind
+from tests.normalize.frames import NOON_MS, delta, frame, lifecycle, snapshot, ticker, trade
 from tests.rehearsal.records import evidence_of, heard, recorded
 
 NOON_US = NOON_MS * 1_000
@@ -108,7 +108,7 @@ def test_an_unknown_field_does_no_harm_and_is_listed():
 )
 def test_clocks_are_compared_by_answers(ahead_ms, answer):
     record = recorded()
-    command = Command(Kind.LIST, NOON_US, [])
+    command = Command(CommandKind.LIST, NOON_US, [])
     record.round_trips.append(RoundTrip(command, NOON_US + 40_000, NOON_MS + 20 + ahead_ms))
     verdict = judge.clock_offset([record])
     assert evidence_of(verdict) == (

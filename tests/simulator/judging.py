@@ -5,9 +5,9 @@ Statements are made of names from the tests themselves.
 
 import msgspec
 
-from app.simulator.check.check import Check
-from app.simulator.check.production import Production
-from app.simulator.truth.reader import TruthReader
+from app.simulator.check.check import SimCheck
+from app.simulator.check.databases import ProductionRows
+from app.simulator.truth import TruthReader
 from tests.simulator.recording import COLUMNS
 
 FINDINGS = ("lost", "duplicated", "unexpected", "altered", "unfillable")
@@ -21,7 +21,7 @@ class Recorded:
         self.connection = connection
 
     def judge(self, since_us=0):
-        report = Check(TruthReader(self.truth), Production(self.connection, since_us)).run()
+        report = SimCheck(TruthReader(self.truth), ProductionRows(self.connection, since_us)).run()
         return {"ok": report.is_clean, **msgspec.to_builtins(report)}
 
     def found(self, since_us=0):

@@ -6,12 +6,11 @@ from collections import Counter
 
 from psycopg2.extras import execute_values
 
-from app.simulator.catalog import Catalog
-from app.simulator.cents_frames import OLD_LIFECYCLE, CentsFrames
-from app.simulator.changes import Delta, Lifecycle, Ticker, Trade
-from app.simulator.exchange import Exchange
-from app.simulator.truth.format import Header
-from app.simulator.truth.truth import Truth
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimDelta, SimLifecycle, SimTicker, SimTrade
+from app.simulator.market.exchange import Exchange
+from app.simulator.truth import Header, Truth
+from app.simulator.websocket.cents_frames import OLD_LIFECYCLE, CentsFrames
 
 START_US = 1_795_246_814_000_000
 TABLES = ("orderbook_deltas", "trades", "tickers", "orderbook_snapshots", "lifecycle_events")
@@ -52,13 +51,13 @@ class Run:
 
     def record(self, changes):
         for change in changes:
-            if isinstance(change, Delta):
+            if isinstance(change, SimDelta):
                 self._delta(change)
-            elif isinstance(change, Trade):
+            elif isinstance(change, SimTrade):
                 self._trade(change)
-            elif isinstance(change, Ticker):
+            elif isinstance(change, SimTicker):
                 self._ticker(change)
-            elif isinstance(change, Lifecycle) and change.message_type != "silent":
+            elif isinstance(change, SimLifecycle) and change.message_type != "silent":
                 self._lifecycle(change)
         return self
 
@@ -70,11 +69,11 @@ class Run:
         wire = CentsFrames(self.catalog)
         for _, change in self.seen:
             at_us = change.at_us // 1_000_000 * 1_000_000
-            if isinstance(change, Delta):
+            if isinstance(change, SimDelta):
                 self._delta(change._replace(at_us=at_us, clock=-1))
-            elif isinstance(change, Trade):
+            elif isinstance(change, SimTrade):
                 self._trade(change._replace(at_us=at_us, is_block_trade=None))
-            elif isinstance(change, Ticker):
+            elif isinstance(change, SimTicker):
                 sizes = dict.fromkeys(("yes_bid_size_e2", "yes_ask_size_e2", "last_trade_size_e2"))
                 self._ticker(change._replace(at_us=at_us, price_e6=change.price_e6 or 0, **sizes))
             elif message := wire.lifecycle(change, OLD_LIFECYCLE):

@@ -7,9 +7,8 @@ from decimal import Decimal
 import pytest
 
 from app.simulator.blast import Blast
-from app.simulator.catalog import Catalog
-from app.simulator.market_names import MarketNames
-from app.simulator.websocket.market_set import MarketSet
+from app.simulator.market.catalog import Catalog, MarketNames
+from app.simulator.websocket.subscription import MarketSet
 from tests.simulator.running import Client
 from tests.simulator.specification import needs_specification, websocket_definitions
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.simulator.catalog import Catalog
-from app.simulator.exchange import Exchange
-from app.simulator.phases import Phase
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.exchange import Exchange
+from app.simulator.market.kinds import Phase
 from tests.simulator.recording import START_US
 
 CATALOG = Catalog(seed=11, markets=5_000, start_us=START_US)

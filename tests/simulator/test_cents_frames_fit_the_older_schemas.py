@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given, settings
 
-from app.simulator.catalog import Catalog
-from app.simulator.cents_frames import CentsFrames
-from app.simulator.changes import Lifecycle
-from app.simulator.exchange import Exchange
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimLifecycle
+from app.simulator.market.exchange import Exchange
+from app.simulator.websocket.cents_frames import CentsFrames
 from tests.simulator.changes import NAME, books, deltas, tickers, trades
 from tests.simulator.specification import cents_definitions, needs_specification
 
@@ -26,7 +26,7 @@ def definitions():
 @pytest.fixture(scope="module")
 def lifecycle():
     changes = Exchange(CATALOG, 0).advance(START_US + 120_000_000)
-    return [change for change in changes if isinstance(change, Lifecycle)]
+    return [change for change in changes if isinstance(change, SimLifecycle)]
 
 
 def payload_of(message):

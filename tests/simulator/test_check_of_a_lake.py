@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
-from app.cli.simulator_check import check
-from app.databases import Kind
+from app.cli.simulator import check
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from tests.servers import new_database
 from tests.simulator.judging import found
 from tests.simulator.recording import COLUMNS, Run
@@ -62,7 +62,7 @@ def perfect(tmp_path_factory, server, templates):
     """A truth, and the lake that has all of it."""
     folder = tmp_path_factory.mktemp("perfect")
     run = Run(folder / "truth").record_books(range(100)).advance(20).record_everything()
-    with connected(new_database(server, templates[Kind.PRODUCTION])) as connection:
+    with connected(new_database(server, templates[DatabaseKind.PRODUCTION])) as connection:
         run.write(connection)
         export(connection, folder / "lake")
     return folder

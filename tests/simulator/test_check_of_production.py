@@ -5,13 +5,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from app.cli.simulator_check import check
-from app.databases import Kind
+from app.cli.simulator import check
 from app.errors import DatabaseError
 from app.postgres.connection import connected
-from app.simulator.changes import Delta, Lifecycle, Trade
-from app.simulator.check.findings import BookFindings, Findings, Hole, Report
-from app.simulator.check.report_text import text_lines
+from app.postgres.databases import DatabaseKind
+from app.simulator.check.report import BookFindings, Findings, SimHole, SimReport, text_lines
+from app.simulator.market.changes import SimDelta, SimLifecycle, SimTrade
 from tests.servers import new_database
 from tests.simulator.judging import Recorded, found
 from tests.simulator.recording import START_US, Run, insert
@@ -24,7 +23,7 @@ def recording(tmp_path_factory, server, templates):
     """A quarter of a minute, recorded without a fault, books first: the run, its truth, and its database."""
     truth = tmp_path_factory.mktemp("recording") / "truth"
     run = Run(truth).record_books(range(100)).advance(15).record_everything()
-    database = new_database(server, templates[Kind.PRODUCTION])
+    database = new_database(server, templates[DatabaseKind.PRODUCTION])
     with connected(database) as connection:
         run.write(connection)
         connection.commit()
@@ -59,7 +58,7 @@ def test_a_perfect_recording_passes(recording, recorded):
     report = recorded.judge()
     assert found(report) == {}
     expected = {table["table"]: table["expected"] for table in report["tables"]}
-    assert expected["orderbook_deltas"] == sum(isinstance(change, Delta) for _, change in recording[0].seen)
+    assert expected["orderbook_deltas"] == sum(isinstance(change, SimDelta) for _, change in recording[0].seen)
     assert min(expected.values()) > 20
     assert report["books"]["compared"] > 100
     assert report["books"]["snapshots_compared"] == 100
@@ -191,7 +190,7 @@ def test_what_came_on_another_connection_or_by_rest_is_fine(truth, written):
     run.advance(5, to=("a",)).advance(5, to=("b",))
     until_us = run.exchange.now_us
     run.advance(5, to=())
-    run.record(change for _, change in run.seen if change.at_us <= until_us or isinstance(change, Trade))
+    run.record(change for _, change in run.seen if change.at_us <= until_us or isinstance(change, SimTrade))
     report = written(run).judge()
     assert report["ok"]
     assert not {("trades", "lost"), ("trades", "unfillable")} & set(found(report))
@@ -202,9 +201,9 @@ def test_equal_changes_that_connections_saw_one_each_may_count_once(truth, writt
     told, again = {}, 0
     for change in run.exchange.advance(START_US + 10_000_000):
         ordinal = run.truth.history(change)
-        earlier = told.get(change, 0) if isinstance(change, Delta) else 0
+        earlier = told.get(change, 0) if isinstance(change, SimDelta) else 0
         run.truth.sent(f"connection-{earlier}", ordinal)
-        if isinstance(change, Delta):
+        if isinstance(change, SimDelta):
             told[change] = earlier + 1
         if earlier:
             again += 1
@@ -225,7 +224,7 @@ def test_clocks_that_restart_confuse_nothing(truth, written):
     report = written(run.record_everything()).judge()
     assert found(report) == {}
     assert report["books"]["compared"] > 50
-    assert any(isinstance(change, Lifecycle) and change.event_type == "clocks_restarted" for _, change in run.seen)
+    assert any(isinstance(change, SimLifecycle) and change.event_type == "clocks_restarted" for _, change in run.seen)
 
 
 def test_the_older_wire_is_compared_by_what_it_can_say(truth, written):
@@ -257,9 +256,9 @@ def test_the_command_tells_people_and_programs_and_exits_accordingly(server, rec
 
 
 def test_a_person_reads_where_the_holes_are():
-    hole = Hole("KXTEMPALDPORT-26NOV210-T1", START_US // 1_000, START_US // 1_000 + 1_500, 12)
+    hole = SimHole("KXTEMPALDPORT-26NOV210-T1", START_US // 1_000, START_US // 1_000 + 1_500, 12)
     findings = Findings("trades", unfillable=12, holes={hole.ticker: hole})
-    lines = list(text_lines("production", Report([findings], BookFindings())))
+    lines = list(text_lines("production", SimReport([findings], BookFindings())))
     assert lines[-1] == "Production is exactly what happened."
     assert lines[-2] == "  KXTEMPALDPORT-26NOV210-T1: 12 from 2026-11-21T07:40:14.000Z to 2026-11-21T07:40:15.500Z"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.simulator.websocket.errors import TEXTS
+from app.simulator.websocket.commands import TEXTS
 from tests.simulator.running import Client
 
 SUBSCRIBE = "subscribe"

@@ -3,10 +3,10 @@ from itertools import pairwise
 
 import pytest
 
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Delta, Ticker, Trade
-from app.simulator.exchange import Exchange
-from app.simulator.prices import DOLLAR_E6, ticks
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimDelta, SimTicker, SimTrade
+from app.simulator.market.exchange import Exchange
+from app.simulator.market.prices import DOLLAR_E6, ticks
 from tests.simulator.recording import START_US
 
 SECONDS = 30
@@ -39,7 +39,7 @@ def test_it_makes_as_many_changes_a_second_as_asked_for(changes):
 def test_time_never_goes_back_and_clocks_do_not_either(changes):
     assert all(earlier.at_us <= later.at_us for earlier, later in pairwise(changes))
     clocks = defaultdict(list)
-    for delta in of(Delta, changes):
+    for delta in of(SimDelta, changes):
         clocks[delta.market].append(delta.clock)
     assert all(earlier <= later for market in clocks.values() for earlier, later in pairwise(market))
     steps = Counter(later - earlier for market in clocks.values() for earlier, later in pairwise(market))
@@ -48,7 +48,7 @@ def test_time_never_goes_back_and_clocks_do_not_either(changes):
 
 
 def test_a_few_markets_take_most_changes_and_many_take_a_few(changes):
-    per_market = Counter(delta.market for delta in of(Delta, changes))
+    per_market = Counter(delta.market for delta in of(SimDelta, changes))
     hottest = sum(count for _, count in per_market.most_common(10))
     assert hottest > 0.4 * per_market.total()
     assert len(per_market) > 200
@@ -57,7 +57,7 @@ def test_a_few_markets_take_most_changes_and_many_take_a_few(changes):
 def test_bids_never_cross_and_sizes_are_never_below_nothing(exchange, opening_books, changes):
     sides = {index: (dict(book.yes), dict(book.no)) for index, book in opening_books.items()}
     tops = {}
-    for delta in of(Delta, changes):
+    for delta in of(SimDelta, changes):
         yes, no = sides.setdefault(delta.market, ({}, {}))
         side = yes if delta.yes_side else no
         side[delta.price_e6] = side.get(delta.price_e6, 0) + delta.delta_e2
@@ -71,7 +71,7 @@ def test_bids_never_cross_and_sizes_are_never_below_nothing(exchange, opening_bo
 
 def test_books_are_the_opening_books_and_every_change_since(exchange, opening_books, changes):
     sides = {index: (dict(book.yes), dict(book.no)) for index, book in opening_books.items()}
-    for delta in of(Delta, changes):
+    for delta in of(SimDelta, changes):
         side = sides.setdefault(delta.market, ({}, {}))[0 if delta.yes_side else 1]
         side[delta.price_e6] = side.get(delta.price_e6, 0) + delta.delta_e2
     compared = 0
@@ -88,7 +88,7 @@ def test_books_are_the_opening_books_and_every_change_since(exchange, opening_bo
 
 def test_prices_are_ticks_of_their_market_down_to_a_hundredth_of_a_cent(exchange, changes):
     finest = set()
-    for delta in of(Delta, changes):
+    for delta in of(SimDelta, changes):
         structure = exchange.catalog.structure(delta.market, delta.at_us)
         assert delta.price_e6 in ticks(structure)
         finest.add(next(unit for unit in (10_000, 1_000, 100) if delta.price_e6 % unit == 0))
@@ -96,15 +96,15 @@ def test_prices_are_ticks_of_their_market_down_to_a_hundredth_of_a_cent(exchange
 
 
 def test_counts_are_whole_contracts_mostly_and_sometimes_parts(changes):
-    parts = [delta.delta_e2 % 100 != 0 for delta in of(Delta, changes)]
+    parts = [delta.delta_e2 % 100 != 0 for delta in of(SimDelta, changes)]
     assert 0.02 < sum(parts) / len(parts) < 0.5
 
 
 def test_a_trade_takes_what_rested_under_the_same_clock(changes):
     taken = 0
     for earlier, trade in pairwise(changes):
-        if isinstance(trade, Trade) and not trade.is_block_trade:
-            assert isinstance(earlier, Delta)
+        if isinstance(trade, SimTrade) and not trade.is_block_trade:
+            assert isinstance(earlier, SimDelta)
             assert (earlier.at_us, earlier.market) == (trade.at_us, trade.market)
             assert -earlier.delta_e2 == trade.size_e2
             assert earlier.yes_side != trade.taker_yes
@@ -112,22 +112,22 @@ def test_a_trade_takes_what_rested_under_the_same_clock(changes):
             assert earlier.price_e6 == maker_e6
             taken += 1
     assert taken > 100
-    assert any(trade.is_block_trade for trade in of(Trade, changes))
+    assert any(trade.is_block_trade for trade in of(SimTrade, changes))
 
 
 def test_trades_have_ids_of_their_own(changes):
-    ids = [trade.trade_id for trade in of(Trade, changes)]
+    ids = [trade.trade_id for trade in of(SimTrade, changes)]
     assert len(set(ids)) == len(ids)
 
 
 def test_some_changes_are_equal_in_everything(changes):
-    deltas = Counter(of(Delta, changes))
+    deltas = Counter(of(SimDelta, changes))
     assert max(deltas.values()) >= 2
 
 
 def test_tickers_come_and_go_and_come_again_within_a_millisecond(changes):
     within = defaultdict(list)
-    for ticker in of(Ticker, changes):
+    for ticker in of(SimTicker, changes):
         within[ticker.market, ticker.at_us // 1_000].append(ticker[2:])
     assert any(
         first == third != second
@@ -137,7 +137,7 @@ def test_tickers_come_and_go_and_come_again_within_a_millisecond(changes):
 
 
 def test_a_ticker_says_what_the_book_and_the_trades_say(exchange, changes):
-    last = {ticker.market: ticker for ticker in of(Ticker, changes)}
+    last = {ticker.market: ticker for ticker in of(SimTicker, changes)}
     for market, ticker in last.items():
         if exchange.status(market) == "finalized":
             continue
@@ -152,7 +152,7 @@ def test_volume_is_what_was_traded(exchange):
     exchange = Exchange(Catalog(seed=9, markets=300, start_us=START_US), RATE)
     before = {index: exchange.quote(index).volume_e2 for index in range(300)}
     traded = Counter()
-    for trade in of(Trade, exchange.advance(START_US + 5_000_000)):
+    for trade in of(SimTrade, exchange.advance(START_US + 5_000_000)):
         traded[trade.market] += trade.size_e2
     for market, volume_e2 in before.items():
         assert exchange.quote(market).volume_e2 == volume_e2 + traded[market]
@@ -162,8 +162,8 @@ def test_the_older_wire_gets_whole_cents_and_whole_contracts():
     exchange = Exchange(Catalog(seed=9, markets=300, start_us=START_US, whole_cents=True), RATE)
     books = [exchange.book(index) for index in range(300)]
     changes = exchange.advance(START_US + 15_000_000)
-    for trade in of(Trade, changes):
+    for trade in of(SimTrade, changes):
         assert (trade.yes_price_e6 % 10_000, trade.size_e2 % 100) == (0, 0)
     levels = [level for book in books for side in (book.yes, book.no) for level in side]
-    for price_e6, size_e2 in levels + [(delta.price_e6, delta.delta_e2) for delta in of(Delta, changes)]:
+    for price_e6, size_e2 in levels + [(delta.price_e6, delta.delta_e2) for delta in of(SimDelta, changes)]:
         assert (price_e6 % 10_000, size_e2 % 100) == (0, 0)

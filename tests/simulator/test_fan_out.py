@@ -5,8 +5,8 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.simulator.websocket.fan_out import FanOut
-from app.simulator.websocket.market_set import MarketSet
+from app.simulator.websocket.hub import FanOut
+from app.simulator.websocket.subscription import MarketSet
 
 STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.sampled_from("abcd")), max_size=200)
 

@@ -8,8 +8,7 @@ from collections import Counter
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from app.simulator.truth.format import SNAPSHOT_BIT, VALUE_SHIFT, WHATS
-from app.simulator.truth.reader import TruthReader
+from app.simulator.truth import SNAPSHOT_BIT, VALUE_SHIFT, WHATS, TruthReader
 from tests.processes import wait_until
 from tests.simulator.running import Client
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.simulator.frames import DollarFrames
+from app.simulator.websocket.dollar_frames import DollarFrames
 from tests.simulator.changes import NAME, books, deltas, tickers, trades
 from tests.simulator.specification import needs_specification, websocket_definitions
 

@@ -9,7 +9,7 @@ from websockets.frames import Frame
 from websockets.frames import Opcode as TheirOpcode
 from websockets.streams import StreamReader
 
-from app.simulator.websocket.framing import FrameReader, Opcode, ProtocolError, Received, frame
+from app.simulator.websocket.framing import Opcode, Received, SimFrameReader, SimProtocolError, frame
 
 # Around the lengths at which the header grows.
 SIZES = st.sampled_from([0, 1, 124, 125, 126, 127, 128, 65_535, 65_536, 65_537])
@@ -22,7 +22,7 @@ def masked(payload, opcode=TheirOpcode.TEXT, fin=True):
 @given(st.lists(SIZES, max_size=5), st.lists(st.integers(1, 5_000), min_size=1, max_size=20))
 def test_messages_survive_any_cutting(sizes, cuts):
     payloads = [bytes([number]) * size for number, size in enumerate(sizes)]
-    stream, reader, seen, position = b"".join(map(masked, payloads)), FrameReader(), [], 0
+    stream, reader, seen, position = b"".join(map(masked, payloads)), SimFrameReader(), [], 0
     while position < len(stream):
         for cut in cuts:
             seen += reader.feed(stream[position : position + cut])
@@ -32,7 +32,7 @@ def test_messages_survive_any_cutting(sizes, cuts):
 
 @given(st.lists(st.binary(max_size=50), min_size=2, max_size=5))
 def test_fragments_become_one_message_around_control_frames(parts):
-    reader, stream = FrameReader(), b""
+    reader, stream = SimFrameReader(), b""
     for number, part in enumerate(parts):
         opcode = TheirOpcode.BINARY if number == 0 else TheirOpcode.CONT
         stream += masked(part, opcode, fin=number == len(parts) - 1)
@@ -69,6 +69,6 @@ def test_ours_are_read_by_others(size):
     ids=["unmasked", "reserved", "opcode", "split control", "long control", "no start", "two starts", "too big"],
 )
 def test_what_is_no_frame_closes_the_connection(data, code):
-    with pytest.raises(ProtocolError) as error:
-        list(FrameReader().feed(data))
+    with pytest.raises(SimProtocolError) as error:
+        list(SimFrameReader().feed(data))
     assert error.value.code == code

@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.simulator.catalog import Catalog
-from app.simulator.exchange import Exchange
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.exchange import Exchange
 from tests.simulator.recording import START_US, Run
 
 SLICES = st.lists(st.integers(0, 400_000), min_size=1, max_size=30)

@@ -3,10 +3,10 @@ from itertools import pairwise
 
 import pytest
 
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Delta, Lifecycle
-from app.simulator.exchange import Exchange
-from app.simulator.phases import Phase
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimDelta, SimLifecycle
+from app.simulator.market.exchange import Exchange
+from app.simulator.market.kinds import Phase
 from tests.simulator.recording import START_US
 
 # A new short-lived market every half minute, and each lives for less.
@@ -36,7 +36,7 @@ def changes(exchange, statuses):
 
 
 def messages(changes, ticker=None):
-    return [change for change in changes if isinstance(change, Lifecycle) and ticker in (None, change.ticker)]
+    return [change for change in changes if isinstance(change, SimLifecycle) and ticker in (None, change.ticker)]
 
 
 def test_a_short_run_sees_every_message_and_every_silent_turn(changes):
@@ -101,19 +101,19 @@ def test_an_event_is_told_before_its_markets(changes):
 
 def test_only_open_markets_trade(exchange, changes):
     for delta in changes:
-        if isinstance(delta, Delta):
+        if isinstance(delta, SimDelta):
             assert exchange.catalog.status(delta.market, delta.at_us) == "active"
 
 
 def test_all_resting_orders_are_cancelled_when_a_market_resumes(exchange, changes):
     resumed = 0
     for place, message in enumerate(changes):
-        if isinstance(message, Lifecycle) and message.event_type == "activated":
+        if isinstance(message, SimLifecycle) and message.event_type == "activated":
             market = exchange.catalog.index_of(message.ticker)
             cancelled = [
                 change
                 for change in changes[place + 1 : place + 200]
-                if isinstance(change, Delta) and (change.market, change.at_us) == (market, message.at_us)
+                if isinstance(change, SimDelta) and (change.market, change.at_us) == (market, message.at_us)
             ]
             assert len({delta.clock for delta in cancelled}) <= 1
             assert all(delta.delta_e2 < 0 for delta in cancelled)
@@ -175,9 +175,9 @@ def test_settlement_leaves_an_empty_book_with_a_later_clock():
     clocks = {}
     while settled < 3:
         for change in exchange.advance(exchange.now_us + 100_000):
-            if isinstance(change, Delta):
+            if isinstance(change, SimDelta):
                 clocks[change.market] = change.clock
-            if isinstance(change, Lifecycle) and change.event_type == "settled":
+            if isinstance(change, SimLifecycle) and change.event_type == "settled":
                 index = exchange.catalog.index_of(change.ticker)
                 book = exchange.book(index)
                 assert (book.yes, book.no) == ([], [])

@@ -1,8 +1,8 @@
 import pytest
 
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Lifecycle
-from app.simulator.exchange import Exchange
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimLifecycle
+from app.simulator.market.exchange import Exchange
 from tests.simulator.recording import START_US
 from tests.simulator.specification import needs_specification, websocket_definitions
 
@@ -21,7 +21,7 @@ pytestmark = needs_specification
 def messages():
     exchange = Exchange(Catalog(seed=2, markets=100, start_us=START_US), 0)
     changes = exchange.advance(START_US + SECONDS * 1_000_000)
-    return [change for change in changes if isinstance(change, Lifecycle) and change.message_type != "silent"]
+    return [change for change in changes if isinstance(change, SimLifecycle) and change.message_type != "silent"]
 
 
 @pytest.mark.parametrize("message_type", DEFINITIONS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.simulator.token_bucket import TokenBucket
+from app.simulator.limits import SimTokenBucket
 from tests.processes import wait_until
 from tests.simulator.running import Client
 
@@ -14,7 +14,7 @@ from tests.simulator.running import Client
 @given(st.lists(st.floats(0, 5), max_size=60))
 def test_a_bucket_gives_no_more_than_its_capacity_and_its_refill(pauses):
     now, given_tokens = 0.0, 0
-    bucket = TokenBucket(200, 600, lambda: now)
+    bucket = SimTokenBucket(200, 600, lambda: now)
     for pause in pauses:
         now += pause
         while bucket.take(10):

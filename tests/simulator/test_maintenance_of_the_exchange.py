@@ -1,6 +1,6 @@
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Delta, Lifecycle
-from app.simulator.exchange import CLOCKS_RESTARTED, Exchange
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimDelta, SimLifecycle
+from app.simulator.market.exchange import CLOCKS_RESTARTED, Exchange
 from tests.simulator.recording import START_US
 
 SECOND_US = 1_000_000
@@ -11,7 +11,7 @@ def exchange():
 
 
 def deltas(changes):
-    return [change for change in changes if isinstance(change, Delta)]
+    return [change for change in changes if isinstance(change, SimDelta)]
 
 
 def test_nobody_trades_during_a_pause_while_markets_open_and_close():
@@ -21,10 +21,10 @@ def test_nobody_trades_during_a_pause_while_markets_open_and_close():
     during = paused.advance(START_US + 40 * SECOND_US)
     # What a resumed market cancels is the exchange's own doing.
     resumed = {
-        (change.at_us) for change in during if isinstance(change, Lifecycle) and change.event_type == "activated"
+        (change.at_us) for change in during if isinstance(change, SimLifecycle) and change.event_type == "activated"
     }
     assert {delta.at_us for delta in deltas(during)} <= resumed
-    assert any(isinstance(change, Lifecycle) and change.event_type == "settled" for change in during)
+    assert any(isinstance(change, SimLifecycle) and change.event_type == "settled" for change in during)
     paused.resume()
     after = deltas(paused.advance(START_US + 41 * SECOND_US))
     assert after
@@ -38,7 +38,7 @@ def test_clocks_start_again_and_the_history_says_when():
     hot = max(before, key=before.get)
     assert restarted.book(hot).clock == 1
     after = restarted.advance(START_US + 4 * SECOND_US)
-    assert after[0] == Lifecycle(START_US + 2 * SECOND_US, "", "silent", CLOCKS_RESTARTED, {})
+    assert after[0] == SimLifecycle(START_US + 2 * SECOND_US, "", "silent", CLOCKS_RESTARTED, {})
     fallen = [delta for delta in deltas(after) if delta.clock < before.get(delta.market, 0)]
     assert fallen
     assert all(delta.clock < 100_000 for delta in deltas(after))

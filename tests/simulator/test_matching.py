@@ -3,8 +3,8 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.simulator.check.findings import Findings
 from app.simulator.check.matcher import Extra, Matcher
+from app.simulator.check.report import Findings
 
 # Keys: the ticker, the milliseconds, and what happened, such as a price. Few of each, so that many are equal.
 KEYS = st.tuples(st.sampled_from("AB"), st.integers(0, 2), st.integers(0, 2))

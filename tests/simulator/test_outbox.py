@@ -1,5 +1,5 @@
 from app.simulator.websocket.framing import Opcode
-from app.simulator.websocket.outbox import Outbox, Outgoing
+from app.simulator.websocket.subscription import Outbox, Outgoing
 
 GOODBYE = Outgoing(b"", opcode=Opcode.CLOSE)
 

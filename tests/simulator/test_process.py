@@ -7,8 +7,8 @@ import socket
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from app.simulator.changes import Delta
-from app.simulator.truth.reader import TruthReader
+from app.simulator.market.changes import SimDelta
+from app.simulator.truth import TruthReader
 from tests.processes import run, wait_until
 from tests.simulator.running import DEADLINE_SECONDS, Client, running_simulator
 
@@ -64,9 +64,9 @@ def test_the_truth_says_in_order_what_a_client_has_seen(tmp_path):
     changes = list(truth.changes())
     sent = [changes[ordinal] for ordinal in whole(word for block in truth.sent(name) for word in block)]
     clocks = [each["msg"]["clock"] for each in client.of_type("orderbook_delta")]
-    assert [change.clock for change in sent if isinstance(change, Delta)] == clocks
+    assert [change.clock for change in sent if isinstance(change, SimDelta)] == clocks
     trades = [each["msg"]["trade_id"] for each in client.of_type("trade")]
-    assert [change.trade_id for change in sent if not isinstance(change, Delta)] == trades
+    assert [change.trade_id for change in sent if not isinstance(change, SimDelta)] == trades
 
 
 def whole(words):

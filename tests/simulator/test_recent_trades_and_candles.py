@@ -1,9 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.simulator.candles import candles
-from app.simulator.changes import Trade
-from app.simulator.recent_trades import RecentTrades
+from app.simulator.market.changes import SimTrade
+from app.simulator.market.history import RecentTrades, candles
 
 MINUTE_US = 60_000_000
 
@@ -12,7 +11,7 @@ MINUTE_US = 60_000_000
 def trades(draw):
     times = sorted(draw(st.lists(st.integers(0, 10 * MINUTE_US), max_size=60)))
     return [
-        Trade(
+        SimTrade(
             at_us, draw(st.integers(0, 3)), str(number), draw(st.integers(1, 999)) * 1_000, draw(st.integers(1, 10**6)),
             draw(st.booleans()), False,
         )

@@ -9,19 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import OperatorError
-from app.simulator.changes import Delta, Lifecycle, Ticker, Trade
-from app.simulator.check.delivered import Delivered
-from app.simulator.truth.format import Header
-from app.simulator.truth.reader import TruthReader
-from app.simulator.truth.truth import Truth
+from app.simulator.check.matcher import Delivered
+from app.simulator.market.changes import SimDelta, SimLifecycle, SimTicker, SimTrade
+from app.simulator.truth import Header, Truth, TruthReader
 from tests.simulator.recording import START_US, Run
 
 HEADER = Header(seed=1, markets=10, start_us=START_US, changes_per_second=1)
 CHANGES = [
-    Delta(START_US, 7, 12, True, 420_000, -5_400),
-    Trade(START_US, 7, "d91bc706-ee49-470d-82d8-11418bda6fed", 420_000, 5_400, False, True),
-    Ticker(START_US, 7, None, 0, 1_000_000, 0, 0, 0, 0, 0, 0, 0),
-    Lifecycle(START_US, "KXÄ-1", "market_lifecycle_v2", "created", {"open_ts": 1, "nested": {"a": [None, True]}}),
+    SimDelta(START_US, 7, 12, True, 420_000, -5_400),
+    SimTrade(START_US, 7, "d91bc706-ee49-470d-82d8-11418bda6fed", 420_000, 5_400, False, True),
+    SimTicker(START_US, 7, None, 0, 1_000_000, 0, 0, 0, 0, 0, 0, 0),
+    SimLifecycle(START_US, "KXÄ-1", "market_lifecycle_v2", "created", {"open_ts": 1, "nested": {"a": [None, True]}}),
 ]
 # Writes a second's worth, flushes it, says so, and goes on writing until it is killed.
 VICTIM = """

@@ -3,8 +3,8 @@
 import json
 from itertools import count
 
-from app.store.journal_tables import GAPS, SUBSCRIPTIONS
-from app.subscriptions.books import BookSubscription
+from app.storage.tables import GAPS, SUBSCRIPTIONS
+from app.subscriptions.book_subscription import BookSubscription
 from app.subscriptions.journal import Journal
 from tests.subscriptions.exchange import Socket, Stream
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from app.kalshi.messages import decode
-from app.normal.sequence import SequenceCheck
+from app.normalize.stream import SequenceCheck
 
 EMPTY = {}
 

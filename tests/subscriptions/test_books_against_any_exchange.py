@@ -7,9 +7,9 @@ import pytest
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.kalshi.records import OrderbookSnapshot
-from app.store.journal_tables import GAPS, SUBSCRIPTIONS
-from app.subscriptions.books import BookSubscription
+from app.kalshi.messages import OrderbookSnapshot
+from app.storage.tables import GAPS, SUBSCRIPTIONS
+from app.subscriptions.book_subscription import BookSubscription
 from app.subscriptions.journal import Journal
 from tests.subscriptions.exchange import Socket, Stream
 

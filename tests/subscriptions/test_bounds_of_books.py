@@ -61,6 +61,19 @@ def test_losses_of_which_the_second_comes_before_the_first_is_mended_add_up(list
     assert [gap.missing for gap in listener.gaps()] == [3]
 
 
+def test_a_market_that_leaves_after_two_losses_was_heard_until_the_first(listener):
+    heard_us = listener.change("A")
+    listener.lose_a_change("B", seconds=5)
+    listener.change("C", seconds=5)
+    listener.socket.change("B", 1)
+    said = listener.socket.said.popleft()
+    listener.deliver(said._replace(frame=said.frame.replace(b'"0.5000"', b"{}")))
+    first, second = listener.gaps()
+    assert first.started_us == heard_us < second.started_us
+    listener.subscriber.unwant(["A"], listener.now_us)
+    assert [row.ended_us for row in listener.listenings("A")] == [heard_us]
+
+
 def test_a_book_that_came_by_itself_after_a_loss_is_not_asked_for(listener):
     listener.lose_a_change("B")
     listener.change("A")
@@ -83,6 +96,14 @@ def test_a_disconnect_is_missed_from_the_last_message_whatever_pings_came_after_
     listener.subscriber.opened(listener.stream, listener.now_us)
     assert until_heard(listener, 3) == listener.gaps()[0].ended_us
     assert [len(listener.listenings(ticker)) for ticker in "ABC"] == [1, 1, 1]
+
+
+def test_what_comes_for_another_subscription_of_the_socket_proves_nothing_of_this_one(listener):
+    heard_us = listener.change("A")
+    listener.now_us += 20 * SECOND_US
+    listener.subscriber.heard_of(listener.socket.sid + 1, listener.now_us)
+    listener.subscriber.closed(listener.now_us)
+    assert [gap.started_us for gap in listener.gaps()] == [heard_us]
 
 
 @pytest.mark.parametrize(("code", "cause"), [(10, "channel_error"), (25, "overflow")])

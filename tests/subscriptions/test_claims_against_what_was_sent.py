@@ -7,13 +7,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.kalshi.socket import Batch
-from app.store.journal_tables import GAPS, SUBSCRIPTIONS
-from app.subscriptions.intake import Common, Intake
+from app.kalshi.websocket import FrameBatch
+from app.storage.tables import GAPS, SUBSCRIPTIONS
+from app.subscriptions.channel_subscription import ChannelSubscription
 from app.subscriptions.journal import Journal
 from app.subscriptions.roles import TRADE
-from app.subscriptions.whole_exchange import WholeExchange
-from tests.normal.frames import NOON_MS
+from app.subscriptions.router import MessageRouter, RouterContext
+from tests.normalize.frames import NOON_MS
 
 CONN = 3
 MS_US, SECOND_US = 1_000, 1_000_000
@@ -40,8 +40,8 @@ class Wire:
         self.skew_us, self.is_older = skew_us, is_older
         self.now_us = NOON_US
         self.journal = Journal(NOON_US + skew_us, CONN, count(1))
-        self.subscriber = WholeExchange(self.journal, TRADE)
-        self.common = Common()
+        self.subscriber = ChannelSubscription(self.journal, TRADE)
+        self.common = RouterContext()
         self.sids = count(1)
         self.heard, self.lost = [], []
         self.gaps, self.listening = {}, {}
@@ -49,13 +49,13 @@ class Wire:
 
     def connect(self):
         """Before that, another socket has heard something: the older wire's answers say no time."""
-        other = Intake(4, TRADE, WholeExchange(Journal(1, 4, count(1)), TRADE), self.common)
+        other = MessageRouter(4, TRADE, ChannelSubscription(Journal(1, 4, count(1)), TRADE), self.common)
         said = self.trade(Trade(self.now_us, 0), sid=1, seq=1)
-        other.take(Batch([said], self.now_us + 1_000 + self.skew_us))
+        other.take(FrameBatch([said], self.now_us + 1_000 + self.skew_us))
         self.seq, self.sid = 0, next(self.sids)
         self.under_way = []
         self.latest_us = self.now_us
-        self.intake = Intake(CONN, TRADE, self.subscriber, self.common)
+        self.intake = MessageRouter(CONN, TRADE, self.subscriber, self.common)
         self.subscriber.opened(self.intake.stream, self.now_us)
         (command,) = self.subscriber.commands(self.now_us + 10 * SECOND_US)
         answer = {"id": msgspec.json.decode(command)["id"], "msg": {"channel": "trade", "sid": self.sid}}
@@ -88,7 +88,7 @@ class Wire:
         self.now_us += passed_us
         while self.under_way and self.under_way[0][0] <= self.now_us:
             at_us, frame, trade = self.under_way.pop(0)
-            taken = self.intake.take(Batch([frame], at_us + self.skew_us))
+            taken = self.intake.take(FrameBatch([frame], at_us + self.skew_us))
             assert trade is None or len(taken.rows) == 1
             self.heard += [trade] * (trade is not None)
         self.read_journal()

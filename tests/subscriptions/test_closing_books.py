@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from app.subscriptions.books import BookSubscription
+from app.subscriptions.book_subscription import BookSubscription
 from app.subscriptions.journal import Journal
 from tests.subscriptions.exchange import Socket, Stream
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from app.environment import load_settings
 from app.errors import SettingsError
-from app.settings.exchange import EXAMPLE_KEY
-from app.subscriptions.dialler import sockets_of
+from app.settings.gatherer import EXAMPLE_KEY
+from app.settings.loading import load_settings
+from app.subscriptions.dial_queue import sockets_of
 from tests.processes import run
-from tests.workers.test_check_config import DSN, KEY
+from tests.workers.process.test_check_config import DSN, KEY
 
 
 def sockets(**settings):

@@ -1,4 +1,4 @@
-from app.subscriptions.exchange_clock import ExchangeClock
+from app.subscriptions.router import ExchangeClock
 
 SECOND_US = 1_000_000
 

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from app.store.journal_tables import GAPS, SUBSCRIPTIONS
+from app.storage.tables import GAPS, SUBSCRIPTIONS
 from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, BEFORE_THE_FIRST, WHOLE_EXCHANGE, Journal
 
 RUN_ID = 1_000
@@ -62,6 +62,12 @@ def test_listening_begins_with_what_was_received_and_ends_before_what_was_under_
     ]
     assert {(row.run_id, row.conn, row.channel) for row in written} == {(RUN_ID, 3, "trade")}
     assert [row.ticker for row in written] == ["A", "A", "B"]
+
+
+def test_a_list_that_came_late_proves_less_by_what_was_under_way(journal):
+    at_once_us = journal.listed_us(2_000)
+    journal.lag_us = LAG_US
+    assert journal.listed_us(2_000) == at_once_us - LAG_US < 2_000
 
 
 def test_rows_are_given_once_and_in_their_order(journal):

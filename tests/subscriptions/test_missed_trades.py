@@ -1,7 +1,6 @@
 from hypothesis import given, strategies
 
-from app.subscriptions.journal import Gap, before_the_first
-from app.subscriptions.missed_trades import MissedTrades
+from app.subscriptions.journal import Gap, MissedTrades, before_the_first
 
 RUN_ID = 1_000
 

@@ -6,14 +6,14 @@ import pytest
 
 from app.errors import DatabaseError
 from app.postgres.connection import value_of
-from app.spool.losses import DAMAGED, QUARANTINED, Loss, Losses
-from app.spool.spool import SLACK_US
-from app.store.journal_tables import GAPS, RUNS, SUBSCRIPTIONS
-from app.store.writer import CopyWriter
-from app.subscriptions.run_writer import LOCK_GAPS, RunWriter
+from app.storage.spool.losses import DAMAGED, QUARANTINED, Loss, Losses
+from app.storage.spool.spool import SLACK_US
+from app.storage.tables import GAPS, RUNS, SUBSCRIPTIONS
+from app.storage.writer import CopyWriter
+from app.subscriptions.journal import LOCK_GAPS, RunWriter
 from tests.processes import wait_until
-from tests.store.reading import rows_of
-from tests.store.rows import NOON_US
+from tests.storage.reading import rows_of
+from tests.storage.rows import NOON_US
 
 SECOND_US = 1_000_000
 CONNECTIONS = 8
@@ -182,11 +182,40 @@ def test_a_loss_outlasts_the_words_of_every_run_that_waited_on_the_disk(rig):
     assert rig.gaps() == [(started, conn, 20 - DOUBT, 30 + DOUBT) for started in (0, 10) for conn in (3, 4)]
 
 
+def test_a_loss_outlasts_the_batch_that_brings_the_last_of_these_words(rig, tmp_path):
+    """While it is written the disk gives out what it had: the present run's next word is still to come."""
+    on_disk = ["a word"]
+
+    class Meanwhile(Losses):
+        def read(self):
+            on_disk.clear()
+            return super().read()
+
+    rig.writer.close()
+    rig.writer = RunWriter(
+        rig._dsn, Meanwhile(tmp_path / "losses"), CONNECTIONS, REFRESH_SECONDS, lambda: bool(on_disk)
+    )
+    rig.lose(20, 30, "trades")
+    rig.say(0, 15)
+    assert len(rig.losses) == 1
+    rig.say(10, 25)
+    assert len(rig.losses) == 0
+
+
 def test_since_when_nobody_knows_is_since_the_last_word_in_the_database(rig):
     rig.say(0, 100)
     rig.lose(None, 300, "trades")
     rig.say(0, 200)
     assert rig.gaps() == [(0, conn, 100 - DOUBT, 300 + DOUBT) for conn in (3, 4)]
+
+
+def test_what_the_latest_run_said_is_taken_back_by_the_doubt_though_another_one_writes_now(rig):
+    rig.say(0, 100)
+    rig.lose(None, 200, "trades")
+    rig.say(150, 160)
+    assert rig.gaps() == [
+        (started, conn, since - DOUBT, 200 + DOUBT) for started, since in ((0, 100), (150, 150)) for conn in (3, 4)
+    ]
 
 
 def test_of_a_run_of_which_nothing_is_known_yet_all_may_be_lost(rig):

@@ -5,7 +5,7 @@ import pytest
 
 from app.subscriptions.roles import TRADE
 from tests.subscriptions.book_listener import Listener as BookListener
-from tests.subscriptions.test_whole_exchange import NOW_US, SECOND_US, Listener, trade
+from tests.subscriptions.test_channel_subscription import NOW_US, SECOND_US, Listener, trade
 
 TICKERS = [f"KX-{number}" for number in range(30)]
 LATE_US = 11 * SECOND_US

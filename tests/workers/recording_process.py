@@ -4,14 +4,14 @@ from contextlib import contextmanager
 
 import psutil
 
-from app.databases import Kind
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
 from tests.processes import running, wait_until
 from tests.servers import new_database
-from tests.store.migrated import migrated_database
+from tests.storage.migrated import migrated_database
 
-KINDS = (Kind.TIMESERIES, Kind.METADATA)
+KINDS = (DatabaseKind.TIMESERIES, DatabaseKind.METADATA)
 
 
 def new_databases(server):

@@ -15,22 +15,19 @@ import gevent.queue  # noqa: E402
 import msgspec  # noqa: E402
 from gevent.fileobject import FileObject  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.kalshi.http_session import HttpSession  # noqa: E402
-from app.kalshi.request_budget import RequestBudget  # noqa: E402
+from app.kalshi.request_budget import Priority, RequestBudget  # noqa: E402
 from app.kalshi.rest_client import RestClient  # noqa: E402
-from app.kalshi.rest_transport import RestTransport  # noqa: E402
-from app.kalshi.waiting_line import Priority  # noqa: E402
-from app.normal.stream import Stream  # noqa: E402
-from app.registry import rereads  # noqa: E402
-from app.registry.settlements_since import SettlementsSince  # noqa: E402
+from app.kalshi.rest_transport import HttpSession, RestTransport  # noqa: E402
+from app.markets import refetch_queue  # noqa: E402
+from app.markets.sync import SettlementsSince  # noqa: E402
+from app.normalize.stream import Stream  # noqa: E402
+from app.runtime import logs  # noqa: E402
 from app.settings import Settings  # noqa: E402
-from app.store.journal_tables import QUARANTINE  # noqa: E402
-from app.store.metadata_tables import METADATA_TABLES  # noqa: E402
+from app.storage.tables import METADATA_TABLES, QUARANTINE  # noqa: E402
 from tests.kalshi.exchange import PLENTY, QUICK  # noqa: E402
-from workers import market_walk  # noqa: E402
-from workers.group import Group  # noqa: E402
-from workers.market_registry import MarketRegistry  # noqa: E402
+from workers.process.group import Group  # noqa: E402
+from workers.registry import market_sync  # noqa: E402
+from workers.registry.registry import MarketRegistry  # noqa: E402
 
 
 class RememberingSink:
@@ -76,7 +73,7 @@ class Program:
         file = Path(options.pop("settlements_since", "/nowhere"))
         since = SettlementsSince(file, lambda: last_recorded_us, lambda: None)
         if "back_off_us" in options:
-            rereads.BACK_OFF_US = tuple(options.pop("back_off_us"))
+            refetch_queue.BACK_OFF_US = tuple(options.pop("back_off_us"))
         self.late_listener = None
         self.is_slow = options.pop("is_slow", False)
         settings = msgspec.convert(options, Settings)
@@ -178,7 +175,7 @@ class Program:
 
 if __name__ == "__main__":
     # There is no cache in front of a simulator, and its time runs faster.
-    rereads.CONFIRMING_US = rereads.SECOND_US
-    market_walk.RETRY_SECONDS = 0.1
+    refetch_queue.CONFIRMING_US = refetch_queue.SECOND_US
+    market_sync.RETRY_SECONDS = 0.1
     logs.configure("text", "info")
     Program(json.loads(sys.argv[1])).run()

@@ -1,11 +1,11 @@
 """The exporter as a process: hours go to the lake, are read back, and candles are made, without anybody asking."""
 
-from app.lake.folder import FolderStorage
+from app.lake.storage import FolderStorage
 from app.postgres.connection import connected, value_of
-from app.store.tables import PRODUCTION_ORDERBOOK_DELTAS
+from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
 from tests.lake.exporting import write
 from tests.processes import running, wait_until
-from tests.store import rows
+from tests.storage import rows
 
 VERIFIED = "SELECT count(*) FROM exports WHERE verified_at IS NOT NULL AND through_ingest_id >= changed_through AND table_name = 'orderbook_deltas'"
 

@@ -3,13 +3,13 @@ import time
 
 import pytest
 
-from app.databases import Kind
 from app.postgres.connection import connected, value_of
-from app.store.migrations import migrate, migrations_of
+from app.postgres.databases import DatabaseKind
+from app.storage.migrations import migrate, migrations_of
 from tests.faults.gathering import Running
 from tests.processes import run, running, wait_until
 from tests.servers import new_database, temporary_server
-from tests.store.migrated import migrated_database
+from tests.storage.migrated import migrated_database
 
 MAINTAINER = ("-m", "workers", "maintainer")
 
@@ -43,7 +43,7 @@ def test_it_looks_again_every_interval(timeseries):
 
 def test_it_outlives_a_database_that_is_down():
     with temporary_server() as server:
-        dsn = migrated_database(server, Kind.TIMESERIES)
+        dsn = migrated_database(server, DatabaseKind.TIMESERIES)
         server.kill()
         with maintaining(KALSHI_TS_DSN=dsn.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
             process.wait_for("maintenance failed")
@@ -63,7 +63,7 @@ def test_it_tells_when_it_last_looked(timeseries):
 
 
 def test_a_gatherer_s_metadata_is_looked_after_too(server, templates):
-    metadata = new_database(server, templates[Kind.METADATA])
+    metadata = new_database(server, templates[DatabaseKind.METADATA])
     with maintaining(KALSHI_META_DSN=metadata.reveal()) as process:
         process.wait_for('"database": "kalshi_meta"')
         maintainer = Running(process)
@@ -80,5 +80,5 @@ def test_without_a_schema_it_says_what_to_run_and_waits_for_it(empty_database):
     with maintaining(KALSHI_TS_DSN=empty_database.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
         process.wait_for("run kalshi-data migrate")
         with connected(empty_database) as connection:
-            migrate(connection, migrations_of(Kind.TIMESERIES))
+            migrate(connection, migrations_of(DatabaseKind.TIMESERIES))
         process.wait_for('"message": "maintained"')

@@ -1,20 +1,20 @@
 from typing import NamedTuple
 
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Change, Delta, Lifecycle
-from app.simulator.check.delivered import Delivered
-from app.simulator.check.findings import EXAMPLES, BookFindings
+from app.simulator.check.matcher import Delivered
 from app.simulator.check.replay import Replay, Wanted
-from app.simulator.check.source import Source
-from app.simulator.draws import scrambled
-from app.simulator.exchange import CLOCKS_RESTARTED
-from app.simulator.truth.reader import TruthReader
+from app.simulator.check.report import EXAMPLES, BookFindings
+from app.simulator.check.tables import RowSource
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import Change, SimDelta, SimLifecycle
+from app.simulator.market.exchange import CLOCKS_RESTARTED
+from app.simulator.market.random import scrambled
+from app.simulator.truth import TruthReader
 
 BOOKS = 400
 FOR_EVER_US = 4_000_000_000_000_000
 
 
-class Moment(NamedTuple):
+class SimMoment(NamedTuple):
     market: int
     epoch: int
     clock: int
@@ -26,19 +26,19 @@ class BookSample:
     def __init__(self, count: int = BOOKS) -> None:
         self._count = count
         self._one_in = 1
-        self._moments: dict[Moment, int] = {}
+        self._moments: dict[SimMoment, int] = {}
         self.epochs_us = [0]
 
     def feed(self, ordinal: int, change: Change) -> None:
-        if isinstance(change, Delta):
+        if isinstance(change, SimDelta):
             chance = scrambled(ordinal)
             if chance % self._one_in == 0:
-                self._moments[Moment(change.market, len(self.epochs_us) - 1, change.clock)] = chance
+                self._moments[SimMoment(change.market, len(self.epochs_us) - 1, change.clock)] = chance
                 self._thin_out()
-        elif isinstance(change, Lifecycle) and change.event_type == CLOCKS_RESTARTED:
+        elif isinstance(change, SimLifecycle) and change.event_type == CLOCKS_RESTARTED:
             self.epochs_us.append(change.at_us)
 
-    def moments(self) -> list[Moment]:
+    def moments(self) -> list[SimMoment]:
         return list(self._moments)
 
     def bounds_us(self, epoch: int) -> tuple[int, int]:
@@ -55,7 +55,7 @@ class BookSample:
 
 
 def compare_books(
-    source: Source, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Delivered
+    source: RowSource, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Delivered
 ) -> BookFindings:
     findings = BookFindings()
     rebuilt = _rebuilt(source, catalog, sample, delivered, findings)
@@ -77,7 +77,7 @@ def compare_books(
 
 
 def _rebuilt(
-    source: Source, catalog: Catalog, sample: BookSample, delivered: Delivered, findings: BookFindings
+    source: RowSource, catalog: Catalog, sample: BookSample, delivered: Delivered, findings: BookFindings
 ) -> list[Wanted]:
     wanted = []
     for market, epoch, clock in sample.moments():
@@ -92,7 +92,7 @@ def _rebuilt(
     return wanted
 
 
-def _snapshots(source: Source, catalog: Catalog, sample: BookSample, findings: BookFindings) -> list[Wanted]:
+def _snapshots(source: RowSource, catalog: Catalog, sample: BookSample, findings: BookFindings) -> list[Wanted]:
     wanted = []
     for snapshot in source.snapshots():
         market = catalog.index_of(snapshot.ticker)

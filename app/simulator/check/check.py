@@ -3,17 +3,45 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Change, Delta, Lifecycle, Ticker, Trade
 from app.simulator.check import lifecycle_rows
 from app.simulator.check.books import BookSample, compare_books
-from app.simulator.check.delivered import Delivered
-from app.simulator.check.findings import BookFindings, Findings, Report
-from app.simulator.check.matcher import Key, Matcher
-from app.simulator.check.recorded_rows import RecordedRows
-from app.simulator.check.source import Source
-from app.simulator.check.tables import TABLES, Table
-from app.simulator.truth.reader import TruthReader
+from app.simulator.check.matcher import Delivered, Extra, Key, Matcher
+from app.simulator.check.report import BookFindings, Findings, SimReport
+from app.simulator.check.tables import TABLES, RowSource, SimTable
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import Change, SimDelta, SimLifecycle, SimTicker, SimTrade
+from app.simulator.truth import TruthReader
+
+
+class RecordedRows:
+    """A table's rows in order of time, taken second by second."""
+
+    def __init__(self, source: RowSource, table: SimTable, *, cents: bool) -> None:
+        self._source = source
+        self._table = table
+        self._cents = cents
+        self._rows = source.rows(table)
+        self._next = next(self._rows, None)
+
+    def until(self, second: int) -> dict[Key, list[int]]:
+        """The nths by key, up to and including the second."""
+        found: dict[Key, list[int]] = defaultdict(list)
+        end_ms = (second + 1) * 1_000
+        row = self._next
+        while row is not None and row[0] < end_ms:
+            found[self._table.key_of_row(row, cents=self._cents)].append(row[1])
+            row = next(self._rows, None)
+        self._next = row
+        return found
+
+    def rest(self) -> Iterator[dict[Key, list[int]]]:
+        while self._next is not None:
+            yield self.until(self._next[0] // 1_000)
+
+    def untimed(self) -> Iterator[Extra]:
+        for row in self._source.untimed_rows(self._table):
+            yield Extra(self._table.key_of_row(row, cents=self._cents), row[1])
+
 
 SECOND_US = 1_000_000
 NAMES_KEPT = 100_000
@@ -24,7 +52,7 @@ Numbered = tuple[int, Change]
 class Compared:
     """One table, its rows in order of time, and what of them matched so far."""
 
-    def __init__(self, table: Table, source: Source, delivered: Delivered, *, cents: bool) -> None:
+    def __init__(self, table: SimTable, source: RowSource, delivered: Delivered, *, cents: bool) -> None:
         self.table = table
         self.rows = RecordedRows(source, table, cents=cents)
         self.matcher = Matcher(Findings(table.name), delivered, table.timeless, self.rows.untimed())
@@ -39,11 +67,11 @@ class Compared:
             self.matcher.group({}, found)
 
 
-class Check:
+class SimCheck:
     """What was recorded against the truth: one pass over the history to match it, others for what that leaves open."""
 
     def __init__(
-        self, reader: TruthReader, source: Source, progress: Callable[[int], object] = lambda _changes: None
+        self, reader: TruthReader, source: RowSource, progress: Callable[[int], object] = lambda _changes: None
     ) -> None:
         header = reader.header
         self._reader = reader
@@ -54,17 +82,17 @@ class Check:
         self._ticker = lru_cache(maxsize=NAMES_KEPT)(self._catalog.ticker)
         self._delivered = Delivered(reader)
 
-    def run(self) -> Report:
+    def run(self) -> SimReport:
         tables = {
             table.change_type: Compared(table, self._source, self._delivered, cents=self._cents) for table in TABLES
         }
-        lifecycle: list[tuple[int, Lifecycle]] = []
+        lifecycle: list[tuple[int, SimLifecycle]] = []
         sample = BookSample()
         for second, numbered in self._seconds():
             changes = list(numbered)
             for ordinal, change in changes:
                 sample.feed(ordinal, change)
-                if isinstance(change, Lifecycle):
+                if isinstance(change, SimLifecycle):
                     lifecycle.append((ordinal, change))
                 else:
                     compared = tables[type(change)]
@@ -78,7 +106,7 @@ class Check:
             self._delivered.withdraw(compared.matcher.indistinct)
         findings = [compared.matcher.findings for compared in tables.values()]
         is_proof = bool(self._delivered) or self._reader.count() == 0
-        return Report([*findings, self._lifecycle(lifecycle)], self._books(sample), is_proof)
+        return SimReport([*findings, self._lifecycle(lifecycle)], self._books(sample), is_proof)
 
     def _seconds(self) -> Iterator[tuple[int, Iterator[Numbered]]]:
         return itertools.groupby(enumerate(self._reader.changes()), key=lambda numbered: numbered[1].at_us // SECOND_US)
@@ -91,14 +119,14 @@ class Check:
                 known.add(compared.table.timeless(self._key(compared.table, change)))
         compared.matcher.resolve(known & asked, compared.table.looks_alike, self._delivered.most_at_once)
 
-    def _key(self, table: Table, change: Delta | Trade | Ticker) -> Key:
+    def _key(self, table: SimTable, change: SimDelta | SimTrade | SimTicker) -> Key:
         return table.key(self._ticker(change.market), change, cents=self._cents)
 
-    def _lifecycle(self, changes: list[tuple[int, Lifecycle]]) -> Findings:
+    def _lifecycle(self, changes: list[tuple[int, SimLifecycle]]) -> Findings:
         ways = lifecycle_rows.in_cents(self._catalog) if self._cents else [lifecycle_rows.as_it_is]
         return min((self._lifecycle_as(say, changes) for say in ways), key=lambda findings: findings.unmatched)
 
-    def _lifecycle_as(self, say: lifecycle_rows.Say, changes: list[tuple[int, Lifecycle]]) -> Findings:
+    def _lifecycle_as(self, say: lifecycle_rows.Say, changes: list[tuple[int, SimLifecycle]]) -> Findings:
         times_ms = {ordinal: change.at_us // 1_000 for ordinal, change in changes}
         matcher = Matcher(
             Findings(lifecycle_rows.NAME),

@@ -5,10 +5,18 @@ import duckdb
 import msgspec
 
 from app.errors import OperatorError
-from app.simulator.check.columns import COLUMNS, ROWS_AT_ONCE, SNAPSHOTS, book_sides, with_changes
-from app.simulator.check.source import RebuiltBook, RecordedSnapshot, Row
-from app.simulator.check.tables import Table
-from app.store.tables import PRODUCTION_TABLES
+from app.simulator.check.tables import (
+    COLUMNS,
+    ROWS_AT_ONCE,
+    SNAPSHOTS,
+    RebuiltBook,
+    RecordedSnapshot,
+    Row,
+    SimTable,
+    book_sides,
+    with_changes,
+)
+from app.storage.tables import PRODUCTION_TABLES
 
 ROWS = """
     SELECT epoch_us(exchange_ts) // 1000, {nth}, ticker, {fields}
@@ -42,7 +50,7 @@ CHANGES = """
 """
 
 
-class Lake:
+class LakeRows:
     """Parquet files under processed/<table>/date=…/hour=…/, with the columns of production."""
 
     def __init__(self, folder: Path) -> None:
@@ -58,10 +66,10 @@ class Lake:
                 )
             self._database.read_parquet(str(files), hive_partitioning=True).create_view(name)
 
-    def rows(self, table: Table) -> Iterator[Row]:
+    def rows(self, table: SimTable) -> Iterator[Row]:
         return self._streamed(_query(table), [False])
 
-    def untimed_rows(self, table: Table) -> Iterator[Row]:
+    def untimed_rows(self, table: SimTable) -> Iterator[Row]:
         return self._streamed(_query(table), [True])
 
     def lifecycle(self) -> Iterator[Row]:
@@ -86,6 +94,6 @@ class Lake:
             yield from rows
 
 
-def _query(table: Table) -> str:
+def _query(table: SimTable) -> str:
     fields, nth, ts_missing = COLUMNS[table]
     return ROWS.format(fields=fields, nth=nth, ts_missing=ts_missing, table=table.name)

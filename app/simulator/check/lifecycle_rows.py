@@ -8,22 +8,22 @@ from typing import Any
 
 import msgspec
 
-from app.simulator.catalog import Catalog
-from app.simulator.cents_frames import OLD_LIFECYCLE, CentsFrames
-from app.simulator.changes import Lifecycle
 from app.simulator.check.matcher import Key
-from app.simulator.check.source import Source
-from app.simulator.frames import LIFECYCLE
-from app.simulator.lifecycle import SILENT
+from app.simulator.check.tables import RowSource
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimLifecycle
+from app.simulator.market.lifecycle import SILENT
+from app.simulator.websocket.cents_frames import OLD_LIFECYCLE, CentsFrames
+from app.simulator.websocket.dollar_frames import LIFECYCLE
 
 NAME = "lifecycle_events"
 # What the other columns say already.
 REPEATED = ("market_ticker", "event_ticker", "event_type")
 
-Say = Callable[[Lifecycle], tuple[str, dict[str, Any]] | None]
+Say = Callable[[SimLifecycle], tuple[str, dict[str, Any]] | None]
 
 
-def as_it_is(change: Lifecycle) -> tuple[str, dict[str, Any]] | None:
+def as_it_is(change: SimLifecycle) -> tuple[str, dict[str, Any]] | None:
     """Today's wire: the type of the event, and the message."""
     return None if change.message_type == SILENT else (change.event_type or change.message_type, change.payload)
 
@@ -35,7 +35,7 @@ def in_cents(catalog: Catalog) -> Iterator[Say]:
         yield partial(_said_in_cents, wire, channel)
 
 
-def by_key(changes: Iterable[tuple[int, Lifecycle]], say: Say) -> dict[Key, list[int]]:
+def by_key(changes: Iterable[tuple[int, SimLifecycle]], say: Say) -> dict[Key, list[int]]:
     expected: dict[Key, list[int]] = defaultdict(list)
     for ordinal, change in changes:
         if said := say(change):
@@ -43,7 +43,7 @@ def by_key(changes: Iterable[tuple[int, Lifecycle]], say: Say) -> dict[Key, list
     return expected
 
 
-def found_keys(source: Source) -> dict[Key, list[int]]:
+def found_keys(source: RowSource) -> dict[Key, list[int]]:
     """A repetition counts as the next nth: the time that tells it apart in the database is the connection's."""
     counts: Counter[Key] = Counter()
     found: dict[Key, list[int]] = defaultdict(list)
@@ -62,7 +62,7 @@ def looks_alike(key: Key) -> Key:
     return (key[0], key[2])
 
 
-def _said_in_cents(wire: CentsFrames, channel: str, change: Lifecycle) -> tuple[str, dict[str, Any]] | None:
+def _said_in_cents(wire: CentsFrames, channel: str, change: SimLifecycle) -> tuple[str, dict[str, Any]] | None:
     message = wire.lifecycle(change, channel) if change.message_type != SILENT else None
     if message is None:
         return None

@@ -1,10 +1,9 @@
 from collections import defaultdict
 from collections.abc import Container
 
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Book, Change, Delta, Lifecycle
-from app.simulator.exchange import CLOCKS_RESTARTED, restarted
-from app.simulator.opening import emptied, opening_book
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import Change, SimBook, SimDelta, SimLifecycle
+from app.simulator.market.exchange import CLOCKS_RESTARTED, emptied, opening_book, restarted
 
 Levels = dict[int, int]
 
@@ -34,10 +33,10 @@ class Replay:
         self._epoch = 0
 
     def feed(self, ordinal: int, change: Change) -> None:
-        if isinstance(change, Delta):
+        if isinstance(change, SimDelta):
             if change.market in self._books:
                 self._change(ordinal, change)
-        elif isinstance(change, Lifecycle):
+        elif isinstance(change, SimLifecycle):
             if change.event_type == "settled":
                 self._settle(change.ticker)
             elif change.event_type == CLOCKS_RESTARTED:
@@ -47,7 +46,7 @@ class Replay:
         for market in self._books:
             self._serve(market, None)
 
-    def _change(self, ordinal: int, delta: Delta) -> None:
+    def _change(self, ordinal: int, delta: SimDelta) -> None:
         moment = (self._epoch, delta.clock)
         self._serve(delta.market, moment)
         if ordinal not in self._delivered:
@@ -65,7 +64,7 @@ class Replay:
         if market not in self._books:
             return
         book = self._books[market]
-        empty = emptied(Book(book.clock, list(book.yes.items()), list(book.no.items())))
+        empty = emptied(SimBook(book.clock, list(book.yes.items()), list(book.no.items())))
         self._serve(market, (self._epoch, empty.clock))
         self._books[market] = _replayed(empty)
 
@@ -91,5 +90,5 @@ class _Replayed:
         self.no = no
 
 
-def _replayed(book: Book) -> _Replayed:
+def _replayed(book: SimBook) -> _Replayed:
     return _Replayed(book.clock, dict(book.yes), dict(book.no))

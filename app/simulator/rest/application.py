@@ -4,28 +4,22 @@ import gevent
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from app.simulator.error_bodies import ErrorBodies
 from app.simulator.fault_desk import FaultDesk
-from app.simulator.faults import RestDelay, RestError
+from app.simulator.faults import RestDelay, SimRestError
 from app.simulator.keys import AuthenticationError, KeyRing
-from app.simulator.rest.account_routes import account_routes
-from app.simulator.rest.candle_routes import candle_routes
-from app.simulator.rest.event_routes import event_routes
-from app.simulator.rest.exchange_routes import exchange_routes, status_json
-from app.simulator.rest.historical_routes import historical_routes
-from app.simulator.rest.markets import market_routes
-from app.simulator.rest.problems import Problem
-from app.simulator.rest.series_routes import series_routes
+from app.simulator.limits import ErrorBodies, SimRequestBudget
+from app.simulator.rest.catalog import event_routes, market_routes, series_routes
+from app.simulator.rest.exchange import account_routes, exchange_routes, status_json
+from app.simulator.rest.queries import SimProblem
 from app.simulator.rest.site import Site, json_response
-from app.simulator.rest.tiers import RequestBudget
-from app.simulator.rest.trade_routes import trade_routes
+from app.simulator.rest.trades import candle_routes, historical_routes, trade_routes
 
 PREFIX = "/trade-api/v2"
 CODES = {401: "authentication_error", 429: "too_many_requests", 503: "service_unavailable", 504: "gateway_timeout"}
 
 
 def create_application(
-    site: Site, errors: ErrorBodies, budget: RequestBudget, keys: KeyRing, faults: FaultDesk
+    site: Site, errors: ErrorBodies, budget: SimRequestBudget, keys: KeyRing, faults: FaultDesk
 ) -> Flask:
     application = Flask("kalshi-simulator")
     # What is not handled ends the process, like everywhere else.
@@ -40,12 +34,12 @@ def create_application(
             return _closed(errors)
         g.key_id = _key_id(keys)
         if not budget.spend(g.key_id or request.remote_addr or ""):
-            raise Problem(429, CODES[429], "too many requests")
+            raise SimProblem(429, CODES[429], "too many requests")
         _suffer(faults)
         return None
 
-    @application.errorhandler(Problem)
-    def problem(error: Problem) -> Response:
+    @application.errorhandler(SimProblem)
+    def problem(error: SimProblem) -> Response:
         return _error(errors, error.status, error.code, error.message)
 
     @application.errorhandler(HTTPException)
@@ -72,15 +66,15 @@ def _key_id(keys: KeyRing) -> str | None:
     try:
         return keys.authenticate(headers, request.method, request.path, time.time_ns() // 1_000_000)
     except AuthenticationError as error:
-        raise Problem(401, error.code, error.message) from None
+        raise SimProblem(401, error.code, error.message) from None
 
 
 def _suffer(faults: FaultDesk) -> None:
     match faults.rest_fault(request.path):
         case RestDelay(delay_seconds=seconds):
             gevent.sleep(seconds)
-        case RestError(status=status):
-            raise Problem(
+        case SimRestError(status=status):
+            raise SimProblem(
                 status, CODES.get(status, "internal_error"), CODES.get(status, "internal error").replace("_", " ")
             )
 

@@ -6,7 +6,22 @@ import msgspec
 from flask import request
 from msgspec import Meta
 
-from app.simulator.rest.problems import bad_request
+
+class SimProblem(Exception):  # noqa: N818 - an answer, not a fault of the program
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def bad_request(message: str) -> SimProblem:
+    return SimProblem(400, "bad_request", message)
+
+
+def not_found() -> SimProblem:
+    return SimProblem(404, "not_found", "not found")
+
 
 UpTo1000 = Annotated[int, Meta(ge=0, le=1_000)]
 UpTo200 = Annotated[int, Meta(ge=1, le=200)]
@@ -14,7 +29,7 @@ Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
 Period = Literal[1, 60, 1_440]
 
 
-class MarketsQuery(msgspec.Struct):
+class SimMarketsQuery(msgspec.Struct):
     limit: UpTo1000 = 100
     cursor: str = ""
     event_ticker: str = ""
@@ -50,7 +65,7 @@ class TradesQuery(msgspec.Struct):
     is_block_trade: bool | None = None
 
 
-class BookQuery(msgspec.Struct):
+class SimBookQuery(msgspec.Struct):
     depth: Annotated[int, Meta(le=100)] = 0
 
 

@@ -2,15 +2,163 @@
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import msgspec
 from flask import Response
+from msgspec import UNSET, UnsetType
 
-from app.simulator.catalog import Catalog
-from app.simulator.clock import Clock
-from app.simulator.exchange import Exchange
-from app.simulator.phases import DAY_US, Phase
-from app.simulator.rest.market_body import market_json
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import SimTicker
+from app.simulator.market.exchange import Exchange
+from app.simulator.market.kinds import DAY_US, Phase
+from app.simulator.market.objects import SimMarket
+from app.simulator.market.prices import ONE_DOLLAR_E6, PriceRange, contracts, dollars_text
+from app.simulator.runtime import Clock
+from app.simulator.websocket.dollar_frames import microseconds, whole_seconds
+
+# A market as REST shows it.
+
+SETTLEMENT_TIMER_SECONDS = 60
+EXPIRES_AFTER_CLOSE_US = 7 * 86_400_000_000
+EXPECTED_AFTER_CLOSE_US = 300_000_000
+SETTLEMENT_VALUES = {"yes": "1.0000", "no": "0.0000"}
+
+
+class RangeBody(msgspec.Struct):
+    start: str
+    end: str
+    step: str
+
+
+class LegBody(msgspec.Struct):
+    event_ticker: str
+    market_ticker: str
+    side: str
+
+
+class MarketBody(msgspec.Struct, kw_only=True, omit_defaults=True):
+    ticker: str
+    event_ticker: str
+    exchange_index: int
+    title: str
+    yes_sub_title: str
+    no_sub_title: str
+    created_time: str
+    updated_time: str
+    open_time: str
+    close_time: str
+    expected_expiration_time: str
+    expiration_time: str
+    latest_expiration_time: str
+    status: str
+    result: str
+    yes_bid_dollars: str
+    yes_bid_size_fp: str
+    yes_ask_dollars: str
+    yes_ask_size_fp: str
+    no_bid_dollars: str
+    no_ask_dollars: str
+    last_price_dollars: str
+    volume_fp: str
+    volume_24h_fp: str
+    open_interest_fp: str
+    price_level_structure: str
+    price_ranges: list[RangeBody]
+    rules_primary: str
+    settlement_value_dollars: str | UnsetType = UNSET
+    settlement_ts: str | UnsetType = UNSET
+    strike_type: Literal["greater_or_equal"] | UnsetType = UNSET
+    floor_strike: int | UnsetType = UNSET
+    mve_collection_ticker: str | UnsetType = UNSET
+    mve_selected_legs: list[LegBody] | UnsetType = UNSET
+    is_provisional: bool | UnsetType = UNSET
+
+
+# The same for every market, and thus no part of the struct: they would cost a million encodings each.
+CONSTANTS = msgspec.json.encode(
+    {
+        "market_type": "binary",
+        "settlement_timer_seconds": SETTLEMENT_TIMER_SECONDS,
+        "settlement_bounds_type": "default",
+        "can_close_early": True,
+        "expiration_value": "",
+        "rules_secondary": "",
+        "notional_value_dollars": "1.0000",
+        "previous_yes_bid_dollars": "0.0000",
+        "previous_yes_ask_dollars": "0.0000",
+        "previous_price_dollars": "0.0000",
+        # Left the specification in September 2026, and is still sent; a strict client insists on it.
+        "liquidity_dollars": "0.0000",
+    }
+)
+_ranges: dict[tuple[PriceRange, ...], list[RangeBody]] = {}
+_encoder = msgspec.json.Encoder()
+
+
+def market_json(market: SimMarket, status: str, quote: SimTicker) -> bytes:
+    """The market's JSON object."""
+    return CONSTANTS[:-1] + b"," + _encoder.encode(_body(market, status, quote))[1:]
+
+
+def _body(market: SimMarket, status: str, quote: SimTicker) -> MarketBody:
+    expires = whole_seconds(market.close_us + EXPIRES_AFTER_CLOSE_US)
+    body = MarketBody(
+        ticker=market.ticker,
+        event_ticker=market.event_ticker,
+        exchange_index=market.exchange_index,
+        title=market.title,
+        yes_sub_title=market.yes_sub_title,
+        no_sub_title=market.no_sub_title,
+        created_time=microseconds(market.created_us),
+        updated_time=microseconds(market.updated_us),
+        open_time=whole_seconds(market.open_us),
+        close_time=whole_seconds(market.close_us),
+        expected_expiration_time=whole_seconds(market.close_us + EXPECTED_AFTER_CLOSE_US),
+        expiration_time=expires,
+        latest_expiration_time=expires,
+        status=status,
+        result=market.result,
+        yes_bid_dollars=dollars_text(quote.yes_bid_e6),
+        yes_bid_size_fp=contracts(quote.yes_bid_size_e2),
+        yes_ask_dollars=dollars_text(quote.yes_ask_e6),
+        yes_ask_size_fp=contracts(quote.yes_ask_size_e2),
+        no_bid_dollars=dollars_text(ONE_DOLLAR_E6 - quote.yes_ask_e6),
+        no_ask_dollars=dollars_text(ONE_DOLLAR_E6 - quote.yes_bid_e6),
+        last_price_dollars=dollars_text(quote.price_e6 or 0),
+        volume_fp=contracts(quote.volume_e2),
+        volume_24h_fp=contracts(quote.volume_e2),
+        open_interest_fp=contracts(quote.open_interest_e2),
+        price_level_structure=market.price_level_structure,
+        price_ranges=_range_bodies(market.price_ranges),
+        rules_primary=f"If it comes true, {market.event_ticker} resolves to Yes.",
+    )
+    _add_ending(body, market, status)
+    _add_terms(body, market)
+    return body
+
+
+def _add_ending(body: MarketBody, market: SimMarket, status: str) -> None:
+    if market.result:
+        body.settlement_value_dollars = SETTLEMENT_VALUES[market.result]
+    if status == "finalized":
+        body.settlement_ts = microseconds(market.settled_us)
+
+
+def _add_terms(body: MarketBody, market: SimMarket) -> None:
+    if not market.is_combo:
+        body.strike_type, body.floor_strike = "greater_or_equal", market.floor_strike
+        return
+    body.is_provisional = True
+    body.mve_collection_ticker = market.collection_ticker
+    body.mve_selected_legs = [LegBody(*leg) for leg in market.legs]
+
+
+def _range_bodies(ranges: tuple[PriceRange, ...]) -> list[RangeBody]:
+    if ranges not in _ranges:
+        _ranges[ranges] = [RangeBody(*(dollars_text(price_e6) for price_e6 in each)) for each in ranges]
+    return _ranges[ranges]
+
 
 # Of a million markets a series has tens of thousands of events: its volume is that of the latest ones.
 SUMMED_EVENTS = 100

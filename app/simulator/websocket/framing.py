@@ -17,7 +17,7 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-class ProtocolError(Exception):
+class SimProtocolError(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
@@ -49,7 +49,7 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
 
 
-class FrameReader:
+class SimFrameReader:
     """Takes bytes as they arrive and gives whole messages."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class FrameReader:
                 return None
             length, start = int.from_bytes(buffer[2 : 2 + width], "big"), 2 + width
         if length + len(self._fragments) > MESSAGE_LIMIT_BYTES:
-            raise ProtocolError(1009, "message too big")
+            raise SimProtocolError(1009, "message too big")
         if len(buffer) < start + 4 + length:
             return None
         mask, payload = bytes(buffer[start : start + 4]), bytes(buffer[start + 4 : start + 4 + length])
@@ -87,7 +87,7 @@ class FrameReader:
 
     def _assemble(self, final: bool, opcode: Opcode, payload: bytes) -> Received | None:
         if (opcode is Opcode.CONTINUATION) == (self._opcode is None):
-            raise ProtocolError(1002, "fragments out of order")
+            raise SimProtocolError(1002, "fragments out of order")
         self._opcode = self._opcode or opcode
         self._fragments += payload
         if not final:
@@ -102,9 +102,9 @@ def _read_start(first: int, second: int) -> tuple[bool, Opcode, int]:
     try:
         opcode = Opcode(first & 0x0F)
     except ValueError:
-        raise ProtocolError(1002, "unknown opcode") from None
+        raise SimProtocolError(1002, "unknown opcode") from None
     if reserved or not masked:
-        raise ProtocolError(1002, "reserved bits set, or a client's frame without a mask")
+        raise SimProtocolError(1002, "reserved bits set, or a client's frame without a mask")
     if opcode >= Opcode.CLOSE and (not final or length > 125):
-        raise ProtocolError(1002, "a control frame must be short and whole")
+        raise SimProtocolError(1002, "a control frame must be short and whole")
     return final, opcode, length

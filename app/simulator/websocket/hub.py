@@ -1,38 +1,132 @@
 """From one change of the exchange to everybody who listens to it."""
 
+from array import array
+from typing import Generic, Protocol, TypeVar
+
 from app.simulator.blast import Blast
-from app.simulator.catalog import Catalog
-from app.simulator.changes import Change, Delta, Lifecycle, Ticker, Trade
-from app.simulator.clock import Clock
-from app.simulator.exchange import Exchange
-from app.simulator.frames import Message
-from app.simulator.market_names import MarketNames
-from app.simulator.websocket.fan_out import FanOut
-from app.simulator.websocket.subscription import Subscription
-from app.simulator.wire import Wire
+from app.simulator.market.catalog import Catalog, MarketName, MarketNames
+from app.simulator.market.changes import Change, SimBook, SimDelta, SimLifecycle, SimTicker, SimTrade
+from app.simulator.market.exchange import Exchange
+from app.simulator.runtime import Clock
+from app.simulator.websocket.dollar_frames import Message
+from app.simulator.websocket.subscription import SimSubscription
+
+Subscriber = TypeVar("Subscriber")
+
+
+class FanOut(Generic[Subscriber]):
+    """Who listens to which market, in four bytes a market: markets with the same listeners share one group.
+
+    Millions of subscriptions make few different groups, because clients subscribe to long runs of markets.
+    """
+
+    def __init__(self) -> None:
+        self._group_of = array("I")
+        self._groups: list[tuple[Subscriber, ...]] = [()]
+        self._populations = [0]
+        self._number_of: dict[tuple[Subscriber, ...], int] = {(): 0}
+        self._free: list[int] = []
+
+    def listeners(self, market: int) -> tuple[Subscriber, ...]:
+        return self._groups[self._group_of[market]] if market < len(self._group_of) else ()
+
+    def add(self, market: int, subscriber: Subscriber) -> None:
+        listeners = self.listeners(market)
+        if subscriber not in listeners:
+            self._move(market, (*listeners, subscriber))
+
+    def remove(self, market: int, subscriber: Subscriber) -> None:
+        listeners = self.listeners(market)
+        if subscriber in listeners:
+            self._move(market, tuple(other for other in listeners if other is not subscriber))
+
+    @property
+    def group_count(self) -> int:
+        return len(self._number_of)
+
+    def _move(self, market: int, listeners: tuple[Subscriber, ...]) -> None:
+        if market >= len(self._group_of):
+            self._group_of.extend([0] * (max(market + 1, len(self._group_of) * 5 // 4) - len(self._group_of)))
+        number = self._number_of.get(listeners)
+        if number is None:
+            number = self._new_group(listeners)
+        self._leave(self._group_of[market])
+        self._group_of[market] = number
+        self._populations[number] += 1
+
+    def _new_group(self, listeners: tuple[Subscriber, ...]) -> int:
+        if self._free:
+            number = self._free.pop()
+            self._groups[number] = listeners
+        else:
+            number = len(self._groups)
+            self._groups.append(listeners)
+            self._populations.append(0)
+        self._number_of[listeners] = number
+        return number
+
+    def _leave(self, number: int) -> None:
+        # Group 0 is that of nobody: it has no members to count and lives for ever.
+        if number == 0:
+            return
+        self._populations[number] -= 1
+        if self._populations[number] == 0:
+            del self._number_of[self._groups[number]]
+            self._groups[number] = ()
+            self._free.append(number)
+
+
+class Wire(Protocol):
+    """One era of the exchange's WebSocket: which channels it has and how it words things."""
+
+    @property
+    def channels(self) -> frozenset[str]: ...
+
+    @property
+    def refuses_repetition(self) -> bool:
+        """Whether a second subscription to a channel is an error."""
+
+    def stamp(self, now_ms: int) -> bytes: ...
+
+    def market_list(self, key: str, names: list[str]) -> dict[str, object]: ...
+
+    def subscription_list(self, listed: list[dict[str, object]]) -> dict[str, object]: ...
+
+    def delta(self, name: MarketName, change: SimDelta, *, yes_price: bool, timed: bool) -> Message: ...
+
+    def snapshot(self, name: MarketName, book: SimBook, *, yes_price: bool) -> Message: ...
+
+    def trade(self, name: MarketName, change: SimTrade) -> Message: ...
+
+    def ticker(self, name: MarketName, change: SimTicker) -> Message: ...
+
+    def lifecycle_channels(self, change: SimLifecycle) -> tuple[str, ...]: ...
+
+    def lifecycle(self, change: SimLifecycle, channel: str) -> Message | None:
+        """None: this era says nothing about it."""
 
 
 class Listeners:
     """Of one channel: those of single markets, and those of everything."""
 
     def __init__(self) -> None:
-        self._by_market: FanOut[Subscription] = FanOut()
-        self.to_all: tuple[Subscription, ...] = ()
+        self._by_market: FanOut[SimSubscription] = FanOut()
+        self.to_all: tuple[SimSubscription, ...] = ()
 
-    def of_market(self, market: int) -> tuple[Subscription, ...]:
+    def of_market(self, market: int) -> tuple[SimSubscription, ...]:
         # Never a live view: who reads too slowly leaves while the others are still being told.
         return self.to_all + self._by_market.listeners(market)
 
-    def add(self, subscription: Subscription, market: int | None) -> None:
+    def add(self, subscription: SimSubscription, market: int | None) -> None:
         if market is None:
             self.to_all = (*self.to_all, subscription)
         else:
             self._by_market.add(market, subscription)
 
-    def remove(self, subscription: Subscription, market: int) -> None:
+    def remove(self, subscription: SimSubscription, market: int) -> None:
         self._by_market.remove(market, subscription)
 
-    def forget(self, subscription: Subscription) -> None:
+    def forget(self, subscription: SimSubscription) -> None:
         self.to_all = tuple(other for other in self.to_all if other is not subscription)
         for market in subscription.markets:
             self._by_market.remove(market, subscription)
@@ -58,19 +152,19 @@ class Hub:
         return self.wire.stamp(self._clock.now_ms())
 
     def publish(self, change: Change, ordinal: int) -> None:
-        if isinstance(change, Delta):
+        if isinstance(change, SimDelta):
             self._publish_delta(change, ordinal)
-        elif isinstance(change, Lifecycle):
+        elif isinstance(change, SimLifecycle):
             self._publish_lifecycle(change, ordinal)
         else:
             self._publish_quote(change, ordinal)
 
-    def send_snapshot(self, subscription: Subscription, market: int, command_id: int = 0) -> None:
+    def send_snapshot(self, subscription: SimSubscription, market: int, command_id: int = 0) -> None:
         book = self.exchange.book(market)
         message = self.wire.snapshot(self.names.of(market), book, yes_price=subscription.use_yes_price)
         subscription.deliver_snapshot(message, self.stamp(), (market, book.clock), command_id)
 
-    def _publish_delta(self, change: Delta, ordinal: int) -> None:
+    def _publish_delta(self, change: SimDelta, ordinal: int) -> None:
         variants: dict[tuple[bool, bool], Message] = {}
         stamp = self.stamp()
         for subscription in self.listeners("orderbook_delta").of_market(change.market):
@@ -81,19 +175,19 @@ class Hub:
                 variants[variant] = message
             subscription.deliver(message, stamp, ordinal)
 
-    def _publish_quote(self, change: Trade | Ticker, ordinal: int) -> None:
-        channel = "trade" if isinstance(change, Trade) else "ticker"
+    def _publish_quote(self, change: SimTrade | SimTicker, ordinal: int) -> None:
+        channel = "trade" if isinstance(change, SimTrade) else "ticker"
         message: Message | None = None
         stamp = self.stamp()
         for subscription in self.listeners(channel).of_market(change.market):
             message = message or self._encode_quote(change)
             subscription.deliver(message, stamp, ordinal)
 
-    def _encode_quote(self, change: Trade | Ticker) -> Message:
+    def _encode_quote(self, change: SimTrade | SimTicker) -> Message:
         name = self.names.of(change.market)
-        return self.wire.trade(name, change) if isinstance(change, Trade) else self.wire.ticker(name, change)
+        return self.wire.trade(name, change) if isinstance(change, SimTrade) else self.wire.ticker(name, change)
 
-    def _publish_lifecycle(self, change: Lifecycle, ordinal: int) -> None:
+    def _publish_lifecycle(self, change: SimLifecycle, ordinal: int) -> None:
         stamp = self.stamp()
         for channel in self.wire.lifecycle_channels(change):
             message = self.wire.lifecycle(change, channel)
@@ -103,7 +197,7 @@ class Hub:
         if change.event_type == "settled":
             self._show_empty_books(change)
 
-    def _show_empty_books(self, change: Lifecycle) -> None:
+    def _show_empty_books(self, change: SimLifecycle) -> None:
         """The exchange does so when a market has settled, with the running seq and nobody asking."""
         market = self.catalog.index_of(change.ticker)
         if market is not None:

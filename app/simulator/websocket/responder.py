@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING
 
 from app.simulator.websocket.commands import (
     MARKET_CHANNELS,
+    TEXTS,
+    Code,
     Command,
+    CommandError,
     ListSubscriptions,
     Subscribe,
     Unsubscribe,
     Update,
     parse,
 )
-from app.simulator.websocket.errors import TEXTS, Code, CommandError
 from app.simulator.websocket.hub import Hub
-from app.simulator.websocket.subscription import Subscription
+from app.simulator.websocket.subscription import SimSubscription
 
 if TYPE_CHECKING:
-    from app.simulator.websocket.session import Session
+    from app.simulator.websocket.session import SimSession
 
 
 class Responder:
-    def __init__(self, session: "Session", hub: Hub) -> None:
+    def __init__(self, session: "SimSession", hub: Hub) -> None:
         self._session = session
         self._hub = hub
         self._next_sid = 1
@@ -60,10 +62,10 @@ class Responder:
             if not subscription.listens_to_all:
                 self._add(subscription, markets, with_ticker=command.params.send_initial_snapshot)
 
-    def _open(self, command: Subscribe, channel: str) -> Subscription:
+    def _open(self, command: Subscribe, channel: str) -> SimSubscription:
         params = command.params
         named = bool(params.tickers() or params.market_numbers())
-        subscription = Subscription(
+        subscription = SimSubscription(
             self._session,
             self._next_sid,
             channel,
@@ -77,7 +79,7 @@ class Responder:
             self._hub.listeners(channel).add(subscription, None)
         return subscription
 
-    def _add(self, subscription: Subscription, markets: Iterable[int], *, with_ticker: bool) -> None:
+    def _add(self, subscription: SimSubscription, markets: Iterable[int], *, with_ticker: bool) -> None:
         added = array("I", [market for market in markets if subscription.markets.add(market)])
         if subscription.channel == "orderbook_delta":
             # Each market joins the stream at the moment of its snapshot, so that nothing falls between the two.
@@ -116,7 +118,7 @@ class Responder:
                     self._hub.listeners(subscription.channel).remove(subscription, market)
         self._acknowledge(command, subscription)
 
-    def _check_action(self, command: Update, subscription: Subscription) -> None:
+    def _check_action(self, command: Update, subscription: SimSubscription) -> None:
         if command.action == "get_snapshot" and subscription.channel != "orderbook_delta":
             raise CommandError(Code.UNSUPPORTED_ACTION, command.command_id)
         if subscription.channel not in MARKET_CHANNELS or subscription.listens_to_all:
@@ -124,7 +126,7 @@ class Responder:
         if command.params.market_numbers() and subscription.channel != "ticker":
             raise CommandError(Code.INVALID_PARAMETER, command.command_id)
 
-    def _acknowledge(self, command: Update, subscription: Subscription) -> None:
+    def _acknowledge(self, command: Update, subscription: SimSubscription) -> None:
         answer: dict[str, object] = {"type": "ok", "sid": subscription.sid, "seq": subscription.next_seq()}
         if not subscription.skip_ticker_ack:
             by_number = bool(command.params.market_numbers())

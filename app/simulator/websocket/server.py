@@ -1,28 +1,99 @@
 """Takes connections: the signed handshake, and a session for each that passes it."""
 
+import base64
+import hashlib
 import itertools
 import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import gevent
 from gevent.server import StreamServer
 
-from app import logs
-from app.simulator.error_bodies import ErrorBodies
+from app.runtime import logs
 from app.simulator.keys import AuthenticationError, KeyRing
-from app.simulator.ledger import Ledger
-from app.simulator.limits import Limits
-from app.simulator.supervision import Supervisor
-from app.simulator.websocket import handshake
+from app.simulator.limits import ErrorBodies, SimLedger, SimLimits
+from app.simulator.runtime import Supervisor
 from app.simulator.websocket.framing import Opcode
-from app.simulator.websocket.handshake import Refused, Request
 from app.simulator.websocket.hub import Hub
-from app.simulator.websocket.outbox import Outgoing
-from app.simulator.websocket.session import Session
+from app.simulator.websocket.session import SimSession
+from app.simulator.websocket.subscription import Outgoing
+
+# The upgrade from HTTP: a request in, an answer out.
+
+REQUEST_LIMIT_BYTES = 16_384
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    426: "Upgrade Required",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault of the program
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    headers: Mapping[str, str]  # names in lower case
+
+
+def parse_request(head: bytes) -> Request:
+    first, *rest = head.decode("latin-1").split("\r\n")
+    words = first.split(" ")
+    if len(words) != 3:
+        raise Refused(400, "bad_request", "not an HTTP request")
+    lines = (line.partition(":") for line in rest if line)
+    return Request(words[0], words[1], {name.strip().lower(): value.strip() for name, _, value in lines})
+
+
+def require_upgrade(request: Request) -> None:
+    upgrade = request.headers.get("upgrade", "").lower() == "websocket"
+    connection = "upgrade" in request.headers.get("connection", "").lower()
+    version = request.headers.get("sec-websocket-version") == "13"
+    if request.method != "GET" or not (upgrade and connection and version):
+        raise Refused(426, "upgrade_required", "this is a WebSocket endpoint")
+    if not _is_key(request.headers.get("sec-websocket-key", "")):
+        raise Refused(400, "bad_request", "Sec-WebSocket-Key is not sixteen bytes")
+
+
+def accepted(request: Request) -> bytes:
+    digest = hashlib.sha1(request.headers["sec-websocket-key"].encode() + _GUID, usedforsecurity=False).digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % base64.b64encode(digest)
+    )
+
+
+def refusal(status: int, body: bytes) -> bytes:
+    return b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+        status,
+        _REASONS[status].encode(),
+        len(body),
+        body,
+    )
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 16
+    except ValueError:
+        return False
+
 
 PATH = "/trade-api/ws/v2"
 HANDSHAKE_SECONDS = 10.0
@@ -36,16 +107,16 @@ class WebSocketServer:
         address: tuple[str, int],
         hub: Hub,
         keys: KeyRing,
-        limits: Limits,
-        ledger: Ledger,
+        limits: SimLimits,
+        ledger: SimLedger,
         errors: ErrorBodies,
         supervisor: Supervisor,
         paths: tuple[str, ...] = (PATH,),
         certificate: Path | None = None,
     ) -> None:
-        self.sessions: dict[int, Session] = {}
+        self.sessions: dict[int, SimSession] = {}
         self.refused_handshakes = 0
-        self.on_connect: Callable[[Session], None] = lambda _: None
+        self.on_connect: Callable[[SimSession], None] = lambda _: None
         self.refusal: Callable[[], int | None] = lambda: None
         self._hub = hub
         self._keys = keys
@@ -82,7 +153,7 @@ class WebSocketServer:
             if session is not None:
                 self._serve(session)
 
-    def _shake_hands(self, connection: socket.socket) -> Session | None:
+    def _shake_hands(self, connection: socket.socket) -> SimSession | None:
         """None: the client was sent away, or left."""
         try:
             request = self._read_request(connection)
@@ -91,13 +162,13 @@ class WebSocketServer:
             key_id = self._admit(request)
         except Refused as refused:
             self.refused_handshakes += 1
-            connection.sendall(handshake.refused(refused.status, self._errors.body(refused.code, refused.message)))
+            connection.sendall(refusal(refused.status, self._errors.body(refused.code, refused.message)))
             return None
-        connection.sendall(handshake.accepted(request))
+        connection.sendall(accepted(request))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._session(key_id, connection)
 
-    def _serve(self, session: Session) -> None:
+    def _serve(self, session: SimSession) -> None:
         self.sessions[session.ordinal] = session
         self.on_connect(session)
         writer = self._supervisor.spawn(session.write)
@@ -110,8 +181,8 @@ class WebSocketServer:
             del self.sessions[session.ordinal]
             writer.kill()
 
-    def _session(self, key_id: str, connection: socket.socket) -> Session:
-        return Session(
+    def _session(self, key_id: str, connection: socket.socket) -> SimSession:
+        return SimSession(
             ordinal=next(self._ordinals),
             key_id=key_id,
             connection=connection,
@@ -133,9 +204,9 @@ class WebSocketServer:
                 if not data:
                     return None
                 head += data
-                if len(head) > handshake.REQUEST_LIMIT_BYTES:
+                if len(head) > REQUEST_LIMIT_BYTES:
                     raise Refused(400, "bad_request", "the request's head is too long")
-        return handshake.parse_request(head.partition(b"\r\n\r\n")[0])
+        return parse_request(head.partition(b"\r\n\r\n")[0])
 
     def _admit(self, request: Request) -> str:
         if status := self.refusal():
@@ -143,7 +214,7 @@ class WebSocketServer:
         path = request.path.partition("?")[0]
         if path not in self._paths:
             raise Refused(404, "not_found", "not found")
-        handshake.require_upgrade(request)
+        require_upgrade(request)
         try:
             key_id = self._keys.authenticate(request.headers, "GET", path, time.time_ns() // 1_000_000)
         except AuthenticationError as error:

@@ -2,25 +2,91 @@
 
 import socket
 import struct
+from array import array
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import gevent
 import msgspec
 from gevent.event import Event
 
-from app import logs
+from app.runtime import logs
 from app.simulator.blast import Blast
-from app.simulator.ledger import Ledger
-from app.simulator.limits import Limits
-from app.simulator.tampering import Tampering
-from app.simulator.token_bucket import TokenBucket
-from app.simulator.websocket.backlog import Backlog
-from app.simulator.websocket.errors import Code, CommandError
-from app.simulator.websocket.framing import FrameReader, Opcode, ProtocolError, Received, close_payload, frame
+from app.simulator.frame_faults import Tampering
+from app.simulator.limits import SimLedger, SimLimits, SimTokenBucket
+from app.simulator.websocket.commands import Code, CommandError
+from app.simulator.websocket.framing import Opcode, Received, SimFrameReader, SimProtocolError, close_payload, frame
 from app.simulator.websocket.hub import Hub
-from app.simulator.websocket.outbox import NOT_OF_THE_HISTORY, Outbox, Outgoing
 from app.simulator.websocket.responder import Responder
-from app.simulator.websocket.subscription import Subscription
+from app.simulator.websocket.subscription import NOT_OF_THE_HISTORY, Outbox, Outgoing, SimSubscription
+
+LIMIT_MARKETS = 2_000_000
+
+
+class Order(NamedTuple):
+    subscription: SimSubscription
+    markets: "array[int]"
+    command_id: int
+    joins: bool
+    of_books: bool
+
+
+class SimBacklog:
+    """Snapshots that a client has asked for: made only as fast as it reads, however many they are."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._orders: deque[Order] = deque()  # bounded by _enqueue
+        self._place = 0
+        self.waiting_markets = 0
+
+    def show_books(
+        self, subscription: SimSubscription, markets: "array[int]", *, joins: bool, command_id: int = 0
+    ) -> None:
+        self._enqueue(Order(subscription, markets, command_id, joins, of_books=True))
+
+    def show_tickers(self, subscription: SimSubscription, markets: "array[int]") -> None:
+        self._enqueue(Order(subscription, markets, command_id=0, joins=False, of_books=False))
+
+    def serve(self, limit_markets: int) -> None:
+        for _ in range(limit_markets):
+            if not self._orders:
+                return
+            order = self._orders[0]
+            if self._place < len(order.markets):
+                self._serve_one(order, order.markets[self._place])
+                self._place += 1
+                self.waiting_markets -= 1
+            else:
+                self._orders.popleft()
+                self._place = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._orders)
+
+    def _enqueue(self, order: Order) -> None:
+        if self.waiting_markets + len(order.markets) > LIMIT_MARKETS:
+            raise CommandError(Code.COMMAND_TIMEOUT, order.command_id)
+        self.waiting_markets += len(order.markets)
+        self._orders.append(order)
+        order.subscription.session.outbox.wake()
+
+    def _serve_one(self, order: Order, market: int) -> None:
+        subscription = order.subscription
+        if not subscription.is_open:
+            return
+        if not order.of_books:
+            message = self._hub.wire.ticker(self._hub.names.of(market), self._hub.exchange.quote(market))
+            subscription.session.outbox.put(
+                Outgoing(message.payload(subscription.sid, 0, self._hub.stamp()), subscription)
+            )
+        elif order.joins and market in subscription.markets:
+            self._hub.send_snapshot(subscription, market)
+            self._hub.listeners(subscription.channel).add(subscription, market)
+        elif not order.joins:
+            self._hub.send_snapshot(subscription, market, order.command_id)
+
 
 BATCH_FRAMES = 512
 BATCH_BYTES = 262_144
@@ -28,16 +94,16 @@ SNAPSHOTS_AT_ONCE = 128
 CLOSING_SECONDS = 2.0
 
 
-class Session:
+class SimSession:
     def __init__(
-        self, *, ordinal: int, key_id: str, connection: socket.socket, hub: Hub, limits: Limits, ledger: Ledger
+        self, *, ordinal: int, key_id: str, connection: socket.socket, hub: Hub, limits: SimLimits, ledger: SimLedger
     ) -> None:
         self.ordinal = ordinal
         self.key_id = key_id
         self.name = f"{ordinal}-{key_id}"
         self.limits = limits
-        self.subscriptions: dict[int, Subscription] = {}
-        self.backlog = Backlog(hub)
+        self.subscriptions: dict[int, SimSubscription] = {}
+        self.backlog = SimBacklog(hub)
         self.tampering = Tampering(self.name, ledger)
         self.outbox = Outbox(limits.buffer_frames, self.tampering.apply)
         self.sent_frames = 0
@@ -46,7 +112,7 @@ class Session:
         self._hub = hub
         self._ledger = ledger
         self._responder = Responder(self, hub)
-        self._commands = TokenBucket(limits.commands_per_second, limits.commands_per_second)
+        self._commands = SimTokenBucket(limits.commands_per_second, limits.commands_per_second)
         self._flowing = Event()
         self._flowing.set()
         self._close_sent = False
@@ -56,13 +122,13 @@ class Session:
 
     def read(self) -> None:
         """Until the client leaves, or is told to."""
-        reader = FrameReader()
+        reader = SimFrameReader()
         try:
             while data := self._connection.recv(65_536):
                 for received in () if self._is_deaf else reader.feed(data):
                     self.outbox.wait_for_room()
                     self._handle(received)
-        except ProtocolError as error:
+        except SimProtocolError as error:
             self.close(error.code, error.reason)
         except OSError as error:
             logs.get(__name__).debug("connection lost", connection=self.name, reason=str(error))
@@ -137,18 +203,18 @@ class Session:
         payload = msgspec.json.encode(numbered)
         self.outbox.put(Outgoing(payload[:-1] + self._hub.stamp() + b"}"))
 
-    def subscription_to(self, channel: str) -> Subscription | None:
+    def subscription_to(self, channel: str) -> SimSubscription | None:
         return next((open_ for open_ in self.subscriptions.values() if open_.channel == channel), None)
 
     def book_markets(self) -> int:
         return sum(len(open_.markets) for open_ in self.subscriptions.values() if open_.channel == "orderbook_delta")
 
-    def drop(self, subscription: Subscription) -> None:
+    def drop(self, subscription: SimSubscription) -> None:
         subscription.is_open = False
         self._hub.listeners(subscription.channel).forget(subscription)
         del self.subscriptions[subscription.sid]
 
-    def terminate(self, subscription: Subscription, code: Code) -> None:
+    def terminate(self, subscription: SimSubscription, code: Code) -> None:
         """The error is the last that its sid says."""
         if subscription.is_open:
             self.drop(subscription)
@@ -188,7 +254,7 @@ class Session:
                     return
                 boundary += len(frames[done])
 
-    def _send_block(self, blast: Blast, subscription: Subscription) -> None:
+    def _send_block(self, blast: Blast, subscription: SimSubscription) -> None:
         data, frames = blast.next_block(subscription, self._hub.now_ms())
         # Before it is sent: the answer to a command must not take one of its numbers meanwhile.
         subscription.seq += frames

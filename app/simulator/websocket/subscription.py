@@ -1,15 +1,122 @@
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
-from app.simulator.frames import Message
-from app.simulator.websocket.errors import TEXTS, Code
-from app.simulator.websocket.market_set import MarketSet
-from app.simulator.websocket.outbox import NOT_OF_THE_HISTORY, Outgoing
+from gevent.event import Event
+
+from app.simulator.websocket.commands import TEXTS, Code
+from app.simulator.websocket.dollar_frames import Message
+from app.simulator.websocket.framing import Opcode
 
 if TYPE_CHECKING:
-    from app.simulator.websocket.session import Session
+    from app.simulator.websocket.session import SimSession
 
 
-class Subscription:
+class MarketSet:
+    """Market numbers as bits: a subscription to a million markets takes 125 KB, not the 60 MB of a set of strings."""
+
+    def __init__(self, markets: Iterable[int] = ()) -> None:
+        self._bits = bytearray()
+        self._count = 0
+        for market in markets:
+            self.add(market)
+
+    def add(self, market: int) -> bool:
+        """True when it was not in it before."""
+        place, bit = market >> 3, 1 << (market & 7)
+        if place >= len(self._bits):
+            self._bits.extend(bytes(place + 1 - len(self._bits)))
+        if self._bits[place] & bit:
+            return False
+        self._bits[place] |= bit
+        self._count += 1
+        return True
+
+    def discard(self, market: int) -> bool:
+        """True when it was in it."""
+        if market not in self:
+            return False
+        self._bits[market >> 3] &= ~(1 << (market & 7))
+        self._count -= 1
+        return True
+
+    def __contains__(self, market: int) -> bool:
+        place = market >> 3
+        return place < len(self._bits) and bool(self._bits[place] & (1 << (market & 7)))
+
+    def __iter__(self) -> Iterator[int]:
+        for place, byte in enumerate(self._bits):
+            if byte:
+                yield from (place * 8 + bit for bit in range(8) if byte & (1 << bit))
+
+    def __len__(self) -> int:
+        return self._count
+
+
+# What waits to be sent on one connection.
+
+NOT_OF_THE_HISTORY = -1
+
+
+class Outgoing(NamedTuple):
+    payload: bytes
+    subscription: "SimSubscription | None" = None
+    ordinal: int = NOT_OF_THE_HISTORY  # of the change that it tells
+    what: str = "whole"
+    snapshot: tuple[int, int] | None = None  # the market and the clock that it shows
+    opcode: Opcode = Opcode.TEXT
+
+
+class Outbox:
+    """In the order of sending. Subscriptions bound their own shares; `wait_for_room` bounds the answers to commands."""
+
+    def __init__(self, room_frames: int, tamper: Callable[[Outgoing], list[Outgoing]]) -> None:
+        self._waiting: deque[Outgoing] = deque()  # bounded by its users
+        self._room_frames = room_frames
+        self._tamper = tamper
+        self._something = Event()
+        self._room = Event()
+        self._room.set()
+        self.is_tampered = False
+
+    def put(self, outgoing: Outgoing) -> None:
+        for sent in self._tamper(outgoing) if self.is_tampered else (outgoing,):
+            self._waiting.append(sent)
+            if sent.subscription is not None:
+                sent.subscription.queued_frames += 1
+        if not self._something.is_set():
+            self._something.set()
+
+    def take(self, limit_frames: int, limit_bytes: int) -> list[Outgoing]:
+        waiting, size_bytes = self._waiting, 0
+        batch: list[Outgoing] = []
+        while waiting and len(batch) < limit_frames and size_bytes < limit_bytes:
+            batch.append(waiting.popleft())
+            size_bytes += len(batch[-1].payload)
+            if batch[-1].opcode is Opcode.CLOSE:
+                break  # nobody reads what comes after a goodbye
+        if not waiting:
+            self._something.clear()
+        if len(waiting) < self._room_frames:
+            self._room.set()
+        return batch
+
+    def wake(self) -> None:
+        self._something.set()
+
+    def wait(self) -> None:
+        self._something.wait()
+
+    def wait_for_room(self) -> None:
+        if len(self._waiting) >= self._room_frames:
+            self._room.clear()
+            self._room.wait()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+
+class SimSubscription:
     """One sid: its channel, its markets (none: all of them) and its sequence, shared by everything that it sends."""
 
     __slots__ = (
@@ -26,7 +133,7 @@ class Subscription:
     )
 
     def __init__(
-        self, session: "Session", sid: int, channel: str, *, listens_to_all: bool, skip_ack: bool, yes_price: bool
+        self, session: "SimSession", sid: int, channel: str, *, listens_to_all: bool, skip_ack: bool, yes_price: bool
     ) -> None:
         self.session = session
         self.sid = sid

@@ -8,17 +8,15 @@ import json  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.kalshi.http_session import HttpSession  # noqa: E402
-from app.kalshi.request_budget import RequestBudget  # noqa: E402
+from app.kalshi.request_budget import Priority, RequestBudget  # noqa: E402
 from app.kalshi.rest_client import RestClient  # noqa: E402
-from app.kalshi.rest_transport import RestTransport  # noqa: E402
-from app.kalshi.waiting_line import Priority  # noqa: E402
+from app.kalshi.rest_transport import HttpSession, RestTransport  # noqa: E402
 from app.polling.book_cycles import BookClass  # noqa: E402
+from app.runtime import logs  # noqa: E402
 from tests.kalshi.exchange import PLENTY  # noqa: E402
 from tests.polling.kept import Markets  # noqa: E402
-from workers.group import Group  # noqa: E402
-from workers.snapshot_poller import SnapshotPoller  # noqa: E402
+from workers.gatherer.snapshot_poller import SnapshotPoller  # noqa: E402
+from workers.process.group import Group  # noqa: E402
 
 
 class Counted:

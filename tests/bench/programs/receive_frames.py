@@ -12,8 +12,8 @@ import time  # noqa: E402
 import gevent  # noqa: E402
 import websocket  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.kalshi.socket import connect  # noqa: E402
+from app.kalshi.websocket import connect  # noqa: E402
+from app.runtime import logs  # noqa: E402
 
 YIELD_FRAMES = 50
 TIMEOUT_SECONDS = 30

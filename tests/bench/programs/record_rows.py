@@ -11,14 +11,14 @@ import time  # noqa: E402
 
 import gevent  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.environment import load_settings  # noqa: E402
-from app.offload import threads  # noqa: E402
-from app.store.tables import ORDERBOOK_DELTAS  # noqa: E402
-from app.store.writer import CopyWriter  # noqa: E402
+from app.runtime import logs  # noqa: E402
+from app.runtime.threads import threads  # noqa: E402
+from app.settings.loading import load_settings  # noqa: E402
+from app.storage.tables import ORDERBOOK_DELTAS  # noqa: E402
+from app.storage.writer import CopyWriter  # noqa: E402
 from tests.bench.copy import BATCH_ROWS, rows_forever  # noqa: E402
-from workers.group import Group  # noqa: E402
-from workers.recording import Recording  # noqa: E402
+from workers.gatherer.writers import WritePipeline  # noqa: E402
+from workers.process.group import Group  # noqa: E402
 
 PUT_ROWS = 50
 COMMITTED_SECONDS = 0.005
@@ -43,7 +43,7 @@ def write(settings, rows):
 
 
 def record(settings, rows):
-    recording = Recording(settings, settings.ts_dsn, settings.meta_dsn)
+    recording = WritePipeline(settings, settings.ts_dsn, settings.meta_dsn)
     group = Group()
     recording.start(group)
     recorder = recording.recorder

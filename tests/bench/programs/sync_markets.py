@@ -14,17 +14,15 @@ from pathlib import Path  # noqa: E402
 
 import gevent  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.kalshi.http_session import HttpSession  # noqa: E402
-from app.kalshi.request_budget import RequestBudget  # noqa: E402
+from app.kalshi.request_budget import Priority, RequestBudget  # noqa: E402
 from app.kalshi.rest_client import RestClient  # noqa: E402
-from app.kalshi.rest_transport import RestTransport  # noqa: E402
-from app.kalshi.waiting_line import Priority  # noqa: E402
-from app.registry.settlements_since import SettlementsSince  # noqa: E402
+from app.kalshi.rest_transport import HttpSession, RestTransport  # noqa: E402
+from app.markets.sync import SettlementsSince  # noqa: E402
+from app.runtime import logs  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from tests.kalshi.exchange import PLENTY  # noqa: E402
-from workers.group import Group  # noqa: E402
-from workers.market_registry import MarketRegistry  # noqa: E402
+from workers.process.group import Group  # noqa: E402
+from workers.registry.registry import MarketRegistry  # noqa: E402
 
 PAGE = 100
 PAGES = 2_000

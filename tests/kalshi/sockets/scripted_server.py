@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import trustme
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
-from app.kalshi.socket import connect
+from app.kalshi.websocket import connect
 
 DEADLINE_SECONDS = 120
 ACCEPT_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

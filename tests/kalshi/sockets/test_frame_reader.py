@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kalshi.frame_reader import FrameReader
-from app.kalshi.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Close
+from app.kalshi.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, CloseFrame, FrameReader
 from tests.kalshi.sockets.server_frames import close_frame, server_frame
 
 PAYLOAD_SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
@@ -101,7 +100,7 @@ def test_a_close_frame_tells_code_and_reason_and_ends_the_reading(code):
     reader = FrameReader()
     stream = server_frame(b"last") + close_frame(code, "Grüße".encode()) + server_frame(b"too late")
     assert read(reader, stream, server_frame(b"much too late")) == [b"last"]
-    assert reader.close == Close(code, "Grüße")
+    assert reader.close == CloseFrame(code, "Grüße")
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535])
@@ -114,7 +113,7 @@ def test_a_close_code_that_may_not_be_sent_is_refused(code):
 def test_a_close_frame_without_a_code_is_allowed():
     reader = FrameReader()
     assert read(reader, server_frame(b"", CLOSE)) == []
-    assert reader.close == Close(1005, "")
+    assert reader.close == CloseFrame(1005, "")
 
 
 def test_a_close_reason_that_is_not_text_is_refused():

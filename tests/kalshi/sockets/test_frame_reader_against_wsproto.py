@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, MessageDecoder, Opcode, ParseFailed
 
-from app.kalshi.frame_reader import FrameReader
+from app.kalshi.frames import FrameReader
 from tests.kalshi.sockets.server_frames import server_frame
 
 # wsproto takes any length and knows one registered code less.

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from app.kalshi.frames import CLOSE, PING, TEXT, Close, client_frame, close_of, masked
+from app.kalshi.frames import CLOSE, PING, TEXT, CloseFrame, client_frame, close_of, masked
 
 
 def read_as_a_server(stream):
@@ -31,12 +31,12 @@ def test_every_frame_has_a_key_of_its_own():
 
 @given(code=st.sampled_from([1000, 1009, 3000, 4999]), reason=st.text(max_size=100))
 def test_a_close_frame_fits_whatever_its_reason(code, reason):
-    [frame] = read_as_a_server(client_frame(CLOSE, Close(code, reason).payload()))
+    [frame] = read_as_a_server(client_frame(CLOSE, CloseFrame(code, reason).payload()))
     assert frame.opcode is Opcode.CLOSE
     assert frame.payload[0] == code
     assert reason.startswith(frame.payload[1])
 
 
 def test_a_missing_code_is_answered_without_one():
-    assert Close(1005).payload() == b""
-    assert close_of(b"") == Close(1005, "")
+    assert CloseFrame(1005).payload() == b""
+    assert close_of(b"") == CloseFrame(1005, "")

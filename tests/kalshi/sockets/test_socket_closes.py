@@ -3,8 +3,8 @@ import time
 
 import pytest
 
+from app.kalshi.errors import ClosedError, ConnectionLostError
 from app.kalshi.frames import CLOSE, TEXT
-from app.kalshi.socket_errors import ClosedError, ConnectionLostError
 from tests.kalshi.sockets.scripted_server import connected
 from tests.kalshi.sockets.server_frames import close_frame, server_frame
 from tests.processes import wait_until
@@ -74,7 +74,7 @@ def test_after_asking_to_close_what_is_on_its_way_can_be_received(transport):
 
 @pytest.fixture
 def _short_goodbye(monkeypatch):
-    monkeypatch.setattr("app.kalshi.socket.GOODBYE_SECONDS", 0.2)
+    monkeypatch.setattr("app.kalshi.websocket.GOODBYE_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("_short_goodbye")

@@ -4,8 +4,8 @@ import ssl
 
 import pytest
 
-from app.kalshi.socket import connect
-from app.kalshi.socket_errors import ConnectError, HandshakeRefusedError, SocketTimeoutError
+from app.kalshi.errors import ConnectError, HandshakeRefusedError, SocketTimeoutError
+from app.kalshi.websocket import connect
 from tests.kalshi.sockets.scripted_server import DEADLINE_SECONDS, Authority, accept, connected, listening
 from tests.kalshi.sockets.server_frames import server_frame
 

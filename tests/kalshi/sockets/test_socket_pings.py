@@ -4,9 +4,9 @@ import threading
 import pytest
 from wsproto.frame_protocol import FrameProtocol
 
-from app.kalshi.frame_sender import FrameSender
+from app.kalshi.errors import ConnectionLostError
 from app.kalshi.frames import PING, PONG, TEXT
-from app.kalshi.socket_errors import ConnectionLostError
+from app.kalshi.websocket import FrameSender
 from tests.kalshi.sockets.scripted_server import connected
 from tests.kalshi.sockets.server_frames import server_frame
 from tests.processes import wait_until

@@ -3,8 +3,8 @@ import time
 
 import pytest
 
+from app.kalshi.errors import ConnectionLostError, ProtocolError, SocketTimeoutError
 from app.kalshi.frames import CONTINUATION, PING, TEXT
-from app.kalshi.socket_errors import ConnectionLostError, ProtocolError, SocketTimeoutError
 from tests.kalshi.sockets.scripted_server import connected
 from tests.kalshi.sockets.server_frames import close_frame, server_frame
 

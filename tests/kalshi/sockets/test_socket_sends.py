@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
+from app.kalshi.errors import ConnectionLostError, SocketError, SocketTimeoutError
 from app.kalshi.frames import TEXT
-from app.kalshi.socket_errors import ConnectionLostError, SocketError, SocketTimeoutError
 from tests.kalshi.sockets.scripted_server import connected
 from tests.kalshi.sockets.server_frames import server_frame
 

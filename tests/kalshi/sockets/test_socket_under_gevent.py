@@ -11,15 +11,15 @@ BEFORE = """
     monkey.patch_all()
     import threading
     import gevent
-    import app.kalshi.socket
-    from app import logs
+    import app.kalshi.websocket
+    from app.runtime import logs
     from app.kalshi.frames import PING, PONG
-    from app.kalshi.socket_errors import ConnectionLostError, SocketTimeoutError
+    from app.kalshi.errors import ConnectionLostError, SocketTimeoutError
     from tests.kalshi.sockets.scripted_server import Authority, connected
     from tests.kalshi.sockets.server_frames import close_frame, server_frame
 
     logs.configure("text", "error")
-    app.kalshi.socket.GOODBYE_SECONDS = 0.2
+    app.kalshi.websocket.GOODBYE_SECONDS = 0.2
     authority = Authority() if {encrypted} else None
 """
 

@@ -16,19 +16,18 @@ import gevent.queue  # noqa: E402
 import msgspec  # noqa: E402
 from gevent.fileobject import FileObject  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.environment import load_settings  # noqa: E402
 from app.postgres.dsn import Dsn  # noqa: E402
-from app.readiness import Latch  # noqa: E402
-from app.recording import LIFECYCLE_CONNECTIONS  # noqa: E402
-from app.store.journal_tables import JOURNAL_TABLES, QUARANTINE  # noqa: E402
-from app.store.tables import GATHERER_TABLES, LIFECYCLE_EVENTS  # noqa: E402
-from app.store.writer import CopyWriter  # noqa: E402
-from app.subscriptions.dialler import dialler_of  # noqa: E402
-from workers.admission import Admission  # noqa: E402
-from workers.connection import Surroundings  # noqa: E402
-from workers.connection_manager import ConnectionManager  # noqa: E402
-from workers.group import Group  # noqa: E402
+from app.runtime import logs  # noqa: E402
+from app.runtime.health import Latch  # noqa: E402
+from app.settings.loading import load_settings  # noqa: E402
+from app.storage.tables import GATHERER_TABLES, JOURNAL_TABLES, LIFECYCLE_EVENTS, QUARANTINE  # noqa: E402
+from app.storage.write_queue import LIFECYCLE_CONNECTIONS  # noqa: E402
+from app.storage.writer import CopyWriter  # noqa: E402
+from app.subscriptions.dial_queue import socket_factory  # noqa: E402
+from workers.gatherer.admission import Admission  # noqa: E402
+from workers.gatherer.connection import ConnectionContext  # noqa: E402
+from workers.gatherer.connection_manager import ConnectionManager  # noqa: E402
+from workers.process.group import Group  # noqa: E402
 
 # Instead of minutes.
 LATCH_SECONDS = 1.0
@@ -64,8 +63,8 @@ class Program:
         self.halted = False
         self.missed_trades = []
         settings = load_settings()
-        around = Surroundings(
-            dial=dialler_of(settings),
+        around = ConnectionContext(
+            dial=socket_factory(settings),
             admission=Admission(self.group.stopping, lambda: self.is_open, connects_per_second=100),
             sink=self.sink,
             on_lifecycle=self.take_lifecycle,

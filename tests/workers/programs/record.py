@@ -14,15 +14,14 @@ import threading  # noqa: E402
 import time  # noqa: E402
 from collections import deque  # noqa: E402
 
-from app import logs  # noqa: E402
-from app.clock import now_us  # noqa: E402
-from app.environment import load_settings  # noqa: E402
-from app.run import Run  # noqa: E402
-from app.store.tables import ORDERBOOK_DELTAS  # noqa: E402
-from tests.store import rows  # noqa: E402
-from workers.group import Group  # noqa: E402
-from workers.recording import Recording  # noqa: E402
-from workers.run_keeper import RunKeeper  # noqa: E402
+from app.runtime import logs  # noqa: E402
+from app.runtime.clock import now_us  # noqa: E402
+from app.settings.loading import load_settings  # noqa: E402
+from app.storage.runs import Run  # noqa: E402
+from app.storage.tables import ORDERBOOK_DELTAS  # noqa: E402
+from tests.storage import rows  # noqa: E402
+from workers.gatherer.writers import RunKeeper, WritePipeline  # noqa: E402
+from workers.process.group import Group  # noqa: E402
 
 PUT_ROWS = 50
 PUT_SECONDS = 0.005
@@ -36,7 +35,7 @@ class Program:
         if limit_bytes:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
         self.group = Group()
-        self.recording = Recording(settings, settings.ts_dsn, settings.meta_dsn)
+        self.recording = WritePipeline(settings, settings.ts_dsn, settings.meta_dsn)
         self.recorder = self.recording.recorder
         run = Run(now_us(), settings.gatherer)
         self.keeper = RunKeeper(run, self.recorder, [], self.group.stopping)

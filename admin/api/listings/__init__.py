@@ -1,0 +1,27 @@
+"""Every list of the admin service.
+
+In: the filters of a request. Out: one SQL statement a page, and its columns; paging.py says what a list is made of.
+Read catalog.py first.
+"""
+
+from admin.api.listings.catalog import ACTIVE_MARKETS, EVENTS, MARKETS, SERIES
+from admin.api.listings.completeness import (
+    COVERAGE,
+    COVERAGE_HOURS,
+    FINDINGS,
+    GAPS,
+    LOSSES,
+    MARKET_COVERAGE,
+    REPAIRS,
+    RUNS,
+)
+from admin.api.listings.operation import CHANGES, CURSORS, DIFFERING_TRADES, EXPORTS, JOBS, QUARANTINE
+from admin.api.listings.records import LIFECYCLE, SNAPSHOTS, TICKERS, TRADES
+from admin.api.paging import Listing
+
+LISTINGS: tuple[Listing, ...] = (
+    *(ACTIVE_MARKETS, MARKETS, EVENTS, SERIES),
+    *(TRADES, TICKERS, SNAPSHOTS, LIFECYCLE),
+    *(COVERAGE_HOURS, COVERAGE, MARKET_COVERAGE, GAPS, LOSSES, RUNS, REPAIRS, FINDINGS),
+    *(CURSORS, EXPORTS, DIFFERING_TRADES, QUARANTINE, JOBS, CHANGES),
+)

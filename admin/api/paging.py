@@ -1,0 +1,308 @@
+"""A list that people page through: what it shows, what it can be narrowed to, and in which order it is."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from marshmallow import Schema, ValidationError, fields
+from marshmallow.validate import Length, OneOf, Range
+from psycopg2 import sql
+
+from admin.api.schemas import KNOWN_FIELDS
+from admin.web.database import RequestDatabase
+from app.ops.endpoint import PRINTABLE, TimeRange
+from app.runtime.secrets import TokenRole
+
+# Where a page of a long list ends, so that the next one begins there: the last row's key, in one word.
+
+BETWEEN = "~"
+BIGGEST = 2**63
+ZONES_END = timedelta(hours=16)  # PostgreSQL takes none from there on
+
+
+class Key(NamedTuple):
+    """A column of the rows, by which they are in order together with the others."""
+
+    column: str
+    read: Callable[[str], Any]
+
+
+def written(keys: Sequence[Key], row: Mapping[str, Any]) -> str:
+    # A plus sign in an address is a space.
+    return BETWEEN.join(str(row[key.column]).replace("+00:00", "Z") for key in keys)
+
+
+def read(keys: Sequence[Key], word: str) -> list[Any]:
+    """The last key may hold what stands between them."""
+    try:
+        return [key.read(text) for key, text in zip(keys, word.split(BETWEEN, len(keys) - 1), strict=True)]
+    except (ValueError, OverflowError):
+        raise ValidationError({"after": ["It is not the `next` of a page of this list."]}) from None
+
+
+def number(text: str) -> int:
+    if not -BIGGEST <= (value := int(text)) < BIGGEST:
+        raise ValueError("It is not in the range of a number.")
+    return value
+
+
+def moment(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    if value.tzinfo is None:
+        raise ValueError("It has no zone.")
+    return in_utc(value)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Raises ValueError where its zone is none that there is: Python knows farther ones than PostgreSQL."""
+    if abs(moment.utcoffset() or timedelta()) >= ZONES_END:
+        raise ValueError("It is in a zone that cannot be meant.")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("It is a time that cannot be meant.") from None
+
+
+def truth(text: str) -> bool:
+    if text not in {"True", "False"}:
+        raise ValueError("It is neither True nor False.")
+    return text == "True"
+
+
+def word(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("It is not printable.")
+    return text
+
+
+USUAL_ROWS = 100
+MOST_ROWS = 1_000
+MOST_STREAMED_ROWS = 10_000_000
+FORMATS = ("json", "csv", "ndjson")
+EXACT = (
+    "Of CSV alone: cells as they are, for programs. Unless it is true, text that a spreadsheet would take for a "
+    "formula begins with an apostrophe. JSON and NDJSON are always exact."
+)
+
+PAGE = sql.SQL("""
+    SELECT row_to_json(page)::TEXT FROM (
+        SELECT * FROM (SELECT {columns} FROM {source} WHERE {conditions}) AS rows
+        WHERE {beyond} ORDER BY {order} LIMIT %(limit)s
+    ) AS page
+""")
+
+
+class ListColumn(NamedTuple):
+    name: str
+    expression: str
+    field: fields.Field[Any]
+
+
+class Filter(NamedTuple):
+    """Rows for which the condition holds, when the request has this parameter."""
+
+    condition: str
+    field: fields.Field[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    path: str
+    name: str
+    summary: str
+    columns: tuple[ListColumn, ...]
+    source: str
+    keys: tuple[Key, ...]
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    newest_first: bool = False
+    role: TokenRole = TokenRole.READ
+    envelope: str | None = None  # what the rows are called in JSON, where that is not the name
+    channel: str | None = None  # of a market; with its rows it is said how completely it was heard
+
+    @property
+    def rows_name(self) -> str:
+        return self.envelope or self.name
+
+    def query_schema(self) -> type[Schema]:
+        asked = {name: each.field for name, each in self.filters.items() if f"<{name}>" not in self.path}
+        common: dict[str, fields.Field[Any]] = {
+            "limit": fields.Integer(load_default=None, validate=Range(1, MOST_STREAMED_ROWS)),
+            "after": fields.String(load_default=None, validate=Length(1, 600)),
+            "order": fields.String(
+                load_default="desc" if self.newest_first else "asc", validate=OneOf(["asc", "desc"])
+            ),
+            "format": fields.String(load_default=None, validate=OneOf(FORMATS)),
+            "exact": fields.Boolean(load_default=False, metadata={"description": EXACT}),
+        }
+        return TimeRange.from_dict({**asked, **common}, name=f"{self.name}_query")
+
+    def row_schema(self) -> type[Schema]:
+        return Schema.from_dict({column.name: column.field for column in self.columns}, name=f"{self.name}_row")
+
+    def page_schema(self) -> type[Schema]:
+        rows = fields.List(fields.Nested(self.row_schema()), required=True)
+        known = KNOWN_FIELDS if self.channel else {}
+        return Schema.from_dict(
+            {self.rows_name: rows, "next": fields.String(allow_none=True), **known}, name=f"{self.name}_page"
+        )
+
+
+class ListPage(NamedTuple):
+    """Rows as JSON, and the key of the last one; None: these are the last."""
+
+    rows: list[str]
+    next: str | None
+
+    def decoded(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(row) for row in self.rows]
+
+    def body(self, name: str, **more: object) -> bytes:
+        rest = msgspec.json.encode({"next": self.next, **more}).decode()
+        return f'{{"{name}":[{",".join(self.rows)}],{rest[1:]}'.encode()
+
+
+def page_limit(asked: int | None) -> int:
+    if asked is not None and asked > MOST_ROWS:
+        raise ValidationError({"limit": [f"A page has at most {MOST_ROWS} rows; csv and ndjson may have more."]})
+    return asked or USUAL_ROWS
+
+
+def one_page(database: RequestDatabase, listing: Listing, asked: Mapping[str, Any], limit: int) -> ListPage:
+    statement, parameters = _statement(listing, asked)
+    # One row more than asked for tells whether there is another page.
+    rows = [row for (row,) in database.rows(statement, {**parameters, "limit": limit + 1})]
+    if len(rows) <= limit:
+        return ListPage(rows, None)
+    return ListPage(rows[:limit], written(listing.keys, msgspec.json.decode(rows[limit - 1])))
+
+
+def pages(database: RequestDatabase, listing: Listing, asked: Mapping[str, Any], rows: int) -> Iterator[ListPage]:
+    """Page after page: whoever reads slowly keeps no transaction open."""
+    after = asked["after"]
+    while rows:
+        page = one_page(database, listing, {**asked, "after": after}, min(rows, MOST_ROWS))
+        yield page
+        rows -= len(page.rows)
+        if (after := page.next) is None:
+            return
+
+
+def _statement(listing: Listing, asked: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    narrowed = tuple(name for name in listing.filters if asked.get(name) is not None)
+    parameters = {name: asked[name] for name in narrowed}
+    if asked["after"] is not None:
+        for number, value in enumerate(read(listing.keys, asked["after"])):
+            parameters[f"key_{number}"] = value
+    return _text(listing, narrowed, asked["order"] == "desc", asked["after"] is not None), parameters
+
+
+@lru_cache(maxsize=1_000)
+def _text(listing: Listing, narrowed: tuple[str, ...], backwards: bool, goes_on: bool) -> str:
+    """All of it is made of what stands in our own lists; what was asked for comes as parameters."""
+    keys = [sql.SQL(key.column) for key in listing.keys]
+    places = [sql.Placeholder(f"key_{number}") for number in range(len(keys))]
+    beyond = sql.SQL("({}) {} ({})").format(_listed(keys), sql.SQL("<" if backwards else ">"), _listed(places))
+    columns = [sql.SQL(f"{column.expression} AS {column.name}") for column in listing.columns]
+    conditions = [sql.SQL(listing.filters[name].condition) for name in narrowed]
+    return PAGE.format(
+        columns=_listed(columns),
+        source=sql.SQL(listing.source),
+        conditions=sql.SQL(" AND ").join(conditions or [sql.SQL("TRUE")]),
+        beyond=beyond if goes_on else sql.SQL("TRUE"),
+        order=_listed([sql.SQL("{} DESC" if backwards else "{}").format(key) for key in keys]),
+    ).as_string(None)  # type: ignore[arg-type]  # nothing in it depends on a connection
+
+
+def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)
+
+
+# What columns and parameters are made of.
+
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+NO_TIME = "It is not a time such as 2026-11-21T15:00:00Z."
+
+Field = fields.Field[Any]
+
+
+def text(**options: Any) -> Field:  # noqa: ANN401 - as marshmallow has it
+    return fields.String(allow_none=True, **options)
+
+
+def asked_text(longest: int = 200) -> Field:
+    return fields.String(validate=[Length(1, longest), PRINTABLE])
+
+
+def asked_choice(*choices: str) -> Field:
+    return fields.String(validate=OneOf(choices))
+
+
+class MomentText(fields.AwareDateTime):
+    """A time with its zone, or in UTC. It is UTC from here on."""
+
+    def _deserialize(self, *arguments: Any, **named: Any) -> datetime:  # noqa: ANN401 - as marshmallow calls it
+        asked: datetime = super()._deserialize(*arguments, **named)
+        try:
+            moment = in_utc(asked)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if not FIRST_YEAR <= moment.year < LAST_YEAR:
+            raise ValidationError("It is a time that cannot be meant.")
+        return moment
+
+
+def asked_time() -> Field:
+    return MomentText(format="iso", default_timezone=UTC, error_messages={"invalid": NO_TIME, "format": NO_TIME})
+
+
+def equal(*names: str, **columns: str) -> dict[str, Filter]:
+    """Parameters that are the text of the column of their name, or of another one."""
+    named = {**{name: name for name in names}, **columns}
+    return {name: Filter(f"{column} = %({name})s", asked_text()) for name, column in named.items()}
+
+
+def one_of(name: str, *choices: str) -> dict[str, Filter]:
+    return {name: Filter(f"{name} = %({name})s", asked_choice(*choices))}
+
+
+def whether(**conditions: str) -> dict[str, Filter]:
+    return {name: Filter(f"({condition}) = %({name})s", fields.Boolean()) for name, condition in conditions.items()}
+
+
+def between(time_column: str) -> dict[str, Filter]:
+    return {
+        "from": Filter(f"{time_column} >= %(from)s", asked_time()),
+        "to": Filter(f"{time_column} < %(to)s", asked_time()),
+    }
+
+
+def shown(name: str, expression: str | None = None) -> ListColumn:
+    return ListColumn(name, expression or name, text())
+
+
+def shown_time(name: str, expression: str | None = None) -> ListColumn:
+    return ListColumn(name, expression or name, fields.DateTime(allow_none=True))
+
+
+def shown_number(name: str, expression: str | None = None) -> ListColumn:
+    return ListColumn(name, expression or name, fields.Integer(allow_none=True))
+
+
+def shown_flag(name: str, expression: str | None = None) -> ListColumn:
+    return ListColumn(name, expression or name, fields.Boolean(allow_none=True))
+
+
+def shown_dollars(name: str, column: str) -> ListColumn:
+    """Exact, hence as text: a JSON number is a float to most who read it."""
+    return ListColumn(name, f"readable.dollars({column})::TEXT", text(metadata={"example": "0.420000"}))
+
+
+def shown_contracts(name: str, column: str) -> ListColumn:
+    return ListColumn(name, f"readable.contracts({column})::TEXT", text(metadata={"example": "10.00"}))
+
+
+def shown_object(name: str, expression: str | None = None) -> ListColumn:
+    return ListColumn(name, expression or name, fields.Dict(allow_none=True))

@@ -1,0 +1,178 @@
+"""Pages for people. Each part asks for itself again; without scripts a page is what it was when it was loaded."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask import Blueprint, render_template, request
+from markupsafe import Markup, escape
+
+from admin.api.gatherers import Gatherers
+from admin.api.listings.catalog import MARKETS
+from admin.api.listings.records import TRADES
+from admin.api.market_data import MARKET, book_at, json_of
+from admin.api.paging import one_page
+from admin.pages.panels import panels_of
+from admin.web.database import RequestDatabase
+from app.ops.endpoint import checked_path, endpoint
+from app.ops.problems import HTML, ProblemError
+
+# What a market's page shows.
+
+SHOWN_TRADES = 25
+SHOWN_LEVELS = 12
+DOLLAR_E6 = 1_000_000
+CENT_E6 = 10_000
+COVERAGE = """
+    SELECT hour, channel, state FROM readable.coverage
+    WHERE ticker = %(ticker)s AND hour > now() - INTERVAL '24 hours' ORDER BY channel, hour
+"""
+
+Values = dict[str, Any]
+
+
+def market_values(database: RequestDatabase, ticker: str) -> Values:
+    return {"market": msgspec.json.decode(json_of(database, MARKET, ticker, "market")), "ticker": ticker}
+
+
+def panels_of_a_market(database: RequestDatabase) -> dict[str, Callable[[str], Values]]:
+    return {
+        "book": lambda ticker: _book(database, ticker),
+        "trades": lambda ticker: _trades(database, ticker),
+        "hours": lambda ticker: {"hours": database.dicts(COVERAGE, {"ticker": ticker})},
+    }
+
+
+def _book(database: RequestDatabase, ticker: str) -> Values:
+    try:
+        book = book_at(database, ticker, None)
+    except ProblemError as problem:
+        return {"book": None, "problem": problem.detail}
+    # A NO bid is an offer of YES from the other end of the dollar.
+    asks = [{**level, "price_e6": DOLLAR_E6 - level["price_e6"]} for level in book["no"][:SHOWN_LEVELS]]
+    bids = book["yes"][:SHOWN_LEVELS]
+    most = max((level["size_e2"] for level in (*asks, *bids)), default=1)
+    for level in (*asks, *bids):
+        level["share"] = level["size_e2"] * 100 // most
+    return {"book": book, "asks": asks[::-1], "bids": bids}
+
+
+def _trades(database: RequestDatabase, ticker: str) -> Values:
+    asked = {"ticker": ticker, "after": None, "order": "desc"}
+    return {"trades": one_page(database, TRADES, asked, SHOWN_TRADES).decoded()}
+
+
+FOUND_MARKETS = 50
+
+
+def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprint:
+    blueprint = Blueprint("pages", __name__)
+    panels = panels_of(database, gatherers)
+
+    @blueprint.get("/")
+    @endpoint("The state of the platform.", types=(HTML,))
+    def status() -> str:
+        return render_template("status.html", panels=panels.values())
+
+    @blueprint.get("/parts/<name>")
+    @endpoint("A part of the status page.", types=(HTML,))
+    def part(name: str) -> str:
+        if name not in panels:
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part {name}.")
+        return render_template(f"parts/{name}.html", **panels[name].values())
+
+    @blueprint.get("/markets")
+    @endpoint("Markets, found by words.", types=(HTML,))
+    def markets() -> str:
+        text = "".join(letter for letter in request.args.get("text", "")[:200] if letter.isprintable()).strip()
+        asked = {"text": text or None, "status": None if text else "active", "order": "asc", "after": None}
+        page = one_page(database, MARKETS, asked, FOUND_MARKETS)
+        template = "parts/markets.html" if "HX-Request" in request.headers else "markets.html"
+        return render_template(template, text=text, markets=page.decoded(), has_more=page.next is not None)
+
+    _add_market_pages(blueprint, database)
+    return blueprint
+
+
+def _add_market_pages(blueprint: Blueprint, database: RequestDatabase) -> None:
+    @blueprint.get("/markets/<ticker>")
+    @endpoint("A market: its book, trades and candles.", types=(HTML,))
+    def market(ticker: str) -> str:
+        checked_path({"ticker": ticker})
+        return render_template("market.html", **market_values(database, ticker))
+
+    @blueprint.get("/markets/<ticker>/parts/<name>")
+    @endpoint("A part of a market's page.", types=(HTML,))
+    def market_part(ticker: str, name: str) -> str:
+        checked_path({"ticker": ticker})
+        panels = panels_of_a_market(database)
+        if name not in panels:
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part {name}.")
+        return render_template(f"parts/{name}.html", **panels[name](ticker))
+
+
+# How values look on pages.
+
+UNITS = ("B", "kB", "MB", "GB", "TB")
+NOTHING = "\u2013"
+
+
+def age(value: datetime | str | None) -> str:
+    """How long ago, or in how long."""
+    if value is None:
+        return NOTHING
+    seconds = (datetime.now(UTC) - _moment(value)).total_seconds()
+    return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return NOTHING
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"
+
+
+def clock(value: datetime | str | None) -> str:
+    return NOTHING if value is None else f"{_moment(value):%H:%M:%S}"
+
+
+def day_and_time(value: datetime | str | None) -> str:
+    return NOTHING if value is None else f"{_moment(value):%d %b %H:%M:%S}"
+
+
+def size(count: int | None) -> str:
+    if count is None:
+        return NOTHING
+    amount, unit = float(count), 0
+    while amount >= 1_000 and unit < len(UNITS) - 1:
+        amount, unit = amount / 1_000, unit + 1
+    return f"{amount:.0f} {UNITS[unit]}" if unit == 0 or amount >= 100 else f"{amount:.1f} {UNITS[unit]}"
+
+
+def number(value: int | None) -> str:
+    return NOTHING if value is None else f"{int(value):,}".replace(",", "\u202f")
+
+
+def cents(price_e6: int) -> str:
+    """With as many decimals as it needs, exactly."""
+    whole, rest = divmod(price_e6, CENT_E6)
+    return f"{whole}.{rest:04}".rstrip("0") + "¢" if rest else f"{whole}¢"
+
+
+def coded(text: str) -> Markup:
+    """What stands between backticks is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
+def _moment(value: datetime | str) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    function.__name__: function for function in (age, duration, clock, day_and_time, size, number, cents, coded)
+}

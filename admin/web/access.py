@@ -1,0 +1,326 @@
+"""Who asks, and whether they may."""
+
+import hashlib
+import ipaddress
+import math
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import NamedTuple, NoReturn
+from urllib.parse import quote, urlencode
+
+from flask import Blueprint, Flask, Request, abort, g, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from admin.web.proxy import REFUSED
+from app.metrics.process import REFUSED_REQUESTS
+from app.ops.application import ONLY_READ, is_between_local_ends, refuse, refuse_other_sites
+from app.ops.endpoint import description_of, endpoint
+from app.ops.problems import HTML, ProblemError, is_for_a_person
+from app.runtime.secrets import Token, TokenRole, Tokens
+
+# Who is logged in with a browser.
+#
+# A session lives in the memory of the one process that the service is: a restart ends all of them, and nothing that a
+# thief of the database or of a backup would find opens one. What the browser keeps is a name of it, never the token.
+
+SESSION_BYTES = 32
+LONGEST_SESSION = timedelta(days=7)
+LONGEST_UNUSED_SESSION = timedelta(hours=12)
+MOST_OF_ONE_TOKEN = 20
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LoginSession(NamedTuple):
+    token: Token
+    began: datetime
+    used: datetime
+
+    def is_over(self, now: datetime) -> bool:
+        return (
+            now - self.began >= LONGEST_SESSION
+            or now - self.used >= LONGEST_UNUSED_SESSION
+            or self.token.has_expired(now)
+        )
+
+
+class LoginSessions:
+    """By the digest of the name that the browser presents. Of one token there are so many; one more ends its oldest."""
+
+    def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
+        self._clock = clock
+        self._sessions: OrderedDict[bytes, LoginSession] = OrderedDict()  # the oldest first
+
+    def begin(self, token: Token) -> str:
+        """Return the session's name."""
+        self._forget_those_that_are_over()
+        of_token = [key for key, session in self._sessions.items() if session.token.name == token.name]
+        for key in of_token[: max(0, len(of_token) - MOST_OF_ONE_TOKEN + 1)]:
+            del self._sessions[key]
+        presented, now = secrets.token_urlsafe(SESSION_BYTES), self._clock()
+        self._sessions[_digest(presented)] = LoginSession(token, now, now)
+        return presented
+
+    def token_of(self, presented: str) -> Token | None:
+        """Return whose session it is. None: it is over, or never was."""
+        key, now = _digest(presented), self._clock()
+        session = self._sessions.get(key)
+        if session is None or session.is_over(now):
+            self._sessions.pop(key, None)
+            return None
+        self._sessions[key] = session._replace(used=now)
+        return session.token
+
+    def end(self, presented: str) -> None:
+        self._sessions.pop(_digest(presented), None)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def _forget_those_that_are_over(self) -> None:
+        now = self._clock()
+        for key in [key for key, session in self._sessions.items() if session.is_over(now)]:
+            del self._sessions[key]
+
+
+def _digest(presented: str) -> bytes:
+    # Found by its digest: how long that takes tells nothing of the names there are.
+    return hashlib.sha256(presented.encode()).digest()
+
+
+# Where a browser goes after it has logged in: to the page that it asked for before.
+
+LOGIN = "/login"
+HOME = "/"
+LONGEST_ADDRESS = 2_000
+
+
+def login_address(asked: Request) -> str:
+    """Return the address of the login page, which remembers the page that was asked for."""
+    query = f"?{asked.query_string.decode('latin-1')}" if asked.query_string else ""
+    page = quote(asked.path) + query
+    return LOGIN if page in {HOME, LOGIN} else f"{LOGIN}?{urlencode({'next': own_page(page)})}"
+
+
+def own_page(wanted: str) -> str:
+    """Return a page of this service as it is, and the first page for all else: an address may lead elsewhere."""
+    # Browsers leave out tabs and line ends, and take a backslash for a slash.
+    is_plain = all("!" <= letter <= "~" and letter != "\\" for letter in wanted)
+    is_own = wanted.startswith("/") and not wanted.startswith("//") and not wanted.startswith(LOGIN)
+    return wanted if is_plain and is_own and len(wanted) <= LONGEST_ADDRESS else HOME
+
+
+# How often an address may present a wrong token.
+
+
+class FailureLimit:
+    """So many in a time; after that, none until it is over. Of the addresses that failed, the latest are remembered."""
+
+    def __init__(
+        self,
+        most: int = 10,
+        period_seconds: float = 60,
+        most_addresses: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most = most
+        self._period_seconds = period_seconds
+        self._most_addresses = most_addresses
+        self._clock = clock
+        self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()  # since when, and how many
+
+    def wait_seconds(self, address: str) -> float:
+        """For how long it may not try again; 0: it may."""
+        since, count = self._current(address)
+        return self._period_seconds - (self._clock() - since) if count >= self._most else 0
+
+    def failed(self, address: str) -> None:
+        since, count = self._current(address)
+        self._failures[address] = (since, count + 1)
+        self._failures.move_to_end(address)
+        if len(self._failures) > self._most_addresses:
+            self._failures.popitem(last=False)
+
+    def _current(self, address: str) -> tuple[float, int]:
+        now = self._clock()
+        since, count = self._failures.get(address, (now, 0))
+        return (since, count) if now - since < self._period_seconds else (now, 0)
+
+
+UNKNOWN = {"WWW-Authenticate": "Bearer"}
+IPV6_SITE_BITS = 64  # what one subscriber is given
+
+
+class Holder(NamedTuple):
+    name: str
+    role: TokenRole
+
+
+LOCAL = Holder("local", TokenRole.OPERATE)
+
+
+class Access:
+    """Without tokens, everybody on this machine may do everything, and nobody else anything."""
+
+    def __init__(self, tokens: Tokens | None, failures: FailureLimit, sessions: LoginSessions) -> None:
+        self._tokens = tokens
+        self._failures = failures
+        self._sessions = sessions
+
+    def protect(self, app: Flask) -> None:
+        app.before_request(lambda: self._admit(app))
+
+    def log_in(self, presented: str, address: str) -> str:
+        """Return the name of a new session. Raises ProblemError as token_of does."""
+        return self._sessions.begin(self.token_of(presented, address))
+
+    def log_out(self, asked: Request) -> None:
+        self._sessions.end(asked.cookies.get(cookie_name(asked), ""))
+
+    def is_logged_in(self, asked: Request) -> bool:
+        return self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) is not None
+
+    def token_of(self, presented: str, address: str) -> Token:
+        """Raises ProblemError where it is nobody's, or has expired.
+
+        A right token is accepted however many wrong ones came from its address: else anybody behind the same proxy
+        could keep its holder out.
+        """
+        token = self._tokens.holder(presented) if self._tokens else None
+        if token is None:
+            self._refuse_wrong_token(_limited(address))
+        if token.has_expired(utc_now()):
+            REFUSED_REQUESTS.labels("expired token").inc()
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, f"This token expired on {token.expires}.", UNKNOWN)
+        return token
+
+    def _refuse_wrong_token(self, address: str) -> NoReturn:
+        if (wait_seconds := self._failures.wait_seconds(address)) > 0:
+            REFUSED_REQUESTS.labels("too many failures").inc()
+            raise ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "Too many wrong tokens came from this address.",
+                {"Retry-After": str(math.ceil(wait_seconds))},
+            )
+        self._failures.failed(address)
+        REFUSED_REQUESTS.labels("wrong token").inc()
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, "This token is not known.", UNKNOWN)
+
+    def _admit(self, app: Flask) -> None:
+        if reason := request.environ.get(REFUSED):
+            refuse("proxy", reason)
+        if request.endpoint is None or request.endpoint == "static":
+            return
+        description = description_of(app.view_functions[request.endpoint])
+        needed = TokenRole.OPERATE if description is None else description.role
+        if request.method not in ONLY_READ:
+            refuse_other_sites(request)
+        if needed is TokenRole.NOBODY:
+            return
+        g.holder = self._holder(request)
+        if g.holder.role < needed:
+            refuse("role", f"This needs a token of the role {needed.name.lower()}.")
+
+    def _holder(self, asked: Request) -> Holder:
+        if self._tokens is None:
+            _refuse_other_machines(asked)
+            return LOCAL
+        kind, _, presented = asked.headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer" and presented.strip():
+            token = self.token_of(presented.strip(), asked.remote_addr or "")
+        else:
+            token = self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) or _have_log_in(asked)
+        return Holder(token.name, token.role)
+
+
+def cookie_name(asked: Request) -> str:
+    """Return the name of the session's cookie. Nobody but this host, over TLS, can set one that begins with __Host-."""
+    return "__Host-kalshi_session" if asked.is_secure else "kalshi_session"
+
+
+def _have_log_in(asked: Request) -> NoReturn:
+    is_page = asked.blueprint == "pages" and "HX-Request" not in asked.headers
+    if is_page or (asked.method in ONLY_READ and is_for_a_person(asked)):
+        abort(redirect(login_address(asked), HTTPStatus.SEE_OTHER))
+    raise ProblemError(HTTPStatus.UNAUTHORIZED, "This needs a token.", UNKNOWN)
+
+
+def _refuse_other_machines(asked: Request) -> None:
+    if not is_between_local_ends(asked):
+        refuse("not local", "Without KALSHI_ADMIN_TOKENS this answers on its own machine alone.")
+    # nginx as it comes tells nothing of those for whom it asks, and asks by HTTP/1.0, as hardly anybody else does.
+    if asked.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        refuse("proxy", "Without KALSHI_ADMIN_TOKENS this answers no proxy, which asks by HTTP/1.0.")
+
+
+def _limited(address: str) -> str:
+    """Return whose failures are counted: of IPv6 a whole site, which may use any address of its own."""
+    try:
+        network = ipaddress.ip_network(f"{address}/{IPV6_SITE_BITS}", strict=False)
+    except ValueError:
+        return address
+    return str(network) if network.version == 6 else address
+
+
+# Logging in with a browser: a token is shown once, and then a session's name is kept in a cookie.
+
+IN_THE_CLEAR = (
+    "Over plain HTTP a token can be read on its way. Ask by HTTPS, through the proxy that KALSHI_ADMIN_PROXY names and "
+    "that sends X-Forwarded-Proto; or at localhost, through a tunnel by SSH."
+)
+
+
+def login_blueprint(access: Access) -> Blueprint:
+    blueprint = Blueprint("login", __name__)
+
+    @blueprint.get("/login")
+    @endpoint("Where a browser is told its token.", TokenRole.NOBODY, types=(HTML,))
+    def ask() -> AnyResponse:
+        wanted = own_page(request.args.get("next", ""))
+        if access.is_logged_in(request):
+            return redirect(wanted, HTTPStatus.SEE_OTHER)
+        return _form(wanted, IN_THE_CLEAR if _is_in_the_clear(request) else None)
+
+    @blueprint.post("/login")
+    @endpoint(
+        "Begins a session, whose name is kept in a cookie that scripts cannot read.", TokenRole.NOBODY, types=(HTML,)
+    )
+    def log_in() -> AnyResponse:
+        wanted = own_page(request.form.get("next", ""))
+        if _is_in_the_clear(request):
+            return _form(wanted, IN_THE_CLEAR, HTTPStatus.FORBIDDEN)
+        try:
+            session = access.log_in(request.form.get("token", "").strip(), request.remote_addr or "")
+        except ProblemError as error:
+            return _form(wanted, error.detail, error.status)
+        answer = redirect(wanted, HTTPStatus.SEE_OTHER)
+        # Lax: whoever follows a link from an alert is logged in. Changes are only taken from our own pages.
+        answer.set_cookie(
+            cookie_name(request), session, LONGEST_SESSION, httponly=True, samesite="Lax", secure=request.is_secure
+        )
+        return answer
+
+    @blueprint.post("/logout")
+    @endpoint("Ends the session.", TokenRole.NOBODY, types=(HTML,))
+    def log_out() -> AnyResponse:
+        access.log_out(request)
+        answer = redirect(LOGIN, HTTPStatus.SEE_OTHER)
+        answer.delete_cookie(cookie_name(request), secure=request.is_secure, httponly=True, samesite="Lax")
+        return answer
+
+    return blueprint
+
+
+def _is_in_the_clear(asked: Request) -> bool:
+    return not (asked.is_secure or is_between_local_ends(asked))
+
+
+def _form(wanted: str, problem: str | None, status: HTTPStatus = HTTPStatus.OK) -> AnyResponse:
+    is_open = problem is not IN_THE_CLEAR
+    return make_response(render_template("login.html", next=wanted, problem=problem, is_open=is_open), status)

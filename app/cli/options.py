@@ -1,0 +1,128 @@
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from app.settings import Settings
+from app.settings.loading import load_settings, warnings_of
+
+
+def nothing_more(_settings: Settings) -> None:
+    """Settings that can be loaded are enough."""
+
+
+def check_config(needs: Callable[[Settings], object] = nothing_more) -> Callable[[Any], Any]:
+    """The option that looks at the settings and ends. What a process needs of them raises where it is missing."""
+
+    def check(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            settings = load_settings()
+            needs(settings)
+            for warning in warnings_of(settings):
+                click.echo(f"warning: {warning}")
+            click.echo("The settings are fine.")
+            context.exit()
+
+    return click.option(
+        "--check-config",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=check,
+        help="Check the settings and exit.",
+    )
+
+
+check_config_option = check_config()
+
+
+Time = TypeVar("Time", int, datetime)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def refuse_reversed(start: Time, end: Time) -> None:
+    """Raise unless --to is after --from."""
+    if start >= end:
+        raise click.BadParameter("it is not after --from", param_hint="--to")
+
+
+class MomentType(click.ParamType[int]):
+    """A time in ISO 8601, as microseconds since 1970. Without a zone it is UTC."""
+
+    name = "time"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time such as 2026-11-21T15:00:00Z.", parameter, context)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+class SectionedGroup(click.Group):
+    """Lists its commands under headings."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        self._sections: dict[str, list[click.Command]] = {}
+
+    def add(self, command: click.Command, *, section: str) -> None:
+        self.add_command(command)
+        self._sections.setdefault(section, []).append(command)
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in self._sections.items():
+            with formatter.section(section):
+                formatter.write_dl([(command.name or "", command.get_short_help_str(100)) for command in commands])
+
+
+# How long work is shown on a terminal: a bar, and above it what is logged meanwhile.
+
+Item = TypeVar("Item")
+
+CLEAR_LINE = "\r\x1b[K"
+
+
+@contextmanager
+def progress(items: Sequence[Item], label: str) -> Iterator[Iterator[Item]]:
+    """Show how many of the items are taken already. Where nobody looks, logs stay as they are."""
+    if not sys.stderr.isatty():
+        yield iter(items)
+        return
+    with _logs_above_the_bar(sys.stderr), click.progressbar(items, label=label, file=sys.stderr) as bar:
+        yield iter(bar)
+
+
+@contextmanager
+def _logs_above_the_bar(terminal: TextIO) -> Iterator[None]:
+    """Show warnings alone, each on a line of its own: one line an hour would push the bar off the screen."""
+    root = logging.getLogger()
+    streams = [handler for handler in root.handlers if isinstance(handler, logging.StreamHandler)]
+    before = root.level, [handler.stream for handler in streams]
+    root.setLevel(max(root.level, logging.WARNING))
+    for handler in streams:
+        handler.setStream(_Above(terminal))
+    try:
+        yield
+    finally:
+        root.setLevel(before[0])
+        for handler, stream in zip(streams, before[1], strict=True):
+            handler.setStream(stream)
+
+
+class _Above:
+    """Takes the place of the bar, which is drawn again when it moves on."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+        self.flush = terminal.flush
+
+    def write(self, text: str) -> int:
+        return self._terminal.write(f"{CLEAR_LINE}{text}")

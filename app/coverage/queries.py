@@ -1,0 +1,106 @@
+"""How complete the record is, for those who ask."""
+
+import difflib
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from app.coverage.evidence import HeardPeriod
+from app.errors import OperatorError
+from app.order_book import Knowledge
+from app.postgres.connection import Connection, value_of
+
+Bounds = list[list[str]]  # from and to of each interval
+
+OF_MARKET = """
+    SELECT
+        hour, channel, state,
+        (SELECT coalesce(jsonb_agg(jsonb_build_array(lower(r), upper(r))), '[]') FROM unnest(holes) AS r),
+        (SELECT coalesce(jsonb_agg(jsonb_build_array(lower(r), upper(r))), '[]') FROM unnest(repaired) AS r),
+        repaired_by, known_until
+    FROM readable.coverage
+    WHERE ticker = %(ticker)s AND hour > %(start)s - INTERVAL '1 hour' AND hour < %(end)s
+    ORDER BY hour, channel
+"""
+OF_EXCHANGE = """
+    SELECT
+        h.hour, h.known_until, h.is_settled,
+        (SELECT count(*) FROM coverage AS e WHERE e.hour = h.hour AND e.ticker <> '' AND e.state = 'hole'),
+        coalesce(
+            (
+                SELECT jsonb_object_agg(e.channel, e.bounds)
+                FROM (
+                    SELECT channel, jsonb_agg(jsonb_build_array(lower(r), upper(r))) AS bounds
+                    FROM coverage, unnest(holes) AS r
+                    WHERE coverage.hour = h.hour AND ticker = ''
+                    GROUP BY channel
+                ) AS e
+            ),
+            '{}'
+        )
+    FROM coverage_known AS h
+    WHERE h.hour > %(start)s - INTERVAL '1 hour' AND h.hour < %(end)s
+    ORDER BY h.hour
+"""
+
+BOOK = "SELECT state, known_until, lower(hole), upper(hole) FROM knowledge_of_book(%(ticker)s, %(at)s)"
+
+
+class MarketHour(NamedTuple):
+    hour: datetime
+    channel: str
+    state: str
+    holes: Bounds
+    repaired: Bounds
+    repaired_by: list[str]
+    known_until: datetime
+
+
+class ExchangeHour(NamedTuple):
+    hour: datetime
+    known_until: datetime
+    is_settled: bool
+    markets_with_holes: int  # in their books
+    holes: dict[str, Bounds]  # of the whole exchange, by channel
+
+
+def market_hours(connection: Connection, ticker: str, period: HeardPeriod) -> list[MarketHour]:
+    """Of the hours in which the market was open."""
+    return [MarketHour(*row) for row in _rows(connection, OF_MARKET, {**period._asdict(), "ticker": ticker})]
+
+
+def exchange_hours(connection: Connection, period: HeardPeriod) -> list[ExchangeHour]:
+    return [ExchangeHour(*row) for row in _rows(connection, OF_EXCHANGE, period._asdict())]
+
+
+def knowledge_of_book(connection: Connection, ticker: str, at: datetime) -> Knowledge:
+    """Whether everything was heard that makes a market's book at a time."""
+    ((state, known_until, since, until),) = _rows(connection, BOOK, {"ticker": ticker, "at": at})
+    return Knowledge(state, known_until, (since, until) if since else None)
+
+
+def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        return cursor.fetchall()
+
+
+# Whether there is such a market: nothing is recorded of one that was mistyped, nor of one that never traded.
+
+IS_KNOWN = "SELECT EXISTS (SELECT FROM markets WHERE ticker = %s)"
+# Of the same series, most likely: who mistypes, mistypes the end.
+NEAR = "SELECT ticker FROM markets WHERE ticker >= %s AND ticker < %s ORDER BY ticker LIMIT 10000"
+FIRST_CHARACTERS = 4
+LAST_CHARACTER = "\x7f"
+
+
+def refuse_unknown_market(connection: Connection, ticker: str) -> None:
+    """Raise where production knows no such market, with those that are named nearly like it."""
+    if value_of(connection, IS_KNOWN, (ticker,)):
+        return
+    start = ticker[:FIRST_CHARACTERS].upper()
+    with connection.cursor() as cursor:
+        cursor.execute(NEAR, (start, start + LAST_CHARACTER))
+        names = [name for (name,) in cursor.fetchall()]
+    near = difflib.get_close_matches(ticker.upper(), names, n=3)
+    fix = f"did you mean {' or '.join(near)}?" if near else "check the ticker; kalshi-data knows those of production."
+    raise OperatorError(f"There is no market {ticker}.", "Production knows none of that name.", fix)

@@ -1,0 +1,159 @@
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from app.coverage.evidence import BOOKS, COMBO_LIFECYCLE, LIFECYCLE, TICKERS, TRADES, WHOLE_EXCHANGE
+from app.coverage.intervals import Intervals
+from app.simulator.check.report import SimReport
+from app.simulator.market.changes import Change, SimDelta, SimLifecycle, SimTrade
+from app.simulator.market.lifecycle import SILENT
+
+# What nobody was sent, and whether it is said to be missing.
+
+
+class Subject(NamedTuple):
+    channel: str
+    ticker: str  # or the whole exchange
+
+
+class TrueHole(NamedTuple):
+    subject: Subject
+    first_us: int
+    last_us: int
+
+
+def true_holes(
+    changes: Iterable[Change], delivered: Container[int], ticker: Callable[[int], str], since_us: int
+) -> Iterator[TrueHole]:
+    """Changes of one subject, one after the other, of which none was sent whole to anybody; in no order."""
+    under_way: dict[Subject, TrueHole] = {}
+    for ordinal, change in enumerate(changes):
+        if change.at_us < since_us or (isinstance(change, SimLifecycle) and change.message_type == SILENT):
+            continue
+        subject = _subject(change, ticker)
+        if ordinal not in delivered:
+            before = under_way.get(subject, TrueHole(subject, change.at_us, change.at_us))
+            under_way[subject] = before._replace(last_us=change.at_us)
+        elif subject in under_way:
+            yield under_way.pop(subject)
+    yield from under_way.values()
+
+
+def undeclared(holes: Iterable[TrueHole], declared: Mapping[Subject, Intervals]) -> list[TrueHole]:
+    """Those that do not lie in one of the declared intervals."""
+    return [hole for hole in holes if not _lies_in(hole, declared.get(hole.subject, ()))]
+
+
+def declared_since(declared: Mapping[Subject, Intervals], since_us: int) -> int:
+    return sum(end_us > since_us for intervals in declared.values() for _, end_us in intervals)
+
+
+def by_subject(rows: Iterable[tuple[str, str, int, int]]) -> dict[Subject, list[tuple[int, int]]]:
+    grouped: dict[Subject, list[tuple[int, int]]] = defaultdict(list)
+    for channel, ticker, start_us, end_us in rows:
+        grouped[Subject(channel, ticker)].append((start_us, end_us))
+    return grouped
+
+
+def _lies_in(hole: TrueHole, intervals: Intervals) -> bool:
+    return any(start_us <= hole.first_us and hole.last_us < end_us for start_us, end_us in intervals)
+
+
+def _subject(change: Change, ticker: Callable[[int], str]) -> Subject:
+    if isinstance(change, SimDelta):
+        return Subject(BOOKS, ticker(change.market))
+    if isinstance(change, SimLifecycle):
+        channel = COMBO_LIFECYCLE if change.message_type == COMBO_LIFECYCLE else LIFECYCLE
+    else:
+        channel = TRADES if isinstance(change, SimTrade) else TICKERS
+    return Subject(channel, WHOLE_EXCHANGE)
+
+
+class Freshness(NamedTuple):
+    """From the exchange's stamp on a change to its commit in production."""
+
+    p50_ms: float | None  # None: there was no change
+    p99_ms: float | None
+
+
+class Archived(NamedTuple):
+    """Of the hours since the exchange's start."""
+
+    objects: int
+    verified: int
+    rows: int
+    recorded: int  # in production
+
+    @property
+    def is_whole(self) -> bool:
+        return self.objects == self.verified and self.rows == self.recorded
+
+
+class Evidence(NamedTuple):
+    """All that is known once a run is over."""
+
+    events: int
+    delivered: int
+    report: SimReport
+    ready_us: int  # when everybody listened
+    true_holes: Sequence[TrueHole]  # since then
+    declared: Mapping[Subject, Intervals]
+    freshness: Freshness
+    archived: Archived
+    audit_findings: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    held: bool
+    events: int
+    delivered: int
+    rows: int
+    lost: int
+    duplicated: int
+    unexpected: int
+    altered: int
+    holes_declared: int
+    holes_true: int
+    holes_undeclared: int
+    freshness_p50_ms: float | None
+    freshness_p99_ms: float | None
+    lake_objects: int
+    lake_verified: int
+    lake_rows: int
+    audit_findings: int
+
+
+def summary_of(evidence: Evidence) -> Summary:
+    """What was recorded before everybody listened counts; what was missed then is no hole of theirs."""
+    report = evidence.report
+    tables, books = report.tables, report.books
+    unsaid = undeclared(evidence.true_holes, evidence.declared)
+    return Summary(
+        held=report.is_clean and not unsaid and evidence.archived.is_whole and not evidence.audit_findings,
+        events=evidence.events,
+        delivered=evidence.delivered,
+        rows=sum(table.found for table in tables),
+        lost=sum(table.lost for table in tables) + books.lost,
+        duplicated=sum(table.duplicated for table in tables),
+        unexpected=sum(table.unexpected for table in tables) + books.unexpected,
+        altered=sum(table.altered for table in tables) + books.altered,
+        holes_declared=declared_since(evidence.declared, evidence.ready_us),
+        holes_true=len(evidence.true_holes),
+        holes_undeclared=len(unsaid),
+        freshness_p50_ms=evidence.freshness.p50_ms,
+        freshness_p99_ms=evidence.freshness.p99_ms,
+        lake_objects=evidence.archived.objects,
+        lake_verified=evidence.archived.verified,
+        lake_rows=evidence.archived.rows,
+        audit_findings=evidence.audit_findings,
+    )
+
+
+def text_lines(summary: Summary) -> Iterator[str]:
+    """For a person."""
+    for name, value in msgspec.structs.asdict(summary).items():
+        if name != "held":
+            yield f"{name.replace('_', ' '):18} {'-' if value is None else f'{value:,}':>12}"
+    yield "The promise held." if summary.held else "The promise did NOT hold."

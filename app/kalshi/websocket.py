@@ -1,0 +1,293 @@
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from gevent import monkey
+
+from app.kalshi.errors import ClosedError, ConnectionLostError, SocketError, SocketTimeoutError
+from app.kalshi.frames import (
+    CLOSE,
+    MAX_MESSAGE_BYTES,
+    NORMAL_CLOSURE,
+    PONG,
+    TEXT,
+    CloseFrame,
+    FrameReader,
+    client_frame,
+)
+from app.kalshi.handshake import open_websocket
+from app.runtime import logs
+from app.runtime.clock import now_us, steady_seconds
+
+# Of the system, also where gevent has put its own in this place: asked without waiting, it holds nobody up.
+_Poll = monkey.get_original("select", "poll")
+
+
+class FrameSender:
+    """Sends one frame at a time, from whichever greenlet or thread.
+
+    Pongs are sent by whoever reads, and reading must never wait for sending: a server that is stuck with sending to us
+    may take nothing before we read. So a pong that cannot go out at once is left to whoever sends just now, and may
+    wait, or to the next flush.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._pong: bytes | None = None
+        self._ending: SocketError | None = None
+        self._poll = _Poll()
+        self._poll.register(connection, select.POLLOUT)
+
+    def send(self, text: bytes) -> None:
+        frame = client_frame(TEXT, text)
+        with self._lock:
+            self._send(frame)
+            self._send_pong()
+        # Looked at again after the lock is given up: whoever has not got it in the meantime counts on this.
+        while self._pong is not None and self._ending is None:
+            with self._lock:
+                self._send_pong()
+
+    def pong(self, payload: bytes) -> None:
+        """Takes the place of a pong that has not gone out yet, as the protocol allows."""
+        self._pong = client_frame(PONG, payload)
+
+    def flush(self) -> None:
+        """Sends the pong that is due if that is possible without waiting."""
+        if self._pong is None or self._ending is not None or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._takes_bytes():
+                self._send_pong()
+        finally:
+            self._lock.release()
+
+    def close(self, close: CloseFrame, patience_seconds: float) -> bool:
+        """Sends the Close frame, after which nothing can be sent. False if that was not possible in time."""
+        if not self._lock.acquire(timeout=patience_seconds):
+            return False
+        try:
+            if self._ending is not None or not self._takes_bytes():
+                return False
+            self._send(client_frame(CLOSE, close.payload()))
+            self._ending = ClosedError(*close)
+            return True
+        finally:
+            self._lock.release()
+
+    def _takes_bytes(self) -> bool:
+        """Whether there is room for at least a control frame."""
+        return bool(self._poll.poll(0))
+
+    def _send_pong(self) -> None:
+        pong, self._pong = self._pong, None
+        if pong is not None:
+            self._send(pong)
+
+    def _send(self, frame: bytes) -> None:
+        if self._ending is not None:
+            raise self._ending
+        try:
+            self._connection.sendall(frame)
+        except BaseException as error:
+            # A part of the frame may be out, also when a greenlet is killed here: the server would misunderstand
+            # whatever came next.
+            self._ending = _failure_of(error)
+            if isinstance(error, OSError):
+                raise self._ending from error
+            raise
+
+
+def _failure_of(error: BaseException) -> SocketError:
+    if isinstance(error, TimeoutError):
+        return SocketTimeoutError("the server took nothing for too long")
+    return ConnectionLostError(f"the connection was lost while sending: {error!r}")
+
+
+log = logs.get(__name__)
+
+READ_BYTES = 1 << 16
+BATCH_MESSAGES = 50
+GOODBYE_SECONDS = 1.0
+
+
+class FrameBatch(NamedTuple):
+    messages: list[bytes]
+    received_us: int  # our clock right after the read that completed them
+
+
+class WebSocket:
+    """An open WebSocket, over a connection that has been upgraded already.
+
+    One greenlet receives at a time; any may send or close. So may real threads, but over TLS only one after the other:
+    not every Python guards OpenSSL against two at once.
+    """
+
+    def __init__(self, connection: socket.socket, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        now_seconds = steady_seconds()
+        self.last_ping_seconds = now_seconds  # by the steady clock; the start counts as one
+        self.last_message_seconds = now_seconds
+        self._last_sign_us = now_us()
+        self._connection = connection
+        self._reader = FrameReader(max_message_bytes)
+        self._sender = FrameSender(connection)
+        self._receiving = threading.Lock()
+        self._messages: list[bytes] = []
+        self._received_us = 0
+        self._ending: SocketError | None = None
+
+    @property
+    def waiting_since_us(self) -> int | None:
+        """When the oldest message was read that nobody has received yet, by our clock."""
+        return self._received_us if self._messages else None
+
+    @property
+    def last_sign_us(self) -> int:
+        """When the latest message or ping was read, by our clock."""
+        quiet_seconds = steady_seconds() - max(self.last_message_seconds, self.last_ping_seconds)
+        # A clock that was set back says less than was noted then. One that was set forward, as after a virtual machine
+        # was paused, says that the time it left out was heard: so the earlier of the two.
+        return min(self._last_sign_us, now_us() - int(quiet_seconds * 1_000_000))
+
+    def receive(self, max_messages: int = BATCH_MESSAGES) -> FrameBatch:
+        """The next messages, as many as there are up to this number, all of one read; waits for the first.
+
+        Does not always switch greenlets: let others run after each batch. Raises ClosedError when the connection ends
+        in order, and SocketTimeoutError, after which it may be called again, when nothing came for too long.
+        """
+        with self._receiving:
+            while not self._messages:
+                if self._ending is not None:
+                    raise self._ending
+                self._read()
+                if not self._messages:
+                    # A message of megabytes comes in hundreds of reads, and when none has to wait, nobody else runs.
+                    time.sleep(0)
+            messages, self._messages = self._messages[:max_messages], self._messages[max_messages:]
+            return FrameBatch(messages, self._received_us)
+
+    def send(self, text: bytes) -> None:
+        try:
+            self._sender.send(text)
+        except (ConnectionLostError, SocketTimeoutError):
+            # The server ends it then; what it has sent until then can still be received.
+            self._shut(socket.SHUT_WR)
+            raise
+
+    def ask_to_close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> bool:
+        """Says goodbye. What the server still sends can be received, up to the ClosedError. False if that cannot be
+        said any more."""
+        try:
+            return self._sender.close(CloseFrame(code, reason), GOODBYE_SECONDS)
+        except SocketError as error:
+            log.debug("goodbye not sent", reason=str(error))
+            return False
+
+    def abort(self) -> None:
+        """Ends the connection without a word. What has come in by then can still be received, up to the SocketError."""
+        self._shut(socket.SHUT_RDWR)
+
+    def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Says goodbye, waits a moment for the answer, and lets go; messages that nobody has received are dropped."""
+        if self.ask_to_close(code, reason) and self._receiving.acquire(timeout=GOODBYE_SECONDS):
+            try:
+                self._drain()
+            finally:
+                self._receiving.release()
+        self._shut(socket.SHUT_RDWR)
+        # Whoever still receives wakes by that, and must be out before the descriptor's number is anybody's again.
+        is_free = self._receiving.acquire(timeout=GOODBYE_SECONDS)
+        self._connection.close()
+        self._ending = self._ending or ConnectionLostError("closed by us, and the server did not answer")
+        if is_free:
+            self._receiving.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        try:
+            chunk = self._connection.recv(READ_BYTES)
+        except TimeoutError as error:
+            raise SocketTimeoutError("nothing came for too long") from error
+        except OSError as error:
+            self._ending = ConnectionLostError(f"the connection was lost while receiving: {error}")
+            return
+        self._received_us = now_us()
+        pings = self._reader.pings
+        self._messages = self._reader.read(chunk)
+        self._note_signs_of_life(self._reader.pings != pings)
+        self._answer_pings()
+        if not chunk or self._reader.is_over:
+            self._end()
+
+    def _note_signs_of_life(self, has_ping: bool) -> None:
+        now_seconds = steady_seconds()
+        if self._messages or has_ping:
+            self._last_sign_us = self._received_us
+        if self._messages:
+            self.last_message_seconds = now_seconds
+        if has_ping:
+            self.last_ping_seconds = now_seconds
+            self._sender.pong(self._reader.ping)
+
+    def _answer_pings(self) -> None:
+        try:
+            self._sender.flush()
+        except SocketError as error:
+            # There may be more to read, the server's own goodbye above all.
+            log.debug("pong not sent", reason=str(error))
+
+    def _end(self) -> None:
+        """Messages that were read before are received before this is raised."""
+        reader = self._reader
+        if reader.failure is not None:
+            self._ending = reader.failure
+            self.ask_to_close(reader.failure.close_code)
+        elif reader.close is not None:
+            self._ending = ClosedError(*reader.close)
+            self.ask_to_close(reader.close.code)
+        else:
+            where = "between messages" if reader.is_between_messages else "inside a message"
+            self._ending = ConnectionLostError(f"the server ended the connection {where}, without a Close frame")
+        self._shut(socket.SHUT_WR)
+
+    def _drain(self) -> None:
+        self._connection.settimeout(GOODBYE_SECONDS)
+        deadline_seconds = time.monotonic() + GOODBYE_SECONDS
+        try:
+            while self._ending is None and time.monotonic() < deadline_seconds:
+                self._read()
+        except SocketTimeoutError as error:
+            log.debug("goodbye not answered", reason=str(error))
+        self._messages = []
+
+    def _shut(self, how: int) -> None:
+        # Not by SSLSocket's own method: after that it would hand out what is still encrypted.
+        try:
+            socket.socket.shutdown(self._connection, how)
+        except OSError as error:
+            log.debug("the connection is gone already", reason=str(error))
+
+
+def connect(
+    url: str,
+    headers: Mapping[str, str],
+    timeout_seconds: float,
+    ssl_context: ssl.SSLContext | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> WebSocket:
+    """The timeout is that of every wait: for the connection, for the handshake, for something to receive, for sending
+    one message."""
+    return WebSocket(open_websocket(url, headers, timeout_seconds, ssl_context), max_message_bytes)

@@ -1,0 +1,121 @@
+"""Rows in any order to one sorted Parquet file. Memory is bounded: what does not fit is sorted on disk."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pyarrow as pa
+from pyarrow import parquet
+
+from app.lake.layout import ROW_GROUP_ROWS, SCHEMA_VERSION, encodings
+
+SORTING_MEMORY = "1GB"
+# One takes rows from the database while the other sorts; more would wait for the database.
+SORTING_THREADS = 2
+
+
+class WrittenFile(msgspec.Struct, frozen=True):
+    rows: int
+    size_bytes: int
+    sha256: str
+    first_time: str | None
+    last_time: str | None
+    first_ticker: str | None
+    last_ticker: str | None
+
+
+@contextmanager
+def duckdb_session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """In UTC, and with the folder for what is too much for memory. Whatever reads from it is to be closed before it."""
+    # Closing waits for the session's threads, and some of DuckDB's versions waited for ever for one that waited for
+    # Python. This one did not, in 3,000 sessions with two threads over sources of every kind, also if left midway.
+    spill = str(folder / "spill")
+    session = duckdb.connect(
+        config={"memory_limit": SORTING_MEMORY, "temp_directory": spill, "threads": SORTING_THREADS}
+    )
+    try:
+        session.execute("SET TimeZone = 'UTC'")
+        yield session
+    finally:
+        session.close()
+
+
+def write_sorted(
+    session: duckdb.DuckDBPyConnection, query: str, schema: pa.Schema, order: Sequence[str], path: Path
+) -> WrittenFile:
+    """The file has the schema's columns, whatever else the rows have. `order` begins with the ticker and the time."""
+    in_order = f"SELECT {', '.join(schema.names)} FROM ({query}) AS unsorted ORDER BY {', '.join(order)}"  # noqa: S608
+    ticker, time = order[:2]
+    span = _Span()
+    with (
+        session.sql(in_order).to_arrow_reader(ROW_GROUP_ROWS) as sorted_rows,
+        parquet.ParquetWriter(path, schema, **encodings(schema)) as writer,
+    ):
+        for batch in _regrouped(sorted_rows):
+            writer.write_table(batch.cast(schema), row_group_size=ROW_GROUP_ROWS)
+            span.add(batch[ticker], batch[time])
+    return WrittenFile(span.rows, path.stat().st_size, sha256_of(path), *span.texts())
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _regrouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in as many as fill a row group."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, ROW_GROUP_ROWS)
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+            rows -= ROW_GROUP_ROWS
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+class _Span:
+    """First and last ticker and time of batches that are sorted by ticker."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._tickers: list[str] = []
+        self._times: list[datetime] = []
+
+    def add(self, tickers: pa.ChunkedArray, times: pa.ChunkedArray) -> None:
+        self.rows += len(tickers)
+        bounds = pa.compute.min_max(times).as_py()
+        self._tickers = [*self._tickers[:1], tickers[0].as_py(), tickers[-1].as_py()]
+        self._times = [min([*self._times, bounds["min"]]), max([*self._times, bounds["max"]])]
+
+    def texts(self) -> tuple[str | None, str | None, str | None, str | None]:
+        if not self.rows:
+            return None, None, None, None
+        first, last = (moment.isoformat() for moment in self._times)
+        return first, last, self._tickers[0], self._tickers[-1]
+
+
+class Manifest(WrittenFile, frozen=True, kw_only=True):
+    """What an object holds. It is written after the object: what has none is not done."""
+
+    object: str
+    schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def of(cls, object_key: str, written: WrittenFile) -> "Manifest":
+        return cls(object=object_key, **msgspec.structs.asdict(written))
+
+    def encode(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+def decode_manifest(content: bytes) -> Manifest:
+    return msgspec.json.decode(content, type=Manifest)

@@ -1,0 +1,237 @@
+from array import array
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from app.kalshi.rest_objects import ExchangeStatus
+from app.markets.lifecycle import Announcement, as_created, as_told, as_vanished
+from app.markets.market import (
+    LAG_US,
+    MINUTE_US,
+    STATUSES,
+    Market,
+    MarketChange,
+    Quote,
+    apply_clock,
+    change_between,
+    closing,
+    departure,
+    introduction,
+    is_about_to_close,
+    is_to_be_recorded,
+    next_moment_us,
+    trading_status,
+)
+from app.markets.quotes import PackedTitles, Quotes
+from app.markets.store import MarketCache, Schedule, SortedTickers
+
+# A market that was just announced may not be found by REST yet, and one answer without it is no proof: a list that is
+# empty by mistake would end the recording of all that were asked for. So long must it have been missing.
+VANISHING_US = 10 * MINUTE_US
+
+
+class Shown(NamedTuple):
+    """What came of a look at REST: whether its row is another one than last time, whether the market was unknown, and
+    the change if there is one."""
+
+    is_news: bool
+    is_new: bool
+    change: MarketChange | None
+
+
+class Vanished(NamedTuple):
+    """A market that REST does not know any more, as it is to be stored."""
+
+    market: Market
+    change: MarketChange | None  # None: others heard of its end already
+
+
+class Before(NamedTuple):
+    """What a market was until now."""
+
+    status: str | None  # None: it was not known
+    is_recorded: bool
+
+
+def _unknown() -> ExchangeStatus | None:
+    return None
+
+
+class Markets:
+    """All markets as they are now, after what REST showed, what the stream told and what the clock has brought.
+
+    REST has the last word. In between the stream and the clock are believed, so that recording starts and ends in time.
+    """
+
+    def __init__(self, exchange_status: Callable[[], ExchangeStatus | None] = _unknown) -> None:
+        self.active = SortedTickers()
+        self.counts = dict.fromkeys(STATUSES, 0)
+        self._exchange_status = exchange_status
+        self._cache = MarketCache()
+        self.quotes = Quotes(self._cache.slot)
+        self._titles = PackedTitles()
+        self._schedule = Schedule()
+        self._digest = array("q")
+        self._walk = array("I")
+        self._changed = array("q")
+        self._is_recorded = array("B")
+        self._is_told = array("B")  # the stream said more than REST has shown since
+        self._missing_since = array("q")
+        self._walks = 0
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    @property
+    def slots(self) -> int:
+        return self._cache.slots
+
+    def get(self, ticker: str) -> Market | None:
+        """Return it with its title, its quote and whether it trades; None if it is not known."""
+        slot = self._cache.slot(ticker)
+        return None if slot is None else self._completed(slot, self._cache.market(slot))
+
+    def knows(self, ticker: str) -> bool:
+        return self._cache.slot(ticker) is not None
+
+    def is_active(self, ticker: str) -> bool:
+        slot = self._cache.slot(ticker)
+        return slot is not None and self._cache.status(slot) == "active"
+
+    def followed(self) -> Iterator[MarketChange]:
+        """Introduce every market that is active, or to be recorded for another reason."""
+        for slot in range(self._cache.slots):
+            is_recorded = bool(self._is_recorded[slot])
+            if self._cache.ticker(slot) is not None and (is_recorded or self._cache.status(slot) == "active"):
+                yield introduction(self._completed(slot, self._cache.market(slot)), is_recorded=is_recorded)
+
+    def show(self, market: Market, digest: int, now_us: int, quote: Quote | None = None) -> Shown:
+        """REST shows it so. It may be behind the clock by a little; what is longer ago it knows better."""
+        turned_market = apply_clock(market, now_us, now_us - LAG_US)
+        slot, before = self._become(turned_market, now_us)
+        is_news = self._digest[slot] != digest
+        self._digest[slot] = digest
+        self._walk[slot] = self._walks
+        self._is_told[slot] = self._missing_since[slot] = 0
+        if is_news and self._titles[slot] != market.title:
+            self._titles[slot] = market.title
+        if quote is not None:
+            self.quotes.show(market.ticker, slot, quote, now_us)
+        return Shown(is_news, before.status is None, self._change(slot, before, turned_market))
+
+    def tell(self, told: Announcement, now_us: int) -> MarketChange | None:
+        known = self._cache.slot(told.market_ticker)
+        was = None if known is None else self._cache.market(known)
+        market = as_created(told) if was is None else as_told(was, told, now_us)
+        if market is None:
+            return None
+        turned_market = apply_clock(market, now_us, now_us - LAG_US)
+        slot, before = self._become(turned_market, now_us)
+        if was is None:
+            self._titles[slot] = market.title
+        if market != was:
+            self._is_told[slot] = True
+        return self._change(slot, before, turned_market)
+
+    def turn(self, now_us: int) -> MarketChange | None:
+        """The change that is due next; None when nothing is due."""
+        while (slot := self._schedule.next_due(now_us)) is not None:
+            market = apply_clock(self._cache.market(slot), now_us)
+            _, before = self._become(market, now_us)
+            if change := self._change(slot, before, market):
+                return change
+            if is_about_to_close(market, now_us):
+                return closing(self._completed(slot, market))
+        return None
+
+    def vanish(self, ticker: str, now_us: int) -> Vanished | None:
+        """REST did not find it. None: it is too new, was not missing for long enough, or is stored as it ended."""
+        slot = self._cache.slot(ticker)
+        if slot is None:
+            return None
+        market = self._cache.market(slot)
+        if market.status == "finalized":
+            # It stays known for a while: a late copy of its announcement must not make it a new market.
+            is_told, self._is_told[slot] = self._is_told[slot], False
+            return Vanished(as_vanished(self._completed(slot, market), now_us), None) if is_told else None
+        if not self._missing_since[slot]:
+            self._missing_since[slot] = now_us
+        if max(self._changed[slot], self._missing_since[slot]) > now_us - VANISHING_US:
+            return None
+        completed = self._completed(slot, market)
+        self._evict(slot)
+        return Vanished(as_vanished(completed, now_us), departure(market))
+
+    def events(self, slots: range) -> set[str]:
+        """Those of the markets in these slots."""
+        return {event_ticker for slot in slots if (event_ticker := self._cache.event_ticker(slot)) is not None}
+
+    def begin_walk(self) -> None:
+        """From here on the markets are counted that a walk through all of REST's does not show."""
+        self._walks += 1
+
+    def sweep(self, slots: range, settled_before_us: int) -> list[str]:
+        """Those of these slots that no page showed since the walk began, and whose settlement only the stream told.
+        Those settled for long are let go of."""
+        unseen: list[str] = []
+        for slot in slots:
+            ticker = self._cache.ticker(slot)
+            if ticker is None:
+                continue
+            if self._cache.status(slot) != "finalized":
+                if self._walk[slot] != self._walks:
+                    unseen.append(ticker)
+            elif self._is_told[slot]:
+                unseen.append(ticker)
+            elif self._changed[slot] < settled_before_us:
+                self._evict(slot)
+        return unseen
+
+    def _become(self, market: Market, now_us: int) -> tuple[int, Before]:
+        known = self._cache.slot(market.ticker)
+        old_status = None if known is None else self._cache.status(known)
+        slot = self._cache.store(market)
+        if known is None:
+            self._clear(slot)
+        before = Before(old_status, bool(self._is_recorded[slot]))
+        self._is_recorded[slot] = is_to_be_recorded(market, now_us)
+        self._schedule.set(slot, next_moment_us(market, now_us))
+        if old_status != market.status:
+            self._changed[slot] = now_us
+            self._count(old_status, market)
+        return slot, before
+
+    def _change(self, slot: int, before: Before, after: Market) -> MarketChange | None:
+        is_recorded = bool(self._is_recorded[slot])
+        if before == (after.status, is_recorded):
+            return None
+        completed = self._completed(slot, after)
+        return change_between(before.status, completed, was_recorded=before.is_recorded, is_recorded=is_recorded)
+
+    def _completed(self, slot: int, market: Market) -> Market:
+        title, trading = self._titles[slot], trading_status(market, self._exchange_status())
+        quote = self.quotes.of(market.ticker, slot)
+        return market._replace(title=title, trading_status=trading).with_quote(quote)
+
+    def _count(self, old_status: str | None, after: Market) -> None:
+        if old_status is not None:
+            self.counts[old_status] -= 1
+        self.counts[after.status] += 1
+        if after.status == "active":
+            self.active.add(after.ticker)
+        elif old_status == "active":
+            self.active.discard(after.ticker)
+
+    def _clear(self, slot: int) -> None:
+        columns = self._digest, self._walk, self._changed, self._is_recorded, self._is_told, self._missing_since
+        for column in columns:
+            if slot == len(column):
+                column.append(0)
+            column[slot] = 0
+        self.quotes.clear(slot)
+
+    def _evict(self, slot: int) -> None:
+        market = self._cache.market(slot)
+        self.counts[market.status] -= 1
+        self.active.discard(market.ticker)
+        self._schedule.set(slot, None)
+        self._cache.remove(slot)

@@ -1,0 +1,271 @@
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import gevent
+from msgspec import Raw
+
+from app.kalshi.errors import RequestRefusedError, RestError, UnexpectedAnswerError
+from app.kalshi.rest_client import ComboFilter, EventFilter, MarketFilter, RestClient
+from app.markets.ingest import RegistryUpdater, ticker_of
+from app.markets.market import Market
+from app.postgres.connection import Asker, Connection
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.threads import Offload
+
+# Asking REST for objects by their names, of which one that the exchange refuses must not keep the others waiting.
+
+log = logs.get(__name__)
+
+ReadNamed = Callable[[list[str]], set[str]]
+
+# So many refusals before the first answer: then it is the exchange that refuses everything, not one of the names.
+MOST_REFUSALS = 8
+
+
+class Answered(NamedTuple):
+    found: set[str]
+    refused: set[str]  # nobody knows whether these exist
+
+    def missing(self, tickers: list[str]) -> list[str]:
+        """Return those that the exchange answered for, and that it does not know."""
+        return [ticker for ticker in tickers if ticker not in self.found and ticker not in self.refused]
+
+
+def read_in_halves(read_named: ReadNamed, tickers: list[str]) -> Answered:
+    """Read all at once; what is refused in halves, down to the names that are refused alone. Raise the refusal if
+    nothing but refusals comes."""
+    found, refused = set[str](), set[str]()
+    waiting = [tickers]
+    refusals, answers = 0, 0
+    while waiting:
+        part = waiting.pop()
+        try:
+            found |= read_named(part)
+            answers += 1
+        except (RequestRefusedError, UnexpectedAnswerError) as error:
+            refusals += 1
+            _give_up(error, len(tickers), refusals, answers)
+            if len(part) == 1:
+                refused.update(part)
+            else:
+                waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
+    if refused:
+        log.error("the exchange refuses these by name", tickers=len(refused), first=min(refused))
+    return Answered(found, refused)
+
+
+def _give_up(error: RestError, asked: int, refusals: int, answers: int) -> None:
+    if not answers and (asked == 1 or refusals == MOST_REFUSALS):
+        raise error
+
+
+BATCH = 50
+
+
+def cooperative_batches(objects: Iterable[Raw], size: int = BATCH) -> Iterator[list[Raw]]:
+    """In small batches, after each of which other greenlets have their turn."""
+    remaining = iter(objects)
+    while batch := list(islice(remaining, size)):
+        yield batch
+        gevent.sleep(0)
+
+
+# In the order of a market's life: one that goes on meanwhile is met twice rather than not at all.
+UNSETTLED_MARKETS: tuple[MarketFilter, ...] = ("unopened", "open", "paused", "closed")
+
+
+class MarketsPart(NamedTuple):
+    """Of the walk through all markets. Settled ones are left out: there are millions."""
+
+    combos: ComboFilter
+    status: MarketFilter
+
+
+class MarketReader:
+    """Markets from REST into the registry. Combos, of which there are ten times as many and which hardly trade, come
+    last."""
+
+    def __init__(self, client: RestClient, intake: RegistryUpdater, *, combos: bool) -> None:
+        self._client = client
+        self._intake = intake
+        self._filters: tuple[ComboFilter, ...] = ("exclude", "only") if combos else ("exclude",)
+        self.parts = tuple(MarketsPart(filter_, status) for filter_ in self._filters for status in UNSETTLED_MARKETS)
+
+    def read_part(self, part: MarketsPart) -> int:
+        """How many markets it has."""
+        return sum(map(len, self._take(self._client.markets(part.status, part.combos))))
+
+    def read_changed_since(self, since_seconds: int) -> int:
+        """How many there are. The exchange does not tell which combos changed, but which ones it created."""
+        changed = self._client.markets_updated_since(since_seconds)
+        if "only" in self._filters:
+            changed = chain(changed, self._client.markets_created_since(since_seconds, "only"))
+        return sum(map(len, self._take(changed)))
+
+    def read_settled_since(self, min_settled_ts: int) -> int:
+        """How many there are, of those that the exchange has not moved to its archive."""
+        return sum(
+            self._intake.take_settled(batch)
+            for filter_ in self._filters
+            for batch in cooperative_batches(self._client.markets_settled_since(min_settled_ts, filter_))
+        )
+
+    def read_named(self, tickers: list[str]) -> set[str]:
+        """Return which of them REST shows, also where one of its answers cannot be read: that market is there."""
+        shown = set[str]()
+        for batch in cooperative_batches(self._client.named_markets(tickers)):
+            self._intake.take_markets(batch)
+            shown |= set(map(ticker_of, batch))
+        return shown
+
+    def read_unknown(self, tickers: list[str]) -> set[str]:
+        """The same of markets that nobody follows: what REST shows of them is stored, and they stay unknown."""
+        shown = set[str]()
+        for batch in cooperative_batches(self._client.named_markets(tickers)):
+            self._intake.take_settled(batch)
+            shown |= set(map(ticker_of, batch))
+        return shown
+
+    def _take(self, objects: Iterable[Raw]) -> Iterator[list[Market]]:
+        return map(self._intake.take_markets, cooperative_batches(objects))
+
+
+# In the order of an event's life: one that goes on meanwhile is met twice rather than not at all.
+UNSETTLED_EVENTS: tuple[EventFilter, ...] = ("unopened", "open", "closed")
+
+
+class EventReader:
+    """Events with their series: one that was never seen is asked for at once."""
+
+    def __init__(self, client: RestClient, intake: RegistryUpdater, *, combos: bool) -> None:
+        self._client = client
+        self._intake = intake
+        self._combos = combos
+
+    def read_named(self, tickers: list[str]) -> set[str]:
+        """Which of them were found."""
+        found = set(self._take(self._client.named_events(tickers)))
+        missing = [ticker for ticker in tickers if ticker not in found]
+        if missing and self._combos:
+            found.update(self._take(self._client.named_multivariate_events(missing)))
+        return found
+
+    def read_series(self) -> None:
+        for batch in cooperative_batches(self._client.series_list()):
+            self._intake.take_series(batch)
+
+    def read_unsettled(self) -> set[str]:
+        """Which there are, without combos' and without those whose markets are all paused, of which there is no list.
+        Of those that are settled there are years."""
+        return {ticker for status in UNSETTLED_EVENTS for ticker in self._take(self._client.events(status))}
+
+    def read_combos(self) -> int:
+        return count_of(self._take(self._client.multivariate_events())) if self._combos else 0
+
+    def read_updated_since(self, min_updated_ts: int) -> int:
+        return count_of(self._take(self._client.events(min_updated_ts=min_updated_ts)))
+
+    def _take(self, objects: Iterable[Raw]) -> Iterator[str]:
+        for batch in cooperative_batches(objects):
+            names = self._intake.take_events(batch)
+            self._meet({name.series_ticker for name in names} - self._intake.known_series)
+            yield from (name.event_ticker for name in names)
+
+    def _meet(self, unseen: set[str]) -> None:
+        for ticker in sorted(unseen):
+            content = self._series(ticker)
+            if content is not None:
+                self._intake.take_series([content])
+            # Also one that is not found: it is not asked for again with every event of it.
+            self._intake.known_series.add(ticker)
+
+    def _series(self, ticker: str) -> Raw | None:
+        """Return None also for one that the exchange refuses: events that follow in the list must not wait for it."""
+        try:
+            return self._client.series(ticker)
+        except (RequestRefusedError, UnexpectedAnswerError) as error:
+            log.error("series refused", ticker=ticker, error=str(error))  # noqa: TRY400
+            return None
+
+
+def count_of(tickers: Iterator[str]) -> int:
+    return sum(1 for _ in tickers)
+
+
+# Markets that a gatherer's own database takes for open: what it was told last, perhaps by an earlier run.
+
+# The markets whose tickers follow that one, as many as a page has, at a time in microseconds.
+FindUnended = Callable[[str, int], list[Market]]
+
+PAGE = 1_000
+MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::BIGINT"
+QUERY = f"""
+    SELECT ticker, event_ticker, status, market_type, result, exchange_index,
+        {", ".join(map(MICROSECONDS.format, ("open_time", "close_time", "expiration_time", "updated_time")))}
+    FROM markets
+    WHERE ticker > %s AND status IN ('initialized', 'inactive', 'active', 'closed')
+        AND coalesce(close_time, 'infinity') > TIMESTAMPTZ 'epoch' + %s * INTERVAL '1 microsecond'
+    ORDER BY ticker LIMIT %s
+"""  # noqa: S608 - of our own words
+
+
+class UnendedMarkets:
+    """Reads them from the metadata database, page by page in the order of their tickers."""
+
+    def __init__(self, metadata: Dsn, offload: Offload) -> None:
+        self._ask = Asker(metadata, "unended markets", offload)
+
+    def page(self, after: str, now_us: int) -> list[Market]:
+        """Return those of a page that close later than now, or of which nobody knows when they close."""
+
+        def read(connection: Connection) -> list[Market]:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(QUERY, (after, now_us, PAGE))
+                return [Market(*row) for row in cursor.fetchall()]
+
+        return self._ask(read)
+
+
+class SettlementsSince:
+    """From when on nobody has asked what settled. On disk until that is asked and stored: this run may end before that,
+    and the next one would look back no further than to this."""
+
+    def __init__(
+        self,
+        file: Path,
+        last_recorded_us: Callable[[], int | None],
+        waiting_since_us: Callable[[], int | None],
+    ) -> None:
+        self._file = file
+        self._last_recorded_us = last_recorded_us
+        self._waiting_since_us = waiting_since_us
+
+    def read_us(self) -> int | None:
+        """None: nobody recorded before."""
+        if self._file.exists():
+            return int(self._file.read_text())
+        last_us = self._last_recorded_us()
+        if last_us is not None:
+            self._write(last_us)
+        return last_us
+
+    def are_stored(self, put_until_us: int) -> bool:
+        """All rows that were given away until then."""
+        waiting_since_us = self._waiting_since_us()
+        return waiting_since_us is None or waiting_since_us > put_until_us
+
+    def settle(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+    def _write(self, since_us: int) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._file.with_suffix(".new")
+        with unfinished.open("w") as file:
+            file.write(str(since_us))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._file)

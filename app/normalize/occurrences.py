@@ -1,0 +1,74 @@
+from collections.abc import Callable, Hashable
+
+from app.normalize.values import UnfitMessageError
+
+# An action of the exchange changes each level of a market once or a few times.
+MOST_CHANGES_OF_A_MOMENT = 100_000
+
+Counts = dict[Hashable, int]
+# A moment, its first change, how often each came if there were several; and the moment before, likewise.
+Seen = tuple[int, Hashable, Counts | None, tuple[int, Hashable, Counts | None] | None]
+
+
+class Occurrences:
+    """Counts, on one connection, how many identical changes of a market came before one at the same moment.
+
+    The number is part of a change's identity. It depends on nothing but the market's own changes in their order, which
+    is the same on every connection; so connections that heard the same agree without ever comparing.
+
+    Of each market the latest two moments are remembered, since a frame may come after the one that follows it; and
+    only of the markets that were heard of last: the memory has two halves of `capacity` markets, and when the younger
+    one is full the older one is forgotten. So a market is remembered at least until that many others were heard of.
+    """
+
+    def __init__(self, capacity: int, on_return: Callable[[str], None] = lambda _: None) -> None:
+        self._capacity = capacity
+        self._on_return = on_return  # is told of a market whose moments go back
+        self._younger: dict[str, Seen] = {}
+        self._older: dict[str, Seen] = {}
+
+    def nth(self, ticker: str, moment: int, change: Hashable) -> int:
+        seen = self._younger.get(ticker)
+        if seen is None:
+            seen = self._take_over(ticker)
+        if seen is None:
+            self._younger[ticker] = (moment, change, None, None)
+            return 0
+        latest, first, counts, before = seen
+        if latest == moment:
+            counts = _counts(first, counts)
+            self._younger[ticker] = (moment, first, counts, before)
+            return _count(ticker, counts, change)
+        if before is not None and before[0] == moment:
+            late_counts = _counts(before[1], before[2])
+            self._younger[ticker] = (latest, first, counts, (moment, before[1], late_counts))
+            return _count(ticker, late_counts, change)
+        if moment < latest:
+            self._on_return(ticker)
+        self._younger[ticker] = (moment, change, None, (latest, first, counts))
+        return 0
+
+    def __len__(self) -> int:
+        return len(self._younger) + len(self._older)
+
+    def _take_over(self, ticker: str) -> Seen | None:
+        """Makes room in the younger half for this market, and brings along what the older one knows of it."""
+        seen = self._older.pop(ticker, None)
+        if len(self._younger) >= self._capacity:
+            self._older, self._younger = self._younger, {}
+        if seen is not None:
+            self._younger[ticker] = seen
+        return seen
+
+
+def _counts(first: Hashable, counts: Counts | None) -> Counts:
+    """Most moments hold one change. A dictionary to count in is made when a second one comes."""
+    return {first: 1} if counts is None else counts
+
+
+def _count(ticker: str, counts: Counts, change: Hashable) -> int:
+    if len(counts) >= MOST_CHANGES_OF_A_MOMENT and change not in counts:
+        raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one moment: its clock stands still")
+    before = counts.get(change, 0)
+    counts[change] = before + 1
+    return before

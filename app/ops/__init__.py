@@ -1,0 +1,5 @@
+"""The ops port of every process: health, metrics, live state, and how endpoints and errors are described.
+
+In: HTTP requests of this host and of the admin service. Out: JSON, Prometheus' text format, problem details.
+Read application.py first.
+"""

@@ -1,0 +1,62 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import NamedTuple
+
+from app.errors import SettingsError
+from app.postgres.dsn import Dsn
+from app.postgres.embedded.server import EmbeddedServer
+from app.settings import Settings
+
+
+class DatabaseKind(Enum):
+    """The three databases, with the folders of sql/ that make each of them."""
+
+    TIMESERIES = ("kalshi_ts", "ts_dsn", ("shared", "timeseries"))
+    METADATA = ("kalshi_meta", "meta_dsn", ("metadata",))
+    PRODUCTION = ("kalshi_production", "production_dsn", ("shared", "metadata", "production"))
+
+    def __init__(self, database: str, setting: str, folders: tuple[str, ...]) -> None:
+        self.database = database
+        self.setting = setting
+        self.folders = folders
+
+
+class Database(NamedTuple):
+    kind: DatabaseKind
+    dsn: Dsn
+
+
+def given_databases(settings: Settings) -> list[Database]:
+    """The databases that the settings name."""
+    return [Database(kind, dsn) for kind in DatabaseKind if (dsn := getattr(settings, kind.setting)) is not None]
+
+
+def chunk_budgets(settings: Settings) -> dict[DatabaseKind, int]:
+    """The databases that keep their tables in chunks, and how many bytes these may take."""
+    return {DatabaseKind.TIMESERIES: settings.local_max_bytes, DatabaseKind.PRODUCTION: settings.production_max_bytes}
+
+
+@contextmanager
+def open_databases(settings: Settings) -> Iterator[list[Database]]:
+    """Those that the settings name; if they name none, all three on an embedded server, while the block runs."""
+    if given := given_databases(settings):
+        yield given
+        return
+    with EmbeddedServer(settings.data_dir / "postgres", settings.postgres_bin) as server:
+        yield [Database(kind, server.ensure_database(kind.database)) for kind in DatabaseKind]
+
+
+@contextmanager
+def open_database(settings: Settings, kind: DatabaseKind) -> Iterator[Dsn]:
+    """One of them, by the same rule."""
+    with open_databases(settings) as databases:
+        for database in databases:
+            if database.kind is kind:
+                yield database.dsn
+                return
+    raise SettingsError(
+        f"There is no {kind.database}.",
+        "Other databases are given, this one is not.",
+        f"set KALSHI_{kind.setting.upper()}.",
+    )

@@ -1,0 +1,245 @@
+"""A small HTTP server inside a process that has more important work: whatever clients do, it asks little of it."""
+
+import contextlib
+import io
+import logging
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+import gevent
+from gevent.pool import Pool
+from gevent.pywsgi import Input, LoggingLogAdapter, WSGIHandler, WSGIServer
+
+from app.metrics.process import HANG_UPS
+from app.runtime.health import Stopping
+
+# Whether a request's head leaves no doubt where the request ends and whom it is for.
+#
+# A proxy in front may read an unclear head otherwise than we do, and take what follows for another client's request.
+
+MOST_HEAD_BYTES = 65_536
+MOST_HEADERS = 100
+
+NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+REQUEST_LINE = re.compile(rf"{NAME} [!-~\x80-\xff]+ HTTP/1\.[01]\r\n")
+# A value holds no control characters but tabs. One that goes on in a second line is of a time long past.
+HEADER = re.compile(rf"({NAME}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*\r\n")
+LENGTH = re.compile(r"[0-9]{1,18}")
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]+)(:[0-9]{1,5})?")
+
+
+def header_lines(file: BinaryIO) -> list[str]:
+    """Read up to the empty line. Raises ValueError where it is too long, ConnectionError where it ends early."""
+    lines: list[str] = []
+    left_bytes = MOST_HEAD_BYTES
+    while (line := file.readline(left_bytes)) != b"\r\n":
+        if not line:
+            raise ConnectionError("The client left before its head was complete.")
+        lines.append(line.decode("latin-1"))
+        left_bytes -= len(line)
+        if left_bytes <= 0 or len(lines) > MOST_HEADERS:
+            raise ValueError("its head is too long")
+    return lines
+
+
+def problem_of_request_line(line: str) -> str | None:
+    """Return why it is refused. None: it is as RFC 9112 wants it."""
+    return None if REQUEST_LINE.fullmatch(line) else "its first line is no request"
+
+
+def problem_of_headers(version: str, lines: Iterable[str]) -> str | None:
+    """Return why they are refused, or None."""
+    headers: dict[str, list[str]] = {}
+    for line in lines:
+        if (header := HEADER.fullmatch(line)) is None:
+            return "a header is malformed"
+        headers.setdefault(header[1].lower(), []).append(header[2])
+    is_newer = version != "HTTP/1.0"
+    return _host_problem(headers, is_newer) or _length_problem(headers, is_newer)
+
+
+def _host_problem(headers: dict[str, list[str]], is_required: bool) -> str | None:
+    hosts = headers.get("host", [])
+    if len(hosts) > 1 or (is_required and not hosts):
+        return "it names no host, or several"
+    return "its host is malformed" if hosts and HOST.fullmatch(hosts[0]) is None else None
+
+
+def _length_problem(headers: dict[str, list[str]], knows_chunks: bool) -> str | None:
+    lengths, encodings = headers.get("content-length", []), headers.get("transfer-encoding", [])
+    if len(lengths) > 1 or (lengths and LENGTH.fullmatch(lengths[0]) is None):
+        return "its length is no number, or several"
+    if encodings and (lengths or not knows_chunks or [each.lower() for each in encodings] != ["chunked"]):
+        return "its body is encoded in a way that is not known, or has a length beside it"
+    return None
+
+
+WSGIApp = Callable[..., Iterable[bytes]]
+
+MOST_CONNECTIONS = 64
+MOST_BODY_BYTES = 64_000
+PATIENCE_SECONDS = 20.0
+FINISH_SECONDS = 1
+READ_BYTES = 65_536
+TOO_LARGE = (
+    b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 59\r\n"
+    b"Content-Type: application/problem+json\r\n\r\n"
+    b'{"status":413,"detail":"A body has at most 64,000 bytes."}\n'
+)
+
+requests_log = logging.getLogger("app.runtime.http_server")
+
+
+class RequestHandler(WSGIHandler):
+    """One connection, and one request after the other."""
+
+    server: "BoundedServer"
+    request_version: str
+    environ: dict[str, Any]
+    wsgi_input: Input
+
+    def handle(self) -> None:
+        self.server.make_room()
+        try:
+            super().handle()
+        except OSError as error:  # it is gone, or was hung up on, while it was answered
+            requests_log.debug("a client left", exc_info=error)
+
+    def handle_one_request(self) -> object:
+        with self.server.patience(self.socket):
+            return super().handle_one_request()
+
+    def read_request(self, raw_requestline: str) -> bool:
+        if reason := problem_of_request_line(raw_requestline):
+            raise ValueError(reason)
+        complete: bool = super().read_request(raw_requestline)
+        self.server.has_sent_head(self.socket)
+        return complete
+
+    def MessageClass(self, file: BinaryIO, *_: object) -> Any:  # noqa: ANN401, N802 - as pywsgi calls it
+        """The standard library's parser leaves out what it does not understand: the lines are judged before."""
+        lines = header_lines(file)
+        if reason := problem_of_headers(self.request_version, lines):
+            raise ValueError(reason)
+        return super().MessageClass(io.BytesIO("".join([*lines, "\r\n"]).encode("latin-1")))
+
+    def run_application(self) -> None:
+        """Read the whole body first: the application waits for no client, and who only announces one can be put out."""
+        if (body := self._body()) is None:
+            self._refuse_body()
+            return
+        self.environ["wsgi.input"] = io.BytesIO(body)
+        self.server.has_asked(self.socket)
+        super().run_application()
+
+    def _body(self) -> bytes | None:
+        """None: it is too large."""
+        if (self.content_length or 0) > MOST_BODY_BYTES:
+            return None
+        try:
+            body: bytes = self.wsgi_input.read(MOST_BODY_BYTES + 1)
+        except OSError as error:
+            if type(error) is not OSError:
+                raise
+            raise ConnectionAbortedError("The client left before its body was complete.") from error
+        return body if len(body) <= MOST_BODY_BYTES else None
+
+    def _refuse_body(self) -> None:
+        """Take the rest for as long as a request may take: who is cut off while it sends may not see the answer."""
+        self.close_connection = True
+        self.wsgi_input = Input(self.rfile, 0)  # nothing is left to be read by pywsgi
+        self.socket.sendall(TOO_LARGE)
+        self.socket.shutdown(socket.SHUT_WR)
+        while self.socket.recv(READ_BYTES):
+            pass
+
+    def _handle_client_error(self, ex: Exception) -> object:
+        """pywsgi would print a traceback of a client that leaves in the middle of its request."""
+        if isinstance(ex, ConnectionError):
+            requests_log.debug("a client left", exc_info=ex)
+            return None
+        return super()._handle_client_error(ex)
+
+    def handle_error(self, t: Any, v: Any, tb: Any) -> None:  # noqa: ANN401 - as pywsgi calls it
+        if isinstance(v, ConnectionError):
+            self.close_connection = True
+            requests_log.debug("a client left", exc_info=v)
+            return
+        requests_log.error("a connection failed", exc_info=(t, v, tb))
+        self._send_error_response_if_possible(500)
+
+
+class BoundedServer(WSGIServer):
+    """Serves so many connections at once. One more, and the one that has not asked for the longest time must go."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        app: WSGIApp,
+        most_connections: int = MOST_CONNECTIONS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._connections = Pool(most_connections)
+        super().__init__(
+            address,
+            app,
+            spawn=self._connections,
+            handler_class=RequestHandler,
+            log=LoggingLogAdapter(requests_log, logging.DEBUG),
+            error_log=LoggingLogAdapter(requests_log, logging.WARNING),
+        )
+        self._patience_seconds = patience_seconds
+        self._not_asked: dict[socket.socket, None] = {}  # the oldest first
+        self._timers: dict[socket.socket, Any] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.server_host}:{self.server_port}"
+
+    def take_port(self) -> None:
+        """From now on clients can connect, though nobody answers yet."""
+        self.init_socket()
+        # Heads and bodies are sent one after the other: with Nagle's algorithm a body waits for the head's receipt.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def serve_until(self, stopping: Stopping) -> None:
+        self.start()
+        stopping.wait()
+        self.stop(FINISH_SECONDS)
+
+    def make_room(self) -> None:
+        if self._connections.full() and self._not_asked:
+            self._hang_up(next(iter(self._not_asked)), "crowded")
+
+    @contextlib.contextmanager
+    def patience(self, client: socket.socket) -> Iterator[None]:
+        """With one request and its answer."""
+        self._not_asked[client] = None
+        self._timers[client] = timer = gevent.get_hub().loop.timer(self._patience_seconds)
+        timer.start(self._hang_up, client, "slow")
+        try:
+            yield
+        finally:
+            timer.close()
+            del self._timers[client]
+            self._not_asked.pop(client, None)
+
+    def has_sent_head(self, client: socket.socket) -> None:
+        """Its body has as long again."""
+        self._timers[client].stop()
+        self._timers[client].start(self._hang_up, client, "slow")
+
+    def has_asked(self, client: socket.socket) -> None:
+        """It has sent all of it. Its answer has as long again."""
+        self._not_asked.pop(client, None)
+        self._timers[client].stop()
+        self._timers[client].start(self._hang_up, client, "slow")
+
+    def _hang_up(self, client: socket.socket, cause: str) -> None:
+        """Whoever reads from it or writes to it finds it closed by the other side."""
+        HANG_UPS.labels(cause).inc()
+        self._not_asked.pop(client, None)
+        with contextlib.suppress(OSError):  # it has gone by itself
+            client.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,318 @@
+import random
+from collections.abc import Iterator
+from functools import lru_cache
+from math import isqrt
+
+from app.simulator.market import lifecycle
+from app.simulator.market.catalog import Catalog
+from app.simulator.market.changes import Change, SimBook, SimLifecycle, SimTicker
+from app.simulator.market.history import EndedMarkets, RecentTrades, SimCandle, candles
+from app.simulator.market.kinds import CANCELLING, RESTING, WAKING, Phase
+from app.simulator.market.lifecycle import Occasion, Timetable
+from app.simulator.market.live_market import Figures, SimLiveMarket, ticker, top_of
+from app.simulator.market.plan import event_of, kind_of
+from app.simulator.market.prices import ticks
+from app.simulator.market.random import draw, scrambled
+from app.simulator.market.traders import RandomTraders
+
+MOST_AWAKE = 20_000
+TABLE_BITS = 16
+ORDER = 31
+# One action in so many goes to any awake market, hot or not.
+TAIL_ONE_IN = 8
+
+
+class Activity:
+    """Which markets are awake, and which of them the next action falls on: few take most, the tail takes a little.
+
+    Markets have places, the first ones the hottest. One that ends leaves its place to one that opens.
+    """
+
+    def __init__(self, catalog: Catalog, most_awake: int = MOST_AWAKE) -> None:
+        self._most_awake = most_awake
+        self._places: list[int | None] = []
+        self._place_of: dict[int, int] = {}
+        self._free: list[int] = []
+        for index in sorted(_open_sample(catalog, most_awake), key=lambda index: draw(catalog.seed, ORDER, index)):
+            self.wake(index)
+        self._table = _attention(most_awake)
+
+    def __len__(self) -> int:
+        return len(self._place_of)
+
+    def wake(self, index: int) -> None:
+        """The market takes the hottest place that is free; with none left it stays quiet."""
+        if index in self._place_of:
+            return
+        if self._free:
+            place = min(self._free)
+            self._free.remove(place)
+            self._places[place] = index
+        elif len(self._places) < self._most_awake:
+            place = len(self._places)
+            self._places.append(index)
+        else:
+            return
+        self._place_of[index] = place
+
+    def rest(self, index: int) -> bool:
+        """True if the market was awake."""
+        place = self._place_of.pop(index, None)
+        if place is None:
+            return False
+        self._places[place] = None
+        self._free.append(place)
+        return True
+
+    def next(self, bits: int) -> int | None:
+        """The market of the next action; None where the draw meets a free place."""
+        if not self._places:
+            return None
+        place = bits >> 3 if bits % TAIL_ONE_IN == 0 else self._table[bits >> 3 & (1 << TABLE_BITS) - 1]
+        return self._places[place % len(self._places)]
+
+
+def _attention(places: int) -> list[int]:
+    """A table to draw places from, each as often as it deserves: the weight of rank r is 1 / r^1.25."""
+    weights = [10**12 // (rank * isqrt(isqrt(rank * 10**8))) for rank in range(1, min(places, 4_000) + 1)]
+    total, table = sum(weights), list[int]()
+    for place, weight in enumerate(weights):
+        table += [place] * (weight * (1 << TABLE_BITS) // total)
+    return table + [0] * ((1 << TABLE_BITS) - len(table))
+
+
+def _open_sample(catalog: Catalog, most: int) -> Iterator[int]:
+    """Open markets, from all over the catalog if there are more than enough; some places stay free for new ones."""
+    count = len(catalog)
+    step = max(1, count * 10 // (most * 9))
+    for first in range(0, count, step):
+        index = min(first + draw(catalog.seed, ORDER, first) % step, count - 1)
+        if catalog.status(index, catalog.start_us) == "active":
+            yield index
+    # A market that is paused at the start wakes up when it is resumed, one that is not open yet when it opens.
+
+
+# How the markets that are open at the start look then: their books and figures, from the seed and their number.
+
+CLOCK, BOOK, FIGURES = 21, 22, 23
+EMPTY_BOOK = SimBook(0, [], [])
+NO_FIGURES: Figures = (0, 0, 0, 0, 0)
+LONGEST_SIDE = 12
+
+
+@lru_cache(maxsize=1)  # asked for twice in a row: as a market's book, and for its figures
+def opening_book(catalog: Catalog, index: int, depth: int = LONGEST_SIDE) -> SimBook:
+    """Empty for markets that opened later, and for most combos, which nobody asked for yet."""
+    if not _was_open(catalog, index):
+        return EMPTY_BOOK
+    book = SimBook(1 + draw(catalog.seed, CLOCK, index) % 5_000_000, *_opening_sides(catalog, index, depth))
+    return emptied(book) if catalog.status(index, catalog.start_us) == "finalized" else book
+
+
+def _opening_sides(catalog: Catalog, index: int, depth: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    bits = draw(catalog.seed, BOOK, index)
+    structure = catalog.structure(index, catalog.start_us)
+    is_quoted = bits % 8 < (2 if kind_of(event_of(index)[0]).is_combo else 7)
+    if not is_quoted:
+        return [], []
+    prices = ticks(structure)
+    count = len(prices)
+    # The best YES bid stands at this tick and the YES ask, a NO bid from the other end, at least one above.
+    best = count // 10 + (bits >> 8) % (count * 8 // 10)
+    spread = 1 + (bits >> 24) % 3
+    whole = catalog.whole_cents
+    return (
+        _levels(prices, best, scrambled(bits), depth, whole=whole),
+        _levels(prices, count - 1 - best - spread, scrambled(bits + 1), depth, whole=whole),
+    )
+
+
+def emptied(book: SimBook) -> SimBook:
+    """What settlement leaves: it is a change of its own, unless nothing rested."""
+    return SimBook(book.clock + 1, [], []) if book.yes or book.no else book
+
+
+def opening_figures(catalog: Catalog, index: int) -> Figures:
+    book = opening_book(catalog, index, 1)
+    bits = draw(catalog.seed, FIGURES, index)
+    if not book.yes or not book.no or bits % 4 == 0:
+        return NO_FIGURES
+    last_price_e6 = book.yes[-1][0] if bits & 4 else 1_000_000 - book.no[-1][0]
+    volume_e2 = 10_000 + 100 * ((bits >> 8) % 1_000_000)
+    return (
+        last_price_e6,
+        min(volume_e2, 100 * (1 + (bits >> 32) % 500)),
+        volume_e2,
+        volume_e2 // 3,
+        volume_e2 * last_price_e6,
+    )
+
+
+def _levels(prices: tuple[int, ...], top: int, bits: int, depth: int, *, whole: bool) -> list[tuple[int, int]]:
+    """The best `depth` of a side's levels."""
+    levels: list[tuple[int, int]] = []
+    for _ in range(min(depth, bits % LONGEST_SIDE)):
+        if top < 0:
+            break
+        bits = scrambled(bits)
+        size_e2 = 100 * (1 + (bits & 0xFFF)) if whole or bits >> 12 & 3 else 1 + (bits >> 16 & 0xFFFFF)
+        levels.append((prices[top], size_e2))
+        top -= 1 + (bits >> 40) % 3
+    return levels[::-1]
+
+
+def _was_open(catalog: Catalog, index: int) -> bool:
+    return catalog.plan.turn_us(index, Phase.OPENED) <= catalog.start_us
+
+
+CROWD, ATTENTION = 41, 42
+CLOCKS_RESTARTED = "clocks_restarted"
+
+
+class Exchange:
+    """What happens, in order of time. The same seed gives the same history, in whatever slices time is advanced.
+
+    What is called besides advance() takes effect at the moment that was last advanced to. Between two calls the books
+    hold every change that was returned, and nothing else. Only markets with activity are kept; what the other ones look
+    like is computed when asked.
+    """
+
+    def __init__(self, catalog: Catalog, changes_per_second: int) -> None:
+        self.catalog = catalog
+        self.now_us = catalog.start_us
+        self._changes_per_second = changes_per_second
+        self.trades = RecentTrades()
+        self._bits = random.Random(draw(catalog.seed, ATTENTION)).getrandbits  # noqa: S311 - believable, not secret
+        self._crowd = RandomTraders(draw(catalog.seed, CROWD), self.trades, whole_contracts=catalog.whole_cents)
+        self._activity = Activity(catalog)
+        self._timetable = Timetable(catalog.plan, catalog.start_us)
+        self._live: dict[int, SimLiveMarket] = {}
+        self._ended = EndedMarkets()
+        self._next_action_ns = catalog.start_us * 1_000
+        self._is_paused = False
+        self._clocks_restarted = False
+        self._announcements: list[Change] = []
+
+    def advance(self, until_us: int) -> list[Change]:
+        """Everything up to and including a moment."""
+        changes = self._crowd.changes = self._announcements
+        self._announcements = []
+        while True:
+            turn_us, action_us = self._timetable.next_us, self._next_action_ns // 1_000
+            is_turn = turn_us <= action_us or self._is_idle
+            if (turn_us if is_turn else action_us) > until_us:
+                break
+            if is_turn:
+                self._take_turn(self._timetable.pop())
+            else:
+                self._act(action_us)
+        self.now_us = max(self.now_us, until_us)
+        return changes
+
+    @property
+    def market_count(self) -> int:
+        return self.catalog.count(self.now_us)
+
+    def status(self, index: int) -> str:
+        return self.catalog.status(index, self.now_us)
+
+    def book(self, index: int) -> SimBook:
+        if live := self._live.get(index):
+            return live.book()
+        return self._passing_book(index)
+
+    def quote(self, index: int) -> SimTicker:
+        """What a ticker message would say now."""
+        if live := self._live.get(index):
+            return live.ticker(self.now_us)
+        # Only the best levels are asked for, and a page asks a thousand times.
+        top = top_of(self._passing_book(index, depth=1))
+        return ticker(self.now_us, index, top, self._passing_figures(index))
+
+    def candles(self, index: int, start_us: int, end_us: int, period_minutes: int) -> list[SimCandle]:
+        """Of the trades that are still known."""
+        newest_first = [trade for _, trade in self.trades.newest_first(index, start_us, end_us)]
+        return candles(reversed(newest_first), period_minutes)
+
+    @property
+    def changes_per_second(self) -> int:
+        return self._changes_per_second
+
+    @changes_per_second.setter
+    def changes_per_second(self, wanted: int) -> None:
+        self._changes_per_second = wanted
+        self._go_on_from_now()
+
+    def pause(self) -> None:
+        """Nobody trades; markets still open and close."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._go_on_from_now()
+
+    def restart_clocks(self) -> None:
+        """As maintenance may do: every market counts anew. The next advance() begins with a record of it."""
+        self._clocks_restarted = True
+        for live in self._live.values():
+            live.clock = restarted(live.clock)
+        self._ended.restart_clocks()
+        self._announcements.append(SimLifecycle(self.now_us, "", lifecycle.SILENT, CLOCKS_RESTARTED, {}))
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._is_paused or not self._changes_per_second
+
+    def _go_on_from_now(self) -> None:
+        """Nothing is made up for: what nobody did in the meantime did not happen."""
+        self._next_action_ns = max(self._next_action_ns, self.now_us * 1_000)
+
+    def _act(self, at_us: int) -> None:
+        changes = self._crowd.changes
+        before = len(changes)
+        bits = self._bits(32)
+        index = self._activity.next(bits)
+        if index is not None:
+            self._crowd.act(self._live.get(index) or self._make_live(index), at_us)
+        # As many changes a second as were asked for, though an action makes one or seven of them.
+        made = max(1, len(changes) - before)
+        self._next_action_ns += made * (1_000_000_000 // self._changes_per_second) * (256 + (bits >> 22 & 511)) >> 9
+
+    def _take_turn(self, occasion: Occasion) -> None:
+        index, phase = occasion.market, occasion.phase
+        self._crowd.changes += lifecycle.messages(self.catalog, occasion)
+        self.now_us = occasion.at_us
+        if phase in RESTING:
+            self._activity.rest(index)
+        elif phase in CANCELLING and (index in self._live or self._opening_book(index).clock):
+            self._crowd.cancel_all(self._live.get(index) or self._make_live(index), occasion.at_us)
+        elif phase is Phase.STRUCTURE and index in self._live:
+            self._live[index].ticks = ticks(self.catalog.structure(index, occasion.at_us))
+        elif phase is Phase.SETTLED and (live := self._live.pop(index, None)):
+            self._ended.add(index, emptied(live.book()).clock, live.figures)
+        if phase in WAKING:
+            self._activity.wake(index)
+
+    def _make_live(self, index: int) -> SimLiveMarket:
+        prices = ticks(self.catalog.structure(index, self.now_us))
+        live = SimLiveMarket(index, prices, self._passing_book(index), self._passing_figures(index))
+        self._live[index] = live
+        return live
+
+    def _passing_figures(self, index: int) -> Figures:
+        ended = self._ended.get(index)
+        return ended.figures if ended else opening_figures(self.catalog, index)
+
+    def _passing_book(self, index: int, depth: int = LONGEST_SIDE) -> SimBook:
+        if ended := self._ended.get(index):
+            return SimBook(ended.clock, [], [])
+        book = self._opening_book(index, depth)
+        return emptied(book) if self.status(index) == "finalized" else book
+
+    def _opening_book(self, index: int, depth: int = LONGEST_SIDE) -> SimBook:
+        book = opening_book(self.catalog, index, depth)
+        return book._replace(clock=restarted(book.clock)) if self._clocks_restarted else book
+
+
+def restarted(clock: int) -> int:
+    return min(clock, 1)

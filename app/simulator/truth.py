@@ -1,0 +1,204 @@
+"""The ground truth: the exchange's own history, and what was sent of it on each connection."""
+
+import struct
+import zlib
+from array import array
+from collections.abc import Iterator
+from enum import IntEnum
+from functools import partial
+from io import RawIOBase
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from app.errors import OperatorError
+from app.simulator.market.changes import Change, SimDelta, SimLifecycle, SimTicker, SimTrade
+
+# The files of a truth, and how they are read back.
+#
+# `history.jsonl` begins with the header; every line after it is one change, whose place after the header is its
+# ordinal. Lines are arrays with the fields of a change, told apart by their number. The file follows from the seed,
+# the start and the plan alone, byte by byte.
+#
+# `sent/NAME.bin` holds what one connection was sent, in the order of sending, as 64-bit words in compressed blocks:
+# an ordinal, or a market and in the next word its snapshot's clock; the lowest bits say which, and what was sent of
+# it.
+
+HISTORY = "history.jsonl"
+SENT = "sent"
+VERSION = 1
+
+BLOCK_HEAD = struct.Struct("<II")  # bytes of the compressed words, and their CRC
+WHAT_BITS = 2
+SNAPSHOT_BIT = 1 << WHAT_BITS
+VALUE_SHIFT = WHAT_BITS + 1
+
+
+class What(IntEnum):
+    WHOLE = 0
+    DUPLICATE = 1  # the same frame again, with its old seq
+    ALTERED = 2
+    WITHHELD = 3
+
+
+WHATS = {what.name.lower(): what for what in What}
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Enough to make the same exchange again."""
+
+    seed: int
+    markets: int
+    start_us: int
+    changes_per_second: int
+    wire: str = "dollars"
+    version: int = VERSION
+
+    @property
+    def whole_cents(self) -> bool:
+        return self.wire == "cents"
+
+
+CHANGE_TYPES: dict[int, type[Change]] = {
+    len(kind._fields): kind for kind in (SimDelta, SimTrade, SimTicker, SimLifecycle)
+}
+
+
+def sent_file(folder: Path, connection: str) -> Path:
+    """Whatever characters a connection's name is made of."""
+    return folder / f"{quote(connection, safe='')}.bin"
+
+
+NEWLINE = ord("\n")
+FLUSH_BYTES = 1_000_000
+FLUSH_WORDS = 100_000
+
+
+class Truth:
+    """Writes down what happened and what was sent. Whoever uses it calls flush() once a second: more is never lost."""
+
+    def __init__(self, folder: Path, header: Header) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / HISTORY).exists():
+            raise OperatorError(
+                f"{folder} already holds the truth of another run.", fix="name a new folder, or remove that one."
+            )
+        self._sent_folder = folder / SENT
+        self._sent_folder.mkdir()
+        self._file = (folder / HISTORY).open("ab", buffering=0)
+        self._encode = msgspec.json.Encoder().encode_into
+        self._lines = bytearray(msgspec.json.encode(header) + b"\n")
+        self._sent: dict[str, array[int]] = {}
+        self.changes = 0
+
+    def history(self, change: Change) -> int:
+        """The change's ordinal."""
+        lines = self._lines
+        self._encode(change, lines, -1)
+        lines.append(NEWLINE)
+        if len(lines) >= FLUSH_BYTES:
+            self._flush_history()
+        self.changes += 1
+        return self.changes - 1
+
+    def sent(self, connection: str, ordinal: int, what: str = "whole") -> None:
+        words = self._words(connection)
+        words.append(ordinal << VALUE_SHIFT | WHATS[what])
+
+    def snapshot(self, connection: str, market: int, clock: int, what: str = "whole") -> None:
+        words = self._words(connection)
+        words.append(market << VALUE_SHIFT | SNAPSHOT_BIT | WHATS[what])
+        words.append(clock)
+
+    def flush(self) -> None:
+        self._flush_history()
+        waiting, self._sent = self._sent, {}
+        for connection, words in waiting.items():
+            self._write_block(connection, words)
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+    def _words(self, connection: str) -> "array[int]":
+        words = self._sent.get(connection)
+        if words is None:
+            words = self._sent[connection] = array("Q")
+        elif len(words) >= FLUSH_WORDS:
+            self._write_block(connection, words)
+            del words[:]
+        return words
+
+    def _flush_history(self) -> None:
+        _write_whole(self._file, self._lines)
+        self._lines.clear()
+
+    def _write_block(self, connection: str, words: "array[int]") -> None:
+        packed = zlib.compress(words, level=1)
+        # Opened for each block: connections come and go, and their number has no bound.
+        with sent_file(self._sent_folder, connection).open("ab", buffering=0) as file:
+            _write_whole(file, BLOCK_HEAD.pack(len(packed), zlib.crc32(packed)) + packed)
+
+
+def _write_whole(file: RawIOBase, data: bytes | bytearray) -> None:
+    """One write takes what the disk has room for; the rest is written again, or the error of a full disk is raised."""
+    with memoryview(data) as rest:
+        written = 0
+        while written < len(rest):
+            written += file.write(rest[written:]) or 0
+
+
+PIECE_BYTES = 1_000_000
+
+
+class TruthReader:
+    """Reads what Truth wrote, of a run that has ended in whatever way: an unfinished line or block is the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._history = folder / HISTORY
+        self._sent = folder / SENT
+        self.header = self._read_header()
+
+    def count(self) -> int:
+        """How many changes there are, much sooner than by reading them."""
+        with self._history.open("rb") as file:
+            return sum(piece.count(b"\n") for piece in iter(partial(file.read, PIECE_BYTES), b"")) - 1
+
+    def changes(self) -> Iterator[Change]:
+        """In the order of their ordinals."""
+        decode = msgspec.json.Decoder().decode
+        with self._history.open("rb") as lines:
+            next(lines)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    return
+                fields = decode(line)
+                yield CHANGE_TYPES[len(fields)](*fields)
+
+    def connections(self) -> list[str]:
+        return sorted(unquote(file.stem) for file in self._sent.glob("*.bin"))
+
+    def sent(self, connection: str) -> Iterator["array[int]"]:
+        """Its words, block after block."""
+        with sent_file(self._sent, connection).open("rb") as file:
+            while len(head := file.read(BLOCK_HEAD.size)) == BLOCK_HEAD.size:
+                length, checksum = BLOCK_HEAD.unpack(head)
+                packed = file.read(length)
+                if len(packed) < length:
+                    return
+                if zlib.crc32(packed) != checksum:
+                    raise OperatorError(f"The truth of connection {connection} is damaged.", fix="repeat the run.")
+                words = array("Q")
+                words.frombytes(zlib.decompress(packed))
+                yield words
+
+    def _read_header(self) -> Header:
+        try:
+            with self._history.open("rb") as lines:
+                header = msgspec.json.decode(lines.readline(), type=Header)
+        except (OSError, msgspec.DecodeError) as error:
+            raise OperatorError(f"{self._history} is no history of the simulator.", str(error)) from error
+        if header.version != VERSION:
+            raise OperatorError(f"{self._history} has format {header.version}, and this version reads {VERSION}.")
+        return header

@@ -1,1 +1,0 @@
-"""The ground truth: the exchange's own history, and what was sent of it on each connection."""

@@ -1,0 +1,164 @@
+"""What a gatherer keeps beside its records goes after them: its journal once production has it, quarantine by age.
+
+A row of the journal goes no sooner than the records of its time. A production that never read them counts that time as
+lost (gatherer_losses), so nobody ever misses the row; and it stays for a while longer, for one that is restored.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from app.postgres.connection import Connection, value_of
+from app.runtime import logs
+from app.storage.arrivals import TABLE_LOCK
+from app.storage.confirmation import CONFIRMED_BY_ALL
+from app.storage.tables import EVENTS, MARKETS
+
+log = logs.get(__name__)
+
+TABLES = ("runs", "subscriptions", "gaps", "quarantine")
+OUTLASTS_RECORDS = timedelta(days=8)
+ROWS_AT_ONCE = 10_000
+MOST_ROWS = 1_000_000  # of one round
+QUARANTINE_SHARE = 20
+
+SIZE = "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(%s) AS name"
+# The row read last stays, since readers look at it again.
+FORGET = """
+    WITH gone (channel, until) AS (
+        SELECT of.channel, max(c.dropped_through) - %(outlasts)s
+        FROM chunked_tables AS c
+        JOIN (
+            VALUES ('orderbook_deltas', 'orderbook_delta'), ('orderbook_snapshots', 'orderbook_delta'),
+            ('trades', 'trade'), ('tickers', 'ticker'), ('lifecycle_events', 'market_lifecycle_v2'),
+            ('lifecycle_events', 'multivariate_market_lifecycle')
+        ) AS of (table_name, channel) USING (table_name)
+        GROUP BY of.channel
+    ),
+    lives (run_id, until) AS (
+        SELECT run_id, CASE WHEN ended_at IS NOT NULL OR lead(run_id) OVER (ORDER BY run_id) > 0 THEN recorded_until END
+        FROM runs
+    )
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+        SELECT j.ctid FROM {table} AS j JOIN gone USING (channel) LEFT JOIN lives USING (run_id)
+        WHERE least(j.ended_at, lives.until) < gone.until
+            AND j.ingest_id < ({confirmed})
+        LIMIT %(rows)s
+    ))
+"""
+FORGET_QUARANTINE = """
+    DELETE FROM quarantine WHERE quarantine_id IN (
+        SELECT quarantine_id FROM quarantine
+        WHERE quarantined_at < %(now)s - (SELECT max(keep_for) FROM chunked_tables) LIMIT %(rows)s
+    )
+"""
+# Its file does not shrink when rows go: what counts is what is in it.
+QUARANTINED_BYTES = "SELECT coalesce(sum(octet_length(payload) + octet_length(reason)), 0) FROM quarantine"
+FORGET_OLDEST_QUARANTINED = """
+    DELETE FROM quarantine WHERE quarantine_id IN (
+        SELECT quarantine_id FROM (
+            SELECT quarantine_id, sum(octet_length(payload) + octet_length(reason)) OVER newest_first AS newer_bytes
+            FROM quarantine
+            WINDOW newest_first AS (ORDER BY quarantined_at DESC, quarantine_id DESC)
+        ) AS counted
+        WHERE newer_bytes > %(budget)s
+    )
+"""
+
+
+class Forgotten(NamedTuple):
+    """How many rows went, by table."""
+
+    subscriptions: int
+    gaps: int
+    quarantine: int
+
+
+def bytes_beside_chunks(connection: Connection) -> int:
+    return int(value_of(connection, SIZE, (list(TABLES),)))
+
+
+def forget(connection: Connection, max_bytes: int, now: datetime) -> Forgotten:
+    """Deletes in many transactions, each of few rows: nobody waits for long."""
+    journal = {"outlasts": OUTLASTS_RECORDS, "rows": ROWS_AT_ONCE}
+    subscriptions, gaps = (
+        _delete(connection, FORGET.format(table=table, confirmed=CONFIRMED_BY_ALL.format(table=f"'{table}'")), journal)
+        for table in ("subscriptions", "gaps")
+    )
+    quarantined = _delete(connection, FORGET_QUARANTINE, {"now": now, "rows": ROWS_AT_ONCE})
+    return Forgotten(
+        subscriptions, gaps, quarantined + _keep_quarantine_small(connection, max_bytes // QUARANTINE_SHARE)
+    )
+
+
+def _delete(connection: Connection, statement: str, values: Mapping[str, object]) -> int:
+    total = 0
+    while total < MOST_ROWS:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            total += cursor.rowcount
+            if cursor.rowcount < ROWS_AT_ONCE:
+                break
+    return total
+
+
+def _keep_quarantine_small(connection: Connection, budget_bytes: int) -> int:
+    if int(value_of(connection, QUARANTINED_BYTES)) <= budget_bytes:
+        connection.commit()
+        return 0
+    with connection, connection.cursor() as cursor:
+        cursor.execute(FORGET_OLDEST_QUARANTINED, {"budget": budget_bytes})
+        log.error("quarantine is too large: its oldest rows are gone", rows=cursor.rowcount, budget_bytes=budget_bytes)
+        return cursor.rowcount
+
+
+# Markets and events that are over leave a gatherer's database at an age: production has them for ever.
+#
+# A row that went and that the exchange shows once more comes back, and goes again at that age.
+
+MOST_AT_ONCE = 5_000
+
+# In a statement of its own, before the one that chooses: else a row could be written anew after it was chosen.
+LOCK = f"SELECT pg_advisory_xact_lock({TABLE_LOCK})"
+# The last row of all stays: whoever reads on from there takes a table that ends before that for an older state of it.
+DROP = """
+    DELETE FROM {table} WHERE {key} IN (
+        SELECT {key} FROM {table} AS t
+        WHERE updated_at < %(before)s AND {is_over}
+            AND ingest_id <= ({confirmed})
+            AND ingest_id < (SELECT max(m.ingest_id) FROM {table} AS m)
+        ORDER BY updated_at LIMIT %(most)s
+    )
+"""
+DROPS = {
+    # One that REST knew no more never became final.
+    MARKETS.name: DROP.format(
+        table="markets",
+        key="ticker",
+        confirmed=CONFIRMED_BY_ALL.format(table="'markets'"),
+        is_over="(status = 'finalized' OR close_time < %(before)s)",
+    ),
+    EVENTS.name: DROP.format(
+        table="events",
+        key="event_ticker",
+        confirmed=CONFIRMED_BY_ALL.format(table="'events'"),
+        is_over="NOT EXISTS (SELECT FROM markets AS o WHERE o.event_ticker = t.event_ticker)",
+    ),
+}
+
+
+def drop_ended(connection: Connection, keep_for: timedelta, now: datetime, most: int = MOST_AT_ONCE) -> dict[str, int]:
+    """Drop what has been over for so long and that the deduplicator has confirmed, in transactions of so many rows.
+    Return how many, by table."""
+    return {table: _drop_all(connection, table, now - keep_for, most) for table in DROPS}
+
+
+def _drop_all(connection: Connection, table: str, before: datetime, most: int) -> int:
+    dropped = 0
+    while True:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(LOCK, (table,))
+            cursor.execute(DROPS[table], {"before": before, "most": most})
+            dropped += cursor.rowcount
+            if cursor.rowcount < most:
+                return dropped

@@ -1,0 +1,130 @@
+"""Forward-only migrations: numbered SQL files, each applied once, in one transaction, and never changed again."""
+
+import hashlib
+import importlib.resources
+import re
+from collections.abc import Iterable
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+import psycopg2
+
+from app.errors import MigrationError
+from app.postgres.connection import Connection, value_of
+from app.postgres.databases import DatabaseKind
+from app.runtime import logs
+
+log = logs.get(__name__)
+
+FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
+LOCK = "kalshi-data migrations"
+
+TABLE = """
+    CREATE TABLE IF NOT EXISTS schema_migrations (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+    )
+"""
+
+
+class Migration(NamedTuple):
+    number: int
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations_of(kind: DatabaseKind) -> list[Migration]:
+    """One sequence of numbers across all folders, so that every database of a kind went the same way."""
+    root = importlib.resources.files("sql")
+    found = (_read(file) for folder in kind.folders for file in (root / folder).iterdir())
+    return sorted(migration for migration in found if migration)
+
+
+def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> list[Migration]:
+    """What is still to be applied. Refuses a database whose past is not ours."""
+    known = list(known)
+    foreign = set(applied) - {migration.number for migration in known} - set(later(applied, known))
+    if foreign:
+        raise MigrationError(
+            "The database has migrations that do not belong to it.",
+            ", ".join(applied[number][0] for number in sorted(foreign)),
+            "give each database's own in the settings: they name one twice, or that of another kind.",
+        )
+    for migration in known:
+        if migration.number in applied and applied[migration.number][1] != migration.sha256:
+            raise MigrationError(
+                f"The migration {migration.name} was changed after it had been applied.",
+                f"Applied as {applied[migration.number][1][:12]}, now {migration.sha256[:12]}.",
+                "restore the file as it was, and put the change into a new migration.",
+            )
+    waiting = [migration for migration in known if migration.number not in applied]
+    if waiting and applied and waiting[0].number < max(applied):
+        raise MigrationError(
+            f"The migration {waiting[0].name} comes before one that the database already has.",
+            f"The last one applied is {max(applied):04}.",
+            "give it a number after that.",
+        )
+    return waiting
+
+
+def later(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> dict[int, str]:
+    """Names of what a later version applied. Migrations only add, and what they add is optional: this one runs on."""
+    last = max((migration.number for migration in known), default=0)
+    return {number: name for number, (name, _) in sorted(applied.items()) if number > last}
+
+
+def applied_migrations(connection: Connection) -> dict[int, tuple[str, str]]:
+    if value_of(connection, "SELECT to_regclass('schema_migrations')") is None:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT number, name, sha256 FROM schema_migrations")
+        return {number: (name, sha256) for number, name, sha256 in cursor.fetchall()}
+
+
+def migrate(connection: Connection, migrations: list[Migration]) -> list[Migration]:
+    """Applies what is missing and returns it. Only one process at a time does this to a database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (LOCK,))
+        try:
+            cursor.execute(TABLE)
+            connection.commit()
+            applied = applied_migrations(connection)
+            waiting = pending(applied, migrations)
+            if names := later(applied, migrations):
+                log.warning("a later version migrated this database", names=[*names.values()])
+            for migration in waiting:
+                _apply(connection, migration)
+        finally:
+            connection.rollback()
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (LOCK,))
+            connection.commit()
+    return waiting
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(migration.text)
+        except psycopg2.Error as error:
+            raise MigrationError(
+                f"The migration {migration.name} failed, and nothing of it stays.",
+                str(error).strip(),
+                "correct what it complains about and migrate again; earlier ones stay applied.",
+            ) from error
+        cursor.execute(
+            "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
+            (migration.number, migration.name, migration.sha256),
+        )
+    connection.commit()
+    log.info("migrated", migration=migration.name, database=connection.info.dbname)
+
+
+def _read(file: Traversable) -> Migration | None:
+    match = FILE_NAME.fullmatch(file.name)
+    return Migration(int(match[1]), file.name.removesuffix(".sql"), file.read_text()) if match else None

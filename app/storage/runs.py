@@ -1,0 +1,76 @@
+import random
+
+from app.errors import DatabaseError
+from app.postgres.connection import connected, value_of
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.health import Stopping, pause
+from app.runtime.threads import Offload, inline
+from app.storage.tables import Row
+from app.storage.write_queue import TRADE_CONNECTIONS
+
+log = logs.get(__name__)
+
+LONGEST_PAUSE_SECONDS = 30
+# A gap that was still open when its run ended lasts to this day.
+QUERY = """
+    SELECT (extract(epoch FROM max(least(runs.recorded_until, lost.since))) * 1000000)::BIGINT
+    FROM runs
+    JOIN subscriptions USING (run_id)
+    LEFT JOIN LATERAL (
+        SELECT min(gaps.started_at) AS since
+        FROM gaps
+        WHERE gaps.run_id = runs.run_id AND gaps.conn = subscriptions.conn AND gaps.channel = 'trade'
+            AND gaps.ended_at IS NULL
+    ) AS lost ON TRUE
+    WHERE runs.run_id < %s AND subscriptions.conn = ANY(%s) AND subscriptions.channel = 'trade'
+"""
+
+
+class PreviousRun:
+    """Up to when an earlier run is known to have heard every trade.
+
+    Its last rows may still be on disk, waiting for the database: then it was sure for longer than it is said here.
+    """
+
+    def __init__(self, dsn: Dsn, run_id: int, stopping: Stopping, offload: Offload = inline) -> None:
+        self._dsn = dsn
+        self._run_id = run_id
+        self._stopping = stopping
+        self._offload = offload
+
+    def trades_heard_until_us(self) -> int | None:
+        """None: there was no run before. Waits while the database is away; StoppedError when we are stopping."""
+        limit_seconds = 1.0
+        while True:
+            try:
+                return self._offload(self._ask)
+            except DatabaseError as error:
+                log.warning("when the previous run ended is asked for again later", reason=str(error))
+            pause(self._stopping, random.uniform(limit_seconds / 4, limit_seconds))  # noqa: S311 - nobody has to guess
+            limit_seconds = min(2 * limit_seconds, LONGEST_PAUSE_SECONDS)
+
+    def _ask(self) -> int | None:
+        with connected(self._dsn, "previous run") as connection:
+            heard_until_us: int | None = value_of(connection, QUERY, (self._run_id, list(TRADE_CONNECTIONS)))
+            return heard_until_us
+
+
+MARGIN_US = 1_000_000
+
+
+class Run:
+    """One life of the gatherer, and up to when it is sure to have on disk whatever it received.
+
+    Its id is its start. What was said once is never taken back.
+    """
+
+    def __init__(self, run_id: int, gatherer: str) -> None:
+        self.run_id = run_id
+        self.recorded_until_us = run_id
+        self._gatherer = gatherer
+
+    def row(self, sure_until_us: int, ended_us: int | None = None) -> Row:
+        """A second is left between what was received and what is said: a frame may lie in a socket for a moment."""
+        self.recorded_until_us = max(self.recorded_until_us, sure_until_us - MARGIN_US)
+        return (self.run_id, self._gatherer, self.run_id, self.recorded_until_us, ended_us)

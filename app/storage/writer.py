@@ -1,0 +1,307 @@
+import io
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
+from typing import NamedTuple
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+from psycopg2 import sql
+
+from app.errors import DatabaseError
+from app.postgres.connection import Connection, KeptConnection, connect
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.threads import Offload, inline
+from app.storage.arrivals import TABLE_LOCK
+from app.storage.binary_copy import UnfitValueError, copy_bytes
+from app.storage.quarantine import RefusedRow, quarantine, refused, store_what_fits
+from app.storage.tables import MARKETS, NO_DETAILS, TOLD_COLUMNS, UPDATED_AT, Row, Table
+
+DETAILS = MARKETS.column_names.index("details")
+TOLD = {MARKETS.column_names.index(name) for name in TOLD_COLUMNS}
+
+
+def latest_of_each(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
+    """Of rows with the same key the last, or the newest where rows say how new they are."""
+    if not table.key:
+        return rows
+    try:
+        return _latest(table, rows)
+    except (IndexError, TypeError) as error:
+        raise UnfitValueError(f"a row is too short, or its key is none: {error}") from error
+
+
+def _latest(table: Table, rows: Sequence[Row]) -> list[Row]:
+    key_of = itemgetter(*map(table.column_names.index, table.key))
+    if UPDATED_AT in table.column_names:
+        # Sorting is stable: of equally new ones the last stays the last.
+        rows = sorted(rows, key=itemgetter(table.column_names.index(UPDATED_AT)))
+    latest: dict[object, Row] = {}
+    for row in rows:
+        key = key_of(row)
+        latest[key] = _completed(row, latest.get(key)) if table is MARKETS and row[DETAILS] == NO_DETAILS else row
+    return list(latest.values())
+
+
+def _completed(told: Row, known: Row | None) -> Row:
+    """Do what complete_told_market() does, for a market whose row is in the same batch."""
+    if known is None:
+        return told
+    return tuple(told[at] if at in TOLD else value for at, value in enumerate(known))
+
+
+class WriteStatements:
+    """What is said to the database in order to write into one table."""
+
+    def __init__(self, table: Table) -> None:
+        names = {
+            "table": sql.Identifier(table.name),
+            "literal": sql.Literal(table.name),
+            "staging": sql.Identifier(f"staging_{table.name}"),
+            "columns": _list("{}", table.column_names),
+        }
+
+        def statement(text: str) -> sql.Composed:
+            return sql.SQL(text).format(**names)
+
+        self.create_staging = statement(
+            "CREATE TEMPORARY TABLE {staging} ON COMMIT DELETE ROWS AS SELECT {columns} FROM {table} WITH NO DATA"
+        )
+        # Without it a transaction that began earlier could commit later, behind the back of a reader by ingest_id.
+        self.lock_table = statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
+        # Of a bisected batch, an earlier part may still be staged.
+        self.begin_attempt = statement("DELETE FROM {staging}; SAVEPOINT attempt")
+        self.copy_to_table = statement("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")
+        self.copy_to_staging = statement("COPY {staging} ({columns}) FROM STDIN (FORMAT binary)")
+        insert = statement("INSERT INTO {table} AS known ({columns}) SELECT {columns} FROM {staging} ")
+        self.insert = insert + (_replace_what_changed(table) if table.key else sql.SQL("ON CONFLICT DO NOTHING"))
+        self.ensure_chunk = statement("SELECT ensure_chunk({literal}, 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 hour')")
+
+
+def _replace_what_changed(table: Table) -> sql.Composed:
+    others = [name for name in table.column_names if name not in table.key]
+    telling = [name for name in others if name != UPDATED_AT]
+    replace = sql.SQL(
+        "ON CONFLICT ({key}) DO UPDATE SET {replaced}, ingest_id = DEFAULT WHERE ({known}) IS DISTINCT FROM ({given})"
+    ).format(
+        key=_list("{}", table.key),
+        replaced=_list("{0} = EXCLUDED.{0}", others),
+        known=_list("known.{}", telling),
+        given=_list("EXCLUDED.{}", telling),
+    )
+    is_not_older = sql.SQL(" AND EXCLUDED.{0} >= known.{0}").format(sql.Identifier(UPDATED_AT))
+    return replace + is_not_older if UPDATED_AT in others else replace
+
+
+def _list(form: str, names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL(form).format(sql.Identifier(name)) for name in names)
+
+
+MOST_STAGED_BATCHES = 128
+
+
+class Conflicts:
+    """Expects whether the next batch has a row that is known: a plain COPY would be in vain then, and staging better.
+
+    The more often that came true, the longer it is expected. Rows that are written once more after they went to disk
+    are one conflict; those that each of two sockets brings are one in nearly every batch.
+    """
+
+    def __init__(self) -> None:
+        self._expected_batches = 0
+        self._batches_after_next = 1
+
+    def are_expected(self) -> bool:
+        """Asked once a batch."""
+        if self._expected_batches == 0:
+            return False
+        self._expected_batches -= 1
+        return True
+
+    def met_one(self) -> None:
+        self._expected_batches = self._batches_after_next
+        self._batches_after_next = min(2 * self._batches_after_next, MOST_STAGED_BATCHES)
+
+    def met_none(self) -> None:
+        self._batches_after_next = max(self._batches_after_next // 2, 1)
+
+
+log = logs.get(__name__)
+
+REFUSED_BY_THE_DATABASE = (
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    # An index, or the reader of JSON, has its limits too.
+    psycopg2.errors.ProgramLimitExceeded,
+    psycopg2.errors.StatementTooComplex,
+)
+# Errors of a database that is not as it should be, or of a row that it cannot handle: who knows?
+SUSPECT = (psycopg2.InternalError, psycopg2.NotSupportedError)
+UNFIT = (*REFUSED_BY_THE_DATABASE, *SUSPECT, UnfitValueError)
+READ_SIZE = 1 << 20
+HOUR_US = 3_600_000_000
+NEW_CHUNKS_AT_ONCE = 100
+END_ATTEMPT = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt"
+
+
+class WriteResult(NamedTuple):
+    inserted: int  # new rows, and those that replaced what was known
+    conflicting: int  # rows that were there already, or of which the batch has a newer state
+    quarantined: int
+
+    def plus(self, other: "WriteResult") -> "WriteResult":
+        return WriteResult(*map(sum, zip(self, other, strict=True)))
+
+
+class _TooManyChunksError(Exception):
+    """A transaction keeps a lock on every chunk that it makes, and the server has room for so many."""
+
+
+class CopyWriter:
+    """Writes batches of rows into a table by binary COPY, each in one transaction; rows that are there already are left
+    out, and a row that does not fit is quarantined while the rest of its batch stays.
+
+    A batch goes straight into the table, which costs half of the way round by a staging table and ON CONFLICT. That way
+    is taken when the first meets a row that is there already, and for a while after, since such rows come in company.
+
+    Into a table with a key all rows go by staging: a row replaces the one with its key if it says anything new, and not
+    if it is older. What is replaced gets a new ingest_id, so that whoever reads on sees it.
+
+    Rows that do not fit are quarantined in the transaction of their batch; or, where the database has no table for
+    them, given to `set_aside` after it. `on_refused` hears of them before the transaction is committed.
+
+    (Rows that are spread over very many chunks, as of a back-fill, take several transactions.)
+
+    Returns after the commit. When the database fails the batch may or may not have been written; writing it again is
+    safe, and connects anew.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        dsn: Dsn,
+        offload: Offload = inline,
+        set_aside: Callable[[list[Row]], None] | None = None,
+        on_refused: Callable[[list[Row]], None] = lambda _rows: None,
+    ) -> None:
+        self.table = table
+        self._dsn = dsn
+        self._offload = offload
+        self._set_aside = set_aside
+        self._on_refused = on_refused
+        self._refused: list[RefusedRow] = []
+        self._kept = KeptConnection(self._connect, f"Writing to {table.name} failed.")
+        self._statements = WriteStatements(table)
+        self._conflicts = Conflicts()
+        self._is_writing = False
+
+    def write(self, rows: Sequence[Row]) -> WriteResult:
+        written = self._offload(self._write_once, rows)
+        if self._set_aside is not None and self._refused:
+            self._set_aside(list(self._refused))
+        return written
+
+    def close(self) -> None:
+        self._kept.close()
+
+    def _write_once(self, rows: Sequence[Row]) -> WriteResult:
+        if self._is_writing:
+            # Its caller was ended while it waited; a thread cannot be.
+            raise DatabaseError(f"An earlier batch is still being written to {self.table.name}.")
+        self._is_writing = True
+        self._refused = []
+        try:
+            with self._kept.opened() as connection:
+                return self._write(connection, rows)
+        finally:
+            self._is_writing = False
+
+    def _write(self, connection: Connection, rows: Sequence[Row]) -> WriteResult:
+        try:
+            with connection.cursor() as cursor:
+                written = self._store(cursor, rows)
+        except _TooManyChunksError:
+            connection.rollback()
+            by_time, middle = self.table.by_time(rows), len(rows) // 2
+            return self._write(connection, by_time[:middle]).plus(self._write(connection, by_time[middle:]))
+        connection.commit()
+        return written
+
+    def _connect(self) -> Connection:
+        connection = connect(self._dsn, f"writer {self.table.name}")
+        with connection.cursor() as cursor:
+            cursor.execute(self._statements.create_staging)
+        connection.commit()
+        return connection
+
+    def _store(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> WriteResult:
+        unfit: list[tuple[Row, Exception]] = []
+
+        def reject(row: Row, error: Exception) -> None:
+            unfit.append((row, error))
+
+        cursor.execute(self._statements.lock_table)
+        inserted = store_what_fits(rows, lambda part: self._attempt(cursor, part), reject, UNFIT)
+        if unfit:
+            _raise_what_concerns_all(rows, [error for _, error in unfit])
+            self._on_refused([row for row, _ in unfit])
+            self._keep(cursor, [refused(self.table, row, str(error).strip()) for row, error in unfit])
+        return WriteResult(inserted, len(rows) - inserted - len(unfit), len(unfit))
+
+    def _keep(self, cursor: psycopg2.extensions.cursor, unfit: list[RefusedRow]) -> None:
+        log.warning("rows quarantined", table=self.table.name, rows=len(unfit), first_reason=unfit[0].reason)
+        if self._set_aside is None:
+            quarantine(cursor, unfit)
+        else:
+            self._refused += unfit
+
+    def _attempt(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> int:
+        content = copy_bytes(self.table, latest_of_each(self.table, rows))
+        cursor.execute(self._statements.begin_attempt)
+        try:
+            try:
+                inserted = self._load(cursor, content)
+            except psycopg2.errors.CheckViolation as error:
+                if error.diag.constraint_name is not None:
+                    raise
+                # No constraint was violated: a row found no chunk. The new chunks stay whatever comes of this attempt.
+                cursor.execute(END_ATTEMPT)
+                self._ensure_chunks(cursor, rows)
+                cursor.execute(self._statements.begin_attempt)
+                inserted = self._load(cursor, content)
+        except (*REFUSED_BY_THE_DATABASE, *SUSPECT):
+            cursor.execute(END_ATTEMPT)
+            raise
+        cursor.execute("RELEASE SAVEPOINT attempt")
+        return inserted
+
+    def _load(self, cursor: psycopg2.extensions.cursor, content: bytes) -> int:
+        """How many of the rows were new."""
+        if not self.table.key and not self._conflicts.are_expected():
+            try:
+                cursor.copy_expert(self._statements.copy_to_table, io.BytesIO(content), READ_SIZE)
+            except psycopg2.errors.UniqueViolation:
+                cursor.execute("ROLLBACK TO SAVEPOINT attempt")
+                self._conflicts.met_one()
+            else:
+                self._conflicts.met_none()
+                return cursor.rowcount
+        cursor.copy_expert(self._statements.copy_to_staging, io.BytesIO(content), READ_SIZE)
+        cursor.execute(self._statements.insert)
+        return cursor.rowcount
+
+    def _ensure_chunks(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> None:
+        hours = {time_us // HOUR_US for time_us in self.table.times_us(rows)}
+        if len(hours) > NEW_CHUNKS_AT_ONCE:
+            raise _TooManyChunksError
+        for hour in sorted(hours):
+            cursor.execute(self._statements.ensure_chunk, (hour,))
+
+
+def _raise_what_concerns_all(rows: Sequence[Row], errors: Sequence[Exception]) -> None:
+    """A suspect error is a row's own only if others of its batch were stored."""
+    if len(errors) == len(rows):
+        for error in errors:
+            if isinstance(error, SUSPECT):
+                raise error

@@ -1,0 +1,260 @@
+from app.kalshi.messages import (
+    Error,
+    Message,
+    Ok,
+    Subscribed,
+    SubscriptionEntry,
+    SubscriptionList,
+    Unknown,
+    Unsubscribed,
+)
+from app.metrics import gatherer as metrics
+from app.normalize.stream import SequenceGap
+from app.runtime import logs
+from app.runtime.backoff import SECOND_US, Backoff
+from app.subscriptions import roles as codes
+from app.subscriptions.book_requests import UNREADABLE
+from app.subscriptions.commands import CommandKind, Commands
+from app.subscriptions.interface import Trust
+from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, WHOLE_EXCHANGE, Gap, Journal
+from app.subscriptions.roles import EARLIER_NAMES, NEWER_CHANNELS, SocketRole
+
+UNKNOWN_US = 300 * SECOND_US
+
+
+class Channel:
+    """One channel of a connection, over all of its sockets."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sid: int | None = None
+        self.is_wanted = True  # not if this exchange is of a time before it had the channel
+        self._names: tuple[str, ...] = (name, *EARLIER_NAMES.get(name, ()))
+        self._asked = 0  # which of them
+        self._unknown_in_row = 0
+        self.is_listened_to = False
+        self.gap: Gap | None = None
+        self.heard_us = 0
+        self.subscribe_from_us = 0  # one that ends as soon as it begins is not begun again at once
+
+    @property
+    def asked_name(self) -> str:
+        """What it is asked for by: the exchange may be of a time when it had another name."""
+        return self._names[self._asked]
+
+    def is_called(self, name: str) -> bool:
+        return name in self._names
+
+    def is_not_known(self, now_us: int) -> bool:
+        """The exchange says so. Return True when it knows none of the names; then it is asked again after a while."""
+        self._asked = (self._asked + 1) % len(self._names)
+        self._unknown_in_row += 1
+        if self._unknown_in_row < len(self._names):
+            return False
+        self._unknown_in_row = 0
+        self.subscribe_from_us = now_us + UNKNOWN_US
+        return True
+
+    def is_subscribed(self, sid: int, heard_us: int, now_us: int) -> None:
+        """From when on it hears, in the exchange's time, and when that was by the clock of timers."""
+        self.sid, self.heard_us, self.is_wanted = sid, heard_us, True
+        self.subscribe_from_us = now_us + SECOND_US
+        self._unknown_in_row = 0
+
+
+log = logs.get(__name__)
+
+# The shorter, the less is declared a hole when a quiet channel ends: six sockets ask that.
+LIST_US = 40 * SECOND_US
+
+
+class ChannelSubscription:
+    """Channels that tell of all markets at once. What they lose cannot be asked for again on the socket."""
+
+    def __init__(self, journal: Journal, role: SocketRole) -> None:
+        self.must_reconnect: str | None = None
+        self._journal = journal
+        self._role = role
+        self._channels = [Channel(name) for name in role.channels]
+        self._commands = Commands()
+        self._backoff = Backoff()
+        self._stream: Trust | None = None
+        self._list_us = 0
+        self._extra_sids: list[int] = []  # of channels that were granted twice, since an answer came late
+        self._now_us = 0  # by the clock of timers
+
+    @property
+    def sids(self) -> list[int]:
+        return [channel.sid for channel in self._channels if channel.sid is not None]
+
+    @property
+    def wanted(self) -> int:
+        return sum(channel.is_wanted for channel in self._channels)
+
+    @property
+    def heard(self) -> int:
+        return len(self.sids)
+
+    @property
+    def in_doubt(self) -> int:
+        return sum(channel.gap is not None for channel in self._channels)
+
+    def channels(self) -> dict[str, bool]:
+        """Whether each channel that is wanted is subscribed to."""
+        return {channel.name: channel.sid is not None for channel in self._channels if channel.is_wanted}
+
+    def opened(self, stream: Trust, now_us: int) -> None:
+        self._stream, self._now_us = stream, now_us
+        self.must_reconnect = None
+        self._backoff = Backoff()
+        self._list_us = now_us + LIST_US
+
+    def closed(self, last_sign_us: int) -> None:
+        self._stream = None
+        self._commands.forget()
+        self._extra_sids.clear()
+        for channel in self._channels:
+            channel.subscribe_from_us = 0
+            # Not where the last ping was: the exchange may stand still and go on pinging.
+            self._miss(channel, "disconnected", ALL_SUBSCRIPTIONS, min(channel.heard_us, last_sign_us))
+
+    def heard_of(self, sid: int, received_us: int) -> None:
+        channel = self._of(sid)
+        if channel is not None:
+            channel.heard_us = received_us
+
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
+        self._missed(gap.sid, "sequence", max(gap.missing, 0), now_us)
+        if self._stream is not None:
+            self._stream.trust(gap.sid)
+
+    def take(self, message: Message, received_us: int) -> bool:
+        match message:
+            case Subscribed():
+                self._commands.answered(message.id)
+                self._subscribed(message.msg, received_us)
+            case Unsubscribed() if message.sid is not None:
+                self._commands.answered(message.id)
+                self._lost(message.sid, "unsubscribed")
+            case Ok() | SubscriptionList():
+                self._listed(message, received_us)
+            case Error():
+                self._error(message, self._now_us)
+            case Unknown() if message.may_be_one_of(self._role.message_types):
+                for sid in self.sids if message.sid is None else [message.sid]:
+                    self._missed(sid, UNREADABLE, 1, received_us)
+                return False
+            case _:
+                return False
+        return True
+
+    def ask_anew(self, tickers: list[str]) -> None:
+        """There are no books here."""
+
+    def commands(self, now_us: int) -> list[bytes]:
+        self._now_us = now_us
+        for _ in self._commands.overdue(now_us):
+            continue  # what is still to be subscribed to is seen below
+        if self._stream is None or self._backoff.lasts(now_us):
+            return []
+        due = [channel for channel in self._channels if self._is_due(channel, now_us)]
+        commands = [self._commands.subscribe(channel.asked_name, now_us) for channel in due]
+        commands += [self._commands.unsubscribe(sid, now_us) for sid in self._extra_sids]
+        self._extra_sids.clear()
+        if now_us >= self._list_us and self.sids:
+            self._list_us = now_us + LIST_US
+            commands.append(self._commands.list_subscriptions(None, now_us))
+        return commands
+
+    def _is_due(self, channel: Channel, now_us: int) -> bool:
+        if channel.sid is not None or now_us < channel.subscribe_from_us:
+            return False
+        return not self._commands.waits_for_channel(channel.asked_name)
+
+    def _hears(self, name: str) -> bool:
+        return any(channel.is_called(name) and channel.sid is not None for channel in self._channels)
+
+    def _of(self, sid: int | None) -> Channel | None:
+        return next((channel for channel in self._channels if channel.sid == sid is not None), None)
+
+    def _subscribed(self, subscription: SubscriptionEntry, now_us: int) -> None:
+        self._backoff.granted()
+        for channel in self._channels:
+            if not channel.is_called(subscription.channel):
+                continue
+            if channel.sid is None:
+                channel.is_subscribed(subscription.sid, now_us, self._now_us)
+                self._listen(channel, now_us)
+            elif channel.sid != subscription.sid:
+                self._extra_sids.append(subscription.sid)
+
+    def _listen(self, channel: Channel, now_us: int) -> None:
+        if not channel.is_listened_to:
+            channel.is_listened_to = True
+            self._journal.began(channel.name, WHOLE_EXCHANGE, now_us)
+        if channel.gap is not None:
+            self._journal.close_gap(channel.gap, now_us)
+            channel.gap = None
+
+    def _listed(self, message: Ok | SubscriptionList, now_us: int) -> None:
+        """A subscription whose end was said and lost is not in the list."""
+        command = self._commands.answered(message.id)
+        listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
+        if command is None or command.kind is not CommandKind.LIST or not isinstance(listed, list):
+            return
+        sids = set(self.sids)
+        self._extra_sids.extend(each.sid for each in listed if each.sid not in sids and self._hears(each.channel))
+        for channel in self._channels:
+            if channel.sid is not None and channel.sid not in {each.sid for each in listed}:
+                self._lost(channel.sid, "unsubscribed")
+            elif channel.sid is not None:
+                channel.heard_us = max(channel.heard_us, self._journal.listed_us(now_us))
+
+    def _error(self, message: Error, now_us: int) -> None:
+        code, command = message.msg.code, self._commands.answered(message.id)
+        metrics.REFUSED_COMMANDS.labels(code).inc()
+        log.warning("the exchange refused", conn=self._journal.conn, code=code, said=message.msg.msg)
+        if code in codes.CAUSES:
+            for sid in self.sids if message.sid is None else [message.sid]:
+                self._lost(sid, codes.CAUSES[code])
+        elif code == codes.ALREADY_SUBSCRIBED and command is not None and self._hears(command.channel):
+            pass  # what was asked for again, since nobody answered, was granted late
+        elif code in (codes.AUTHENTICATION_REQUIRED, codes.ALREADY_SUBSCRIBED):
+            self.must_reconnect = message.msg.msg
+        else:
+            self._backoff.refused(now_us)
+            if code == codes.UNKNOWN_CHANNEL and command is not None:
+                self._unknown(command.channel, message, now_us)
+
+    def _unknown(self, name: str, message: Error, now_us: int) -> None:
+        for channel in self._channels:
+            if channel.is_called(name) and channel.is_not_known(now_us):
+                # Today's exchange says in every message when it was sent.
+                channel.is_wanted = channel.name not in NEWER_CHANNELS or message.sending_ts_ms is not None
+                log.error(
+                    "the exchange does not know a channel: asking again later",
+                    channel=channel.name,
+                    seconds=UNKNOWN_US // SECOND_US,
+                    is_wanted=channel.is_wanted,
+                )
+
+    def _missed(self, sid: int, cause: str, missing: int, now_us: int) -> None:
+        """Some of its messages, which are gone."""
+        channel = self._of(sid)
+        if channel is not None:
+            gap = self._journal.open_gap(
+                channel.name, cause, channel.heard_us, sid=sid, markets=ALL_MARKETS, missing=missing
+            )
+            self._journal.close_gap(gap, now_us)
+
+    def _lost(self, sid: int, cause: str) -> None:
+        channel = self._of(sid)
+        if channel is not None:
+            if self._stream is not None:
+                self._stream.forget(sid)
+            self._miss(channel, cause, sid, channel.heard_us)
+
+    def _miss(self, channel: Channel, cause: str, sid: int, started_us: int) -> None:
+        channel.sid = None
+        if channel.is_listened_to and channel.gap is None:
+            channel.gap = self._journal.open_gap(channel.name, cause, started_us, sid=sid, markets=ALL_MARKETS)

@@ -1,0 +1,117 @@
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from app.audit.audit import Audited, audit_again, audit_new
+from app.coverage.evidence import PATIENCE, known_until_us, read_gatherers
+from app.errors import DatabaseError
+from app.merge.overlap import ExclusiveEvents, compare_second
+from app.metrics import deduplicator as metrics
+from app.normalize.values import MICROSECOND, SECOND_US
+from app.postgres.connection import Asker, Connection, connected
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.clock import now_us
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload
+
+log = logs.get(__name__)
+
+IDLE_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 600.0
+
+
+class Auditor:
+    """Rebuilds every book from one snapshot to the next, and says where that does not come out even."""
+
+    def __init__(
+        self,
+        production: Dsn,
+        offload: Offload,
+        stopping: Stopping,
+        patience: timedelta = PATIENCE,
+        look_again_seconds: float = LOOK_AGAIN_SECONDS,
+    ) -> None:
+        self._ask = Asker(production, "auditor", offload)
+        self._stopping = stopping
+        self._patience = patience
+        self._look_again_seconds = look_again_seconds
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if not self.step():
+                self._stopping.wait(IDLE_SECONDS)
+
+    def step(self) -> bool:
+        """Audits the next snapshots. False: all are audited that can be."""
+        try:
+            audited = self._ask(self._audit)
+        except DatabaseError as error:
+            # How far it came stands in the database.
+            log.error("books cannot be audited", error=str(error))  # noqa: TRY400
+            return False
+        _show(audited)
+        return audited.has_more
+
+    def _audit(self, connection: Connection) -> Audited:
+        audited = audit_new(connection, datetime.now(UTC), self._patience)
+        if not audited.has_more:
+            metrics.OPEN_FINDINGS.set(audit_again(connection, self._look_again_seconds))
+        return audited
+
+
+def _show(audited: Audited) -> None:
+    for verdict, books in audited.verdicts.items():
+        metrics.AUDITED_BOOKS.labels(verdict.value).inc(books)
+    if audited.through:
+        metrics.AUDITED_TIMESTAMP.set(audited.through.timestamp())
+    for pair in audited.findings:
+        log.error(
+            "a book does not come out even",
+            ticker=pair.ticker,
+            since=pair.from_ts,
+            until=pair.to_ts,
+            levels=len(pair.differences),
+        )
+
+
+SAMPLE_SECONDS = 60.0
+# What happened so long before a gatherer's last sure moment has reached it, whatever the way and the clocks.
+ON_THE_WAY_SECONDS = 10
+
+
+class OverlapSampler:
+    """Counts of one second in each minute what only one gatherer has."""
+
+    def __init__(self, gatherers: Mapping[str, Dsn], production: Dsn, offload: Offload, stopping: Stopping) -> None:
+        self._gatherers = gatherers
+        self._production = production
+        self._offload = offload
+        self._stopping = stopping
+        self._last_second = 0
+
+    def run(self) -> None:
+        while not self._stopping.wait(SAMPLE_SECONDS):
+            self.step()
+
+    def step(self) -> bool:
+        """False: one could not be asked, so nothing is counted."""
+        try:
+            compared = self._offload(self._compare)
+        except DatabaseError as error:
+            log.warning("gatherers are not compared", error=str(error))
+            return False
+        for table, alone in compared.items():
+            metrics.SAMPLED_ROWS.labels(table).inc(alone.events)
+            for gatherer, events in alone.by_gatherer.items():
+                metrics.SAMPLED_ROWS_ALONE.labels(gatherer, table).inc(events)
+        return True
+
+    def _compare(self) -> dict[str, ExclusiveEvents]:
+        with connected(self._production, "comparer") as connection, connection:
+            known_us = known_until_us(read_gatherers(connection), now_us(), PATIENCE // MICROSECOND)
+        second = known_us // SECOND_US - ON_THE_WAY_SECONDS
+        if second <= self._last_second:
+            return {}  # nothing has become known since
+        compared = compare_second(self._gatherers, second)
+        self._last_second = second
+        return compared

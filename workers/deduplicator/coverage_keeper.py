@@ -1,0 +1,90 @@
+import time
+from datetime import UTC, datetime, timedelta
+
+from app.coverage.evidence import BOOKS, PATIENCE
+from app.coverage.hours import HOUR, Holes, JudgedHour, holes_of_the_last_day, judge_next_hour
+from app.coverage.retention import forget
+from app.errors import DatabaseError
+from app.metrics import deduplicator as metrics
+from app.postgres.connection import Asker, Connection
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload
+
+log = logs.get(__name__)
+
+IDLE_SECONDS = 5.0
+SHORTEST_PAUSE_SECONDS = 60.0
+COUNT_HOLES_SECONDS = 600.0
+FORGET_SECONDS = 3_600.0
+# Judging the same hour again and again takes no more than one part in twenty of the time.
+PAUSE_PER_WORK = 20
+
+
+class CoverageKeeper:
+    """Says of every hour what nobody heard, and says it again when more is known."""
+
+    def __init__(
+        self,
+        production: Dsn,
+        offload: Offload,
+        stopping: Stopping,
+        patience: timedelta = PATIENCE,
+        shortest_pause_seconds: float = SHORTEST_PAUSE_SECONDS,
+    ) -> None:
+        self._ask = Asker(production, "coverage keeper", offload)
+        self._stopping = stopping
+        self._patience = patience
+        self._shortest_pause_seconds = self._pause_seconds = shortest_pause_seconds
+        self._count_holes_at = self._forget_at = 0.0
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if not self.step():
+                self._stopping.wait(IDLE_SECONDS)
+
+    def step(self) -> bool:
+        """Judges one hour. False: none is due."""
+        try:
+            kept, seconds = self._ask(self._keep)
+        except DatabaseError as error:
+            # Nothing is lost by that: what is to be judged stands in the database.
+            log.error("coverage cannot be judged", error=str(error))  # noqa: TRY400
+            return False
+        _show(kept)
+        if kept.judged is None:
+            return False
+        metrics.JUDGE_SECONDS.observe(seconds)
+        self._pause_seconds = max(self._shortest_pause_seconds, PAUSE_PER_WORK * seconds)
+        log.info("hour judged", **kept.judged._asdict(), seconds=round(seconds, 2))
+        return True
+
+    def _keep(self, connection: Connection) -> tuple[JudgedHour, float]:
+        """And how many seconds the judging took: to forget may take minutes, and is no reason to judge more seldom."""
+        started = time.monotonic()
+        kept = judge_next_hour(connection, datetime.now(UTC), self._patience, timedelta(seconds=self._pause_seconds))
+        seconds = time.monotonic() - started
+        # Nothing else changes them, but that they grow old; and they are many.
+        if kept.judged or time.monotonic() > self._count_holes_at:
+            _show_holes(holes_of_the_last_day(connection))
+            self._count_holes_at = time.monotonic() + COUNT_HOLES_SECONDS
+        if time.monotonic() > self._forget_at:
+            forget(connection, datetime.now(UTC))
+            self._forget_at = time.monotonic() + FORGET_SECONDS
+        return kept, seconds
+
+
+def _show(kept: JudgedHour) -> None:
+    metrics.KNOWN_UNTIL_TIMESTAMP.set(kept.known_until.timestamp())
+    metrics.BEHIND_SECONDS.set(kept.hours_waiting * HOUR.total_seconds())
+
+
+def _show_holes(holes: list[Holes]) -> None:
+    metrics.HOLE_MARKETS.set(0)
+    metrics.HOLE_SECONDS.clear()
+    for each in holes:
+        if each.channel == BOOKS:
+            metrics.HOLE_MARKETS.set(each.markets)
+        else:
+            metrics.HOLE_SECONDS.labels(each.channel).set(each.exchange_seconds)

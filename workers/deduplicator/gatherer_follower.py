@@ -1,0 +1,144 @@
+import random
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+
+import gevent.event
+
+from app.errors import DatabaseError
+from app.merge.cursors import merged_through
+from app.merge.position import Position
+from app.merge.source import GathererTable
+from app.metrics import deduplicator as metrics
+from app.postgres.connection import connected
+from app.postgres.dsn import Dsn
+from app.replicate.journal import confirm_metadata
+from app.runtime import logs
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload
+
+log = logs.get(__name__)
+
+LONGEST_RETRY_SECONDS = 30.0
+
+
+class GathererFollower:
+    """Copies what one database of one gatherer knows into production, round after round; waits for it when it is away.
+
+    Each has its own: a gatherer that is down or slow holds up no other.
+    """
+
+    def __init__(
+        self,
+        gatherer: str,
+        what: str,
+        follow: Callable[[], dict[str, int]],
+        interval_seconds: float,
+        offload: Offload,
+        stopping: Stopping,
+    ) -> None:
+        self._gatherer = gatherer
+        self._what = what
+        self._follow = follow
+        self._interval_seconds = interval_seconds
+        self._offload = offload
+        self._stopping = stopping
+        self._failures = 0
+        self._failure = "not read yet"
+
+    def why_not_ready(self) -> str | None:
+        return f"{self._what} of {self._gatherer}: {self._failure}" if self._failure else None
+
+    def run(self) -> None:
+        self.step()
+        while not self._stopping.wait(self._pause_seconds()):
+            self.step()
+
+    def step(self) -> bool:
+        """Reads all that there is. False: it could not be read."""
+        try:
+            copied = self._offload(self._follow)
+        except DatabaseError as error:
+            self._failures += 1
+            self._failure = str(error)
+            metrics.FOLLOW_ERRORS.labels(self._gatherer, self._what).inc()
+            log.warning("cannot be followed", gatherer=self._gatherer, what=self._what, error=str(error))
+            return False
+        self._failures, self._failure = 0, ""
+        metrics.FOLLOWED_TIMESTAMP.labels(self._gatherer, self._what).set(datetime.now(UTC).timestamp())
+        for table, rows in copied.items():
+            metrics.FOLLOWED_ROWS.labels(self._gatherer, table).inc(rows)
+        return True
+
+    def _pause_seconds(self) -> float:
+        if not self._failures:
+            return self._interval_seconds
+        return min(2.0 ** (self._failures - 1), LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+
+
+CONFIRM_SECONDS = 5.0
+
+
+class Confirmer:
+    """Tells one gatherer up to where its rows are safe in production, so that it may drop what is old."""
+
+    def __init__(
+        self,
+        gatherer: str,
+        sources: Iterable[GathererTable],
+        production: Dsn,
+        offload: Offload,
+        stopping: gevent.event.Event,
+    ) -> None:
+        self._gatherer = gatherer
+        self._sources = list(sources)
+        self._production = production
+        self._offload = offload
+        self._stopping = stopping
+        self._confirmed: dict[str, Position] = {}
+
+    def run(self) -> None:
+        while not self._stopping.wait(CONFIRM_SECONDS):
+            self.step()
+        for source in self._sources:
+            source.close()
+
+    def step(self) -> None:
+        try:
+            self._offload(self._confirm)
+        except DatabaseError as error:
+            log.warning("nothing confirmed", gatherer=self._gatherer, error=str(error))
+
+    def _confirm(self) -> None:
+        with connected(self._production, "confirmer") as production:
+            through = merged_through(production, self._gatherer)
+        for source in self._sources:
+            position = through.get(source.table.name)
+            if position is None or position.is_beginning or position == self._confirmed.get(source.table.name):
+                continue
+            if source.confirm(position):
+                self._confirmed[source.table.name] = position
+
+
+CONFIRM_METADATA_SECONDS = 60.0
+
+
+class MetadataConfirmer:
+    """Tells all gatherers up to where their series, events and markets are in production."""
+
+    def __init__(self, metadata: Mapping[str, Dsn], production: Dsn, offload: Offload, stopping: Stopping) -> None:
+        self._metadata = metadata
+        self._production = production
+        self._offload = offload
+        self._stopping = stopping
+
+    def run(self) -> None:
+        while not self._stopping.wait(CONFIRM_METADATA_SECONDS):
+            self.step()
+
+    def step(self) -> None:
+        """Confirm to all; one that is away keeps no other waiting."""
+        for gatherer, source in self._metadata.items():
+            try:
+                self._offload(confirm_metadata, gatherer, source, self._production)
+            except DatabaseError as error:
+                log.warning("metadata not confirmed", gatherer=gatherer, error=str(error))

@@ -1,0 +1,232 @@
+import time
+
+import gevent.event
+
+from app.errors import DatabaseError
+from app.merge.merger import Merger
+from app.merge.ownership import Members
+from app.merge.position import Shard, fair_share
+from app.merge.rules import RULES, Rule
+from app.merge.source import GathererTable, name_of
+from app.metrics import deduplicator as metrics
+from app.metrics.deduplicator import HELD_SHARDS, MEMBERS
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.backoff import MergeBackoff
+from app.runtime.threads import Offload, threads
+from app.settings import Settings
+from workers.deduplicator.gatherer_follower import Confirmer
+from workers.deduplicator.puller import PullBuffer, PulledBatches, Puller
+from workers.process.group import Group
+
+log = logs.get(__name__)
+
+COUNT_SECONDS = 2.0
+
+
+class Membership:
+    """This process among the deduplicators: how many lanes it may hold, so that all get their share."""
+
+    def __init__(self, members: Members, lanes: int, offload: Offload, stopping: gevent.event.Event) -> None:
+        self._members = members
+        self._lanes = lanes
+        self._offload = offload
+        self._stopping = stopping
+        self._share = 0
+        self._held = 0
+
+    def run(self) -> None:
+        self.step()
+        while not self._stopping.wait(COUNT_SECONDS):
+            self.step()
+        self._members.close()
+
+    def step(self) -> None:
+        try:
+            members = self._offload(self._members.count)
+        except DatabaseError as error:
+            log.warning("the other deduplicators are not known", error=str(error))
+            return
+        self._share = fair_share(self._lanes, members)
+        MEMBERS.set(members)
+
+    def take_one(self) -> bool:
+        """False: the others have to have the rest."""
+        if self._held >= self._share:
+            return False
+        self._held += 1
+        HELD_SHARDS.set(self._held)
+        return True
+
+    def has_too_many(self) -> bool:
+        return self._held > self._share
+
+    def leave_one(self) -> None:
+        self._held -= 1
+        HELD_SHARDS.set(self._held)
+
+
+WAIT_SECONDS = 1.0
+
+
+class TableMerger:
+    """Merges one table, or one shard of it, whenever this process is the one that does."""
+
+    def __init__(
+        self,
+        merger: Merger,
+        inbox: PullBuffer,
+        membership: Membership,
+        pace: MergeBackoff,
+        offload: Offload,
+        stopping: gevent.event.Event,
+    ) -> None:
+        self._merger = merger
+        self._inbox = inbox
+        self._membership = membership
+        self._pace = pace
+        self._offload = offload
+        self._stopping = stopping
+        self._table = merger.rule.table.name
+        self._has_place = False
+        self._is_open = False
+        self.failure: str | None = None
+        self.obstacle: str | None = None
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if not self.step():
+                self._stopping.wait(self._pace.pause_seconds)
+        self._leave()
+
+    def step(self) -> bool:
+        """Whether to go on at once."""
+        try:
+            goes_on = self._round() if self._is_open else self._open()
+        except DatabaseError as error:
+            self._fail(error)
+            return False
+        self.failure = None
+        self._pace.found(int(goes_on))
+        return goes_on
+
+    def _open(self) -> bool:
+        # Counted before it is opened, or all tables would be opened before the first one is counted.
+        self._has_place = self._has_place or self._membership.take_one()
+        if not self._has_place:
+            return False
+        positions = self._offload(self._merger.open)
+        self._note_obstacle()
+        if positions is None:
+            self._membership.leave_one()
+            self._has_place = False
+            return False
+        self._is_open = True
+        self._inbox.open(positions)
+        log.info("merging", table=self._table, shard=self._merger.shard.number, of=self._merger.shard.of)
+        return True
+
+    def _round(self) -> bool:
+        post = self._inbox.take(WAIT_SECONDS)
+        if post.failures:
+            self._offload(self._merger.note_failures, post.failures)
+        if post.pulls:
+            self._merge(post)
+        if self._membership.has_too_many():
+            log.info("left to another process", table=self._table, shard=self._merger.shard.number)
+            self._leave()
+        return self._is_open
+
+    def _merge(self, post: PulledBatches) -> None:
+        begun = time.monotonic()
+        merged = self._offload(self._merger.merge, post.pulls)
+        metrics.ROUND_SECONDS.labels(self._table).observe(time.monotonic() - begun)
+        metrics.ROWS_NEW.labels(self._table).inc(merged.new)
+        metrics.ROWS_KNOWN.labels(self._table).inc(max(merged.read - merged.new - merged.quarantined, 0))
+        metrics.ROWS_QUARANTINED.labels(self._table).inc(merged.quarantined)
+        if merged.quarantined:
+            log.error("rows quarantined", table=self._table, rows=merged.quarantined, gatherers=list(post.pulls))
+        shard = str(self._merger.shard.number)
+        for gatherer, pull in post.pulls.items():
+            metrics.ROWS_READ.labels(gatherer, self._table).inc(pull.rows)
+            if pull.received_us is not None:
+                age_seconds = time.time() - pull.received_us / 1_000_000
+                metrics.LAG_SECONDS.labels(gatherer, self._table, shard).set(age_seconds)
+            if pull.starts_anew:
+                metrics.STARTED_ANEW.labels(gatherer, self._table).inc()
+                log.warning("another database, or an older state: read anew", gatherer=gatherer, table=self._table)
+
+    def _note_obstacle(self) -> None:
+        if self._merger.obstacle not in (None, self.obstacle):
+            log.warning("cannot be merged yet", table=self._table, reason=self._merger.obstacle)
+        self.obstacle = self._merger.obstacle
+
+    def _fail(self, error: DatabaseError) -> None:
+        metrics.FAILED_ROUNDS.labels(self._table).inc()
+        log.error("merging failed and is repeated", table=self._table, error=str(error))
+        self.failure = str(error)
+        self._leave()
+        self._pace.failed()
+
+    def _leave(self) -> None:
+        self._inbox.close()
+        self._merger.close()
+        if self._has_place:
+            self._membership.leave_one()
+        self._has_place = self._is_open = False
+
+
+CLAIM_SECONDS = 0.1
+STANDBY_SECONDS = 2.0
+
+
+class MergeSupervisor:
+    """Pulls the records of all gatherers, merges them, and writes them to production."""
+
+    def __init__(self, settings: Settings, gatherers: dict[str, Dsn], production: Dsn, group: Group) -> None:
+        self._settings = settings
+        self._group = group
+        self._gatherers, self._production = gatherers, production
+        self._production_name = name_of(production)
+        shards = [Shard(number, settings.dedup_shards) for number in range(settings.dedup_shards)]
+        lanes = [(rule, shard) for shard in shards for rule in RULES]
+        # A thread for every call that may wait at the same time: for a gatherer that hangs, no other has to.
+        self._offload = threads(len(lanes) * (len(self._gatherers) + 1) + len(self._gatherers) + 1)
+        members = Members(self._production)
+        self._membership = Membership(members, len(lanes), self._offload, group.stopping)
+        self._pullers: list[Puller] = []
+        self._mergers: list[TableMerger] = []
+        for rule, shard in lanes:
+            self._add_lane(rule, shard)
+
+    def start(self) -> None:
+        self._group.spawn(self._membership.run)
+        for merger in self._mergers:
+            self._group.spawn(merger.run)
+        for puller in self._pullers:
+            self._group.spawn(puller.run)
+        for gatherer, dsn in self._gatherers.items():
+            sources = [
+                GathererTable(gatherer, dsn, rule.table, Shard(0, 1), 1, self._production_name) for rule in RULES
+            ]
+            confirmer = Confirmer(gatherer, sources, self._production, self._offload, self._group.stopping)
+            self._group.spawn(confirmer.run)
+
+    def why_not_ready(self) -> str | None:
+        """None: rows come in, or another process brings them in."""
+        for merger in self._mergers:
+            if reason := merger.failure or merger.obstacle:
+                return reason
+        failures = [puller.failure for puller in self._pullers]
+        return failures[0] if failures and None not in failures else None
+
+    def _add_lane(self, rule: Rule, shard: Shard) -> None:
+        settings, stopping = self._settings, self._group.stopping
+        inbox = PullBuffer()
+        merger = Merger(rule, shard, self._gatherers, self._production)
+        pace = MergeBackoff(CLAIM_SECONDS, STANDBY_SECONDS)
+        self._mergers.append(TableMerger(merger, inbox, self._membership, pace, self._offload, stopping))
+        for gatherer, dsn in self._gatherers.items():
+            source = GathererTable(gatherer, dsn, rule.table, shard, settings.dedup_batch_bytes, self._production_name)
+            pace = MergeBackoff(settings.dedup_busy_milliseconds / 1_000, settings.dedup_idle_milliseconds / 1_000)
+            self._pullers.append(Puller(source, inbox, shard.number, pace, self._offload, stopping))

@@ -1,0 +1,130 @@
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import gevent.event
+
+from app.errors import DatabaseError
+from app.merge.position import Position, Pull
+from app.merge.source import GathererTable
+from app.metrics.deduplicator import IS_READABLE, LAG_SECONDS
+from app.runtime import logs
+from app.runtime.backoff import MergeBackoff
+from app.runtime.threads import Offload
+
+
+class PulledBatches(NamedTuple):
+    pulls: dict[str, Pull]
+    failures: dict[str, str | None]
+
+
+class PullBuffer:
+    """Where pullers lay down what they read, at most one batch of each gatherer, for the merger to take all at once.
+
+    A batch is accepted only where the one before it ended; so after a failure, what was read ahead is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._positions: dict[str, Position] = {}
+        self._post = PulledBatches({}, {})
+        self._has_post = gevent.event.Event()
+        self._has_room = gevent.event.Event()
+
+    def open(self, positions: Mapping[str, Position]) -> None:
+        """From now on batches are accepted, from these positions on."""
+        self._positions = dict(positions)
+        self._post = PulledBatches({}, {})
+        self._has_post.clear()
+        self._has_room.set()
+
+    def close(self) -> None:
+        self.open({})
+
+    def wanted(self, gatherer: str, timeout_seconds: float) -> Position | None:
+        """From where to read next. None: nobody merges, or has not taken the last batch yet."""
+        if gatherer not in self._positions or gatherer in self._post.pulls:
+            self._has_room.clear()
+            self._has_room.wait(timeout_seconds)
+        return None if gatherer in self._post.pulls else self._positions.get(gatherer)
+
+    def put(self, gatherer: str, pull: Pull) -> None:
+        if self._positions.get(gatherer) == pull.after:
+            self._positions[gatherer] = pull.through
+            self._post.pulls[gatherer] = pull
+            self._has_post.set()
+
+    def put_failure(self, gatherer: str, failure: str | None) -> None:
+        """None: it works again."""
+        if gatherer in self._positions:
+            self._post.failures[gatherer] = failure
+            self._has_post.set()
+
+    def take(self, timeout_seconds: float) -> PulledBatches:
+        """All there is; waits while there is nothing."""
+        self._has_post.wait(timeout_seconds)
+        self._has_post.clear()
+        post, self._post = self._post, PulledBatches({}, {})
+        self._has_room.set()
+        return post
+
+
+log = logs.get(__name__)
+
+WAIT_SECONDS = 1.0
+
+
+class Puller:
+    """Reads one table of one gatherer on, a batch ahead of its merger. When it fails, no other has to wait for it."""
+
+    def __init__(
+        self,
+        source: GathererTable,
+        inbox: PullBuffer,
+        shard: int,
+        pace: MergeBackoff,
+        offload: Offload,
+        stopping: gevent.event.Event,
+    ) -> None:
+        self._source = source
+        self._inbox = inbox
+        self._pace = pace
+        self._offload = offload
+        self._stopping = stopping
+        self._lag = LAG_SECONDS.labels(source.gatherer, source.table.name, str(shard))
+        self._is_readable = IS_READABLE.labels(source.gatherer, source.table.name)
+        self.failure: str | None = None
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if not self.step():
+                self._stopping.wait(self._pace.pause_seconds)
+        self._source.close()
+
+    def step(self) -> bool:
+        """Whether to look again at once."""
+        after = self._inbox.wanted(self._source.gatherer, WAIT_SECONDS)
+        if after is None:
+            return True
+        try:
+            pull = self._offload(self._source.pull, after)
+        except DatabaseError as error:
+            self._note(str(error))
+            self._pace.failed()
+            return False
+        self._note(None)
+        if pull.is_empty:
+            self._lag.set(0)
+        else:
+            self._inbox.put(self._source.gatherer, pull)
+        self._pace.found(pull.rows, has_more=pull.has_more or pull.starts_anew)
+        return self._pace.pause_seconds == 0
+
+    def _note(self, failure: str | None) -> None:
+        if (failure is None) != (self.failure is None):
+            self._inbox.put_failure(self._source.gatherer, failure)
+            self._is_readable.set(failure is None)
+            what = {"gatherer": self._source.gatherer, "table": self._source.table.name}
+            if failure is None:
+                log.info("a gatherer can be read again", **what)
+            else:
+                log.warning("a gatherer cannot be read; the others are", error=failure, **what)
+        self.failure = failure

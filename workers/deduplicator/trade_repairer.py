@@ -1,0 +1,119 @@
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from app.coverage.evidence import HeardPeriod
+from app.coverage.trade_repair import (
+    MissingTrades,
+    RepairReason,
+    TradeRepair,
+    holes_to_repair,
+    note_checked,
+    suspects_of,
+    unchecked_hours,
+)
+from app.errors import DatabaseError
+from app.kalshi.errors import AccessDeniedError, RestError
+from app.kalshi.rest_client import RestClient
+from app.postgres.connection import Asker
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.backoff import RetryLater
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload
+from workers.process.group import Component
+
+log = logs.get(__name__)
+
+IDLE_SECONDS = 10.0
+# So many markets are refused one after the other: then it is the exchange, and the hour is looked at again later.
+MOST_REFUSALS = 10
+
+
+class ProductionTradeRepairer:
+    """Fetches by REST the trades that no gatherer has: of times in which nobody heard any, and of markets whose volume
+    says that there were more. What the exchange refuses, or we cannot
+    store, is put off, and keeps nothing else waiting."""
+
+    def __init__(
+        self,
+        production: Dsn,
+        client: RestClient,
+        offload: Offload,
+        stopping: Stopping,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask = Asker(production, "repairer", offload)
+        self._trades = MissingTrades(production, client, offload)
+        self._stopping = stopping
+        self._holes: RetryLater[HeardPeriod] = RetryLater(clock=clock)
+        self._hours: RetryLater[datetime] = RetryLater(clock=clock)
+        self._component = Component("production_repairer", stopping)
+
+    def why_not_ready(self) -> str | None:
+        return self._component.halted_because
+
+    def run(self) -> None:
+        self._component.run(self._run)
+
+    def step(self) -> bool:
+        """Repairs one hole, or all that the volumes of one hour tell. False: nothing is known to be missing."""
+        for hole in self._ask(holes_to_repair):
+            if self._holes.is_due(hole.period):
+                self._repair_hole(hole)
+                return True
+        for hour in self._ask(unchecked_hours):
+            if self._hours.is_due(hour):
+                self._check_volumes(hour)
+                return True
+        return False
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if not self._try_step():
+                self._stopping.wait(IDLE_SECONDS)
+
+    def _try_step(self) -> bool:
+        """What fails is repeated as a whole later: what was fetched already does no harm."""
+        try:
+            return self.step()
+        except DatabaseError as error:
+            log.error("trades could not be repaired", error=str(error))  # noqa: TRY400
+            return False
+
+    def _repair_hole(self, hole: TradeRepair) -> None:
+        if self._repair(hole):
+            self._holes.succeeded(hole.period)
+        else:
+            self._holes.failed(hole.period)
+
+    def _check_volumes(self, hour: datetime) -> None:
+        suspects = self._ask(lambda connection: suspects_of(connection, hour))
+        refusals = in_a_row = 0
+        for suspect in suspects.listed:
+            is_repaired = self._repair(TradeRepair(suspect.ticker, suspect.period, RepairReason.VOLUME))
+            refusals, in_a_row = (refusals, 0) if is_repaired else (refusals + 1, in_a_row + 1)
+            if in_a_row == MOST_REFUSALS:
+                break
+        if refusals:
+            self._hours.failed(hour)
+            return
+        self._hours.succeeded(hour)
+        if suspects.markets > len(suspects.listed):
+            log.error("too many markets lack trades", hour=hour, markets=suspects.markets, asked=len(suspects.listed))
+        self._ask(lambda connection: note_checked(connection, hour))
+
+    def _repair(self, repair: TradeRepair) -> bool:
+        """Return False if the exchange refuses it, or tells of a trade that cannot be stored."""
+        try:
+            fetched = self._trades.repair(repair)
+        except AccessDeniedError:
+            raise
+        except RestError as error:
+            log.error("trades could not be repaired", ticker=repair.ticker, **repair.period._asdict(), error=str(error))  # noqa: TRY400
+            return False
+        self._component.works()
+        log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())
+        if fetched.unfit:
+            log.error("not repaired: trades are in quarantine", ticker=repair.ticker, trades=fetched.unfit)
+        return not fetched.unfit

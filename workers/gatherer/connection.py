@@ -1,0 +1,273 @@
+import time
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+import gevent
+import gevent.event
+import gevent.lock
+
+from app.kalshi.errors import HandshakeRefusedError, SocketError, SocketTimeoutError
+from app.kalshi.websocket import WebSocket
+from app.metrics import gatherer as metrics
+from app.runtime import logs
+from app.runtime.backoff import ReconnectBackoff
+from app.runtime.clock import now_us, steady_seconds, steady_us
+from app.runtime.health import Stopping
+from app.storage.tables import TICKERS, Row
+from app.storage.write_queue import Sink
+from app.subscriptions.interface import ConnectionStatus, State, Subscriber
+from app.subscriptions.journal import Journal
+from app.subscriptions.roles import role_of
+from app.subscriptions.router import MessageRouter, RouterContext
+from workers.gatherer.admission import DENIED, Admission
+
+log = logs.get(__name__)
+
+BATCH_MESSAGES = 50
+
+
+class ConnectionContext(NamedTuple):
+    """What all connections share."""
+
+    dial: Callable[[], WebSocket]
+    admission: Admission
+    sink: Sink
+    on_lifecycle: Callable[[bytes], None]  # may wait
+    on_tickers: Callable[[list[Row]], None]  # before the sink has them; must not wait
+    set_halted: Callable[[bool], None]  # whether the exchange refuses our key
+    stopping: Stopping
+
+
+class Connection:
+    """Receives what the exchange sends to one subscriber, on one socket after another, for ever."""
+
+    def __init__(
+        self, subscriber: Subscriber, journal: Journal, around: ConnectionContext, common: RouterContext | None = None
+    ) -> None:
+        self.number = journal.conn
+        self.role = role_of(self.number)
+        self.subscriber = subscriber
+        self.socket: WebSocket | None = None
+        self.news = gevent.event.Event()  # there may be commands to send
+        self.is_over = False
+        self.down_since_seconds: float | None = time.monotonic()
+        self._common = common or RouterContext()
+        self._journal = journal
+        self._journaling = gevent.lock.BoundedSemaphore()
+        self._around = around
+        self._redial = ReconnectBackoff(Random())  # noqa: S311 - who comes when is no secret
+        self._state: State = "waiting"
+        self._state_since_us = now_us()
+        self._in_hand_us: int | None = None
+        self._is_telling = False
+        self._intake: MessageRouter | None = None
+        self._messages = 0
+        self._opened = 0
+        metrics.CONNECTIONS.labels(self.role.name, self._state).inc()
+
+    def run(self) -> None:
+        try:
+            while not self._around.stopping.is_set():
+                socket = self._open()
+                if socket is not None:
+                    self._listen(socket)
+                    self._rest()
+        finally:
+            self.is_over = True
+
+    def in_hand_since_us(self) -> int | None:
+        """Whatever happened before was sent to this socket and is in the sink. None: its journal says the rest."""
+        socket = self.socket
+        if socket is None:
+            return self._in_hand_us
+        # What came last proves what was sent before, and nothing after: the line may be cut, or the exchange hang. Here
+        # a ping counts too, or nothing could be said while any socket of all is quiet. Should the exchange have stood
+        # still while it went on pinging, the gap that this socket's end opens takes it back.
+        moments_us = (self._in_hand_us, socket.waiting_since_us, socket.last_sign_us)
+        return min(moment_us for moment_us in moments_us if moment_us is not None) - self._journal.lag_us
+
+    @property
+    def is_handing_over(self) -> bool:
+        """It waits for who takes rows, or what is said of markets: nothing is read meanwhile."""
+        return self._in_hand_us is not None or self._is_telling
+
+    def write_journal(self) -> None:
+        # One after the other: the row that closes a gap must not overtake the one that opens it.
+        with self._journaling:
+            for table, rows in self._journal.take():
+                self._around.sink.put(table, rows)
+
+    def status(self) -> ConnectionStatus:
+        intake, subscriber = self._intake, self.subscriber
+        age_us = None if intake is None else intake.age_us
+        return ConnectionStatus(
+            conn=self.number,
+            role=self.role.name,
+            state=self._state,
+            since_us=self._state_since_us,
+            sids=subscriber.sids,
+            wanted=subscriber.wanted,
+            heard=subscriber.heard,
+            in_doubt=subscriber.in_doubt,
+            messages=self._messages,
+            age_ms=None if age_us is None else age_us // 1000,
+            last_sign_us=None if self.socket is None else self.socket.last_sign_us,
+            reconnects=max(self._opened - 1, 0),
+        )
+
+    def _open(self) -> WebSocket | None:
+        self._enter("waiting")
+        turn = self._around.admission.wait(is_of_books=self.role.is_of_books)
+        if turn is None:
+            return None
+        self._enter("connecting")
+        try:
+            socket = self._around.dial()
+        except SocketError as error:
+            self._around.admission.failed(turn, error)
+            self._not_opened(error)
+            return None
+        self._around.admission.opened(turn)
+        self._around.set_halted(False)
+        self._opened += 1
+        if self._opened > 1:
+            metrics.RECONNECTS.labels(self.role.name).inc()
+        return socket
+
+    def _rest(self) -> None:
+        """A socket that ended as soon as it was opened is not opened again at once."""
+        if self._around.admission.rest(self._redial.delay_seconds(time.monotonic())):
+            self._redial.reset()
+
+    def _not_opened(self, error: SocketError) -> None:
+        metrics.CONNECT_FAILURES.labels(self.role.name).inc()
+        if isinstance(error, HandshakeRefusedError) and error.status in DENIED:
+            log.error("the exchange refuses our key", conn=self.number, status=error.status)
+            self._around.set_halted(True)
+        else:
+            log.warning("could not connect", conn=self.number, reason=str(error))
+
+    def _listen(self, socket: WebSocket) -> None:
+        intake = self._intake = MessageRouter(self.number, self.role, self.subscriber, self._common)
+        self._redial.opened(time.monotonic())
+        self.subscriber.opened(intake.stream, steady_us())
+        self.socket, self.down_since_seconds = socket, None
+        self._enter("open")
+        self.news.set()
+        try:
+            while True:
+                self._step(socket, intake)
+        except SocketError as error:
+            log.info("socket ended", conn=self.number, reason=str(error))
+        self._ended(socket)
+
+    def _step(self, socket: WebSocket, intake: MessageRouter) -> None:
+        try:
+            batch = socket.receive(BATCH_MESSAGES)
+        except SocketTimeoutError:
+            return  # whether it has been quiet for too long is for the commander to say
+        self._in_hand_us = batch.received_us
+        rows, lifecycle, has_news = intake.take(batch)
+        self._messages += len(batch.messages)
+        self._journal.lag_us = intake.lag_us
+        for table, table_rows in rows:
+            if table is TICKERS:
+                self._around.on_tickers(table_rows)
+            self._around.sink.put(table, table_rows)
+        if has_news:
+            self.write_journal()
+            self.news.set()
+        self._in_hand_us = None
+        self._is_telling = bool(lifecycle)
+        for frame in lifecycle:
+            self._around.on_lifecycle(frame)
+        self._is_telling = False
+        gevent.sleep(0)
+
+    def _ended(self, socket: WebSocket) -> None:
+        last_sign_us = self._in_hand_us = socket.last_sign_us
+        self.socket, self.down_since_seconds = None, time.monotonic()
+        self.subscriber.closed(last_sign_us - self._journal.lag_us)
+        self.write_journal()
+        # From here on the gap in the journal says that nothing is heard.
+        self._in_hand_us = None
+        self._enter("waiting")
+        socket.close()
+
+    def _enter(self, state: State) -> None:
+        metrics.CONNECTIONS.labels(self.role.name, self._state).dec()
+        metrics.CONNECTIONS.labels(self.role.name, state).inc()
+        self._state, self._state_since_us = state, now_us()
+
+
+TICK_SECONDS = 1.0
+HELD_UP_SECONDS = 10.0  # shorter pauses are common on a busy host, and hide no silence of the exchange for long
+GOODBYE_SECONDS = 5.0
+
+
+class CommandSender:
+    """Sends what one connection's subscriber has to say, and ends a socket that is of no more use.
+
+    A socket that takes no bytes keeps nobody waiting but this.
+    """
+
+    def __init__(self, connection: Connection, stale_seconds: float, stopping: Stopping) -> None:
+        self._connection = connection
+        self._stale_seconds = stale_seconds
+        self._stopping = stopping
+        self._ending: WebSocket | None = None
+        self._abort_seconds = 0.0
+        # Since when the socket has been read without a pause, as far as this has looked.
+        self._read_since_seconds = self._looked_seconds = steady_seconds()
+
+    def run(self) -> None:
+        news = self._connection.news
+        while not self._connection.is_over:
+            news.wait(TICK_SECONDS)
+            news.clear()
+            self.step()
+
+    def step(self) -> None:
+        self._note_pauses()
+        socket = self._connection.socket
+        if socket is None:
+            pass
+        elif socket is self._ending:
+            if steady_seconds() >= self._abort_seconds:
+                socket.abort()
+        elif reason := self._why_to_end(socket):
+            self._end(socket, reason)
+        else:
+            self._send(socket)
+        self._connection.write_journal()
+
+    def _send(self, socket: WebSocket) -> None:
+        try:
+            for command in self._connection.subscriber.commands(steady_us()):
+                socket.send(command)
+        except SocketError as error:
+            self._end(socket, str(error))
+
+    def _why_to_end(self, socket: WebSocket) -> str | None:
+        if self._stopping.is_set():
+            return "we are stopping"
+        latest_seconds = max(socket.last_message_seconds, socket.last_ping_seconds, self._read_since_seconds)
+        quiet_seconds = steady_seconds() - latest_seconds
+        if quiet_seconds >= self._stale_seconds:
+            return f"neither a message nor a ping for {quiet_seconds:.0f} s"
+        return self._connection.subscriber.must_reconnect
+
+    def _note_pauses(self) -> None:
+        """While rows or frames are handed over, or the process is stopped, nobody reads: no silence of the exchange."""
+        now_seconds = steady_seconds()
+        was_held_up = now_seconds - self._looked_seconds > HELD_UP_SECONDS
+        if self._connection.is_handing_over or was_held_up:
+            self._read_since_seconds = now_seconds
+        self._looked_seconds = now_seconds
+
+    def _end(self, socket: WebSocket, reason: str) -> None:
+        """What the exchange sends until it says goodbye too is received, unless that takes too long."""
+        log.info("ending a socket", conn=self._connection.number, reason=reason)
+        socket.ask_to_close()
+        self._ending, self._abort_seconds = socket, steady_seconds() + GOODBYE_SECONDS

@@ -1,0 +1,227 @@
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+
+from app.metrics import gatherer as metrics
+from app.runtime import logs
+from app.runtime.clock import now_us, steady_seconds
+from app.runtime.health import Latch
+from app.settings import Settings
+from app.storage.write_queue import TRADE_CONNECTIONS
+from app.subscriptions.book_subscription import BookSubscription
+from app.subscriptions.channel_subscription import ChannelSubscription
+from app.subscriptions.dial_queue import sockets_of
+from app.subscriptions.interface import AnyMarketChange, AnyMarketChanges, ConnectionStatus, SubscriptionStatus
+from app.subscriptions.journal import Gap, Journal, MissedTrades
+from app.subscriptions.placement import Placement
+from app.subscriptions.roles import role_of
+from app.subscriptions.router import RouterContext
+from workers.gatherer.connection import CommandSender, Connection, ConnectionContext
+
+log = logs.get(__name__)
+
+CHANGES_AT_ONCE = 1_000
+TICK_SECONDS = 1.0
+# The exchange may have room on a socket again.
+FULL_SECONDS = 300.0
+CLOCK_TURN_SECONDS = 60.0
+
+
+class ConnectionManager:
+    """Gives each market that is to be recorded to one connection, and to another when that is down for too long."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run_id: int,
+        around: ConnectionContext,
+        changes: AnyMarketChanges,
+        on_trades_missed: Callable[[int, int], None],
+        latch: Latch | None = None,
+    ) -> None:
+        self._settings = settings
+        self._run_id = run_id
+        self._around = around
+        self._changes = changes
+        self._on_trades_missed = on_trades_missed
+        self._missed_trades = MissedTrades(TRADE_CONNECTIONS, run_id)
+        self._gap_numbers = count(1)
+        self._common = RouterContext()
+        self._clock_turned_seconds = steady_seconds()
+        self._books: dict[int, BookSubscription] = {}
+        self._whole_exchange: list[ChannelSubscription] = []
+        self._connections = {conn: self._connection(conn) for conn in range(1, sockets_of(settings) + 1)}
+        self._placement = Placement(self._books, settings.gatherer)
+        self._full_since_seconds: dict[int, float] = {}
+        self._next_look_seconds = 0.0
+        self._latch = latch or Latch()
+
+    def start(self, spawn: Callable[[Callable[[], None]], object]) -> None:
+        for connection in self._connections.values():
+            spawn(connection.run)
+            spawn(CommandSender(connection, self._settings.stale_seconds, self._around.stopping).run)
+        spawn(self.run)
+
+    def run(self) -> None:
+        while not self._around.stopping.is_set():
+            self.step()
+
+    def step(self) -> None:
+        """Places what has changed, and waits a moment for that."""
+        changes = list(self._next_changes())
+        wishes = {change.ticker: change.is_to_be_recorded for change in changes}
+        moment_us = now_us()
+        self._want(self._placement.place(ticker for ticker, is_wanted in wishes.items() if is_wanted))
+        self._unwant([ticker for ticker, is_wanted in wishes.items() if not is_wanted], moment_us)
+        self._ask_before_closing(change.ticker for change in changes if change.is_closing)
+        if time.monotonic() >= self._next_look_seconds:
+            self._next_look_seconds = time.monotonic() + TICK_SECONDS
+            self._look_after(moment_us)
+        if steady_seconds() - self._clock_turned_seconds >= CLOCK_TURN_SECONDS:
+            self._clock_turned_seconds = steady_seconds()
+            self._common.clock.turn()
+
+    def connections(self) -> list[ConnectionStatus]:
+        return [connection.status() for connection in self._connections.values()]
+
+    def subscriptions(self) -> list[SubscriptionStatus]:
+        return [
+            SubscriptionStatus(
+                conn=conn,
+                channels=list(connection.role.channels),
+                sids=connection.subscriber.sids,
+                wanted=connection.subscriber.wanted,
+                heard=connection.subscriber.heard,
+            )
+            for conn, connection in self._connections.items()
+        ]
+
+    def connection_of(self, ticker: str) -> int | None:
+        """Which one listens to its order book."""
+        return self._placement.home_of(ticker)
+
+    def in_hand_since_us(self) -> int | None:
+        """Whatever any socket was sent before is in the sink."""
+        moments_us = (connection.in_hand_since_us() for connection in self._connections.values())
+        return min((moment_us for moment_us in moments_us if moment_us is not None), default=None)
+
+    def why_not_ready(self) -> str | None:
+        reason = self._why_not_hearing()
+        # Before the first markets are known there is nothing to be ready for.
+        return self._latch(reason) if len(self._placement) else reason
+
+    def _why_not_hearing(self) -> str | None:
+        reasons = [f"nothing hears {channel}" for channel, conns in self._channels().items() if not conns]
+        wanted, heard = len(self._placement), self._heard()
+        # Some may be unknown to the exchange, and some have always just come.
+        if 100 * heard < 99 * wanted:
+            reasons.append(f"{heard} of {wanted} order books are listened to")
+        sockets = [connection.socket is not None for connection in self._connections.values()]
+        return f"{', '.join(reasons)}; {sum(sockets)} of {len(sockets)} sockets are open" if reasons else None
+
+    def _channels(self) -> dict[str, int]:
+        """How many connections hear each channel of the whole exchange."""
+        heard: dict[str, int] = {}
+        for subscriber in self._whole_exchange:
+            for channel, is_heard in subscriber.channels().items():
+                heard[channel] = heard.get(channel, 0) + is_heard
+        return heard
+
+    def _connection(self, conn: int) -> Connection:
+        is_of_trades = conn in TRADE_CONNECTIONS
+        journal = Journal(self._run_id, conn, self._gap_numbers, self._see_trade_gap if is_of_trades else _nothing)
+        role = role_of(conn)
+        if not role.is_of_books:
+            self._whole_exchange.append(ChannelSubscription(journal, role))
+            return Connection(self._whole_exchange[-1], journal, self._around, self._common)
+        self._books[conn] = BookSubscription(journal, self._settings.snapshot_refresh_seconds)
+        return Connection(self._books[conn], journal, self._around, self._common)
+
+    def _see_trade_gap(self, gap: Gap) -> None:
+        for missed in self._missed_trades.see(gap):
+            self._on_trades_missed(*missed)
+
+    def _next_changes(self) -> Iterator[AnyMarketChange]:
+        try:
+            yield self._changes.get(timeout=TICK_SECONDS)
+            for _ in range(CHANGES_AT_ONCE):
+                yield self._changes.get(block=False)
+        except queue.Empty:
+            return
+
+    def _want(self, placed: dict[int, list[str]]) -> None:
+        for conn, tickers in placed.items():
+            self._books[conn].want(tickers)
+            self._connections[conn].news.set()
+
+    def _unwant(self, tickers: list[str], moment_us: int) -> None:
+        leaving: dict[int, list[str]] = {}
+        for ticker in tickers:
+            conn = self._placement.remove(ticker)
+            if conn is not None:
+                leaving.setdefault(conn, []).append(ticker)
+        for conn, gone in leaving.items():
+            self._books[conn].unwant(gone, moment_us)
+            self._connections[conn].news.set()
+
+    def _ask_before_closing(self, tickers: Iterable[str]) -> None:
+        for ticker in tickers:
+            conn = self._placement.home_of(ticker)
+            if conn is not None:
+                self._books[conn].ask_before_closing(ticker)
+                self._connections[conn].news.set()
+
+    def _look_after(self, moment_us: int) -> None:
+        for conn, subscription in self._books.items():
+            if turned_away := subscription.take_turned_away():
+                for ticker in turned_away:
+                    self._placement.remove(ticker)
+                self._placement.is_full(conn)
+                self._full_since_seconds[conn] = time.monotonic()
+                self._move(turned_away, conn, "it has no room for them")
+        self._try_full_ones()
+        self._rehome(moment_us)
+        self._want(self._placement.place_homeless())
+        for channel, conns in self._channels().items():
+            metrics.CHANNEL_CONNECTIONS.labels(channel).set(conns)
+        metrics.MARKETS_WANTED.set(len(self._placement))
+        metrics.MARKETS_HEARD.set(self._heard())
+        metrics.MARKETS_TURNED_AWAY.set(self._placement.homeless)
+
+    def _rehome(self, moment_us: int) -> None:
+        down = [conn for conn in self._books if self._is_down(conn)]
+        for conn in self._books.keys() - set(down):
+            self._placement.count_on(conn)
+        # When most are down it is the exchange, or our own line: moving markets to the few others helps nobody. While
+        # the exchange answers and lets no more in, those that are open have room for all.
+        most = len(self._books) - 1 if self._around.admission.is_refusing else len(self._books) // 2
+        if len(down) > most:
+            return
+        for conn in down:
+            self._placement.give_up(conn)
+            if tickers := self._books[conn].tickers():
+                self._unwant(tickers, moment_us)
+                self._move(tickers, conn, "it is down")
+
+    def _try_full_ones(self) -> None:
+        for conn, since_seconds in list(self._full_since_seconds.items()):
+            if time.monotonic() - since_seconds > FULL_SECONDS:
+                del self._full_since_seconds[conn]
+                self._placement.has_room(conn)
+
+    def _move(self, tickers: list[str], conn: int, reason: str) -> None:
+        log.warning("markets move to other sockets", markets=len(tickers), conn=conn, reason=reason)
+        metrics.MARKETS_MOVED.inc(len(tickers))
+        self._want(self._placement.place(tickers))
+
+    def _is_down(self, conn: int) -> bool:
+        since_seconds = self._connections[conn].down_since_seconds
+        return since_seconds is not None and time.monotonic() - since_seconds > self._settings.rehome_seconds
+
+    def _heard(self) -> int:
+        return sum(subscription.heard for subscription in self._books.values())
+
+
+def _nothing(_gap: Gap) -> None:
+    """Books and tickers cannot be fetched later."""

@@ -1,0 +1,300 @@
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from app.errors import DatabaseError
+from app.metrics import gatherer as metrics
+from app.postgres.dsn import Dsn
+from app.runtime import logs
+from app.runtime.clock import now_us, steady_seconds
+from app.runtime.health import Stopping
+from app.runtime.threads import Offload, threads
+from app.settings import Settings
+from app.storage.runs import Run
+from app.storage.spool.losses import SpoolFolder, losses_of
+from app.storage.spool.spool import SpoolError
+from app.storage.tables import (
+    GATHERER_TABLES,
+    JOURNAL_TABLES,
+    METADATA_TABLES,
+    QUARANTINE,
+    RUNS,
+    ColumnType,
+    Row,
+    Table,
+)
+from app.storage.write_queue import RowBuffer, WriteBatch, WriteQueue, WriteQueues
+from app.storage.writer import CopyWriter, WriteResult
+from app.subscriptions.dial_queue import sockets_of
+from app.subscriptions.journal import RunWriter
+from workers.process.group import Group
+
+log = logs.get(__name__)
+
+IDLE_SECONDS = 0.25
+
+
+class WritePace(NamedTuple):
+    batch_rows: int
+    batch_seconds: float
+    first_retry_seconds: float = 1
+    longest_retry_seconds: float = 30
+
+
+class TableWriter:
+    """Brings the rows of one table to its database, oldest first, and tries again for as long as that is away."""
+
+    def __init__(
+        self,
+        backlog: WriteQueue,
+        writer: CopyWriter,
+        pace: WritePace,
+        ended: Stopping,
+        why_wait: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._backlog = backlog
+        self._why_wait = why_wait
+        self._writer = writer
+        self._pace = pace
+        self._ended = ended
+        self._failures = 0
+        self._table = backlog.table.name
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            self.step()
+        self._writer.close()
+
+    def step(self) -> None:
+        if reason := self._why_wait():
+            self._backlog.not_written(reason)
+            self._ended.wait(IDLE_SECONDS)
+            return
+        try:
+            # Waits when there is nothing to write.
+            batch = self._backlog.take(self._pace.batch_rows, self._pace.batch_seconds, IDLE_SECONDS)
+            if batch is not None:
+                self._write(batch)
+        except (DatabaseError, SpoolError) as error:
+            self._failed(str(error))
+
+    def _write(self, batch: WriteBatch) -> None:
+        started = time.monotonic()
+        written = self._writer.write(batch.rows)
+        self._backlog.written(batch)
+        if self._failures:
+            log.info("rows are stored again", table=self._table, failed_attempts=self._failures)
+            self._failures = 0
+        self._count(batch, written, time.monotonic() - started)
+
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
+        self._backlog.not_written(reason)
+        pause_seconds = self._pause_seconds()
+        metrics.WRITE_ERRORS.labels(self._table).inc()
+        log.error("rows are not stored", table=self._table, reason=reason, pause_seconds=round(pause_seconds, 1))
+        self._ended.wait(pause_seconds)
+
+    def _pause_seconds(self) -> float:
+        """A random part of a limit that doubles, so that the writers of all tables do not come at once."""
+        first, longest = self._pace.first_retry_seconds, self._pace.longest_retry_seconds
+        limit = min(longest, first * 2.0 ** min(self._failures - 1, 30))
+        return random.uniform(first / 4, limit)  # noqa: S311 - nobody has to guess it
+
+    def _count(self, batch: WriteBatch, written: WriteResult, seconds: float) -> None:
+        metrics.ROWS.labels(self._table).inc(written.inserted)
+        metrics.CONFLICTING.labels(self._table).inc(written.conflicting)
+        metrics.QUARANTINED.labels(self._table).inc(written.quarantined)
+        metrics.REPLAYED.labels(self._table).inc(len(batch.rows) if batch.end is None else 0)
+        metrics.BATCH_ROWS.labels(self._table).observe(len(batch.rows))
+        metrics.BATCH_SECONDS.labels(self._table).observe(seconds)
+
+
+SPILL_LOOK_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+
+
+class Spiller:
+    """Moves rows of one table to the disk when they wait in memory for too long, so that no socket has to."""
+
+    def __init__(self, backlog: WriteQueue, ended: Stopping) -> None:
+        self._backlog = backlog
+        self._ended = ended
+        self._table = backlog.table.name
+        self._pause_seconds = SPILL_LOOK_SECONDS
+
+    def run(self) -> None:
+        while not self._ended.wait(self._pause_seconds):
+            self.step()
+
+    def step(self) -> None:
+        self._pause_seconds = SPILL_LOOK_SECONDS
+        if not self._backlog.should_spill():
+            self._backlog.refusal = None
+            return
+        try:
+            rows = self._backlog.spill()
+        except SpoolError as error:
+            self._pause_seconds = RETRY_SECONDS
+            log.error("rows stay in memory", table=self._table, rows=self._backlog.waiting_rows, reason=str(error))  # noqa: TRY400
+        else:
+            metrics.SPOOLED.labels(self._table).inc(rows)
+
+
+TIMESERIES_TABLES = (*GATHERER_TABLES, *JOURNAL_TABLES, QUARANTINE)
+DRAIN_SECONDS = 10.0
+END_SECONDS = 2.0
+DISK_THREADS = 2
+LOOK_SECONDS = 0.02
+
+# Rows with a book, a document or a frame in them are many times larger than others.
+LARGE = {ColumnType.JSON, ColumnType.BYTES, ColumnType.BIGINT_ARRAY}
+LARGE_BUFFER_ROWS = 10_000
+
+
+class WritePipeline:
+    """The recorder of a gatherer with the workers of all its tables. They outlive whoever records, until close()."""
+
+    def __init__(self, settings: Settings, timeseries: Dsn, metadata: Dsn) -> None:
+        self._folder = SpoolFolder(settings.data_dir / "spool", settings.spool_max_bytes)
+        disk = threads(DISK_THREADS)
+        tables = (*TIMESERIES_TABLES, *METADATA_TABLES)
+        self.recorder = WriteQueues({table.name: self._backlog(table, settings.buffer_rows, disk) for table in tables})
+        self._ended = threading.Event()
+        self._running: list[str] = []
+        # The database of series, events and markets has no table for rows that do not fit.
+        set_aside = partial(self.recorder.put, QUARANTINE)
+        self._run_writer = self._writer_of_runs(settings, timeseries)
+        self._writers: list[CopyWriter] = [self._run_writer]
+        self._writers += [
+            CopyWriter(table, timeseries, threads(1), on_refused=partial(self._declare, table))
+            for table in TIMESERIES_TABLES
+            if table is not RUNS
+        ]
+        self._writers += [CopyWriter(table, metadata, threads(1), set_aside) for table in METADATA_TABLES]
+        self._pace = WritePace(settings.batch_rows, settings.batch_milliseconds / 1_000)
+
+    def start(self, group: Group) -> None:
+        for writer in self._writers:
+            backlog = self.recorder.backlogs[writer.table.name]
+            why_wait = self._why_runs_wait if writer.table is RUNS else _nothing_to_wait_for
+            table_writer = TableWriter(backlog, writer, self._pace, self._ended, why_wait)
+            for worker in (table_writer, Spiller(backlog, self._ended)):
+                # Before it starts: close() must not pass it over.
+                self._running.append(writer.table.name)
+                group.spawn(partial(self._run, worker, writer.table.name))
+
+    def drain(self) -> None:
+        """Call it when nobody puts rows any more: then all of them are durable."""
+        self.recorder.drain(DRAIN_SECONDS)
+
+    def close(self) -> list[str]:
+        """Drains, and ends the workers. The tables whose writer does not end: its thread waits for the database, and
+        only os._exit ends the process."""
+        self.drain()
+        self._ended.set()
+        deadline = time.monotonic() + END_SECONDS
+        while self._running and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        if self._running:
+            log.error("a database does not answer", tables=sorted(set(self._running)))
+        else:
+            self._folder.close()
+        return sorted(set(self._running))
+
+    def why_not_ready(self) -> str | None:
+        return self.recorder.why_not_ready() or self._run_writer.why_not_ready()
+
+    def _writer_of_runs(self, settings: Settings, timeseries: Dsn) -> RunWriter:
+        runs, losses = self.recorder.backlogs[RUNS.name], self._folder.losses
+        metrics.LOSSES.set_function(lambda: len(losses))
+        return RunWriter(
+            timeseries,
+            losses,
+            sockets_of(settings),
+            settings.snapshot_refresh_seconds,
+            lambda: runs.spool_bytes > 0,
+            threads(1),
+        )
+
+    def _declare(self, table: Table, refused: list[Row]) -> None:
+        self._folder.losses.add(losses_of(table, refused))
+
+    def _why_runs_wait(self) -> str | None:
+        """A run says up to when all is recorded: whoever reads that in the database finds the rows there as well."""
+        backlogs = (self.recorder.backlogs[table.name] for table in TIMESERIES_TABLES if table is not RUNS)
+        behind = [backlog.table.name for backlog in backlogs if backlog.spool_bytes]
+        return f"rows of {', '.join(behind)} come first" if behind else None
+
+    def _run(self, worker: TableWriter | Spiller, table_name: str) -> None:
+        try:
+            worker.run()
+        finally:
+            self._running.remove(table_name)
+
+    def _backlog(self, table: Table, buffer_rows: int, disk: Offload) -> WriteQueue:
+        is_large = any(column.type in LARGE for column in table.columns)
+        buffer = RowBuffer(min(buffer_rows, LARGE_BUFFER_ROWS) if is_large else buffer_rows)
+        backlog = WriteQueue(buffer, self._folder.spool_of(table), disk)
+        metrics.BUFFER_ROWS.labels(table.name).set_function(lambda: backlog.waiting_rows)
+        metrics.SPOOL_BYTES.labels(table.name).set_function(lambda: backlog.spool_bytes)
+        metrics.SPOOL_REFUSES.labels(table.name).set_function(lambda: backlog.refusal is not None)
+        metrics.DAMAGED_FILES.labels(table.name).set_function(lambda: backlog.damaged_files)
+        return backlog
+
+
+def _nothing_to_wait_for() -> str | None:
+    return None
+
+
+INTERVAL_SECONDS = 1.0
+LATE_SECONDS = 1.0
+
+
+class RunKeeper:
+    """Writes every second up to when everything is recorded, as far as frames in hand and rows that wait allow."""
+
+    def __init__(
+        self,
+        run: Run,
+        recorder: WriteQueues,
+        oldest_in_hand_us: Sequence[Callable[[], int | None]],
+        stopping: Stopping,
+        clock: Callable[[], float] = steady_seconds,
+    ) -> None:
+        self._run = run
+        self._recorder = recorder
+        self._oldest_us = (*oldest_in_hand_us, recorder.waiting_since_us)
+        self._stopping = stopping
+        self._clock = clock
+        self._stopped_us: int | None = None
+        self._asleep_since = clock()
+
+    def run(self) -> None:
+        self._keep()
+        self._asleep_since = self._clock()
+        while not self._stopping.wait(INTERVAL_SECONDS):
+            self.step()
+            self._asleep_since = self._clock()
+        self._stopped_us = now_us()
+
+    def step(self) -> None:
+        late_seconds = self._clock() - self._asleep_since - INTERVAL_SECONDS
+        if late_seconds > LATE_SECONDS:
+            # Whoever reads the sockets was held up as well: what came meanwhile still lies in them.
+            log.warning("the process was held up", seconds=round(late_seconds, 1))
+            return
+        self._keep()
+
+    def end(self) -> None:
+        """The last word, when nobody receives any more and everything is drained."""
+        self._keep(self._stopped_us, ended_us=now_us())
+
+    def _keep(self, until_us: int | None = None, ended_us: int | None = None) -> None:
+        known_us = (oldest() for oldest in self._oldest_us)
+        now = until_us or now_us()
+        sure_until_us = min((time_us for time_us in known_us if time_us is not None), default=now)
+        self._recorder.put(RUNS, [self._run.row(min(now, sure_until_us), ended_us)])

@@ -1,0 +1,123 @@
+import signal
+from collections.abc import Callable
+
+import gevent
+import gevent.event
+import gevent.pool
+
+from app.kalshi.errors import AccessDeniedError, RestError
+from app.metrics.gatherer import FAILED_ROUNDS
+from app.metrics.process import COMPONENT_HALTED
+from app.runtime import logs
+from app.runtime.health import StoppedError, Stopping
+
+log = logs.get(__name__)
+
+
+class Group:
+    """Greenlets of a process. SIGTERM and SIGINT ask them to stop; an error that one does not handle ends all, those of
+    other groups with the same stopping too."""
+
+    def __init__(self, stopping: gevent.event.Event | None = None) -> None:
+        self.stopping = stopping or gevent.event.Event()
+        self._greenlets = gevent.pool.Group()
+        self._failure: BaseException | None = None
+
+    def spawn(self, run: Callable[[], None]) -> gevent.Greenlet:
+        greenlet = gevent.Greenlet(run)
+        greenlet.link_exception(self._failed)
+        self._greenlets.add(greenlet)
+        greenlet.start()
+        return greenlet
+
+    def run_until_stopped(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self.stopping.set)
+        self.join()
+
+    def join(self) -> None:
+        """Returns when all have ended; raises what one of them did not handle."""
+        self._greenlets.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _failed(self, greenlet: gevent.Greenlet) -> None:
+        if self._failure is None:
+            self._failure = greenlet.exception
+        self.stopping.set()
+
+
+DENIED_SECONDS = 300.0
+
+
+class Component:
+    """A part of the process that ends when we stop. When the exchange refuses access it halts, alarms, and tries again
+    every five minutes: the key may be gone, or a proxy have a bad hour. The rest of the process lives on."""
+
+    def __init__(self, name: str, stopping: Stopping) -> None:
+        self.name = name
+        self.halted_because: str | None = None
+        self._stopping = stopping
+        COMPONENT_HALTED.labels(name).set(0)
+
+    def why_not_ready(self) -> str | None:
+        return self.halted_because and f"{self.name} halted, and tries again: {self.halted_because}"
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Run work, again from its beginning when it is refused access."""
+        try:
+            while not self._is_done(work):
+                self._stopping.wait(DENIED_SECONDS)
+        except StoppedError:
+            log.info("stopped", component=self.name)
+
+    def tries(self, action: Callable[[], None]) -> bool:
+        """Whether it was done. What the exchange does not answer as it should is for the next round."""
+        try:
+            action()
+        except AccessDeniedError:
+            raise
+        except RestError as error:
+            FAILED_ROUNDS.labels(self.name).inc()
+            log.error("round failed", component=self.name, error=str(error))  # noqa: TRY400
+            return False
+        self.works()
+        return True
+
+    def works(self) -> None:
+        """The exchange has answered."""
+        if self.halted_because is not None:
+            self.halted_because = None
+            COMPONENT_HALTED.labels(self.name).set(0)
+            log.info("no longer halted", component=self.name)
+
+    def _is_done(self, work: Callable[[], None]) -> bool:
+        if self._stopping.is_set():
+            return True
+        try:
+            work()
+        except AccessDeniedError as error:
+            self.halted_because = str(error)
+            COMPONENT_HALTED.labels(self.name).set(1)
+            log.error("halted: the exchange refuses access", component=self.name, error=str(error))  # noqa: TRY400
+            return False
+        return True
+
+
+class Rounds:
+    """When a loop makes its next round: after its interval, or as soon as somebody asks for one."""
+
+    def __init__(self, interval_seconds: float, stopping: gevent.event.Event) -> None:
+        self._interval_seconds = interval_seconds
+        self._stopping = stopping
+        self._asked = gevent.event.Event()
+
+    def ask(self) -> None:
+        """Never waits. While a round is being made, there will be another one after it."""
+        self._asked.set()
+
+    def wait(self) -> bool:
+        """False: we are stopping."""
+        gevent.wait([self._stopping, self._asked], self._interval_seconds, count=1)
+        self._asked.clear()
+        return not self._stopping.is_set()

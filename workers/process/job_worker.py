@@ -1,0 +1,106 @@
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import psycopg2.extensions
+
+from app.errors import DatabaseError, OperatorError
+from app.postgres.connection import Asker
+from app.postgres.dsn import Dsn
+from app.runtime import jobs, logs
+from app.runtime.health import StoppedError, Stopping
+from app.runtime.jobs import Job
+from app.runtime.threads import Offload
+
+log = logs.get(__name__)
+
+# Does what the parameters say piece by piece, and tells after each how far it is. Repeated, it does no harm.
+Task = Callable[[Mapping[str, Any]], Iterator[str]]
+Result = TypeVar("Result")
+
+IDLE_SECONDS = 2.0
+RETRY_SECONDS = 60.0
+NOTHING = "There was nothing to be done."
+
+
+class JobWorker:
+    """Does the jobs of some kinds that people ask for, one after the other."""
+
+    def __init__(
+        self,
+        production: Dsn,
+        tasks: Mapping[str, Task],
+        offload: Offload,
+        stopping: Stopping,
+        idle_seconds: float = IDLE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._asker = Asker(production, "jobs", offload)
+        self._tasks = tasks
+        self._stopping = stopping
+        self._idle_seconds = idle_seconds
+        self._retry_seconds = retry_seconds
+        self._name = f"{socket.gethostname()} {uuid.uuid4().hex[:12]}"
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if not self.step():
+                self._stopping.wait(self._idle_seconds)
+
+    def step(self) -> bool:
+        """Does the one that waits longest. False: there is none, or the database is away."""
+        try:
+            job = self._ask(lambda cursor: jobs.claim(cursor, list(self._tasks), self._name))
+            if job is not None:
+                self._do(job)
+        except DatabaseError as error:
+            # A job that was begun is in line again, or falls silent and is claimed again.
+            log.error("jobs cannot be done", error=str(error))  # noqa: TRY400
+            self._stopping.wait(self._retry_seconds)
+            return False
+        return job is not None
+
+    def _do(self, job: Job) -> None:
+        log.info("job begun", job=job.job_id, kind=job.kind, parameters=job.parameters)
+        try:
+            outcome = self._work(job)
+        except DatabaseError as error:
+            # It may pass, and until then people see what keeps the job.
+            obstacle = str(error)
+            self._ask(lambda cursor: jobs.give_back(cursor, job, self._name, obstacle))
+            raise
+        except StoppedError:
+            self._ask(lambda cursor: jobs.give_back(cursor, job, self._name))
+        except OperatorError as error:
+            self._end(job, succeeded=False, outcome=str(error))
+        except Exception as error:
+            # Else it would end the next process that claims it too.
+            self._end(job, succeeded=False, outcome=repr(error))
+            raise
+        else:
+            self._end(job, succeeded=True, outcome=outcome)
+
+    def _work(self, job: Job) -> str:
+        progress = NOTHING
+        for progress in self._tasks[job.kind](job.parameters):
+            if not self._goes_on(job, progress):
+                log.info("job is not ours any more", job=job.job_id)
+                break
+            if self._stopping.is_set():
+                raise StoppedError
+        return progress
+
+    def _goes_on(self, job: Job, progress: str) -> bool:
+        return self._ask(lambda cursor: jobs.goes_on(cursor, job, self._name, progress))
+
+    def _end(self, job: Job, *, succeeded: bool, outcome: str) -> None:
+        if self._ask(lambda cursor: jobs.end(cursor, job, self._name, succeeded, outcome)):
+            log.info("job ended", job=job.job_id, succeeded=succeeded, outcome=outcome)
+
+    def _ask(self, question: Callable[[psycopg2.extensions.cursor], Result]) -> Result:
+        def asked(connection: psycopg2.extensions.connection) -> Result:
+            with connection, connection.cursor() as cursor:
+                return question(cursor)
+
+        return self._asker(asked)

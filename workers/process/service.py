@@ -1,0 +1,209 @@
+import os
+import socket
+import time
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Protocol
+
+from app.errors import OperatorError
+from app.metrics.process import HUB_LAG
+from app.ops.application import create_ops_app
+from app.ops.live import LiveState
+from app.runtime import logs
+from app.runtime.health import Heartbeats, Readiness, Stopping, WatchedStopping, why_not_ready
+from app.runtime.http_server import BoundedServer, WSGIApp
+from app.settings import Settings
+
+log = logs.get(__name__)
+
+
+class OpsServer:
+    """Answers on the ops port. The port is taken at once, so that a process that cannot have it ends at its start."""
+
+    def __init__(self, address: str, app: WSGIApp, stopping: Stopping) -> None:
+        host, _, port = address.rpartition(":")
+        self._stopping = stopping
+        self._server = BoundedServer((host, int(port)), app)
+        try:
+            self._server.take_port()
+        except (OSError, OverflowError) as error:
+            raise OperatorError(
+                "The ops port cannot be opened.", f"{address}: {error}", "give KALSHI_OPS_ADDRESS another one."
+            ) from error
+
+    def run(self) -> None:
+        log.info("ops port listening", url=self._server.url)
+        self._server.serve_until(self._stopping)
+
+
+HUB_INTERVAL_SECONDS = 0.05
+WORTH_A_WARNING_SECONDS = 1
+
+
+class HubWatch:
+    """Measures how late greenlets that are due get their turn."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._stopping = stopping
+
+    def run(self) -> None:
+        started = time.monotonic()
+        while not self._stopping.wait(HUB_INTERVAL_SECONDS):
+            woken = time.monotonic()
+            self.step(woken - started - HUB_INTERVAL_SECONDS)
+            started = woken
+
+    def step(self, late_seconds: float) -> None:
+        for lag_seconds in lags(late_seconds):
+            HUB_LAG.observe(lag_seconds)
+        if late_seconds > WORTH_A_WARNING_SECONDS:
+            log.warning("greenlets had to wait", seconds=round(late_seconds, 2))
+
+
+def lags(late_seconds: float) -> Iterator[float]:
+    """What would have been measured at every interval: else a long stall would count once, and quantiles hide it."""
+    yield max(late_seconds, 0)
+    while (late_seconds := late_seconds - HUB_INTERVAL_SECONDS) > 0:
+        yield late_seconds
+
+
+# What systemd is told about this process (man sd_notify), where it asked to be told.
+
+MICROSECONDS = 1_000_000
+SEND_SECONDS = 1
+
+
+class Notifier:
+    """Without an address nothing is told, and nobody feeds a watchdog."""
+
+    def __init__(self, address: str | None = None, watchdog_seconds: float | None = None) -> None:
+        # Linux writes an abstract socket's name with a leading zero byte, the environment with an @.
+        self._address = "\0" + address[1:] if address and address.startswith("@") else address
+        self.watchdog_seconds = watchdog_seconds
+
+    def ready(self) -> None:
+        self._tell("READY=1")
+
+    def status(self, text: str) -> None:
+        self._tell("STATUS=" + " ".join(text.split()))
+
+    def needs_longer(self, seconds: int) -> None:
+        """To start or to stop: so long from now on, whatever its unit allows."""
+        self._tell(f"EXTEND_TIMEOUT_USEC={seconds * MICROSECONDS}")
+
+    def feed_watchdog(self) -> None:
+        self._tell("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        self._tell("STOPPING=1")
+
+    def _tell(self, line: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.settimeout(SEND_SECONDS)
+                channel.connect(self._address)
+                channel.send(line.encode())
+        except OSError as error:
+            # It draws its own conclusions; a recorder has better things to do than to end for it.
+            log.warning("systemd was not told", line=line, error=str(error))
+
+
+def notifier_from(environment: MutableMapping[str, str] = os.environ) -> Notifier:
+    """Takes what systemd set out of the environment: a child of ours must not speak for us."""
+    address = environment.pop("NOTIFY_SOCKET", None)
+    watchdog_us = environment.pop("WATCHDOG_USEC", None)
+    watchdog_pid = environment.pop("WATCHDOG_PID", None)
+    is_meant = watchdog_pid is None or watchdog_pid == str(os.getpid())
+    return Notifier(address, int(watchdog_us) / MICROSECONDS if watchdog_us and is_meant else None)
+
+
+LOOK_SECONDS = 1
+# The first synchronisation takes minutes, and a database that is down takes as long as it takes: a process whose
+# loops run has not failed to start.
+LONGER_SECONDS = 60
+
+
+class LifeCycle:
+    """Tells systemd and the log when the process is ready, why not, and when it stops."""
+
+    def __init__(
+        self, notifier: Notifier, readiness: Sequence[Readiness], heartbeats: Heartbeats, stopping: Stopping
+    ) -> None:
+        self._notifier = notifier
+        self._readiness = readiness
+        self._heartbeats = heartbeats
+        self._stopping = stopping
+        self._has_started = False
+        self._told: list[str] | None = None
+
+    def run(self) -> None:
+        self.step()
+        while not self._stopping.wait(LOOK_SECONDS):
+            self.step()
+        self._notifier.stopping()
+        log.info("stopping")
+
+    def step(self) -> None:
+        reasons = why_not_ready(self._readiness)
+        if reasons != self._told:
+            self._tell(reasons)
+            self._told = reasons
+        if not self._has_started and not self._heartbeats.late():
+            self._start(reasons)
+
+    def _tell(self, reasons: list[str]) -> None:
+        self._notifier.status(" ".join(reasons) or "Ready.")
+        if reasons:
+            log.warning("not ready", reasons=reasons)
+        else:
+            log.info("ready")
+
+    def _start(self, reasons: list[str]) -> None:
+        if reasons:
+            self._notifier.needs_longer(LONGER_SECONDS)
+        else:
+            self._notifier.ready()
+            self._has_started = True
+
+
+TURNS_PER_LIMIT = 3
+
+
+class Watchdog:
+    """Feeds systemd's watchdog as long as every loop ran lately; else systemd starts the process anew."""
+
+    def __init__(self, notifier: Notifier, heartbeats: Heartbeats, stopping: Stopping) -> None:
+        self._notifier = notifier
+        self._heartbeats = heartbeats
+        self._stopping = stopping
+
+    def run(self) -> None:
+        if self._notifier.watchdog_seconds is None:
+            return
+        self.step()
+        while not self._stopping.wait(self._notifier.watchdog_seconds / TURNS_PER_LIMIT):
+            self.step()
+
+    def step(self) -> None:
+        if late := self._heartbeats.late():
+            log.error("the watchdog is not fed", loops=late)
+        else:
+            self._notifier.feed_watchdog()
+
+
+class ServiceWorker(Protocol):
+    def run(self) -> None: ...
+
+
+def service_workers(
+    settings: Settings, readiness: Sequence[Readiness], stopping: Stopping, live: LiveState | None = None
+) -> list[ServiceWorker]:
+    """Who tells systemd, and whoever asks the ops port, how the process fares."""
+    notifier, heartbeats = notifier_from(), Heartbeats()
+    return [
+        OpsServer(settings.ops_address, create_ops_app(readiness, heartbeats, live, settings.ops_names), stopping),
+        LifeCycle(notifier, readiness, heartbeats, stopping),
+        Watchdog(notifier, heartbeats, stopping),
+        HubWatch(WatchedStopping(stopping, heartbeats.of("hub"))),
+    ]

@@ -1,0 +1,144 @@
+from collections.abc import Callable
+
+import gevent
+import gevent.queue
+
+from app.kalshi.messages import LIFECYCLE_MESSAGES, ComboLifecycle, decode
+from app.kalshi.rest_client import BOOKS_PER_CALL
+from app.markets.ingest import RegistryUpdater
+from app.markets.lifecycle import Announcement, announcement_of
+from app.markets.refetch_queue import RefetchQueue, Wait
+from app.markets.sync import Answered, ReadNamed, read_in_halves
+from app.metrics.gatherer import ANNOUNCEMENTS, WAITING
+from app.runtime.health import Stopping
+from workers.process.group import Component
+
+LOOK_UP_SECONDS = 1
+FRAMES_AT_ONCE = 50
+
+
+class LifecycleListener:
+    """Follows what the exchange says of markets and events. Two connections carry it, so it comes twice: the second
+    time it changes nothing."""
+
+    def __init__(
+        self, intake: RegistryUpdater, markets: RefetchQueue, events: RefetchQueue, stopping: Stopping, *, combos: bool
+    ) -> None:
+        self.component = Component("lifecycle_listener", stopping)
+        self.source: gevent.queue.Queue | None = None
+        self._intake = intake
+        self._markets = markets
+        self._events = events
+        self._stopping = stopping
+        self._combos = combos
+
+    def run(self) -> None:
+        self.component.run(self._loop)
+
+    def step(self, source: gevent.queue.Queue) -> bool:
+        """Whether there may be more."""
+        try:
+            self.hear(source.get(timeout=LOOK_UP_SECONDS))
+            for _ in range(FRAMES_AT_ONCE - 1):
+                self.hear(source.get(block=False))
+        except gevent.queue.Empty:
+            return False
+        return True
+
+    def hear(self, frame: bytes) -> None:
+        message = decode(frame)
+        if not isinstance(message, LIFECYCLE_MESSAGES) or (isinstance(message, ComboLifecycle) and not self._combos):
+            return
+        ANNOUNCEMENTS.inc()
+        told = announcement_of(message)
+        if told is not None:
+            self._follow(told)
+
+    def _follow(self, told: Announcement) -> None:
+        if told.market_ticker:
+            self._intake.tell(told)
+            self._markets.want(told.market_ticker)
+        event_ticker = told.event_ticker or told.additional_metadata.event_ticker
+        if event_ticker:
+            self._events.want(event_ticker)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            if self.source is None:
+                self._stopping.wait(LOOK_UP_SECONDS)
+            elif self.step(self.source):
+                gevent.sleep(0)
+
+
+FRAMES = 10_000
+
+
+class LifecycleFrames:
+    """What the lifecycle sockets bring, on its way to the registry. A registry that is busy is waited for."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        self.queue: gevent.queue.Queue = gevent.queue.Queue(FRAMES)
+        self._stopping = stopping
+
+    def put(self, frame: bytes) -> None:
+        # Whoever takes them may have stopped already; the next start reads every market anew.
+        while not self._stopping.is_set():
+            try:
+                self.queue.put(frame, timeout=LOOK_UP_SECONDS)
+            except gevent.queue.Full:
+                continue
+            return
+
+
+IDLE_SECONDS = 0.2
+TICKERS_AT_ONCE = BOOKS_PER_CALL
+
+
+class Refetcher:
+    """Asks REST for the markets, or the events, to which something happened."""
+
+    def __init__(
+        self,
+        kind: str,
+        rereads: RefetchQueue,
+        read_named: ReadNamed,
+        stopping: Stopping,
+        on_left: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self.component = Component(f"{kind}_rereader", stopping)
+        self._waiting = WAITING.labels(kind)
+        self._rereads = rereads
+        self._read_named = read_named
+        self._stopping = stopping
+        self._on_left = on_left
+
+    def run(self) -> None:
+        self.component.run(self._loop)
+
+    def step(self) -> bool:
+        """Whether there may be more."""
+        taken = self._rereads.take(TICKERS_AT_ONCE)
+        self._waiting.set(len(self._rereads))
+        if not taken:
+            return False
+        answers: list[Answered] = []
+        is_done = False
+        try:
+            is_done = self.component.tries(lambda: answers.append(read_in_halves(self._read_named, list(taken))))
+        finally:
+            if is_done:
+                self._settle(taken, answers[0])
+            else:
+                self._rereads.put_back(taken)
+        return len(taken) == TICKERS_AT_ONCE
+
+    def _settle(self, taken: dict[str, Wait], answered: Answered) -> None:
+        refused = {ticker: wait for ticker, wait in taken.items() if ticker in answered.refused}
+        self._rereads.put_back(refused)
+        left = self._rereads.settle({ticker: taken[ticker] for ticker in taken.keys() - refused}, answered.found)
+        for ticker in left:
+            self._on_left(ticker)
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(0 if self.step() else IDLE_SECONDS):
+            continue

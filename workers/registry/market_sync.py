@@ -1,0 +1,263 @@
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import gevent
+import gevent.event
+
+from app.errors import DatabaseError
+from app.kalshi.rest_client import BOOKS_PER_CALL
+from app.markets.ingest import RegistryUpdater
+from app.markets.market import Market
+from app.markets.registry import VANISHING_US
+from app.markets.sync import FindUnended, MarketReader, MarketsPart, SettlementsSince, read_in_halves
+from app.metrics.gatherer import SYNCED
+from app.normalize.values import SECOND_US
+from app.runtime import logs
+from app.runtime.clock import now_us
+from app.runtime.health import Stopping, pause
+from workers.process.group import Component, Rounds
+
+log = logs.get(__name__)
+
+RETRY_SECONDS = 10
+SETTLED_FOR_US = 24 * 3_600_000_000
+SLOTS_AT_ONCE = 5_000
+ASKED_AT_ONCE = 100
+
+
+class MarketSync:
+    """Walks through all markets that are not settled: once at the start, then again every interval. Of those that are
+    known but that no page showed, each is asked for by its name: it settled, or is no more."""
+
+    def __init__(
+        self,
+        reading: MarketReader,
+        intake: RegistryUpdater,
+        interval_seconds: float,
+        exchange_open: gevent.event.Event,
+        stopping: gevent.event.Event,
+    ) -> None:
+        self.component = Component("market_walk", stopping)
+        self.walked = gevent.event.Event()
+        self.part: MarketsPart | None = None
+        self._reading = reading
+        self._intake = intake
+        self._exchange_open = exchange_open
+        self._stopping = stopping
+        self.rounds = Rounds(interval_seconds, stopping)
+
+    def run(self) -> None:
+        self.component.run(self._loop)
+
+    def step(self) -> bool:
+        """Make one walk. Return False if some part of it could not be read: who was not shown then may be there."""
+        self._intake.markets.begin_walk()
+        failed = self._read(self._reading.parts)
+        return not failed and self._finish()
+
+    def _read(self, parts: Sequence[MarketsPart]) -> list[MarketsPart]:
+        """Return those that could not be read; they keep no other part waiting."""
+        failed = [part for part in parts if not self.component.tries(partial(self._read_part, part))]
+        self.part = None
+        return failed
+
+    def _read_part(self, part: MarketsPart) -> None:
+        self.part = part
+        log.info("markets walked", **part._asdict(), markets=self._reading.read_part(part))
+
+    def _finish(self) -> bool:
+        is_done = self.component.tries(self._sweep)
+        if is_done:
+            SYNCED.labels("markets").set_to_current_time()
+        return is_done
+
+    def _loop(self) -> None:
+        while not self._exchange_open.wait(1):
+            pause(self._stopping, 0)
+        self._first_walk()
+        while self.rounds.wait():
+            self.step()
+
+    def _first_walk(self) -> None:
+        """Nothing else begins before it: what failed is repeated until all parts are read."""
+        self._intake.markets.begin_walk()
+        remaining: Sequence[MarketsPart] = self._reading.parts
+        while remaining := self._read(remaining):
+            self.part = remaining[0]
+            pause(self._stopping, RETRY_SECONDS)
+        self._finish()
+        self.walked.set()
+
+    def _sweep(self) -> None:
+        markets = self._intake.markets
+        for first in range(0, markets.slots, SLOTS_AT_ONCE):
+            slots = range(first, min(first + SLOTS_AT_ONCE, markets.slots))
+            unseen = markets.sweep(slots, self._intake.now_us() - SETTLED_FOR_US)
+            for start in range(0, len(unseen), ASKED_AT_ONCE):
+                self._ask_for(unseen[start : start + ASKED_AT_ONCE])
+            gevent.sleep(0)
+
+    def _ask_for(self, tickers: list[str]) -> None:
+        for ticker in read_in_halves(self._reading.read_named, tickers).missing(tickers):
+            self._intake.vanish(ticker)
+
+
+# Our clock and the exchange's may differ, and answers come through a cache.
+OVERLAP_SECONDS = 300
+# A market that was created just before the first walk is told of by nobody, and REST may not have shown it yet.
+FIRST_SECONDS = 60
+
+
+class MarketUpdates:
+    """Asks every interval which markets changed, whatever the stream told."""
+
+    def __init__(
+        self, reading: MarketReader, intake: RegistryUpdater, interval_seconds: float, stopping: Stopping
+    ) -> None:
+        self.component = Component("market_updates", stopping)
+        self._reading = reading
+        self._intake = intake
+        self._interval_seconds = interval_seconds
+        self._stopping = stopping
+        self._complete_until_us = intake.now_us()
+
+    def run(self) -> None:
+        self.component.run(self._loop)
+
+    def step(self) -> None:
+        started_us = self._intake.now_us()
+        since_seconds = self._complete_until_us // SECOND_US - OVERLAP_SECONDS
+        count = self._reading.read_changed_since(since_seconds)
+        self._complete_until_us = started_us
+        SYNCED.labels("market_updates").set_to_current_time()
+        log.info("market updates read", markets=count)
+
+    def _loop(self) -> None:
+        pause_seconds = min(FIRST_SECONDS, self._interval_seconds)
+        while not self._stopping.wait(pause_seconds):
+            self.component.tries(self.step)
+            pause_seconds = self._interval_seconds
+
+
+LOOK_SECONDS = 1
+
+
+class MissedSettlements:
+    """Asks once which markets settled since the last run. A walk leaves settled ones out: those that settled, or even
+    began, while nobody recorded would stay what they were, or unknown."""
+
+    def __init__(
+        self,
+        reading: MarketReader,
+        since: SettlementsSince,
+        walk_seconds: float,
+        markets_walked: gevent.event.Event,
+        stopping: Stopping,
+    ) -> None:
+        self.component = Component("missed_settlements", stopping)
+        self._reading = reading
+        self._since = since
+        self._walk_seconds = walk_seconds
+        self._markets_walked = markets_walked
+        self._stopping = stopping
+
+    def run(self) -> None:
+        self.component.run(self._run)
+
+    def _run(self) -> None:
+        last_us = self._since.read_us()
+        if last_us is None:
+            return
+        while not self._markets_walked.wait(1):
+            pause(self._stopping, 0)
+        # What the stream did not tell the last run, its next walk would have.
+        since_seconds = last_us // SECOND_US - int(self._walk_seconds)
+        while not self.component.tries(lambda: self._read(since_seconds)):
+            pause(self._stopping, RETRY_SECONDS)
+        read_us = now_us()
+        while not self._since.are_stored(read_us):
+            pause(self._stopping, LOOK_SECONDS)
+        self._since.settle()
+
+    def _read(self, since_seconds: int) -> None:
+        log.info("missed settlements read", markets=self._reading.read_settled_since(since_seconds))
+
+
+# One answer without a market is no proof. So long must it have been missing.
+VANISHING_SECONDS = VANISHING_US / 1_000_000
+
+
+class VanishedMeanwhile:
+    """Ends, once, the markets that REST stopped showing while nobody recorded: no walk meets them, and they would stay
+    open in the database, with a hole every hour until the closing time that was planned."""
+
+    def __init__(
+        self,
+        reading: MarketReader,
+        intake: RegistryUpdater,
+        find_unended: FindUnended,
+        are_stored: Callable[[int], bool],
+        markets_walked: gevent.event.Event,
+        stopping: Stopping,
+        vanishing_seconds: float = VANISHING_SECONDS,
+    ) -> None:
+        self.component = Component("vanished_meanwhile", stopping)
+        self._reading = reading
+        self._intake = intake
+        self._find_unended = find_unended
+        self._are_stored = are_stored
+        self._markets_walked = markets_walked
+        self._stopping = stopping
+        self._vanishing_seconds = vanishing_seconds
+
+    def run(self) -> None:
+        self.component.run(self._run)
+
+    def _run(self) -> None:
+        while not self._markets_walked.wait(1):
+            pause(self._stopping, 0)
+        missing = self._missing()
+        if missing:
+            pause(self._stopping, self._vanishing_seconds)
+            vanished = [market for ticker, market in self._missing().items() if ticker in missing]
+            for market in vanished:
+                self._intake.end(market)
+            log.info("markets ended that vanished while nobody recorded", markets=len(vanished))
+
+    def _missing(self) -> dict[str, Market]:
+        """Return the markets that are open in the database alone."""
+        found: list[dict[str, Market]] = []
+        while not found:
+            self._wait_until_stored()
+            if not self.component.tries(lambda: found.append(dict(self._read()))):
+                pause(self._stopping, RETRY_SECONDS)
+        return found[0]
+
+    def _wait_until_stored(self) -> None:
+        """The end of a market may be among the rows that an earlier run left on disk."""
+        asked_us = now_us()
+        while not self._are_stored(asked_us):
+            pause(self._stopping, LOOK_SECONDS)
+
+    def _read(self) -> Iterator[tuple[str, Market]]:
+        for page in self._pages():
+            unknown = {market.ticker: market for market in page if not self._intake.markets.knows(market.ticker)}
+            tickers = list(unknown)
+            for start in range(0, len(tickers), BOOKS_PER_CALL):
+                asked = tickers[start : start + BOOKS_PER_CALL]
+                for ticker in read_in_halves(self._reading.read_unknown, asked).missing(asked):
+                    yield ticker, unknown[ticker]
+
+    def _pages(self) -> Iterator[list[Market]]:
+        after = ""
+        while page := self._page(after):
+            yield page
+            after = page[-1].ticker
+
+    def _page(self, after: str) -> list[Market]:
+        while True:
+            try:
+                return self._find_unended(after, self._intake.now_us())
+            except DatabaseError as error:
+                log.warning("unended markets are asked for again later", reason=str(error))
+            pause(self._stopping, RETRY_SECONDS)

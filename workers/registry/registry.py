@@ -1,0 +1,269 @@
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+import gevent
+import gevent.event
+import gevent.queue
+
+from app.kalshi.rest_client import RestClient
+from app.kalshi.rest_objects import ExchangeStatus
+from app.markets.ingest import ChangeFeed, ChangeQueue, Clock, RegistryUpdater, new_queue
+from app.markets.market import Market
+from app.markets.refetch_queue import RefetchQueue
+from app.markets.registry import Markets
+from app.markets.sync import EventReader, FindUnended, MarketReader, SettlementsSince
+from app.metrics.gatherer import ACTIVE, MARKETS, SYNCED, TRADING
+from app.runtime import logs
+from app.runtime.clock import now_us
+from app.runtime.health import StoppedError, Stopping
+from app.settings import Settings
+from app.storage.tables import Row
+from app.storage.write_queue import Sink
+from workers.process.group import Component, Group
+from workers.registry.event_sync import EventSync
+from workers.registry.lifecycle_listener import LifecycleListener, Refetcher
+from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements, VanishedMeanwhile
+
+IDLE_SECONDS = 0.5
+TURNS_AT_ONCE = 50
+
+
+class MarketClock:
+    """Opens and closes markets when their time has come, for nobody says so, and lets REST confirm it."""
+
+    def __init__(self, intake: RegistryUpdater, rereads: RefetchQueue, stopping: Stopping) -> None:
+        self.component = Component("market_clock", stopping)
+        self._intake = intake
+        self._rereads = rereads
+        self._stopping = stopping
+
+    def run(self) -> None:
+        self.component.run(self._loop)
+
+    def step(self) -> bool:
+        """Whether more may be due."""
+        for _ in range(TURNS_AT_ONCE):
+            change = self._intake.turn()
+            if change is None:
+                return False
+            if change.old_status != change.new_status:
+                self._rereads.confirm(change.ticker)
+        return True
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            if self.step():
+                gevent.sleep(0)
+            else:
+                self._tell_sizes()
+                self._stopping.wait(IDLE_SECONDS)
+
+    def _tell_sizes(self) -> None:
+        for status, count in self._intake.markets.counts.items():
+            MARKETS.labels(status).set(count)
+
+
+log = logs.get(__name__)
+
+LEAST_PAUSE_SECONDS = 1
+
+
+class ExchangeStatusWatch:
+    """Asks whether the exchange runs: before anything else, and again every interval."""
+
+    def __init__(self, client: RestClient, interval_seconds: float, stopping: Stopping) -> None:
+        self.component = Component("exchange_watch", stopping)
+        self.exchange_open = gevent.event.Event()
+        self.status: ExchangeStatus | None = None
+        self._client = client
+        self._interval_seconds = interval_seconds
+        self._stopping = stopping
+
+    def run(self) -> None:
+        self.component.run(self._loop)
+
+    def step(self) -> None:
+        status = self._client.exchange_status()
+        self._note(status)
+        self.status = status
+        shards = status.shards()
+        ACTIVE.set(sum(shard.exchange_active for shard in shards))
+        TRADING.set(sum(shard.trading_active for shard in shards))
+        SYNCED.labels("exchange_status").set_to_current_time()
+        if status.any_active:
+            self.exchange_open.set()
+        else:
+            self.exchange_open.clear()
+
+    def pause_seconds(self) -> float:
+        """Until the exchange says it is back, where that is sooner: an estimate is no promise, either way."""
+        if self.status is None or self.status.any_active:
+            return self._interval_seconds
+        resume_seconds = self.status.resume_seconds(datetime.now(UTC))
+        return min(self._interval_seconds, max(resume_seconds or self._interval_seconds, LEAST_PAUSE_SECONDS))
+
+    def _loop(self) -> None:
+        self.component.tries(self.step)
+        while not self._stopping.wait(self.pause_seconds()):
+            self.component.tries(self.step)
+
+    def _note(self, status: ExchangeStatus) -> None:
+        if status == self.status:
+            return
+        shards = status.shards()
+        log.info(
+            "exchange status",
+            active=status.any_active,
+            trading=status.any_trading,
+            inactive_shards=[shard.exchange_index for shard in shards if not shard.exchange_active],
+            halted_shards=[shard.exchange_index for shard in shards if not shard.trading_active],
+            estimated_resume=status.exchange_estimated_resume_time,
+        )
+
+
+MARKETS_AT_ONCE = 500
+
+
+class MarketRegistry:
+    """The one place that knows which markets there are, and in which state. Everybody else asks it, or listens to it.
+
+    docs/registry.md says which call and which field answers to which of the interface that was asked for.
+    """
+
+    def __init__(
+        self,
+        client: RestClient,
+        sink: Sink,
+        settings: Settings,
+        group: Group,
+        settlements_since: SettlementsSince,
+        find_unended: FindUnended,
+        clock_us: Clock = now_us,
+    ) -> None:
+        self._group = group
+        self._stopping = gevent.event.Event()
+        self._greenlets: list[
+            gevent.Greenlet
+        ] = []  # bounded by the workers and the parts of the process that subscribe
+        client = client.stopped_by(self._stopping)
+        self._markets = Markets(lambda: self.exchange_status)
+        self._feed = ChangeFeed(self._stopping)
+        market_rereads, event_rereads = RefetchQueue("markets"), RefetchQueue("events")
+        intake = self._intake = RegistryUpdater(self._markets, sink, self._feed, event_rereads, clock_us)
+        markets = MarketReader(client, intake, combos=settings.combos)
+        events = EventReader(client, intake, combos=settings.combos)
+        stopping = self._stopping
+        self._watch = ExchangeStatusWatch(client, settings.status_seconds, stopping)
+        self._walk = MarketSync(markets, intake, settings.full_reconcile_seconds, self._watch.exchange_open, stopping)
+        self._events = EventSync(events, intake, settings.events_seconds, self._walk.walked, stopping)
+        self._listener = LifecycleListener(intake, market_rereads, event_rereads, stopping, combos=settings.combos)
+        walk_seconds, walked = settings.full_reconcile_seconds, self._walk.walked
+        self._workers = (
+            self._watch,
+            self._walk,
+            MissedSettlements(markets, settlements_since, walk_seconds, walked, stopping),
+            VanishedMeanwhile(markets, intake, find_unended, settlements_since.are_stored, walked, stopping),
+            self._events,
+            self._listener,
+            MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),
+            MarketClock(intake, market_rereads, stopping),
+            Refetcher("markets", market_rereads, markets.read_named, stopping, intake.vanish),
+            Refetcher("events", event_rereads, events.read_named, stopping),
+        )
+
+    @property
+    def exchange_open(self) -> gevent.event.Event:
+        """Set while any shard is active. Others connect only then."""
+        return self._watch.exchange_open
+
+    @property
+    def exchange_status(self) -> ExchangeStatus | None:
+        """As it was last told; None before the first answer."""
+        return self._watch.status
+
+    def start(self) -> None:
+        """Begin in the background; end with the process or by stop()."""
+        self._group.stopping.rawlink(lambda _: self._stopping.set())
+        self._greenlets += [self._group.spawn(worker.run) for worker in self._workers]
+
+    def stop(self) -> None:
+        """Return when everything that start() began has ended. A request that is under way is waited for."""
+        self._stopping.set()
+        gevent.joinall(self._greenlets)
+
+    def reconcile(self) -> str | None:
+        """Walks through all markets and reads the events that changed, now and not at their next time; or why not."""
+        if reason := self._walk.component.why_not_ready() or self._events.component.why_not_ready():
+            return reason
+        self._walk.rounds.ask()
+        self._events.rounds.ask()
+        return None
+
+    def subscribe_changes(self) -> ChangeQueue:
+        """Return a queue of changes, beginning with every market there is.
+
+        Who subscribes after the start is told first, as `created`, what is active or to be recorded. The queue holds
+        1,000 changes: who does not take them holds the registry up, and misses none.
+        """
+        if not self._greenlets:
+            return self._feed.subscribe()
+        queue = new_queue()
+        self._greenlets.append(self._group.spawn(partial(self._introduce, queue)))
+        return queue
+
+    def set_lifecycle_source(self, frames: gevent.queue.Queue) -> None:
+        """Frames as they come from the lifecycle channels, of any connection."""
+        self._listener.source = frames
+
+    def hear_tickers(self, rows: list[Row]) -> None:
+        """Learn quotes and volumes from rows of tickers that one connection brought. Called for every such message."""
+        self._markets.quotes.hear(rows)
+
+    def get_market(self, ticker: str) -> Market | None:
+        """Return None if there is no such market, or it settled more than a day ago."""
+        return self._markets.get(ticker)
+
+    def get_active_markets(self) -> list[Market]:
+        """Return a list that is the caller's, in the order of tickers. Others have their turn while it is made: each
+        market is as it was when it was met."""
+        found: list[Market] = []
+        while page := self.active_page(found[-1].ticker if found else None, MARKETS_AT_ONCE):
+            found += page
+            gevent.sleep(0)
+        return found
+
+    def active_tickers(self) -> Iterator[str]:
+        return iter(self._markets.active)
+
+    def is_active(self, ticker: str) -> bool:
+        return self._markets.is_active(ticker)
+
+    def active_page(self, after: str | None, limit: int) -> list[Market]:
+        """The active markets whose tickers follow that one."""
+        found = map(self._markets.get, self._markets.active.page(after, limit))
+        return [market for market in found if market is not None]
+
+    def counts(self) -> dict[str, int]:
+        """How many markets there are of each status."""
+        return dict(self._markets.counts)
+
+    def why_not_ready(self) -> str | None:
+        for worker in self._workers:
+            if reason := worker.component.why_not_ready():
+                return reason
+        if self._watch.status is None:
+            return "the exchange has not told its status yet"
+        if not self._walk.walked.is_set():
+            part = self._walk.part
+            where = f"{part.status} ones" if part else "waiting for the exchange"
+            return f"reading markets: {len(self._markets)} so far, {where}"
+        if not self._events.read.is_set():
+            return "reading events"
+        return None
+
+    def _introduce(self, queue: ChangeQueue) -> None:
+        # Stopping is no failure: whoever subscribed stops too.
+        with contextlib.suppress(StoppedError):
+            self._intake.introduce(queue)
