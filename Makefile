@@ -56,9 +56,9 @@ format: $(VENV)/.development ## Format the code
 bench: $(VENV)/.development ## Measure; the benchmark's name in ARGS=copy
 	@exec $(RUN)/python -m tests.bench $(ARGS)
 
-docs: $(VENV)/.runtime ## Write the generated tables into README.md and docs
-	@$(RUN)/kalshi-data settings --write README.md
-	@$(RUN)/kalshi-data metrics --write README.md
+docs: $(VENV)/.runtime ## Write the generated tables into docs/
+	@$(RUN)/kalshi-data settings --write docs/settings.md
+	@$(RUN)/kalshi-data metrics --write docs/metrics.md
 	@$(RUN)/kalshi-data rehearse --write docs/assumptions.md
 
 screenshots: $(VENV)/.development ## Take the README's pictures over a running demo

@@ -64,7 +64,9 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             problems.append(f"{variable} {error}".removesuffix(".") + ("" if str(error).endswith("?") else "."))
     if problems:
         raise SettingsError(
-            "The settings cannot be used.", "\n".join(problems), "correct or unset them; README.md lists every setting."
+            "The settings cannot be used.",
+            "\n".join(problems),
+            "correct or unset them; docs/settings.md lists every setting.",
         )
     return Settings(**values)
 

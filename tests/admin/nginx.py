@@ -39,8 +39,8 @@ http {{
     {servers}
 }}
 """
-# What docs/admin.md has the proxy tell.
-TELLING = "".join(re.findall(r"^ *proxy_set_header .*;\n", (ROOT / "docs/admin.md").read_text(), re.MULTILINE))
+# What docs/admin-api.md has the proxy tell.
+TELLING = "".join(re.findall(r"^ *proxy_set_header .*;\n", (ROOT / "docs/admin-api.md").read_text(), re.MULTILINE))
 SERVER = "server {{ listen 127.0.0.1:{port} ssl; location / {{ proxy_pass {address}; {telling} }} }}\n"
 
 
