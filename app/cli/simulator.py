@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from app.postgres.dsn import Dsn
-from app.runtime.clock import now_us
 from app.settings import Settings
 from app.simulator.limits import TIERS
 
@@ -198,7 +197,7 @@ def simulator(
             truth=truth or folder / "truth" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
             demo_keys=folder / "keys",
             changes_per_second=rate,
-            start_us=now_us() if start_us is None else start_us,  # now: the imports are done
+            start_us=start_us,
             stop_after_seconds=stop_after,
             signature_tolerance_seconds=signature_tolerance,
             limits=SimLimits(connections_per_user, markets_per_session, commands_per_second, buffer_frames, heartbeat),

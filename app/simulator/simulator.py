@@ -9,6 +9,7 @@ import gevent
 import msgspec
 
 from app.errors import OperatorError
+from app.runtime.clock import now_us
 from app.simulator.control import create_control
 from app.simulator.director import Director
 from app.simulator.fault_desk import FaultDesk
@@ -40,7 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     markets: int = 1_000
     changes_per_second: int = 200
-    start_us: int
+    start_us: int | None  # None: now
     speed: float = 1.0
     stop_after_seconds: float | None = None
     truth: Path
@@ -68,10 +69,12 @@ class Simulator:
         # First what the user may have got wrong: a truth that is begun is a folder that no later run can have.
         planned = _planned(options.plan) if options.plan else []
         self._demo_keys, keys = _keys(options)
-        self._truth = _truth(options)
-        self._clock = Clock(options.start_us, options.speed)
+        # Making keys can take a second, by which an exchange of now would be behind.
+        self._start_us = now_us() if options.start_us is None else options.start_us
+        self._truth = _truth(options, self._start_us)
+        self._clock = Clock(self._start_us, options.speed)
         self._clock.stop()
-        catalog = Catalog(options.seed, options.markets, options.start_us, whole_cents=options.wire == "cents")
+        catalog = Catalog(options.seed, options.markets, self._start_us, whole_cents=options.wire == "cents")
         exchange = Exchange(catalog, 0 if options.blast else options.changes_per_second)
         wire = CentsFrames(catalog) if options.wire == "cents" else DollarFrames()
         hub = Hub(catalog, exchange, wire, self._clock, blasts=options.blast)
@@ -110,7 +113,7 @@ class Simulator:
             "control": f"http://{host}:{self._control.server_port}",
             "truth": str(self._options.truth),
             "keys": [{"key_id": key.key_id, "private_key_file": str(key.private_key_file)} for key in self._demo_keys],
-            "start_us": self._options.start_us,
+            "start_us": self._start_us,
         }
 
     def _listen(self) -> tuple[str, int]:
@@ -159,11 +162,11 @@ def _planned(file: Path) -> list[Planned]:
         ) from None
 
 
-def _truth(options: Options) -> Truth:
+def _truth(options: Options, start_us: int) -> Truth:
     header = Header(
         seed=options.seed,
         markets=options.markets,
-        start_us=options.start_us,
+        start_us=start_us,
         changes_per_second=options.changes_per_second,
         wire=options.wire,
     )
