@@ -37,7 +37,7 @@ class Pull(NamedTuple):
     content: bytes = b""
     received_us: int | None = None  # when the gatherer received the last of the rows
     has_more: bool = False
-    # Rows received before this time were dropped unread: this production, or an earlier state of it, had confirmed them
+    # Rows before this time may have been dropped unread, after this production or another one had confirmed them
     lost_before: datetime | None = None
 
     @property
