@@ -80,6 +80,7 @@ class Gatherers:
     ) -> OpsResponse:
         try:
             with requests.Session() as session:
+                # No proxy and no .netrc of the environment: ops ports are reached directly.
                 session.trust_env = False
                 answer = session.request(
                     method,

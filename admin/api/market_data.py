@@ -149,6 +149,8 @@ QUARANTINED = """
 
 
 class ApiObject(NamedTuple):
+    """A single object that the API serves by its name."""
+
     path: str
     name: str
     summary: str

@@ -115,6 +115,8 @@ class Filter(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Listing:
+    """One list of the API: its rows, their columns and order, and the filters that a request may use."""
+
     path: str
     name: str
     summary: str

@@ -23,6 +23,8 @@ CHANNEL_NAMES = {**CHANNELS, "multivariate_market_lifecycle": "Lifecycle of comb
 
 
 class Cell(NamedTuple):
+    """One hour of a channel in the heat map."""
+
     hour: datetime
     state: str  # complete, repaired, hole, pending, unrecorded
     affected: int  # markets with a hole or a repair; 1 for the whole exchange
@@ -126,6 +128,8 @@ Values = dict[str, Any]
 
 
 class Panel(NamedTuple):
+    """One part of the status page. `values` are what its template shows."""
+
     name: str
     title: str
     every_seconds: int
@@ -136,6 +140,7 @@ def panels_of(database: RequestDatabase, gatherers: Gatherers) -> dict[str, Pane
     rates = MessageRates()
 
     def of(name: str, title: str, every_seconds: int, values: Callable[[], Values]) -> Panel:
+        # At most half of the panel's period: viewers share the queries, and no refresh shows the previous values again.
         return Panel(name, title, every_seconds, TtlCache(values, min(every_seconds, 30) / 2))
 
     panels = (

@@ -90,6 +90,7 @@ def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprin
         text = "".join(letter for letter in request.args.get("text", "")[:200] if letter.isprintable()).strip()
         asked = {"text": text or None, "status": None if text else "active", "order": "asc", "after": None}
         page = one_page(database, MARKETS, asked, FOUND_MARKETS)
+        # htmx replaces only the list; the first request, or a browser without scripts, gets the whole page.
         template = "parts/markets.html" if "HX-Request" in request.headers else "markets.html"
         return render_template(template, text=text, markets=page.decoded(), has_more=page.next is not None)
 

@@ -41,6 +41,8 @@ def utc_now() -> datetime:
 
 
 class LoginSession(NamedTuple):
+    """A browser's session, and when it began and was last used."""
+
     token: Token
     began: datetime
     used: datetime
@@ -164,6 +166,8 @@ IPV6_SITE_BITS = 64  # the network that one subscriber usually gets
 
 
 class Holder(NamedTuple):
+    """The name and the role of the token that a request was sent with."""
+
     name: str
     role: TokenRole
 
@@ -225,6 +229,7 @@ class Access:
         if request.endpoint is None or request.endpoint == "static":
             return
         description = description_of(app.view_functions[request.endpoint])
+        # An endpoint without a description of its role needs the highest one.
         needed = TokenRole.OPERATE if description is None else description.role
         if request.method not in ONLY_READ:
             refuse_other_sites(request)

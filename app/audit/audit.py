@@ -58,6 +58,8 @@ OPEN = """
 
 
 class Audited(NamedTuple):
+    """The result of one round."""
+
     verdicts: Mapping[BookVerdict, int]
     findings: list[SnapshotPair]
     through: datetime | None  # when the last snapshot was received; None: there was no new one

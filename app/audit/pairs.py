@@ -136,6 +136,8 @@ COMES_OUT_EVEN = """
 
 
 class SnapshotPair(NamedTuple):
+    """Two successive snapshots of a market, and the levels at which the rebuilt book differs from the later one."""
+
     ingest_id: int  # the later snapshot's
     ticker: str
     from_ts: datetime

@@ -24,22 +24,30 @@ WHOLE_EXCHANGE = ""
 
 
 class HeardRun(NamedTuple):
+    """One run of a gatherer's process."""
+
     gatherer: str
     run_id: int
 
 
 class HeardSocket(NamedTuple):
+    """A socket of a run, by its number."""
+
     run: HeardRun
     conn: int
 
 
 class HeardSubscription(NamedTuple):
+    """The time in which a socket was subscribed."""
+
     socket: HeardSocket
     started_us: int
     ended_us: int | None  # None: it lasts as long as its run
 
 
 class HeardGap(NamedTuple):
+    """A time in which a socket did not receive everything of a channel."""
+
     socket: HeardSocket
     channel: str | None  # None: all channels of the socket
     started_us: int
@@ -125,6 +133,8 @@ PATIENCE = timedelta(minutes=10)
 
 
 class RunState(NamedTuple):
+    """A run of a gatherer, and how much of it production has."""
+
     started_us: int
     recorded_us: int
     delivered_us: int | None  # None: nothing of the run is in production yet
@@ -140,6 +150,8 @@ class RunState(NamedTuple):
 
 
 class GathererState(NamedTuple):
+    """A gatherer's runs, and when production last had contact with it."""
+
     contacted_us: int  # when its journal was last read
     runs: list[RunState]
 

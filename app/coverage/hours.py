@@ -57,6 +57,8 @@ class CoverageState(Enum):
 
 
 class Completeness(NamedTuple):
+    """The holes in a record over a time, and the parts that were repaired."""
+
     holes: Intervals
     repaired: Intervals = NEVER
     repaired_by: tuple[str, ...] = ()

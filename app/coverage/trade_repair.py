@@ -64,6 +64,8 @@ class RepairReason(Enum):
 
 
 class TradeRepair(NamedTuple):
+    """A time whose trades are fetched by REST, and why."""
+
     ticker: str  # '': the whole exchange
     period: HeardPeriod
     reason: RepairReason
@@ -156,6 +158,8 @@ SETTLED = timedelta(seconds=30)
 
 
 class AskedTrades:
+    """The backfill job: fetch trades of a time that an operator asks for."""
+
     def __init__(self, trades: MissingTrades) -> None:
         self._trades = trades
 
@@ -233,6 +237,8 @@ UNCHECKED = """
 
 
 class Suspect(NamedTuple):
+    """A market, and the size of the trades that it lacks over a time."""
+
     ticker: str
     period: HeardPeriod
     missing_e2: int

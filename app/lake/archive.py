@@ -127,6 +127,8 @@ class Archive:
 
 
 class OpenArchive:
+    """An archive with an open ledger, for one look or one step."""
+
     def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self.ledger = ledger
         self.exporter = HourExporter(source, ledger, storage)
@@ -205,6 +207,8 @@ AGAIN = "ask for them again."
 
 
 class AskedHours:
+    """The export job: write hours that an operator asks for."""
+
     def __init__(self, archive: Archive, offload: Offload) -> None:
         self._archive = archive
         self._offload = offload
@@ -240,7 +244,7 @@ class AskedHours:
                 return FileFinding(FileVerdict.UNREADABLE, 0, str(error))
 
 
-# A gatherer's rows as received, in a lake's raw/. Read archive.py first.
+# The raw archive: a gatherer's rows as received, in a lake's raw/.
 #
 # An hour is written when it has ended and settled, without waiting for the deduplicator to confirm it: rows that no
 # other place has yet need a second copy most, and rows that arrive late cause their hour to be written again.

@@ -22,6 +22,8 @@ class GlacierState(Enum):
 
 
 class RawObject(NamedTuple):
+    """An object of raw/, and whether it can be read."""
+
     key: str
     size_bytes: int
     state: GlacierState

@@ -45,6 +45,8 @@ WRONG = frozenset({FileVerdict.DIFFERENT, FileVerdict.UNREADABLE})
 
 
 class FileFinding(NamedTuple):
+    """The result of verifying one hour."""
+
     verdict: FileVerdict
     rows: int = 0
     difference: str = ""

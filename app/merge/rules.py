@@ -64,6 +64,9 @@ class Improvement(NamedTuple):
 
 
 class Rule(NamedTuple):
+    """The rule by which rows of one table are merged: their key, and what is done about copies that the key does not
+    find."""
+
     table: Table
     key: tuple[str, ...]
     # Among rows just read with the same key, the one with the least values of these columns wins

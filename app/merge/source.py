@@ -296,6 +296,8 @@ class GathererTable:
 
 
 class _SourceStatements:
+    """The SQL statements that read one table's shard, composed once for all pulls."""
+
     def __init__(self, table: Table, shard: Shard) -> None:
         names = {
             "table": sql.Identifier(table.name),

@@ -39,6 +39,8 @@ class RowChange(NamedTuple):
 
 
 class MergeStatements:
+    """The SQL statements of one rule, composed once for all rounds."""
+
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         columns = rule.table.column_names
