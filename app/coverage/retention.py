@@ -1,7 +1,7 @@
 """Delete what production no longer needs to know of its own completeness.
 
-Books are judged only as far back as production keeps the changes they are made of: older hours are no longer judged, and
-their evidence is deleted. Evidence about the whole exchange is small, and is kept.
+Books are judged only as far back as production keeps the changes they are made of: older hours are no longer judged,
+and their evidence is deleted. Evidence about the whole exchange is small, and is kept.
 """
 
 from datetime import datetime
