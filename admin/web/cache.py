@@ -1,4 +1,4 @@
-"""A cache of one answer for a few seconds. It has its own file since both endpoints and pages use it."""
+"""A cache of one answer for a few seconds, alone in its file since both endpoints and pages use it."""
 
 import threading
 import time
