@@ -25,8 +25,8 @@ from app.lake.parquet import Manifest, duckdb_session, write_sorted
 from app.lake.storage import Storage, storage_errors
 
 # The time beside an hour whose rows are read to merge the hour: at least twice the window, since a copy in it may
-# itself be a copy of a row further away. For trades it is the window once, an hour: only the neighbouring hours' objects
-# are read.
+# itself be a copy of a row further away. For trades it is the window once, an hour: only the neighbouring hours'
+# objects are read.
 BESIDE = {
     "orderbook_deltas": timedelta(minutes=5),
     "trades": timedelta(hours=1),
