@@ -4,7 +4,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
-    # Made when it is asked for, so that importing the package needs no settings.
+    # Created on access, so that importing the package needs no settings.
     if name == "app":
         from admin.application import create_app  # noqa: PLC0415
         from app.settings.loading import load_settings  # noqa: PLC0415

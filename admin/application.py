@@ -1,4 +1,4 @@
-"""The admin service, over the production database."""
+"""Build the admin service's Flask application, over the production database and the gatherers' ops ports."""
 
 import time
 
@@ -85,7 +85,8 @@ def service(settings: Settings, offload: Offload) -> Flask:
 
 
 def _readiness(settings: Settings, offload: Offload) -> Readiness:
-    """Remembered for a moment: whoever may ask without a token shall not make the database open connections."""
+    """Return the readiness check. Its result is cached for a moment, since anyone may ask without a token, and each
+    check opens a database connection."""
     return TtlCache(lambda: offload(why_production_is_not_ready, settings), READY_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker over our own small server: slow and idle clients leave room for the others."""
+"""Run gunicorn's gevent worker over our own bounded server, so that slow and idle clients cannot exclude others."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ MOST_CONNECTIONS = 500
 
 
 class _PatientHandler(RequestHandler):
-    """A long list takes its time, as long as it goes on."""
+    """A handler that lets a long answer take its time, as long as the client keeps receiving."""
 
     def _sendall(self, data: bytes) -> None:
         super()._sendall(data)
@@ -46,7 +46,7 @@ class AdminWorker(GeventWorker):  # type: ignore[misc]
 
 
 class AdminLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own messages among ours, in their format."""
+    """Write gunicorn's own messages to our log, in our format."""
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
@@ -55,7 +55,7 @@ class AdminLogger(Logger):  # type: ignore[misc]
         try:
             settings = load_settings()
             logs.configure(settings.log_format, settings.log_level)
-        except SettingsError:  # told when the application is made of them
+        except SettingsError:  # reported when the application reads the settings
             logs.configure("auto", "info")
 
 

@@ -1,4 +1,8 @@
-"""The gatherers' live state, and what can be asked of them."""
+"""The gatherers' live state, and the two orders that they take: poll a market's book, and reconcile the registry.
+
+In: requests to the admin service. Out: the answers of the gatherers' ops ports. A gatherer that does not answer is
+listed with its error; it never fails the whole answer.
+"""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +21,7 @@ from app.ops.endpoint import NoQuery, SubscriptionsQuery, checked_path, endpoint
 from app.ops.problems import ProblemError
 from app.runtime.secrets import TokenRole
 
-# What gatherers say of themselves on their ops ports.
+# Requests to the gatherers' ops ports.
 
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 5.0
 POLL_SECONDS = 30.0
@@ -25,7 +29,7 @@ REMEMBERED_SECONDS = 2.0
 
 
 class OpsResponse(NamedTuple):
-    """By one gatherer: its answer, or why there is none."""
+    """One gatherer's answer, or the reason why there is none."""
 
     gatherer: str
     status: int | None
@@ -34,7 +38,8 @@ class OpsResponse(NamedTuple):
 
 
 class Gatherers:
-    """All are asked at once. What they said is remembered for a moment: a page that many look at costs them little."""
+    """The ops ports of all gatherers, asked concurrently. Answers are cached for a moment, so that a page with many
+    viewers costs the gatherers little."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = dict(sorted(urls.items()))
@@ -47,7 +52,8 @@ class Gatherers:
         return self._ask_all("/admin/subscriptions", {"ticker": ticker})
 
     def poll(self, ticker: str) -> list[OpsResponse]:
-        """One after the other, until one has asked the exchange for the book."""
+        """Order the poll from one gatherer after the other, until one has asked the exchange for the book. Return all
+        answers so far."""
         told: list[OpsResponse] = []
         for name in self._urls:
             told.append(self._call("POST", name, f"/admin/poll/{quote(ticker, safe='')}", POLL_SECONDS))
@@ -74,6 +80,7 @@ class Gatherers:
     ) -> OpsResponse:
         try:
             with requests.Session() as session:
+                # No proxy and no .netrc of the environment: ops ports are reached directly.
                 session.trust_env = False
                 answer = session.request(
                     method,
@@ -155,7 +162,7 @@ def _add_orders(blueprint: Blueprint, database: RequestDatabase, gatherers: Gath
 def _record_order(
     database: RequestDatabase, action: str, parameters: dict[str, Any], said: list[OpsResponse]
 ) -> Response:
-    """Refused where no gatherer does it."""
+    """Record the order and its outcome. Raise ProblemError if no gatherer accepted it."""
     if not said:
         raise ProblemError(HTTPStatus.CONFLICT, "KALSHI_GATHERER_OPS names no gatherer.")
     outcome = [{"gatherer": each.gatherer, "status": each.status, "error": each.error} for each in said]

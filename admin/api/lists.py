@@ -1,4 +1,4 @@
-"""Every list over HTTP: page by page as JSON, or as many rows as wanted as CSV or NDJSON."""
+"""Serve every list over HTTP: page by page as JSON, or any number of rows as CSV or NDJSON."""
 
 import csv
 import hashlib
@@ -17,20 +17,21 @@ from admin.api.schemas import known_of
 from admin.web.database import RequestDatabase
 from app.ops.endpoint import JSON, checked_path, endpoint
 
-# Answers in JSON, and in lines for those who want many rows.
+# Answers in JSON, and streams of lines for many rows.
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
-FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones too
+# The last four are the full-width forms of the first four.
+FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 TYPES = {"json": JSON, "csv": CSV, "ndjson": NDJSON}
 
 
 def json_answer(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """Of a value, or of JSON as it is."""
+    """Return the answer for a value, or for bytes that already are JSON."""
     content = body if isinstance(body, bytes) else msgspec.json.encode(body)
     answer = Response(content, status, mimetype=JSON)
-    # Weak: compressed or not, it says the same.
+    # Weak: the compressed and the plain answer have different bytes, but the same content.
     answer.set_etag(hashlib.blake2b(content, digest_size=16).hexdigest(), weak=True)
     return answer
 
@@ -43,7 +44,8 @@ def wanted_format(asked: str | None) -> str:
 
 
 def lines(listing: Listing, form: str, pages: Iterator[ListPage], is_exact: bool) -> Response:
-    """The first page is read before anything is sent, so that what is wrong with the question can be said."""
+    """Return a stream of lines. The first page is read before anything is sent, so that a query's error still can be
+    answered with a problem."""
     pages = chain([next(pages)], pages)
     written = _csv(listing, pages, _exact if is_exact else _harmless) if form == "csv" else _ndjson(pages)
     answer = Response(written, mimetype=TYPES[form])
@@ -73,7 +75,7 @@ def _exact(value: object) -> object:
 
 
 def _harmless(value: object) -> object:
-    """Titles are the exchange's: a spreadsheet would run those that are formulas."""
+    """Prefix text that a spreadsheet would run as a formula. Titles come from the exchange, so they are untrusted."""
     is_formula = isinstance(value, str) and value.startswith(FORMULA_BEGINNINGS) and not NUMBER.fullmatch(value)
     return f"'{value}" if is_formula else _exact(value)
 

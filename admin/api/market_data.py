@@ -1,4 +1,4 @@
-"""A market's book at a moment, and its candles."""
+"""A market's book at a time, its candles, and single objects: a market, an event, a series, a quarantined row."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -111,7 +111,8 @@ def _level(price_e6: int, size_e2: int) -> dict[str, Any]:
 
 
 def candles_of(database: RequestDatabase, ticker: str, asked: Mapping[str, Any]) -> tuple[str, datetime | None]:
-    """As JSON, and where the next ones begin, when there may be more in the time that was asked for."""
+    """Return the candles as JSON, and where the next ones begin. The latter is None if the requested time has no
+    more."""
     interval = INTERVALS[asked["interval"]]
     until = asked.get("to", _now())
     since = asked.get("from", until - MOST_CANDLES * interval)
@@ -126,7 +127,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-# One market, event or series, with everything that is known of it.
+# One market, event or series, with everything that is recorded of it.
 
 MARKET = """
     SELECT m.*, e.series_ticker, e.title AS event_title, quote.*
@@ -148,6 +149,8 @@ QUARANTINED = """
 
 
 class ApiObject(NamedTuple):
+    """A single object that the API serves by its name."""
+
     path: str
     name: str
     summary: str
@@ -195,7 +198,7 @@ def things_blueprint(database: RequestDatabase) -> Blueprint:
 
 
 def json_of(database: RequestDatabase, query: str, name: str | int, kind: str) -> str:
-    """Of the row that the query finds."""
+    """Return the row that the query finds, as JSON. Raise ProblemError if there is none."""
     found = database.row(f"SELECT row_to_json(found)::TEXT FROM ({query}) AS found", {"name": name})  # noqa: S608 - ours
     if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"No {kind} {name} is known.")

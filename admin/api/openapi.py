@@ -1,4 +1,7 @@
-"""The documentation that programs read, made of what endpoints say of themselves."""
+"""The API's documentation, made of the descriptions that endpoints carry (app/ops/endpoint.py).
+
+In: the application's routes. Out: an OpenAPI document for programs, and a page of the same content for people.
+"""
 
 import re
 from functools import cache
@@ -82,7 +85,7 @@ def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
     ]
 
 
-# The API's documentation, for programs and for people.
+# The documentation's two endpoints, for programs and for people.
 
 
 def documentation_blueprint(app: Flask, needs_token: bool) -> Blueprint:

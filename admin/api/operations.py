@@ -1,4 +1,7 @@
-"""What people may tell the platform to do, at once."""
+"""Orders of operators: jobs for worker processes, rewinding a cursor, and rows in quarantine.
+
+Every order is recorded with its author, in the transaction that carries it out (admin/web/database.py).
+"""
 
 from base64 import b64encode
 from collections.abc import Callable
@@ -24,7 +27,7 @@ from app.runtime import jobs
 from app.runtime.secrets import TokenRole
 from app.storage.tables import PRODUCTION_TABLES
 
-# Work that people may ask for, and that worker processes do.
+# Jobs: work that operators ask for, and that worker processes do.
 
 TABLES = tuple(table.name for table in PRODUCTION_TABLES)
 
@@ -82,9 +85,9 @@ def _add(blueprint: Blueprint, database: RequestDatabase, kind: str, summary: st
         return json_answer(change(database, kind, parameters, make), HTTPStatus.ACCEPTED)
 
 
-# Reading a gatherer's table again.
+# Reading a gatherer's table again from its beginning.
 
-# Whoever merges it now cannot advance a cursor that was moved, and reads where it stands.
+# A deduplicator that merges the table now cannot advance a cursor that was moved, and reads on from the new position.
 CURSORS = """
     SELECT shard, ingest_id::TEXT, rows_read, received_through FROM sync_cursors
     WHERE gatherer = %s AND table_name = %s ORDER BY shard FOR UPDATE
@@ -108,7 +111,7 @@ def rewind(cursor: Cursor, gatherer: str, table: str, dry_run: bool) -> dict[str
     return {"dry_run": dry_run, "cursors": found}
 
 
-# What becomes of rows in quarantine.
+# Retrying or discarding rows in quarantine.
 
 RULE_OF = {rule.table.name: rule for rule in RULES}
 TAKE = "DELETE FROM quarantine WHERE quarantine_id = %s RETURNING table_name, reason, payload"
@@ -123,8 +126,8 @@ IS_STORED = "SELECT refused_row_is_stored(%s)"
 
 
 def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
-    """Merge the row as a gatherer's would be. It is as it was: what did not fit once fits only when its table has
-    changed, or the row was not the cause."""
+    """Merge the row as if a gatherer had delivered it, unchanged. It fits now only if its table has changed, or if the
+    row was not the cause of the refusal."""
     table_name, _, payload = _taken(cursor, quarantine_id)
     if (rule := RULE_OF.get(table_name)) is None:
         raise ProblemError(HTTPStatus.CONFLICT, "It is not a row of a table of records: only a person can judge it.")
@@ -135,7 +138,8 @@ def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
     }
     statements = MergeStatements(rule)
     try:
-        # Before anything of the row is written: readers pass over what is committed out of the order of ids.
+        # Taken before any of the row's values is written: readers by ingest_id would miss a row that commits out of
+        # order.
         cursor.execute(statements.lock_table)
         cursor.execute(MAKE_ROOM.format(**names), (rule.table.name, payload))
         cursor.execute(statements.create_staging)

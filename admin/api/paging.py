@@ -1,4 +1,8 @@
-"""A list that people page through: what it shows, what it can be narrowed to, and in which order it is."""
+"""Lists that are read page by page: their columns, filters and order, and the SQL statement of one page.
+
+In: a `Listing` and a request's parameters. Out: rows as JSON. A page's end is the last row's key, not a row number, so
+that rows which arrive meanwhile neither repeat nor skip others.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,27 +20,27 @@ from admin.web.database import RequestDatabase
 from app.ops.endpoint import PRINTABLE, TimeRange
 from app.runtime.secrets import TokenRole
 
-# Where a page of a long list ends, so that the next one begins there: the last row's key, in one word.
+# The end of a page, at which the next one begins: the last row's key, in one word.
 
 BETWEEN = "~"
 BIGGEST = 2**63
-ZONES_END = timedelta(hours=16)  # PostgreSQL takes none from there on
+ZONES_END = timedelta(hours=16)  # PostgreSQL accepts no offset from here on
 
 
 class Key(NamedTuple):
-    """A column of the rows, by which they are in order together with the others."""
+    """A column that the rows are ordered by, together with the other keys."""
 
     column: str
     read: Callable[[str], Any]
 
 
 def written(keys: Sequence[Key], row: Mapping[str, Any]) -> str:
-    # A plus sign in an address is a space.
+    # "Z" for the zone: in an address, a plus sign means a space.
     return BETWEEN.join(str(row[key.column]).replace("+00:00", "Z") for key in keys)
 
 
 def read(keys: Sequence[Key], word: str) -> list[Any]:
-    """The last key may hold what stands between them."""
+    """Parse the keys of a page's end. Only the last key may contain the separator."""
     try:
         return [key.read(text) for key, text in zip(keys, word.split(BETWEEN, len(keys) - 1), strict=True)]
     except (ValueError, OverflowError):
@@ -57,7 +61,8 @@ def moment(text: str) -> datetime:
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Raises ValueError where its zone is none that there is: Python knows farther ones than PostgreSQL."""
+    """Return the time in UTC. Raise ValueError if its offset is not one in use: Python accepts larger ones than
+    PostgreSQL."""
     if abs(moment.utcoffset() or timedelta()) >= ZONES_END:
         raise ValueError("It is in a zone that cannot be meant.")
     try:
@@ -102,7 +107,7 @@ class ListColumn(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Rows for which the condition holds, when the request has this parameter."""
+    """A condition that rows have to meet if the request has this parameter."""
 
     condition: str
     field: fields.Field[Any]
@@ -110,6 +115,8 @@ class Filter(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Listing:
+    """One list of the API: its rows, their columns and order, and the filters that a request may use."""
+
     path: str
     name: str
     summary: str
@@ -119,8 +126,8 @@ class Listing:
     filters: Mapping[str, Filter] = field(default_factory=dict)
     newest_first: bool = False
     role: TokenRole = TokenRole.READ
-    envelope: str | None = None  # what the rows are called in JSON, where that is not the name
-    channel: str | None = None  # of a market; with its rows it is said how completely it was heard
+    envelope: str | None = None  # the name of the rows in JSON, if it differs from `name`
+    channel: str | None = None  # channel of a market; the answer then also states how completely it was received
 
     @property
     def rows_name(self) -> str:
@@ -151,7 +158,7 @@ class Listing:
 
 
 class ListPage(NamedTuple):
-    """Rows as JSON, and the key of the last one; None: these are the last."""
+    """Rows as JSON, and the key of the last one. The key is None on the last page."""
 
     rows: list[str]
     next: str | None
@@ -172,7 +179,7 @@ def page_limit(asked: int | None) -> int:
 
 def one_page(database: RequestDatabase, listing: Listing, asked: Mapping[str, Any], limit: int) -> ListPage:
     statement, parameters = _statement(listing, asked)
-    # One row more than asked for tells whether there is another page.
+    # One row more than requested shows whether there is another page.
     rows = [row for (row,) in database.rows(statement, {**parameters, "limit": limit + 1})]
     if len(rows) <= limit:
         return ListPage(rows, None)
@@ -180,7 +187,7 @@ def one_page(database: RequestDatabase, listing: Listing, asked: Mapping[str, An
 
 
 def pages(database: RequestDatabase, listing: Listing, asked: Mapping[str, Any], rows: int) -> Iterator[ListPage]:
-    """Page after page: whoever reads slowly keeps no transaction open."""
+    """Yield page after page. Each is a query of its own, so a slow reader keeps no transaction open."""
     after = asked["after"]
     while rows:
         page = one_page(database, listing, {**asked, "after": after}, min(rows, MOST_ROWS))
@@ -201,7 +208,7 @@ def _statement(listing: Listing, asked: Mapping[str, Any]) -> tuple[str, dict[st
 
 @lru_cache(maxsize=1_000)
 def _text(listing: Listing, narrowed: tuple[str, ...], backwards: bool, goes_on: bool) -> str:
-    """All of it is made of what stands in our own lists; what was asked for comes as parameters."""
+    """Return the statement. It consists of our own lists' texts only; the request's values are passed as parameters."""
     keys = [sql.SQL(key.column) for key in listing.keys]
     places = [sql.Placeholder(f"key_{number}") for number in range(len(keys))]
     beyond = sql.SQL("({}) {} ({})").format(_listed(keys), sql.SQL("<" if backwards else ">"), _listed(places))
@@ -220,7 +227,7 @@ def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
     return sql.SQL(", ").join(parts)
 
 
-# What columns and parameters are made of.
+# The fields that columns and parameters are made of.
 
 FIRST_YEAR, LAST_YEAR = 2000, 2200
 NO_TIME = "It is not a time such as 2026-11-21T15:00:00Z."
@@ -241,7 +248,7 @@ def asked_choice(*choices: str) -> Field:
 
 
 class MomentText(fields.AwareDateTime):
-    """A time with its zone, or in UTC. It is UTC from here on."""
+    """A time with its zone, or in UTC if it has none. It is converted to UTC."""
 
     def _deserialize(self, *arguments: Any, **named: Any) -> datetime:  # noqa: ANN401 - as marshmallow calls it
         asked: datetime = super()._deserialize(*arguments, **named)
@@ -259,7 +266,7 @@ def asked_time() -> Field:
 
 
 def equal(*names: str, **columns: str) -> dict[str, Filter]:
-    """Parameters that are the text of the column of their name, or of another one."""
+    """Return filters for columns equal to a text. Parameters have the column's name, or the one given."""
     named = {**{name: name for name in names}, **columns}
     return {name: Filter(f"{column} = %({name})s", asked_text()) for name, column in named.items()}
 
@@ -296,7 +303,7 @@ def shown_flag(name: str, expression: str | None = None) -> ListColumn:
 
 
 def shown_dollars(name: str, column: str) -> ListColumn:
-    """Exact, hence as text: a JSON number is a float to most who read it."""
+    """Return a column of dollars as text, to be exact: most readers of JSON parse a number as a float."""
     return ListColumn(name, f"readable.dollars({column})::TEXT", text(metadata={"example": "0.420000"}))
 
 

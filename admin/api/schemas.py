@@ -1,4 +1,4 @@
-"""What answers are made of, for those who read the documentation."""
+"""The schemas of answers, from which the documentation is made, and how completely a market is known."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from app.ops.problems import ProblemError
 
 
 def body(schema: type[Schema]) -> dict[str, Any]:
-    """Of a request, as JSON."""
+    """Return the request's JSON body, validated. Raise ProblemError if it is not JSON or does not fit the schema."""
     if not request.is_json:
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Its body is to be JSON, and said to be.")
     try:
@@ -27,7 +27,7 @@ def body(schema: type[Schema]) -> dict[str, Any]:
     return loaded
 
 
-# Up to when the record of a market is known, and what nobody heard of it.
+# The time up to which the record of a market is known, and the times that no gatherer received.
 
 MOST_HOLES = 100
 IS_MARKET = "SELECT TRUE FROM markets WHERE ticker = %(ticker)s"
@@ -60,13 +60,13 @@ KNOWN_FIELDS: dict[str, fields.Field[Any]] = {
 
 
 class Known(NamedTuple):
-    """Of a market's channel."""
+    """How completely a market's channel is known."""
 
     known_until: datetime | None
     holes: list[Hole]
 
     def headers(self) -> dict[str, str]:
-        """For answers that are rows and nothing else."""
+        """Return the same as headers, for answers that consist of rows only."""
         return {
             "Known-Until": self.known_until.isoformat() if self.known_until else "nothing is known yet",
             "Holes": ", ".join(f"{since.isoformat()}/{until.isoformat()}" for since, until in self.holes) or "none",
@@ -80,7 +80,8 @@ def known_until(database: RequestDatabase, ticker: str) -> datetime | None:
 
 
 def known_of(database: RequestDatabase, channel: str, asked: Mapping[str, Any]) -> Known:
-    """Raises ProblemError where there is no such market: an empty list would look like one that never traded."""
+    """Return how completely the market is known. Raise ProblemError if it does not exist: an empty list would look like
+    a market that never traded."""
     if database.row(IS_MARKET, {"ticker": asked["ticker"]}) is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"No market {asked['ticker']} is known.")
     wanted = {"ticker": asked["ticker"], "from": asked.get("from"), "to": asked.get("to")}
@@ -89,7 +90,8 @@ def known_of(database: RequestDatabase, channel: str, asked: Mapping[str, Any]) 
 
 
 def knowable_time(database: RequestDatabase, ticker: str, asked: datetime | None) -> datetime:
-    """The time that was asked for, or the last one that is known. One that is not known yet is refused."""
+    """Return the requested time, or the last known one if none is requested. Raise ProblemError if it is not known
+    yet."""
     until = known_until(database, ticker)
     latest = until or datetime.now(UTC)
     if asked is not None and asked > latest:

@@ -1,4 +1,4 @@
-"""The parts of the status page: what each shows, and how often it looks again."""
+"""The panels of the status page: the values that each shows, and how often it refreshes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from admin.web.cache import TtlCache
 from admin.web.database import RequestDatabase
 from app.subscriptions.interface import OPEN
 
-# The last day's coverage as a table of colours: a row for each channel, a column for each hour.
+# The last day's coverage as a heat map: a row for each channel, a column for each hour.
 
 HOUR = timedelta(hours=1)
 CHANNELS = {
@@ -23,9 +23,11 @@ CHANNEL_NAMES = {**CHANNELS, "multivariate_market_lifecycle": "Lifecycle of comb
 
 
 class Cell(NamedTuple):
+    """One hour of a channel in the heat map."""
+
     hour: datetime
     state: str  # complete, repaired, hole, pending, unrecorded
-    affected: int  # of markets with a hole or a repair; 1 where the whole exchange is concerned
+    affected: int  # markets with a hole or a repair; 1 for the whole exchange
 
     @property
     def text(self) -> str:
@@ -38,8 +40,11 @@ class Cell(NamedTuple):
 
 
 def heat_map(hours: Sequence[tuple[Any, ...]], exceptions: Sequence[tuple[Any, ...]]) -> dict[str, list[Cell]]:
-    """By channel. A hole counts for more than a repair, and both for more than what is not known yet. `hours` come with
-    up to when each is known; None: nothing is known of it. Without any that is known, there is nothing to show."""
+    """Return the cells by channel. A hole takes precedence over a repair, and both over an unknown state.
+
+    `hours` are given with the time up to which each is known, None if nothing is known of it. Return {} if none is
+    known.
+    """
     first = min((hour for hour, known_until in hours if known_until), default=None)
     found = {(hour, channel, state): count for hour, channel, state, count in exceptions}
 
@@ -55,14 +60,14 @@ def heat_map(hours: Sequence[tuple[Any, ...]], exceptions: Sequence[tuple[Any, .
 
 
 class MessageRates:
-    """Of counters that are looked at now and then: what they grew by in a second since the last look."""
+    """Rates of counters that are read irregularly: the growth per second since the previous read."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last: dict[str, tuple[float, int]] = {}
 
     def of(self, name: str, total: int) -> float | None:
-        """None: it is the first look, or counting began anew."""
+        """Return the rate. Return None on the first read, or if the counter has restarted."""
         now = self._clock()
         when, before = self._last.get(name, (now, total))
         self._last[name] = (now, total)
@@ -123,6 +128,8 @@ Values = dict[str, Any]
 
 
 class Panel(NamedTuple):
+    """One part of the status page. `values` are what its template shows."""
+
     name: str
     title: str
     every_seconds: int
@@ -133,6 +140,7 @@ def panels_of(database: RequestDatabase, gatherers: Gatherers) -> dict[str, Pane
     rates = MessageRates()
 
     def of(name: str, title: str, every_seconds: int, values: Callable[[], Values]) -> Panel:
+        # At most half of the panel's period: viewers share the queries, and no refresh shows the previous values again.
         return Panel(name, title, every_seconds, TtlCache(values, min(every_seconds, 30) / 2))
 
     panels = (

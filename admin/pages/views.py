@@ -1,4 +1,4 @@
-"""Pages for people. Each part asks for itself again; without scripts a page is what it was when it was loaded."""
+"""Pages for people. Each part refreshes itself; without scripts, a page stays as it was when it was loaded."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from admin.web.database import RequestDatabase
 from app.ops.endpoint import checked_path, endpoint
 from app.ops.problems import HTML, ProblemError
 
-# What a market's page shows.
+# The values of a market's page.
 
 SHOWN_TRADES = 25
 SHOWN_LEVELS = 12
@@ -51,7 +51,7 @@ def _book(database: RequestDatabase, ticker: str) -> Values:
         book = book_at(database, ticker, None)
     except ProblemError as problem:
         return {"book": None, "problem": problem.detail}
-    # A NO bid is an offer of YES from the other end of the dollar.
+    # A NO bid is an offer of YES at one dollar less its price.
     asks = [{**level, "price_e6": DOLLAR_E6 - level["price_e6"]} for level in book["no"][:SHOWN_LEVELS]]
     bids = book["yes"][:SHOWN_LEVELS]
     most = max((level["size_e2"] for level in (*asks, *bids)), default=1)
@@ -90,6 +90,7 @@ def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprin
         text = "".join(letter for letter in request.args.get("text", "")[:200] if letter.isprintable()).strip()
         asked = {"text": text or None, "status": None if text else "active", "order": "asc", "after": None}
         page = one_page(database, MARKETS, asked, FOUND_MARKETS)
+        # htmx replaces only the list; the first request, or a browser without scripts, gets the whole page.
         template = "parts/markets.html" if "HX-Request" in request.headers else "markets.html"
         return render_template(template, text=text, markets=page.decoded(), has_more=page.next is not None)
 
@@ -114,14 +115,14 @@ def _add_market_pages(blueprint: Blueprint, database: RequestDatabase) -> None:
         return render_template(f"parts/{name}.html", **panels[name](ticker))
 
 
-# How values look on pages.
+# The format of values on pages.
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 NOTHING = "\u2013"
 
 
 def age(value: datetime | str | None) -> str:
-    """How long ago, or in how long."""
+    """Return how long ago the time was, or how far ahead it is."""
     if value is None:
         return NOTHING
     seconds = (datetime.now(UTC) - _moment(value)).total_seconds()
@@ -159,13 +160,13 @@ def number(value: int | None) -> str:
 
 
 def cents(price_e6: int) -> str:
-    """With as many decimals as it needs, exactly."""
+    """Return the exact price in cents, with as many decimals as it needs."""
     whole, rest = divmod(price_e6, CENT_E6)
     return f"{whole}.{rest:04}".rstrip("0") + "¢" if rest else f"{whole}¢"
 
 
 def coded(text: str) -> Markup:
-    """What stands between backticks is code."""
+    """Return HTML in which text between backticks is code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 

@@ -1,4 +1,7 @@
-"""Who asks, and whether they may."""
+"""Authentication and authorisation: who sends a request, and whether that role may do what it asks.
+
+In: a bearer token, or the cookie of a session. Out: `g.holder`, or a ProblemError. Wrong tokens are limited by address.
+"""
 
 import hashlib
 import ipaddress
@@ -22,10 +25,10 @@ from app.ops.endpoint import description_of, endpoint
 from app.ops.problems import HTML, ProblemError, is_for_a_person
 from app.runtime.secrets import Token, TokenRole, Tokens
 
-# Who is logged in with a browser.
+# Sessions of browsers that are logged in.
 #
-# A session lives in the memory of the one process that the service is: a restart ends all of them, and nothing that a
-# thief of the database or of a backup would find opens one. What the browser keeps is a name of it, never the token.
+# Sessions live in the memory of the service's only process: a restart ends all of them, and a stolen database or backup
+# opens none. The browser keeps the session's name, never the token.
 
 SESSION_BYTES = 32
 LONGEST_SESSION = timedelta(days=7)
@@ -38,6 +41,8 @@ def utc_now() -> datetime:
 
 
 class LoginSession(NamedTuple):
+    """A browser's session, and when it began and was last used."""
+
     token: Token
     began: datetime
     used: datetime
@@ -51,7 +56,8 @@ class LoginSession(NamedTuple):
 
 
 class LoginSessions:
-    """By the digest of the name that the browser presents. Of one token there are so many; one more ends its oldest."""
+    """Sessions by the digest of the name that the browser presents. A token has at most MOST_OF_ONE_TOKEN; one more
+    ends its oldest."""
 
     def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
         self._clock = clock
@@ -68,7 +74,7 @@ class LoginSessions:
         return presented
 
     def token_of(self, presented: str) -> Token | None:
-        """Return whose session it is. None: it is over, or never was."""
+        """Return the token of the session. Return None if the session is over or unknown."""
         key, now = _digest(presented), self._clock()
         session = self._sessions.get(key)
         if session is None or session.is_over(now):
@@ -90,11 +96,11 @@ class LoginSessions:
 
 
 def _digest(presented: str) -> bytes:
-    # Found by its digest: how long that takes tells nothing of the names there are.
+    # Sessions are looked up by digest, so the time of the look-up reveals nothing about existing names.
     return hashlib.sha256(presented.encode()).digest()
 
 
-# Where a browser goes after it has logged in: to the page that it asked for before.
+# The page that a browser returns to after the login: the one that it requested before.
 
 LOGIN = "/login"
 HOME = "/"
@@ -109,18 +115,20 @@ def login_address(asked: Request) -> str:
 
 
 def own_page(wanted: str) -> str:
-    """Return a page of this service as it is, and the first page for all else: an address may lead elsewhere."""
-    # Browsers leave out tabs and line ends, and take a backslash for a slash.
+    """Return `wanted` if it is a page of this service, otherwise the first page: a crafted address could lead
+    elsewhere."""
+    # Browsers drop tabs and line ends, and treat a backslash as a slash.
     is_plain = all("!" <= letter <= "~" and letter != "\\" for letter in wanted)
     is_own = wanted.startswith("/") and not wanted.startswith("//") and not wanted.startswith(LOGIN)
     return wanted if is_plain and is_own and len(wanted) <= LONGEST_ADDRESS else HOME
 
 
-# How often an address may present a wrong token.
+# A limit on wrong tokens from one address.
 
 
 class FailureLimit:
-    """So many in a time; after that, none until it is over. Of the addresses that failed, the latest are remembered."""
+    """A limit on failures for each address: `most` in a period, and no more until it is over. Only the latest
+    `most_addresses` are kept."""
 
     def __init__(
         self,
@@ -136,7 +144,7 @@ class FailureLimit:
         self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()  # since when, and how many
 
     def wait_seconds(self, address: str) -> float:
-        """For how long it may not try again; 0: it may."""
+        """Return for how long the address may not try again, 0 if it may."""
         since, count = self._current(address)
         return self._period_seconds - (self._clock() - since) if count >= self._most else 0
 
@@ -154,10 +162,12 @@ class FailureLimit:
 
 
 UNKNOWN = {"WWW-Authenticate": "Bearer"}
-IPV6_SITE_BITS = 64  # what one subscriber is given
+IPV6_SITE_BITS = 64  # the network that one subscriber usually gets
 
 
 class Holder(NamedTuple):
+    """The name and the role of the token that a request was sent with."""
+
     name: str
     role: TokenRole
 
@@ -166,7 +176,8 @@ LOCAL = Holder("local", TokenRole.OPERATE)
 
 
 class Access:
-    """Without tokens, everybody on this machine may do everything, and nobody else anything."""
+    """Admit requests by token or session. Without configured tokens, every client on this machine has all rights, and
+    every other client is refused."""
 
     def __init__(self, tokens: Tokens | None, failures: FailureLimit, sessions: LoginSessions) -> None:
         self._tokens = tokens
@@ -177,7 +188,7 @@ class Access:
         app.before_request(lambda: self._admit(app))
 
     def log_in(self, presented: str, address: str) -> str:
-        """Return the name of a new session. Raises ProblemError as token_of does."""
+        """Return the name of a new session. Raise ProblemError as token_of() does."""
         return self._sessions.begin(self.token_of(presented, address))
 
     def log_out(self, asked: Request) -> None:
@@ -187,10 +198,10 @@ class Access:
         return self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) is not None
 
     def token_of(self, presented: str, address: str) -> Token:
-        """Raises ProblemError where it is nobody's, or has expired.
+        """Return the token. Raise ProblemError if it is unknown or has expired.
 
-        A right token is accepted however many wrong ones came from its address: else anybody behind the same proxy
-        could keep its holder out.
+        A right token is accepted no matter how many wrong ones came from its address: otherwise any client behind the
+        same proxy could lock its holder out.
         """
         token = self._tokens.holder(presented) if self._tokens else None
         if token is None:
@@ -218,6 +229,7 @@ class Access:
         if request.endpoint is None or request.endpoint == "static":
             return
         description = description_of(app.view_functions[request.endpoint])
+        # An endpoint without a description of its role needs the highest one.
         needed = TokenRole.OPERATE if description is None else description.role
         if request.method not in ONLY_READ:
             refuse_other_sites(request)
@@ -240,7 +252,7 @@ class Access:
 
 
 def cookie_name(asked: Request) -> str:
-    """Return the name of the session's cookie. Nobody but this host, over TLS, can set one that begins with __Host-."""
+    """Return the name of the session's cookie. Only this host, over TLS, can set a cookie that begins with __Host-."""
     return "__Host-kalshi_session" if asked.is_secure else "kalshi_session"
 
 
@@ -254,13 +266,14 @@ def _have_log_in(asked: Request) -> NoReturn:
 def _refuse_other_machines(asked: Request) -> None:
     if not is_between_local_ends(asked):
         refuse("not local", "Without KALSHI_ADMIN_TOKENS this answers on its own machine alone.")
-    # nginx as it comes tells nothing of those for whom it asks, and asks by HTTP/1.0, as hardly anybody else does.
+    # In its default configuration, nginx sends no header about its clients, but it uses HTTP/1.0, as hardly any client
+    # does.
     if asked.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
         refuse("proxy", "Without KALSHI_ADMIN_TOKENS this answers no proxy, which asks by HTTP/1.0.")
 
 
 def _limited(address: str) -> str:
-    """Return whose failures are counted: of IPv6 a whole site, which may use any address of its own."""
+    """Return whose failures are counted together: for IPv6 a whole /64, since its owner can use any address in it."""
     try:
         network = ipaddress.ip_network(f"{address}/{IPV6_SITE_BITS}", strict=False)
     except ValueError:
@@ -268,7 +281,7 @@ def _limited(address: str) -> str:
     return str(network) if network.version == 6 else address
 
 
-# Logging in with a browser: a token is shown once, and then a session's name is kept in a cookie.
+# Login with a browser: the token is sent once, and then a cookie keeps the session's name.
 
 IN_THE_CLEAR = (
     "Over plain HTTP a token can be read on its way. Ask by HTTPS, through the proxy that KALSHI_ADMIN_PROXY names and "
@@ -300,7 +313,7 @@ def login_blueprint(access: Access) -> Blueprint:
         except ProblemError as error:
             return _form(wanted, error.detail, error.status)
         answer = redirect(wanted, HTTPStatus.SEE_OTHER)
-        # Lax: whoever follows a link from an alert is logged in. Changes are only taken from our own pages.
+        # Lax: a user who follows a link from an alert stays logged in. Changes are accepted only from our own pages.
         answer.set_cookie(
             cookie_name(request), session, LONGEST_SESSION, httponly=True, samesite="Lax", secure=request.is_secure
         )

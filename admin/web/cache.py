@@ -1,4 +1,4 @@
-"""A cache of answers that are worth a few seconds. It stands alone: endpoints and pages share it."""
+"""A cache of one answer for a few seconds, alone in its file since both endpoints and pages use it."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 
 
 class TtlCache(Generic[Value]):
-    """What is asked for at most once in a while, however many look at it: those who come meanwhile wait."""
+    """A value that is fetched at most once per period, however many ask for it. Callers wait while one fetches it."""
 
     def __init__(self, ask: Callable[[], Value], seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask

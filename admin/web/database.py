@@ -1,4 +1,8 @@
-"""The production database, for requests: few connections, each used by one request at a time."""
+"""The production database, for requests: few connections, each used by one request at a time.
+
+Reads use a pool of read-only connections with a time limit. Changes run in a transaction that also records their
+author.
+"""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -23,16 +27,16 @@ Row = tuple[Any, ...]
 Query = str | Composable
 
 BROKEN = (psycopg2.OperationalError, psycopg2.InterfaceError)
-# A question that takes longer was not meant so: it would keep a connection from the others.
+# A slower query is not intended, and would keep its connection from other requests.
 LONGEST_QUERY = "SET statement_timeout = '15s'"
 
 
 class TooSlowError(DatabaseError):
-    """Whoever asked should ask for less."""
+    """The query took longer than LONGEST_QUERY allows. The client should ask for less."""
 
 
 class RequestDatabase:
-    """`offload` has as many threads as there may be connections."""
+    """Run queries on pooled connections. `offload` has as many threads as there may be connections."""
 
     def __init__(self, dsn: Dsn | None, offload: Offload) -> None:
         self._dsn = dsn
@@ -47,11 +51,11 @@ class RequestDatabase:
         return found[0] if found else None
 
     def dicts(self, query: Query, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows by the names of their columns."""
+        """Return rows as dictionaries by column name."""
         return self._offload(self._read, query, parameters, RealDictCursor)
 
     def change(self, action: Callable[[Cursor], Result]) -> Result:
-        """One transaction, on a connection of its own: changes are rare."""
+        """Run the action in one transaction. It has a connection of its own, since changes are rare."""
         return self._offload(self._change, action)
 
     def _read(self, query: Query, parameters: Mapping[str, Any] | None, kind: type[Cursor]) -> list[Any]:
@@ -69,7 +73,7 @@ class RequestDatabase:
             try:
                 return self._ask(connection, query, parameters, kind)
             except BROKEN:
-                # It broke while it was idle, as all do when the server starts anew: another one is tried.
+                # The connection broke while it was idle, as all do when the server restarts: the next one is tried.
                 if not connection.closed:
                     raise
         return self._ask(self._open(), query, parameters, kind)
@@ -86,7 +90,7 @@ class RequestDatabase:
                 self._idle.append(connection)
 
     def _take(self) -> Connection | None:
-        # Not asked first whether there is one: another thread may take it in between.
+        # Without a check for an idle connection first: another thread could take it in between.
         with contextlib.suppress(IndexError):
             return self._idle.pop()
         return None
@@ -109,7 +113,7 @@ class RequestDatabase:
         return self._dsn
 
 
-# Every change is written down together with who made it: in the same transaction, so that there is none without.
+# Every change is recorded with its author in the same transaction, so that no change is without a record.
 
 NOTE = """
     INSERT INTO admin_changes (who, address, action, parameters, outcome) VALUES (%s, %s, %s, %s, %s)
@@ -130,7 +134,7 @@ def change(
 
 
 def note(database: RequestDatabase, action: str, parameters: Mapping[str, Any], outcome: dict[str, Any]) -> None:
-    """Of what happened elsewhere."""
+    """Record an action that was carried out elsewhere."""
     change(database, action, parameters, lambda _: outcome)
 
 

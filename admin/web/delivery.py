@@ -1,4 +1,4 @@
-"""What every answer gets on its way: headers that keep browsers careful, 304 for what is known, and compression."""
+"""Finish every answer: security headers, 304 for content that the browser has, and compression."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,8 @@ CAREFUL = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # With "no-referrer" browsers would hide the origin of our own forms too, and they would look like another site's.
+    # With "no-referrer" browsers would also omit the origin of our own forms, which would then look like another
+    # site's.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -56,6 +57,6 @@ def _compressed(answer: Response) -> Response:
 def _compressed_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
     compressor = zlib.compressobj(COMPRESSION_LEVEL, wbits=GZIP)
     for piece in pieces:
-        # Flushed piece by piece: whoever reads a long list sees it grow.
+        # Flushed after each piece, so that a slow list appears as it is read.
         yield compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)
     yield compressor.flush()

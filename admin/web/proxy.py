@@ -1,4 +1,7 @@
-"""Who asks when a proxy asks for others. Of a proxy that KALSHI_ADMIN_PROXY does not name, nothing is answered."""
+"""Find the real client of a request that a proxy forwards.
+
+Headers of a proxy that KALSHI_ADMIN_PROXY does not name are not trusted: its requests are refused.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +13,7 @@ from app.runtime.networks import Address, Networks, address_of
 Environ = dict[str, Any]
 WSGIApp = Callable[[Environ, Any], Iterable[bytes]]
 
-# Where the reason stands for which the application refuses a request.
+# The environment's key for the reason why the application refuses a request.
 REFUSED = "kalshi.refused"
 FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
 FORWARDED_PREFIX = "HTTP_X_FORWARDED_"
@@ -18,11 +21,11 @@ UNNAMED = "This came through a proxy that KALSHI_ADMIN_PROXY does not name."
 
 
 class ForwardingError(Exception):
-    """What a proxy says of a request cannot be meant."""
+    """A proxy's headers about a request are invalid, or the proxy is not trusted."""
 
 
 class Forwarding:
-    """WSGI middleware: a request that a trusted proxy forwards looks as if its client had sent it here."""
+    """WSGI middleware that makes a request which a trusted proxy forwards look as if its client had sent it here."""
 
     def __init__(self, app: WSGIApp, proxies: Networks | None) -> None:
         self._app = app
@@ -42,9 +45,9 @@ def is_forwarded(environ: Mapping[str, Any]) -> bool:
 
 
 def as_its_client_sent_it(environ: Mapping[str, Any], proxies: Networks | None) -> Environ:
-    """Return what the proxy tells of the client in the environment's terms.
+    """Return the environment's values for the client that the proxy names.
 
-    Raises ForwardingError where no proxy is known at the peer's address, or what it says is nonsense.
+    Raise ForwardingError if no trusted proxy has the peer's address, or if its headers are invalid.
     """
     peer = _address(environ.get("REMOTE_ADDR", ""))
     if proxies is None or peer not in proxies:
@@ -58,7 +61,8 @@ def as_its_client_sent_it(environ: Mapping[str, Any], proxies: Networks | None) 
 
 
 def _client(peer: Address, hops: list[str], proxies: Networks) -> Address:
-    """Each proxy adds whom it was asked by; what stands before the first that is none of ours, anybody may write."""
+    """Return the client's address. Each proxy appends the address that asked it; entries before the first address that
+    is not one of our proxies may be forged."""
     client = peer
     for hop in reversed(hops):
         if client not in proxies:
@@ -73,7 +77,7 @@ def _listed(environ: Mapping[str, Any], what: str) -> list[str]:
 
 
 def _address(text: str) -> Address:
-    """Some proxies add the port."""
+    """Return the address without the port, which some proxies add."""
     with contextlib.suppress(ValueError):
         return address_of(text)
     with contextlib.suppress(ValueError):

@@ -1,4 +1,8 @@
-"""One look of the auditor at production: which books are proven, and which are not."""
+"""One round of the audit: compare production's new snapshots with the books rebuilt from recorded changes.
+
+In: snapshots after the last audited one. Out: counts of verdicts, and rows of `audit_findings`. A difference that a
+known hole explains is recorded as explained; it is a finding if a gatherer claims to have received everything.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -54,6 +58,8 @@ OPEN = """
 
 
 class Audited(NamedTuple):
+    """The result of one round."""
+
     verdicts: Mapping[BookVerdict, int]
     findings: list[SnapshotPair]
     through: datetime | None  # when the last snapshot was received; None: there was no new one
@@ -64,8 +70,8 @@ NOTHING = Audited({}, [], None, has_more=False)
 
 
 def audit_new(connection: Connection, now: datetime, patience: timedelta, most: int = BATCH) -> Audited:
-    """Compares the snapshots that have come since the last time, as far as all changes before them must be here;
-    nothing while another process does."""
+    """Compare the snapshots that arrived since the last round, up to the first one before which changes may still be
+    missing. Return NOTHING while another process audits."""
     with claimed(connection, "auditing") as is_ours:
         return _audit_new(connection, now, patience, most) if is_ours else NOTHING
 
@@ -91,7 +97,7 @@ def _audit_new(connection: Connection, now: datetime, patience: timedelta, most:
 
 
 def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH) -> int:
-    """Looks at open findings once more, since rows and journals come late. How many are open none the less."""
+    """Compare the open findings again, since rows and journals may arrive late. Return how many are still open."""
     with claimed(connection, "auditing") as is_ours, connection, connection.cursor() as cursor:
         pairs = pairs_found_earlier(connection, pause_seconds, most) if is_ours else []
         judged = [(pair, _judge(cursor, connection, pair)) for pair in pairs]
@@ -105,7 +111,8 @@ def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH)
 
 
 def _while_known(snapshots: list[AuditSnapshot], known: datetime) -> list[AuditSnapshot]:
-    """Not one beyond the first that is too new: the place to read on from is one number."""
+    """Return the snapshots before the first one that is too new. Later ones wait too: the progress is a single
+    ingest_id."""
     for position, snapshot in enumerate(snapshots):
         if snapshot.received_at >= known:
             return snapshots[:position]
@@ -117,7 +124,7 @@ def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Sna
         return BookVerdict.INCOMPARABLE
     if not pair.differences or comes_out_even(cursor, pair):
         return BookVerdict.EQUAL
-    # What is left of an ended market's book goes without a word.
+    # The exchange announces no changes for what is left in the book of a market that has ended.
     if (pair.is_over and pair.is_emptied) or clock_began_anew(cursor, pair):
         return BookVerdict.INCOMPARABLE
     return BookVerdict.EXPLAINED if _has_hole(connection, pair) else BookVerdict.FINDING

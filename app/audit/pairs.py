@@ -1,4 +1,9 @@
-"""Two snapshots of a market, one after the other, and what was recorded in between."""
+"""Pairs of successive snapshots of a market, and the changes that were recorded between them.
+
+In: rows of production, joined by one query. Out: for each pair, the levels at which the rebuilt book differs from the
+later snapshot. Two checks follow if there are any: the full definition of a book at a time, and whether the clock
+restarted.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -11,18 +16,18 @@ from psycopg2 import sql
 from app.order_book import Levels
 from app.postgres.connection import Connection
 
-# Whether a book, rebuilt from a snapshot and the changes since, is the next snapshot: level by level.
+# Comparison of a book, rebuilt from a snapshot and the changes since, with the next snapshot, level by level.
 
 
 class BookVerdict(Enum):
     EQUAL = "equal"
-    EXPLAINED = "explained"  # they differ, and nobody claims to have heard everything in between
+    EXPLAINED = "explained"  # they differ, and no gatherer claims to have received everything in between
     FINDING = "finding"
-    INCOMPARABLE = "incomparable"  # the market's clock began anew in between, or the market is over
+    INCOMPARABLE = "incomparable"  # the market's clock restarted in between, or the market is over
 
 
 class Difference(NamedTuple):
-    """A level that stands otherwise than the recorded changes make it."""
+    """A level whose size in the snapshot is not what the recorded changes lead to."""
 
     yes_side: bool
     price_e6: int
@@ -42,7 +47,8 @@ def levels_of(
 
 
 def differences(base: Levels, changes: Iterable[tuple[bool, int, int]], seen: Levels) -> list[Difference]:
-    """A level with less than nothing is one too: a change is missing, though an empty level would look the same."""
+    """Return the differing levels. A level below zero is one too, although it would be shown as empty: a change is
+    missing."""
     rebuilt = dict(base)
     for yes_side, price_e6, delta_e2 in changes:
         rebuilt[yes_side, price_e6] = rebuilt.get((yes_side, price_e6), 0) + delta_e2
@@ -53,7 +59,8 @@ def differences(base: Levels, changes: Iterable[tuple[bool, int, int]], seen: Le
     ]
 
 
-# Of the stream, since those carry a clock; the one before it is the last of any gatherer.
+# New snapshots are the stream's, since only these carry a clock. The one compared with is the last before it, of any
+# gatherer.
 NEW = sql.SQL("""
     SELECT s.ingest_id, s.ticker, s.snapshot_ts AS to_ts, earlier.snapshot_ts AS from_ts
     FROM (
@@ -72,7 +79,7 @@ FOUND = sql.SQL("""
         AND checked_at < now() - %(pause)s AND found_at > now() - INTERVAL '7 days'
     ORDER BY checked_at LIMIT %(most)s
 """)
-# A snapshot holds exactly the changes up to its clock. Stamps of changes and of snapshots may differ a bit.
+# A snapshot holds exactly the changes up to its clock. The times of changes and of snapshots may differ slightly.
 READ = sql.SQL("""
     WITH pairs AS MATERIALIZED ({pairs})
     SELECT
@@ -99,10 +106,11 @@ READ = sql.SQL("""
     ) AS c
     ORDER BY p.ingest_id
 """)
-# For a few pairs the indexes are the way, whatever statistics say of a table that grows by the day.
+# For a few pairs the indexes are best, whatever statistics say: they lag behind a table that grows daily.
 ALONG_THE_INDEXES = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
-# Within one run of its clock a market's changes are in the order of their clocks, those of one clock happen at once,
-# and a snapshot holds those before it and no other. Looked at is all that READ may have taken for changes in between.
+# Within one run of its clock, a market's changes are ordered by their clocks, the changes of one clock happen at the
+# same time, and a snapshot holds exactly the changes up to its clock. A violation in the time span of READ shows a
+# restart.
 BEGAN_ANEW = """
     SELECT EXISTS (
         SELECT FROM (
@@ -118,8 +126,8 @@ BEGAN_ANEW = """
             OR (clock <= %(to_clock)s AND exchange_ts > %(to_ts)s + INTERVAL '2 seconds')
     )
 """
-# The changes between two clocks are in most cases those between two snapshots. Where clocks and times do not agree, it
-# takes the whole definition of a book at a time.
+# In most cases the changes between two clocks are the changes between the two snapshots. Where clocks and times
+# disagree, only the full definition of a book at a time decides.
 COMES_OUT_EVEN = """
     SELECT becomes(earlier, later) FROM orderbook_snapshots AS earlier, orderbook_snapshots AS later
     WHERE earlier.ticker = %(ticker)s AND earlier.snapshot_ts = %(from_ts)s AND earlier.source = 'ws'
@@ -128,7 +136,9 @@ COMES_OUT_EVEN = """
 
 
 class SnapshotPair(NamedTuple):
-    ingest_id: int  # of the later snapshot
+    """Two successive snapshots of a market, and the levels at which the rebuilt book differs from the later one."""
+
+    ingest_id: int  # the later snapshot's
     ticker: str
     from_ts: datetime
     to_ts: datetime
@@ -136,13 +146,13 @@ class SnapshotPair(NamedTuple):
     to_clock: int
     from_received_at: datetime
     to_received_at: datetime
-    is_over: bool  # the market, when the later one was taken
+    is_over: bool  # whether the market was over when the later snapshot was taken
     differences: list[Difference]
     is_emptied: bool
 
 
 class AuditSnapshot(NamedTuple):
-    """One that there may be nothing to compare with: it is the market's first, or carries no clock."""
+    """A new snapshot, and the pair that it ends. There is no pair if it is the market's first, or carries no clock."""
 
     ingest_id: int
     received_at: datetime
@@ -150,18 +160,18 @@ class AuditSnapshot(NamedTuple):
 
 
 def new_snapshots(connection: Connection, after: int, most: int) -> list[AuditSnapshot]:
-    """In the order of their arrival."""
+    """Return the next snapshots after this ingest_id, in the order of their arrival."""
     return _read(connection, NEW, {"after": after, "most": most})
 
 
 def pairs_found_earlier(connection: Connection, pause_seconds: float, most: int) -> list[SnapshotPair]:
-    """That differed, without a hole that explains it, and were not looked at again for a while."""
+    """Return the open findings without an explanation that were not checked again within the pause."""
     found = _read(connection, FOUND, {"pause": timedelta(seconds=pause_seconds), "most": most})
     return [snapshot.pair for snapshot in found if snapshot.pair]
 
 
 def comes_out_even(cursor: psycopg2.extensions.cursor, pair: SnapshotPair) -> bool:
-    """Whether the book at the time of the later snapshot is the later snapshot."""
+    """Return whether the book at the time of the later snapshot equals the later snapshot."""
     cursor.execute(COMES_OUT_EVEN, pair._asdict())
     return cursor.fetchone() == (True,)
 

@@ -1,4 +1,8 @@
-"""What gatherers heard, by their own journals."""
+"""The evidence of what gatherers received, read from their journals in production.
+
+In: runs, subscriptions, gaps, losses and refusals. Out: a `Reception`, which answers in which intervals a channel or a
+market was received, and the time up to which this is final: for later times gatherers may still deliver journals.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,46 +18,55 @@ TRADES = "trade"
 TICKERS = "ticker"
 LIFECYCLE = "market_lifecycle_v2"
 COMBO_LIFECYCLE = "multivariate_market_lifecycle"
-# One subscription to these hears all markets.
+# One subscription to each of these channels receives all markets.
 EXCHANGE_CHANNELS = (TRADES, TICKERS, LIFECYCLE)
 WHOLE_EXCHANGE = ""
 
 
 class HeardRun(NamedTuple):
+    """One run of a gatherer's process."""
+
     gatherer: str
     run_id: int
 
 
 class HeardSocket(NamedTuple):
+    """A socket of a run, by its number."""
+
     run: HeardRun
     conn: int
 
 
 class HeardSubscription(NamedTuple):
+    """The time in which a socket was subscribed."""
+
     socket: HeardSocket
     started_us: int
     ended_us: int | None  # None: it lasts as long as its run
 
 
 class HeardGap(NamedTuple):
+    """A time in which a socket did not receive everything of a channel."""
+
     socket: HeardSocket
-    channel: str | None  # None: of all of the socket's
+    channel: str | None  # None: all channels of the socket
     started_us: int
-    ended_us: int | None  # None: until further notice
+    ended_us: int | None  # None: the gap has not ended yet
 
 
 class HeardLoss(NamedTuple):
-    """What a gatherer heard, and nobody has any more, or cannot be read."""
+    """An interval that a gatherer received, but whose rows were dropped before production had them, or are
+    unreadable."""
 
     gatherer: str
     channel: str
     started_us: int
     ended_us: int
-    ticker: str = WHOLE_EXCHANGE  # or of this market alone
+    ticker: str = WHOLE_EXCHANGE  # or of this one market
 
 
 class Reception:
-    """When which socket heard all that it was subscribed to."""
+    """The intervals in which each socket received everything that it was subscribed to."""
 
     def __init__(
         self, runs: Mapping[HeardRun, Interval], gaps: Iterable[HeardGap], losses: Iterable[HeardLoss] = ()
@@ -62,7 +75,7 @@ class Reception:
         self._losses = list(losses)
         self.marked_tickers = {loss.ticker for loss in self._losses} - {
             WHOLE_EXCHANGE
-        }  # which lack more than their sockets
+        }  # markets with losses of their own, besides the losses of their sockets
         self._gaps: dict[HeardSocket, list[HeardGap]] = defaultdict(list)
         for gap in gaps:
             self._gaps[gap.socket].append(gap)
@@ -82,7 +95,7 @@ class Reception:
         return difference(heard, self._lost(subscription.socket.run.gatherer, channel, ticker))
 
     def of(self, subscriptions: Iterable[HeardSubscription], channel: str, ticker: str = WHOLE_EXCHANGE) -> Intervals:
-        """When at least one of them was heard."""
+        """Return the intervals in which at least one of the subscriptions was received."""
         return union(
             interval
             for subscription in subscriptions
@@ -113,15 +126,18 @@ def _end(ended_us: int | None) -> int:
     return END_US if ended_us is None else ended_us
 
 
-# Up to when it is known what was heard: before, a gatherer may still bring what looks like a hole.
+# The time up to which it is final what was received. For later times, a gatherer may still deliver what looks like a
+# hole.
 
 PATIENCE = timedelta(minutes=10)
 
 
 class RunState(NamedTuple):
+    """A run of a gatherer, and how much of it production has."""
+
     started_us: int
     recorded_us: int
-    delivered_us: int | None  # None: nothing of it is in production yet
+    delivered_us: int | None  # None: nothing of the run is in production yet
     has_ended: bool
 
     @property
@@ -134,11 +150,13 @@ class RunState(NamedTuple):
 
 
 class GathererState(NamedTuple):
+    """A gatherer's runs, and when production last had contact with it."""
+
     contacted_us: int  # when its journal was last read
     runs: list[RunState]
 
     def awaited_runs(self, oldest_us: int) -> Iterator[RunState]:
-        """Those that may still bring something. A run that another one followed is over, however it ended."""
+        """Yield the runs that may still deliver rows. A run is over once another one followed it, however it ended."""
         latest = max(self.runs, key=lambda run: run.started_us, default=None)
         for run in self.runs:
             is_going_on = run is latest and not run.has_ended and run.recorded_us > oldest_us
@@ -147,7 +165,8 @@ class GathererState(NamedTuple):
 
 
 def known_until_us(gatherers: Iterable[GathererState], now_us: int, patience_us: int) -> int:
-    """Who was not heard of for longer than our patience is not waited for: what it brings later is judged then."""
+    """Return the time up to which all gatherers have delivered. One out of contact for longer than the patience is not
+    waited for: when it delivers later, the hours are judged again."""
     oldest_us = now_us - patience_us
     awaited = [
         run.known_us
@@ -179,8 +198,8 @@ REFUSALS = """
     WHERE stored_at IS NULL AND started_at < %(end)s
         AND ended_at + %(snapshots_us)s * INTERVAL '1 microsecond' > %(start)s
 """
-# Gatherers ask for every book once more in this time at most (KALSHI_SNAPSHOT_REFRESH_SECONDS), and one that was lost
-# is known again. 0023_losses.sql and 0038_judged.sql judge as many hours.
+# Gatherers request every book once more within this time at most (KALSHI_SNAPSHOT_REFRESH_SECONDS), so a lost book is
+# known again by then. 0023_losses.sql and 0038_judged.sql judge the same number of hours again.
 SNAPSHOTS_US = 6 * 3_600_000_000
 CHANNELS = {
     tables.ORDERBOOK_DELTAS.name: (BOOKS,),
@@ -195,7 +214,7 @@ SUBSCRIPTIONS = """
     WHERE s.ticker = %(ticker)s AND r.started_at < %(end)s AND r.delivered_until > %(start)s
         AND s.started_at < %(end)s AND coalesce(s.ended_at, 'infinity') > %(start)s
 """
-# Who was killed says no more of that run once it runs again.
+# A killed gatherer writes no end of its run. It adds nothing more to that run once it has started the next one.
 STATES = """
     SELECT
         gatherer, c.contacted_at, r.started_at, r.recorded_until, r.delivered_until,
@@ -246,7 +265,7 @@ def _loss(gatherer: str, channel: str, start: datetime, end: datetime, ticker: s
 def read_subscriptions(
     connection: Connection, period: HeardPeriod, ticker: str = WHOLE_EXCHANGE
 ) -> dict[str, list[HeardSubscription]]:
-    """To one market, or to the whole exchange, by channel."""
+    """Return the subscriptions to one market, or to the whole exchange, by channel."""
     found: dict[str, list[HeardSubscription]] = {}
     with connection.cursor() as cursor:
         cursor.execute(SUBSCRIPTIONS, {**period._asdict(), "ticker": ticker})

@@ -1,4 +1,9 @@
-"""Judging an hour: what of it nobody heard, as rows of `coverage`."""
+"""Judge an hour: find the times in it that no gatherer received, and store them as rows of `coverage`.
+
+In: the evidence (evidence.py) and the markets that were open. Out: one row for each market or channel that is not
+complete; a complete one has none. Evidence may arrive late, so an hour is judged again whenever its evidence has
+changed.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -40,7 +45,7 @@ from app.coverage.intervals import (
 from app.normalize.values import MICROSECOND
 from app.postgres.connection import Connection, claimed, value_of
 
-# How complete the record of a market is, or of the whole exchange's channel, over a time.
+# The completeness of a market's record, or of a channel of the whole exchange, over a time.
 
 REST = "rest"
 
@@ -52,6 +57,8 @@ class CoverageState(Enum):
 
 
 class Completeness(NamedTuple):
+    """The holes in a record over a time, and the parts that were repaired."""
+
     holes: Intervals
     repaired: Intervals = NEVER
     repaired_by: tuple[str, ...] = ()
@@ -70,8 +77,8 @@ def judge_books(
     ticker: str = WHOLE_EXCHANGE,
     disproved: Intervals = NEVER,
 ) -> Completeness:
-    """A hole in a book lasts until the next snapshot: it is lost, and said who had the book again first. What the audit
-    has disproved is a hole, whoever claims to have heard it."""
+    """Judge a market's book. A hole lasts until the next snapshot; its end names the gatherers that had the book again
+    first. What the audit has disproved is a hole, even if a gatherer claims to have received it."""
     heard = {gatherer: hearing.of(own, BOOKS, ticker) for gatherer, own in _by_gatherer(subscriptions).items()}
     everybody = union(interval for intervals in heard.values() for interval in intervals)
     holes = difference(union([life]), difference(everybody, disproved))
@@ -83,7 +90,7 @@ def judge_books(
 def judge_channel(
     period: Interval, channel: str, subscriptions: Iterable[HeardSubscription], hearing: Reception, fetched: Intervals
 ) -> Completeness:
-    """Of the whole exchange. What was fetched by REST afterwards is no hole any more."""
+    """Judge a channel of the whole exchange. What REST has fetched afterwards is repaired, not a hole."""
     unheard = difference(union([period]), hearing.of(subscriptions, channel))
     repaired = intersection(unheard, fetched)
     return Completeness(difference(unheard, fetched), repaired, (REST,) if repaired else ())
@@ -99,7 +106,7 @@ def _by_gatherer(subscriptions: Iterable[HeardSubscription]) -> dict[str, list[H
 HOUR = timedelta(hours=1)
 ROWS_AT_ONCE = 1_000
 
-# From one to the next along the primary key, since each has very many subscriptions.
+# A loose index scan, from one socket to the next along the primary key, since each socket has very many subscriptions.
 SOCKETS = """
     WITH RECURSIVE sockets (gatherer, run_id, conn) AS (
         SELECT r.gatherer, r.run_id, first.conn
@@ -120,8 +127,8 @@ SOCKETS = """
     )
     SELECT gatherer, run_id, conn FROM sockets
 """
-# Of most markets one look tells that they are complete: a socket that heard all the time had them all the time, and
-# nothing else is known against them.
+# Most markets are found complete by one look: their socket received everything all the time, they were subscribed to
+# all the time, and no other evidence speaks against them.
 SUSPECTS = """
     WITH steady (gatherer, run_id, conn) AS (
         SELECT * FROM unnest(%(gatherers)s::TEXT[], %(runs)s::BIGINT[], %(conns)s::INTEGER[])
@@ -178,7 +185,7 @@ JUDGED = """
 
 
 class Shortfall(NamedTuple):
-    """What is not complete."""
+    """A market's book or a channel that is not complete."""
 
     channel: str
     ticker: str
@@ -193,7 +200,8 @@ class Judged(NamedTuple):
 
 
 def judge_hour(connection: Connection, hour: datetime, known_until: datetime) -> Judged:
-    """In one transaction, which has read the number of late changes before it reads any of them."""
+    """Judge an hour again, in one transaction. It reads the number of changes before any evidence, so that a change
+    that commits meanwhile makes the hour due again."""
     with connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute(CHANGES, (hour,))
@@ -233,7 +241,7 @@ def _books(connection: Connection, period: HeardPeriod, hearing: Reception) -> I
     steady = _steady(connection, period, hearing)
     disproved = _disproved(connection, period)
     doubtful = [*{*disproved, *hearing.marked_tickers}]
-    # After an outage these are all markets: not all at once.
+    # After an outage the cursor returns all markets: a named cursor fetches them in parts.
     with connection.cursor(name="suspects") as cursor:
         cursor.itersize = ROWS_AT_ONCE
         cursor.execute(SUSPECTS, {**period._asdict(), "books": BOOKS, "doubtful": doubtful, **steady})
@@ -246,7 +254,7 @@ def _books(connection: Connection, period: HeardPeriod, hearing: Reception) -> I
 
 
 def _steady(connection: Connection, period: HeardPeriod, hearing: Reception) -> dict[str, list[object]]:
-    """The sockets that heard everything of the whole period, column by column."""
+    """Return the sockets that received everything of the whole period, column by column."""
     with connection.cursor() as cursor:
         cursor.execute(SOCKETS, period._asdict())
         whole = [row for row in cursor if _hears_all(hearing, HeardSocket(HeardRun(*row[:2]), row[2]), period)]
@@ -259,7 +267,7 @@ def _hears_all(hearing: Reception, socket: HeardSocket, period: HeardPeriod) -> 
 
 
 def _disproved(connection: Connection, period: HeardPeriod) -> dict[str, Intervals]:
-    """By market: when its book, as it was heard, was not what the exchange showed."""
+    """Return the times, by market, in which the recorded book was not what the exchange showed."""
     found: dict[str, list[Interval]] = {}
     with connection.cursor() as cursor:
         cursor.execute(DISPROVED, period._asdict())
@@ -280,9 +288,10 @@ def _row(hour: datetime, found: Shortfall) -> tuple[object, ...]:
     return (hour, found.channel, found.ticker, judgement.state.value, *ranges, list(judgement.repaired_by))
 
 
-# Which hours are to be judged, and when.
+# The choice of the hour that is judged next.
 
-# Who learns something meanwhile sees the new hours, or is seen by who judges them first.
+# Writers of delayed evidence take the same lock (sql/production/0038_judged.sql). So each of them either sees the new
+# hours and marks them changed, or commits before the hours are first judged.
 LOCK_BEFORE_NEW_HOURS = """
     SELECT pg_advisory_xact_lock(hashtextextended('coverage_changes', 0))
     WHERE NOT EXISTS (
@@ -309,7 +318,7 @@ WAITING = """
     WHERE (changes <> judged_changes OR known_until < least(hour + INTERVAL '1 hour', %(known)s))
         AND hour >= (SELECT books_since FROM coverage_horizon)
 """
-# Of an hour without changes that wait, all that concern it are judged.
+# An hour without waiting changes has judged every change of a market that concerns it.
 FORGET_JUDGED = """
     DELETE FROM coverage_market_changes WHERE number <= (
         SELECT coalesce(min(judged_number), 9223372036854775807)
@@ -330,11 +339,11 @@ HOLES = """
 class JudgedHour(NamedTuple):
     known_until: datetime
     judged: Judged | None  # None: no hour was due
-    hours_waiting: int  # that are over
+    hours_waiting: int  # of the hours that are over
 
 
 class Holes(NamedTuple):
-    """Of the last day."""
+    """The holes of the last day in one channel."""
 
     channel: str
     markets: int
@@ -342,7 +351,8 @@ class Holes(NamedTuple):
 
 
 def judge_next_hour(connection: Connection, now: datetime, patience: timedelta, pause: timedelta) -> JudgedHour:
-    """Judges the latest hour of which more is known than when it was judged, if that is longer ago than the pause."""
+    """Judge the latest hour whose evidence has changed or grown since it was judged, if the last judgement is older
+    than the pause."""
     with connection, connection.cursor() as cursor:
         known = moment_of(known_until_us(read_gatherers(connection), us_of(now), patience // MICROSECOND))
         cursor.execute(LOCK_BEFORE_NEW_HOURS, {"known": known})

@@ -1,4 +1,4 @@
-"""Sets of moments, as half-open intervals [a, b) of microseconds since 1970."""
+"""Sets of moments, as half-open intervals [a, b) of microseconds since 1970, and operations on them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from app.normalize.values import EPOCH, MICROSECOND
 
 Interval = tuple[int, int]
-Intervals = tuple[Interval, ...]  # ascending; none is empty, and between two of them there is time
+Intervals = tuple[Interval, ...]  # ascending; none is empty, and any two are separated by some time
 
 NEVER: Intervals = ()
-# For ever, as far as any table of ours goes.
+# Later than any time in our tables: the end of an interval that has not ended.
 END_US = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 def union(intervals: Iterable[Interval]) -> Intervals:
-    """Of any intervals, in any order."""
+    """Return the union of any intervals, given in any order."""
     joined: list[Interval] = []
     for start, end in sorted(intervals):
         if start >= end:
@@ -41,7 +41,7 @@ def intersection(left: Intervals, right: Intervals) -> Intervals:
 
 
 def difference(left: Intervals, right: Intervals) -> Intervals:
-    """What is in the first set alone."""
+    """Return the moments of the first set that are not in the second."""
     return intersection(left, _complement(right))
 
 
@@ -51,7 +51,7 @@ def _complement(intervals: Intervals) -> Intervals:
     return tuple((start, end) for start, end in zip(starts, ends, strict=True) if start < end)
 
 
-# Moments and sets of them between the database's types and ours.
+# Conversion between the database's types and ours.
 
 
 def us_of(moment: datetime) -> int:

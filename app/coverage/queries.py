@@ -1,4 +1,4 @@
-"""How complete the record is, for those who ask."""
+"""Queries of the completeness of the record, for the admin service and the command line."""
 
 import difflib
 from datetime import datetime
@@ -64,7 +64,7 @@ class ExchangeHour(NamedTuple):
 
 
 def market_hours(connection: Connection, ticker: str, period: HeardPeriod) -> list[MarketHour]:
-    """Of the hours in which the market was open."""
+    """Return the completeness of a market in the hours in which it was open."""
     return [MarketHour(*row) for row in _rows(connection, OF_MARKET, {**period._asdict(), "ticker": ticker})]
 
 
@@ -73,7 +73,7 @@ def exchange_hours(connection: Connection, period: HeardPeriod) -> list[Exchange
 
 
 def knowledge_of_book(connection: Connection, ticker: str, at: datetime) -> Knowledge:
-    """Whether everything was heard that makes a market's book at a time."""
+    """Return whether everything was received that makes a market's book at a time."""
     ((state, known_until, since, until),) = _rows(connection, BOOK, {"ticker": ticker, "at": at})
     return Knowledge(state, known_until, (since, until) if since else None)
 
@@ -84,17 +84,18 @@ def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> lis
         return cursor.fetchall()
 
 
-# Whether there is such a market: nothing is recorded of one that was mistyped, nor of one that never traded.
+# Unknown markets are refused: the record is as empty for a mistyped ticker as for a market that never traded, and an
+# empty answer would not show the mistake.
 
 IS_KNOWN = "SELECT EXISTS (SELECT FROM markets WHERE ticker = %s)"
-# Of the same series, most likely: who mistypes, mistypes the end.
+# Candidates share the first characters, most likely the series: a mistyped ticker is usually wrong near its end.
 NEAR = "SELECT ticker FROM markets WHERE ticker >= %s AND ticker < %s ORDER BY ticker LIMIT 10000"
 FIRST_CHARACTERS = 4
 LAST_CHARACTER = "\x7f"
 
 
 def refuse_unknown_market(connection: Connection, ticker: str) -> None:
-    """Raise where production knows no such market, with those that are named nearly like it."""
+    """Raise if production knows no market of this name. The error names the markets with similar names."""
     if value_of(connection, IS_KNOWN, (ticker,)):
         return
     start = ticker[:FIRST_CHARACTERS].upper()

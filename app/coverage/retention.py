@@ -1,7 +1,7 @@
-"""What production lets go of that it knows of its own completeness.
+"""Delete what production no longer needs to know of its own completeness.
 
-Of books no more is said than is known of the changes that they are made of: hours that are older than production keeps
-changes are judged no more, and what judging them takes may go. What concerns the whole exchange is little, and stays.
+Books are judged only as far back as production keeps the changes they are made of: older hours are no longer judged,
+and their evidence is deleted. Evidence about the whole exchange is small, and is kept.
 """
 
 from datetime import datetime
@@ -12,7 +12,7 @@ from app.runtime import logs
 log = logs.get(__name__)
 
 ROWS_AT_ONCE = 10_000
-# Of rows that nobody can read, so many are enough to find out why.
+# Enough rows that cannot be read to find out why.
 QUARANTINED_ROWS = 1_000_000
 
 MOVE_HORIZON = """
@@ -34,7 +34,7 @@ FORGET_SUBSCRIPTIONS = """
         WHERE s.ticker <> '' AND s.ended_at IS NOT NULL AND s.ended_at < books_since LIMIT %(rows)s
     ))
 """
-# They lasted as long as their run, however that ended.
+# Subscriptions without an end lasted as long as their run, however that ended.
 FORGET_SUBSCRIPTIONS_OF_OLD_RUNS = """
     DELETE FROM gatherer_subscriptions WHERE ctid = ANY (ARRAY (
         SELECT s.ctid
@@ -75,7 +75,7 @@ STEPS = (
 def forget(
     connection: Connection, now: datetime, rows_at_once: int = ROWS_AT_ONCE, quarantined: int = QUARANTINED_ROWS
 ) -> int:
-    """How many rows went; none while another process is at it."""
+    """Delete old rows. Return how many, or 0 while another process deletes."""
     limits = {"rows": rows_at_once, "quarantined": quarantined}
     with claimed(connection, "forgetting coverage") as is_ours:
         if not is_ours:
@@ -89,7 +89,7 @@ def forget(
 
 
 def _delete(connection: Connection, step: str, limits: dict[str, int]) -> int:
-    """A part at a time, so that nobody has to wait for long."""
+    """Delete in parts, each in its own transaction, so that no other writer waits long."""
     gone = 0
     while True:
         with connection, connection.cursor() as cursor:

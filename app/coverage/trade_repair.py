@@ -1,4 +1,8 @@
-"""Trades that no gatherer has: where they are missing, and that they were asked for."""
+"""Repair of trades: find the times and markets for which no gatherer has all trades, and fetch these by REST.
+
+In: holes in `coverage`, times that operators ask for, and markets whose volume exceeds their recorded trades. Out: new
+trades in production, and rows of `trade_repairs`, so that nothing is fetched twice.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,7 +25,7 @@ from app.runtime.threads import Offload
 from app.storage.tables import PRODUCTION_TRADES, QUARANTINE, Row
 from app.storage.writer import CopyWriter, WriteResult
 
-# REST shows a trade a moment after it happened, and no trades of very long ago.
+# REST shows a trade a moment after it happened, and does not show very old ones.
 HOLES = """
     WITH known AS (SELECT max(known_until) AS until FROM coverage_hours)
     SELECT lower(hole), upper(hole)
@@ -39,7 +43,7 @@ HOLES = """
         AND upper(hole) <= known.until - INTERVAL '30 seconds'
     ORDER BY lower(hole) DESC LIMIT %s
 """
-# A trade of the stream may stand under another time, where its message carried none.
+# A trade of the stream may be stored with another time, if its message carried none.
 KNOWN = """
     SELECT trade_id FROM trades
     WHERE trade_id = ANY(%s) AND exchange_ts BETWEEN to_timestamp(%s) AND to_timestamp(%s)
@@ -49,7 +53,7 @@ NOTE = """
 """
 TIME, TRADE_ID = (PRODUCTION_TRADES.column_names.index(name) for name in ("exchange_ts", "trade_id"))
 TOLERANCE = timedelta(minutes=1)
-# More of them are repaired first.
+# The rest is found again once these are repaired.
 MOST_HOLES = 10_000
 
 
@@ -60,26 +64,29 @@ class RepairReason(Enum):
 
 
 class TradeRepair(NamedTuple):
-    ticker: str  # '': of the whole exchange
+    """A time whose trades are fetched by REST, and why."""
+
+    ticker: str  # '': the whole exchange
     period: HeardPeriod
     reason: RepairReason
 
 
 def merged_until(connection: Connection) -> datetime:
-    """Without any recording there is nothing to wait for."""
+    """Return until when the gatherers' rows are merged. Without any recording, return now: there is nothing to wait
+    for."""
     until: datetime = value_of(connection, "SELECT coalesce(max(known_until), now()) FROM coverage_hours")
     return until
 
 
 def holes_to_repair(connection: Connection) -> list[TradeRepair]:
-    """The times in which nobody heard trades, and that were not asked for yet; the latest first."""
+    """Return the times in which no gatherer received trades, and that were not yet fetched; the latest first."""
     with connection, connection.cursor() as cursor:
         cursor.execute(HOLES, (MOST_HOLES,))
         return [TradeRepair("", HeardPeriod(*row), RepairReason.HOLE) for row in cursor]
 
 
 def unknown_trades(connection: Connection, rows: Sequence[Row]) -> list[Row]:
-    """Those of the rows that are not here yet."""
+    """Return the rows that are not in production yet."""
     times = [row[TIME] // SECOND_US for row in rows]
     margin = TOLERANCE.seconds
     with connection, connection.cursor() as cursor:
@@ -99,11 +106,11 @@ NO_ROWS = WriteResult(0, 0, 0)
 class Fetched(NamedTuple):
     trades: int
     added: int
-    unfit: int  # in quarantine: nobody has these
+    unfit: int  # in quarantine, and in no other table
 
 
 class MissingTrades:
-    """Fetches trades by REST into production, where those that are there stay as they are."""
+    """Fetch trades by REST into production. Trades that are already there stay unchanged."""
 
     def __init__(self, production: Dsn, client: RestClient, offload: Offload) -> None:
         self._ask = Asker(production, "missing trades", offload)
@@ -115,8 +122,8 @@ class MissingTrades:
         return self._ask(merged_until)
 
     def repair(self, repair: TradeRepair) -> Fetched:
-        """Note it as repaired when all of them are stored; one that no row holds is missing still. After an error:
-        repeat all of it."""
+        """Fetch the trades of a repair, and note it as repaired once all of them are stored; a trade in quarantine is
+        still missing. After an error the whole repair has to be repeated."""
         fetched = Fetched(0, 0, 0)
         start_us, end_us = map(us_of, repair.period)
         for part in trades_between(self._client, start_us, end_us, repair.ticker or None):
@@ -142,20 +149,22 @@ def _production_row(row: Row) -> Row:
     return row[: -len(FROM_REST)]
 
 
-# Trades of a time that somebody asked for: back-filling production.
+# Backfill: trades of a time that an operator asks for.
 
-# What is fetched at once, of all markets and of one: a minute's work at most.
+# The length of one piece, of all markets and of one market: a minute's work at most.
 PIECE_OF_ALL, PIECE_OF_A_MARKET = timedelta(minutes=10), timedelta(days=1)
 # REST shows a trade a moment after it happened.
 SETTLED = timedelta(seconds=30)
 
 
 class AskedTrades:
+    """The backfill job: fetch trades of a time that an operator asks for."""
+
     def __init__(self, trades: MissingTrades) -> None:
         self._trades = trades
 
     def backfill(self, parameters: Mapping[str, Any]) -> Iterator[str]:
-        """Fetch piece by piece, each noted as repaired if all of it could be stored; tell how far it is."""
+        """Fetch piece by piece, and note each one as repaired if all of it could be stored. Yield the progress."""
         asked = HeardPeriod(*(datetime.fromisoformat(parameters[name]) for name in ("from", "to")))
         ticker = parameters.get("ticker") or ""
         trades = added = unfit = 0
@@ -166,7 +175,8 @@ class AskedTrades:
             yield f"{trades} trades until {piece.end.isoformat()}, {added} of them new{doubt}"
 
     def _settled(self, asked: HeardPeriod) -> HeardPeriod:
-        """What REST has of it and all that was heard is merged of: a copy that comes later may tell another time."""
+        """Return the part of the time that REST shows and whose rows are merged: a copy merged later could have another
+        time."""
         end = min(asked.end, datetime.now(UTC) - SETTLED, self._trades.merged_until())
         if asked.start >= end:
             raise OperatorError("That time has not passed yet.", fix=f"ask for a time before {end.isoformat()}.")
@@ -181,12 +191,12 @@ def pieces(period: HeardPeriod, length: timedelta) -> Iterator[HeardPeriod]:
         start = end
 
 
-# Markets of which fewer trades are here than the exchange's own figures say: a ticker tells the volume of all trades
-# that ever were, so the growth from one to another is the size of all trades in between.
+# Markets with fewer recorded trades than the exchange's own figures require. A quote contains the volume of all trades
+# so far, so its growth from one quote to another is the size of all trades in between.
 
 MOST_AT_ONCE = 2_000
 
-# Since the last ticker before the hour, or else the first one in it.
+# The growth is counted from the last quote before the hour, or from the first one in it if there is none.
 SUSPECTS = """
     WITH told AS (
         SELECT
@@ -227,6 +237,8 @@ UNCHECKED = """
 
 
 class Suspect(NamedTuple):
+    """A market, and the size of the trades that it lacks over a time."""
+
     ticker: str
     period: HeardPeriod
     missing_e2: int
@@ -234,11 +246,11 @@ class Suspect(NamedTuple):
 
 class Suspects(NamedTuple):
     listed: list[Suspect]
-    markets: int  # of which those that lack most are listed
+    markets: int  # all suspects; `listed` has the ones that lack most
 
 
 def unchecked_hours(connection: Connection) -> list[datetime]:
-    """The whole hours whose volumes were not looked at yet; the latest first."""
+    """Return the complete hours whose volumes have not been checked yet; the latest first."""
     with connection, connection.cursor() as cursor:
         cursor.execute(UNCHECKED)
         return [hour for (hour,) in cursor]

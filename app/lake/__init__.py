@@ -1,7 +1,7 @@
-"""The lake: Parquet that can be trusted and used without us. docs/lake.md says what lies where.
+"""The lake: Parquet that can be trusted and used without this platform. docs/lake.md describes its layout.
 
 In: production's rows, hour by hour. Out: sorted files with their manifests, read back and verified, and candles.
-Read archive.py first to see it written, reader.py to read it.
+Read archive.py first to see how it is written, reader.py to see how it is read.
 """
 
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def open(where: str) -> "Lake":  # noqa: A001 - read as lake.open()
-    """A folder, or `s3://bucket/prefix`."""
+    """Open the lake in a folder, or at `s3://bucket/prefix`."""
     from app.lake.reader import open_lake  # noqa: PLC0415 - Arrow is heavy, and not all of the lake needs it
 
     return open_lake(where)

@@ -1,8 +1,8 @@
-"""Lifecycle messages of several gatherers to events, out of raw/: written apart from what the deduplicator does, so
-that each can be held against the other.
+"""Merge lifecycle messages of several gatherers into events, from raw/.
 
-They carry no time of their own, and the same may be announced twice. Copies within a few seconds are one event; what
-one gatherer numbered differently is not.
+Written independently of the deduplicator's code, so that each can be checked against the other. The messages carry no
+time of their own, and an announcement may be repeated. Copies within a few seconds are one event; but two messages that
+one gatherer numbered differently are two events.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ TOLD = ("ticker", "event_type", "digest")
 class _Event:
     def __init__(self, started_us: int, row: int) -> None:
         self.started_us = started_us
-        self.row = row  # that of its earliest copy
+        self.row = row  # the row of its earliest copy
         self.numbers: dict[str, set[int]] = defaultdict(set)
 
 
@@ -32,7 +32,7 @@ class _Copy(NamedTuple):
 
 
 def query_of(gatherers: Mapping[str, str], columns: Sequence[str]) -> str:
-    """Return what asks for the rows of all views, each with its gatherer."""
+    """Return the query for the rows of all views, each with its gatherer."""
     names = ", ".join(columns)
     quoted = {view: gatherer.replace("'", "''") for gatherer, view in gatherers.items()}
     return " UNION ALL ".join(
@@ -42,7 +42,7 @@ def query_of(gatherers: Mapping[str, str], columns: Sequence[str]) -> str:
 
 
 def events_of(copies: pa.Table) -> pa.Table:
-    """Return the earliest copy of each event, numbered among those of the same instant."""
+    """Return the earliest copy of each event, numbered among the events of the same instant."""
     times = copies["exchange_ts"].cast(pa.int64()).to_pylist()
     gatherers, numbers = copies["gatherer"].to_pylist(), copies["nth"].to_pylist()
     told: dict[tuple[object, ...], list[_Copy]] = defaultdict(list)
@@ -56,8 +56,11 @@ def events_of(copies: pa.Table) -> pa.Table:
 
 
 def unarchived(archived: pa.Table, fresh: pa.Table) -> list[tuple[int, int]]:
-    """Return which rows of the database are no event of the lake, each with its number among those of the same instant.
-    Each row is an event of its own side, whose copies nobody knows any more; the same row on both sides is the same."""
+    """Return which rows of the database are no event of the lake, each with its number within the same instant.
+
+    Which copies made a row is no longer known, so each row is an event of its own side; the same row on both sides is
+    one event.
+    """
     told: dict[tuple[object, ...], list[_Copy]] = defaultdict(list)
     sides = {"archived": _rows(archived), "fresh": _rows(fresh)}
     known = set(sides["archived"]) & set(sides["fresh"])

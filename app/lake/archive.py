@@ -1,3 +1,10 @@
+"""Keep a lake up to date with a database: find new hours, export them, and read them back.
+
+In: the tables of production, or of a gatherer (`RawArchive`). Out: verified objects in the lake, and the ledger, which
+lies in the database whose rows it describes. Read after it exporter.py and verifier.py, which do the two halves of the
+work.
+"""
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,14 +27,15 @@ from app.runtime.threads import Offload
 
 log = logs.get(__name__)
 
-MOST_FAILURES = 3  # in one step: where nothing works, hours are not tried one after the other
+MOST_FAILURES = 3  # in one step: if nothing works, the remaining hours are not tried
 
 
 class Archive:
-    """Production's tables in one lake: noticing which hours are new, writing them, reading them back. The ledger of
-    that is in the database whose rows they are.
+    """Production's tables in one lake: find new hours, write them, and read them back.
 
-    The first lake that an archive which `binds` is opened for is the one that the database is bound to from then on."""
+    The ledger of the exported hours is in the database whose rows they are. If `binds` is set and the database is bound
+    to no lake yet, opening the archive binds the database to this lake.
+    """
 
     is_raw = False
     owner = "Production"
@@ -40,7 +48,7 @@ class Archive:
         self._registered: UUID | None = None
 
     def datasets(self) -> Mapping[str, Dataset]:
-        """By table."""
+        """Return the datasets, by table."""
         return PROCESSED
 
     @contextmanager
@@ -49,28 +57,29 @@ class Archive:
             yield archive
 
     def look(self, dataset: Dataset, settle_seconds: float) -> None:
-        """Find out how far behind the lake is, without asking the lake: it may be away, and then above all somebody has
-        to be told."""
+        """Measure how far the lake is behind, without access to the lake: it must be reported even while the lake is
+        unreachable."""
         if (known := self._known_lake_id()) is not None:
             with self._opened_for(known) as archive:
                 archive.look(dataset, settle_seconds)
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
-        """Write or read back one hour. True while there may be more."""
+        """Write or read back one hour. Return True while there may be more."""
         with self.opened() as archive:
             return archive.step(dataset, settle_seconds)
 
     def make_candles(self) -> bool:
-        """Of one day whose trades or quotes have changed in the lake. True while there may be more."""
+        """Make the candles of one day whose trades or quotes have changed in the lake. Return True while there may be
+        more."""
         with self.opened() as archive:
             return archive.candles.make_next()
 
     def prove_writable(self) -> None:
-        """Raise a StorageError where what this archive writes may not be written."""
+        """Raise a StorageError if this archive may not write its objects."""
         self._storage.prove_writable()
 
     def why_nothing_is_dropped(self) -> str | None:
-        """Why the database drops nothing on account of this lake. None: it is bound to it."""
+        """Return why the database drops nothing because of this lake, or None if it is bound to it."""
         lake_id = self._lake_id()
         with connected(self._source, "lake ledger") as connection:
             if self._binds and bind_first(connection, lake_id):
@@ -92,7 +101,8 @@ class Archive:
             yield OpenArchive(self._source, ledger, self._storage)
 
     def _known_lake_id(self) -> UUID | None:
-        """As far as it is known without the lake."""
+        """Return the lake's identity as far as the database knows it, without access to the lake. Return None if
+        unknown."""
         if self._registered is not None:
             return self._registered
         with connected(self._source, "lake ledger") as connection:
@@ -100,7 +110,7 @@ class Archive:
         return bound.lake_id if bound else None
 
     def _lake_id(self) -> UUID:
-        """Read each time: what lies there may have been replaced."""
+        """Return the lake's identity. It is read each time, since the lake at this place may have been replaced."""
         lake_id = identity_of(self._storage).lake_id
         if lake_id != self._registered:
             with connected(self._source, "lake ledger") as connection:
@@ -117,6 +127,8 @@ class Archive:
 
 
 class OpenArchive:
+    """An archive with an open ledger, for one look or one step."""
+
     def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self.ledger = ledger
         self.exporter = HourExporter(source, ledger, storage)
@@ -136,7 +148,8 @@ class OpenArchive:
         return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
 
     def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
-        """Whether one of the hours came nearer to its end. One that fails is tried again later."""
+        """Write or verify the first hour for which that works. Return whether there was one. A failing hour is tried
+        again later."""
         failures = 0
         for hour in unfinished:
             try:
@@ -159,7 +172,7 @@ class OpenArchive:
             continue
 
     def export(self, dataset: Dataset, hour: datetime) -> bool:
-        """Whether it is written now. Not if another process is at it, or rows of it went meanwhile."""
+        """Export the hour. Return False if another process writes it, or if some of its rows were dropped meanwhile."""
         with metrics.EXPORT_SECONDS.labels(dataset.table.name).time():
             exported = self.exporter.export(dataset, hour)
         if exported is None:
@@ -177,7 +190,7 @@ class OpenArchive:
         return finding
 
     def _advance(self, dataset: Dataset, unfinished: Unfinished) -> bool:
-        """Whether that brought it nearer to its end."""
+        """Write or verify the hour, whichever it needs. Return whether that succeeded."""
         if unfinished.is_to_be_written:
             return self.export(dataset, unfinished.hour)
         finding = self.verify(dataset, unfinished.hour)
@@ -187,19 +200,21 @@ class OpenArchive:
         return finding.verdict.is_safe
 
 
-# Hours that somebody asked to be in the lake, whether they have ended or not.
+# Hours that an operator asks to export, whether they have ended or not.
 
 MOST_TOLD = 10
 AGAIN = "ask for them again."
 
 
 class AskedHours:
+    """The export job: write hours that an operator asks for."""
+
     def __init__(self, archive: Archive, offload: Offload) -> None:
         self._archive = archive
         self._offload = offload
 
     def export(self, parameters: Mapping[str, Any]) -> Iterator[str]:
-        """Writes them again and reads them back, one after the other; tells how far it is."""
+        """Write the hours again and read them back, one after the other. Yield the progress."""
         start, end = (datetime.fromisoformat(parameters[name]) for name in ("from", "to"))
         dataset = self._offload(self._archive.datasets)[parameters["table"]]
         hours = self._offload(self._hours, dataset, hour_of(start), end)
@@ -219,7 +234,8 @@ class AskedHours:
             return archive.ledger.hours(dataset, start, end)
 
     def _write(self, dataset: Dataset, hour: datetime) -> FileFinding:
-        """What is wrong with one hour holds up no other."""
+        """Write one hour and read it back. An error is returned as a finding, so that the other hours are still
+        written."""
         with self._archive.opened() as archive:
             try:
                 archive.export(dataset, hour)
@@ -228,13 +244,13 @@ class AskedHours:
                 return FileFinding(FileVerdict.UNREADABLE, 0, str(error))
 
 
-# A gatherer's rows as received, in a lake's raw/. Read archive.py first.
+# The raw archive: a gatherer's rows as received, in a lake's raw/.
 #
-# An hour goes there when it has ended and settled, without waiting for the deduplicator to confirm it: what nobody
-# else has yet is what most needs a second copy, and rows that come late have their hour written again.
+# An hour is written when it has ended and settled, without waiting for the deduplicator to confirm it: rows that no
+# other place has yet need a second copy most, and rows that arrive late cause their hour to be written again.
 #
-# From the first look on, before the lake was ever reached, the database is bound to it, and drops nothing for its age
-# that is not there. A disk that is full wins all the same: app/storage/confirmation.py.
+# From the first look on, before the lake was ever reached, the database is bound to it, and drops no rows for their age
+# that the lake does not have. A full disk takes precedence: app/storage/confirmation.py.
 
 SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 
@@ -256,7 +272,8 @@ class RawArchive(Archive):
         return {table.name: raw_dataset(table, self._gatherer, identifier) for table in RAW_TABLES}
 
     def prove_writable(self) -> None:
-        """What a gatherer may write is its own folders alone."""
+        """Raise a StorageError if this gatherer's own folder cannot be written: a gatherer has no rights to any
+        other."""
         self._storage.prove_writable(raw_folder(RAW_TABLES[0].name, self._gatherer))
 
     def _known_lake_id(self) -> UUID | None:

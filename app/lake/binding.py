@@ -1,8 +1,8 @@
-"""Which lake this is, and which one a database is bound to: production, or a gatherer's own.
+"""Identify a lake, and bind a database to one: production, or a gatherer's own.
 
-A lake's identity is an object in its root, written once by whoever writes to it first. The ledger is kept by it: an
-hour that was exported to one lake is not taken for exported to another. A database is bound to one lake at most, and
-waits for that one before it drops anything: app/storage/confirmation.py.
+A lake's identity is an object in its root, written once by the first process that writes to the lake. The ledger names
+it, so an hour that was exported to one lake does not count as exported to another. A database is bound to at most one
+lake, and waits for that lake before it drops anything: app/storage/confirmation.py.
 """
 
 from datetime import UTC, datetime
@@ -18,12 +18,12 @@ from app.runtime import logs
 log = logs.get(__name__)
 
 KEY = "_identity.json"
-UNKNOWN = UUID(int=0)  # of the ledger's rows from before lakes were told apart
+UNKNOWN = UUID(int=0)  # marks ledger rows from before lakes were distinguished
 
 NOTE_LAKE = "INSERT INTO lakes (lake_id, location) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 NOTE_LOCATION = "UPDATE lakes SET location = %(location)s WHERE lake_id = %(lake)s AND location <> %(location)s"
 HAS_UNKNOWN = "SELECT EXISTS (SELECT FROM exports WHERE lake_id = %s AND manifest <> '')"
-# What the database still has is read back once more: the object may be older than what another lake was given.
+# Hours that the database still has are verified again: the object may be older than what was exported to another lake.
 ADOPT_WRITTEN = """
     UPDATE exports SET
         lake_id = %(lake)s, verified_at = CASE
@@ -34,7 +34,8 @@ ADOPT_WRITTEN = """
     WHERE lake_id = %(unknown)s AND manifest = ANY (%(manifests)s)
 """
 ADOPT_UNWRITTEN = "UPDATE exports SET lake_id = %(lake)s WHERE lake_id = %(unknown)s AND manifest = ''"
-# Where the lake lacks some hours, the table is surveyed from its first row: whatever the database still has is noted.
+# If the lake lacks some hours, the table is surveyed from its first row, so that every hour still in the database is
+# noted.
 ADOPT_CURSORS = """
     UPDATE export_cursors SET lake_id = %(lake)s
     WHERE lake_id = %(unknown)s AND table_name NOT IN (SELECT table_name FROM exports WHERE lake_id = %(unknown)s)
@@ -44,13 +45,13 @@ UNBIND = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_i
 RELEASE = "UPDATE lakes SET bound_at = NULL WHERE bound_at IS NOT NULL AND lake_id = %s"
 BIND = "UPDATE lakes SET bound_at = now() WHERE lake_id = %s AND bound_at IS NULL"
 BIND_FIRST = f"{BIND} AND NOT EXISTS (SELECT FROM lakes WHERE bound_at IS NOT NULL)"
-# A gatherer's database is bound to the lake that its archiver was given, though nobody has reached it yet.
+# A gatherer's database is bound to the lake that its archiver is configured with, even before that lake was reached.
 WANT = """
     INSERT INTO lakes (lake_id, location, bound_at)
     SELECT %(unknown)s, %(location)s, now() WHERE NOT EXISTS (SELECT FROM lakes WHERE bound_at IS NOT NULL)
     ON CONFLICT (lake_id) DO UPDATE SET location = excluded.location, bound_at = now()
 """
-# What was noted for it until then is noted again, under its own name.
+# What was noted for the lake before it was reached is noted again under its identity.
 REACHED = (
     "DELETE FROM exports WHERE lake_id = %(unknown)s",
     "DELETE FROM export_cursors WHERE lake_id = %(unknown)s",
@@ -118,7 +119,7 @@ def known_identity(storage: Storage) -> Identity | None:
 
 
 def register(connection: Connection, storage: Storage, lake_id: UUID) -> None:
-    """Make a lake known to a database. The first time it adopts what the ledger says of manifests that lie in it."""
+    """Make a lake known to a database. A new lake adopts the older ledger rows whose manifests lie in it."""
     with connection, connection.cursor() as cursor:
         cursor.execute(NOTE_LAKE, (str(lake_id), storage.location))
         if not cursor.rowcount:
@@ -135,7 +136,8 @@ def register(connection: Connection, storage: Storage, lake_id: UUID) -> None:
 
 
 def bound_lake(connection: Connection) -> Bound | None:
-    """Return the lake that a database is bound to. None: production drops nothing, a gatherer waits for no lake."""
+    """Return the lake that a database is bound to. Return None if there is none: production then drops nothing, and a
+    gatherer waits for no lake."""
     with connection, connection.cursor() as cursor:
         cursor.execute(BOUND)
         found = cursor.fetchone()
@@ -143,28 +145,28 @@ def bound_lake(connection: Connection) -> Bound | None:
 
 
 def bind_first(connection: Connection, lake_id: UUID) -> bool:
-    """Bind a database to a lake unless it is bound to one. Return whether it was done now."""
+    """Bind a database to a lake unless it is bound to one. Return whether this call bound it."""
     with connection, connection.cursor() as cursor:
         cursor.execute(BIND_FIRST, (str(lake_id),))
         return cursor.rowcount == 1
 
 
 def bind(connection: Connection, lake_id: UUID) -> None:
-    """Bind a database to a lake, instead of the one it was bound to."""
+    """Bind a database to this lake instead of the previous one."""
     with connection, connection.cursor() as cursor:
         cursor.execute(UNBIND, (str(lake_id),))
         cursor.execute(BIND, (str(lake_id),))
 
 
 def release(connection: Connection, lake_id: UUID) -> bool:
-    """Have a database bound to this lake no more. Return whether it was."""
+    """Unbind a database from this lake. Return whether it was bound to it."""
     with connection, connection.cursor() as cursor:
         cursor.execute(RELEASE, (str(lake_id),))
         return cursor.rowcount == 1
 
 
 def want(timeseries: Connection, location: str) -> bool:
-    """Bind a gatherer's database to a lake of which the location alone is known. Return whether it was done now."""
+    """Bind a gatherer's database to a lake known only by its location. Return whether this call bound it."""
     with timeseries, timeseries.cursor() as cursor:
         cursor.execute(WANT, {"unknown": str(UNKNOWN), "location": location})
         return cursor.rowcount == 1
@@ -191,7 +193,7 @@ def known_lakes(connection: Connection) -> list[KnownLake]:
 
 
 def failing_hours(connection: Connection) -> list[FailingHour]:
-    """The oldest hours that could not be written or read back when they were tried last, of any lake."""
+    """Return the oldest hours of any lake whose last attempt to write or read back failed."""
     with connection, connection.cursor() as cursor:
         cursor.execute(FAILING)
         return [FailingHour(*row) for row in cursor.fetchall()]

@@ -1,4 +1,7 @@
-"""Candles of whole days, made of the lake's own trades and quotes."""
+"""Make the candles of whole days from the lake's own trades and quotes, when these have changed.
+
+In: the ledger's exported hours and their objects. Out: one object for each interval and day in aggregates/ohlcv.
+"""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,8 +20,9 @@ from app.runtime import logs
 
 log = logs.get(__name__)
 
-# A day's candles are a row of their own: made of the lake as it was at that time. They wait, an hour at most, for hours
-# of their day that have ended and are about to be written: each would have them made anew.
+# A day's candles have a ledger row of their own, with the time at which the lake was read. They wait, at most an
+# hour, for hours of the day that have ended and are about to be written: each of these would cause them to be made
+# again.
 CANDLE_DAY = """
     SELECT day, now() FROM (
         SELECT
@@ -48,14 +52,14 @@ CANDLES_MISSING = """
 
 
 class CandleDays:
-    """Which days' candles are due in one lake. A day that fails is tried again later, and the others are made."""
+    """The days whose candles are due in one lake. A day that fails is retried later and does not delay the others."""
 
     def __init__(self, ledger: ExportLedger, storage: Storage) -> None:
         self._ledger = ledger
         self._storage = storage
 
     def make_next(self) -> bool:
-        """Of one day whose trades or quotes have changed. False: there was none."""
+        """Make the candles of one day whose trades or quotes have changed. Return False if there is none."""
         due = self._ledger.row(CANDLE_DAY)
         if due is None:
             return False
@@ -81,7 +85,7 @@ def candles_key(interval: str, day: datetime) -> str:
 
 
 def make_candles(storage: Storage, day: datetime) -> int:
-    """How many, of all intervals together. Made again of the same rows, they are the same bytes."""
+    """Make a day's candles. Return how many, of all intervals together. The same rows always give the same bytes."""
     rows = 0
     with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as name, storage_errors(f"Candles of {day:%Y-%m-%d}"):
         folder = Path(name)
@@ -106,7 +110,7 @@ def make_candles(storage: Storage, day: datetime) -> int:
 
 
 def fetched(storage: Storage, keys: Iterable[str], folder: Path) -> Iterator[str]:
-    """Copy objects into a folder, under their keys. Give the paths of those that there are."""
+    """Copy objects into a folder, under their keys. Yield the paths of the objects that exist."""
     for key in keys:
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
-"""Candles in SQL that DuckDB and Spark both run as it stands, over the views `trades` and `tickers`. Integers
-throughout; `floor_div` is made by each engine."""
+"""The candles' query, in SQL that DuckDB and Spark both run unchanged, over the views `trades` and `tickers`.
+
+It uses integers throughout. Each engine defines `floor_div` in its own SQL.
+"""
 
 import pyarrow as pa
 
@@ -9,8 +11,8 @@ from app.storage.tables import ColumnType
 INTERVALS = {"1m": "minute", "1h": "hour", "1d": "day"}
 ORDER = ("ticker", "start_ts")
 
-# A time has whole milliseconds: within one, what was received first came first; and of what was received at once, an
-# order that takes several levels takes the best first: YES at rising prices, NO at falling prices of YES.
+# Exchange times have milliseconds. Within one, trades are ordered by the time received. Trades received together are
+# ordered as one order takes several levels, the best first: YES at rising prices, NO at falling prices of YES.
 CANDLES = """
 WITH traded AS (
     SELECT

@@ -1,4 +1,4 @@
-"""Who runs the lake's SQL: DuckDB on one machine, Spark on a cluster."""
+"""The engines that run the lake's SQL: DuckDB on one machine, Spark on a cluster."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,8 +21,8 @@ class Engine(Protocol):
     def rows(
         self, query: str, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE"
     ) -> pa.RecordBatchReader:
-        """What the query gives over views by name, each of the rows of Parquet files that meet the condition. There may
-        be no file."""
+        """Return the query's rows. Each view has the rows of its Parquet files that meet the condition; a view without
+        files is empty."""
 
 
 class DuckDbEngine:
@@ -37,10 +37,11 @@ class DuckDbEngine:
         return self._session.sql(query).to_arrow_reader()
 
     def see(self, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE") -> None:
-        """Make the views."""
+        """Create the views."""
         for name, files in views.items():
             found = (
-                # Named by what lies in them alone: folders are `date=…/hour=…`, and these are no columns of a table.
+                # Only the columns in the file: the folders `date=…/hour=…` would otherwise become columns, which the
+                # tables lack.
                 self._session.read_parquet(files, hive_partitioning=False)
                 if files
                 else self._session.from_arrow(schemas[name].empty_table())
@@ -79,10 +80,10 @@ def engine_of(name: str) -> Iterator[Engine]:
 
 @contextmanager
 def _spark() -> Iterator["SparkSession"]:
-    """The cluster that Spark's own configuration names; without one, this machine."""
+    """Open a session on the cluster that Spark's own configuration names, or on this machine if it names none."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - installed only where it is used
 
-    # Spark makes its warehouse, which we keep nothing in, where the user happens to be.
+    # Spark creates its warehouse in the working directory. Nothing is kept in it, so it gets a temporary folder.
     with tempfile.TemporaryDirectory(prefix="kalshi-spark-") as warehouse:
         session = (
             SparkSession.builder.appName("kalshi-data lake")

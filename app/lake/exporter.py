@@ -1,3 +1,9 @@
+"""Export one hour of a table from a database to the lake as a sorted Parquet file with a manifest.
+
+In: rows by COPY's binary form, and objects of the lake if the database no longer has all rows. Out: the object first,
+then its manifest, and the ledger last, so that a crash repeats the hour and never leaves half of one.
+"""
+
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,14 +28,14 @@ from app.runtime import logs
 from app.storage.arrivals import TABLE_LOCK, arrivals, arrivals_session
 from app.storage.tables import ColumnType, Table, TableColumn
 
-# What rows say, whatever their order: how many there are, and the sum of their hashes. PostgreSQL and DuckDB each
-# compute it of what they have themselves: nothing of how rows are carried from one to the other is taken on trust.
+# The content of rows, independent of their order: their number, and the sum of their hashes. PostgreSQL and DuckDB each
+# compute it from their own rows, so the transfer between them does not have to be trusted.
 
 HASH = "md5(concat_ws(chr(31), {values}))"
 IN_POSTGRES = "SELECT count(*), coalesce(sum(('x' || left({hash}, 15))::BIT(60)::BIGINT), 0)::TEXT"
 IN_DUCKDB = "SELECT count(*), coalesce(sum(('0x' || left({hash}, 15))::BIGINT), 0)::TEXT"
-# Chunks were dropped, or the database was put back to an earlier state: within the hour, or as near to it as copies of
-# its rows may be.
+# True if chunks were dropped, or the database was restored to an earlier state, within the hour or as near to it as
+# copies of its rows may be.
 LACKS_ROWS = "complete_since(%(table)s, %(hour)s + INTERVAL '1 hour' + %(window)s) > %(hour)s - %(window)s"
 
 
@@ -47,7 +53,8 @@ def content_of_file(session: duckdb.DuckDBPyConnection, table: Table, path: Path
 def content_in_database(
     session: Connection, table: Table, hour: datetime, window: timedelta
 ) -> tuple[Content, int, bool]:
-    """With the last row's ingest_id, and whether rows may be missing. The session is one for arrivals()."""
+    """Return the hour's content in the database, the last row's ingest_id, and whether rows may be missing. The session
+    is one for arrivals()."""
     query = sql.SQL("""
         {figures}, coalesce(max(ingest_id), 0), {lacks_rows}
         FROM {table} WHERE {time} >= %(hour)s AND {time} < %(hour)s + INTERVAL '1 hour'
@@ -68,7 +75,7 @@ def _hash(table: Table) -> str:
 
 
 def _text(column: TableColumn) -> str:
-    """As both databases write it."""
+    """Return SQL for the column's value as text, in a form that both databases write alike."""
     if column.type in {ColumnType.BIGINT_ARRAY, ColumnType.INTEGER_ARRAY}:
         return f"array_to_string({column.name}, ',')"
     if column.type is ColumnType.BOOLEAN:
@@ -76,7 +83,8 @@ def _text(column: TableColumn) -> str:
     return f"{column.name}::TEXT"
 
 
-# Rows of a table as Arrow, without a Python object for any row: COPY's binary form, decoded by Arrow's driver.
+# Rows of a table as Arrow, without a Python object for any row: COPY's binary form, decoded by Arrow's PostgreSQL
+# driver.
 
 BATCH_BYTES = "16000000"
 
@@ -87,21 +95,23 @@ def hour_of_rows(dsn: Dsn, table: Table, hour: datetime) -> AbstractContextManag
 
 @contextmanager
 def rows_between(dsn: Dsn, table: Table, start: datetime, end: datetime) -> Iterator[pa.RecordBatchReader]:
-    """In no particular order. Has every row that was committed before the block began."""
+    """Read every row that was committed before the block began, in no particular order."""
     query = (
         f"SELECT {', '.join(table.column_names)} FROM {table.name} "  # noqa: S608 - names of our own tables
         f"WHERE {table.time_column} >= '{start.isoformat()}' AND {table.time_column} < '{end.isoformat()}'"
     )
     try:
         with dbapi.connect(parameters(dsn, "exporter")) as connection, connection.cursor() as cursor:
-            # The lock's last holder has made all chunks that its rows are in; whoever takes it then knows of them.
+            # The lock's last holder has created all chunks of its rows; a session that takes the lock afterwards knows
+            # of these chunks.
             cursor.execute(f"SELECT pg_advisory_xact_lock_shared({TABLE_LOCK % repr(table.name)})")
             connection.rollback()
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": BATCH_BYTES})
             cursor.execute(query)
             with cursor.fetch_record_batch() as reader:
                 yield reader
-    except (dbapi.Error, duckdb.Error) as error:  # DuckDB passes on what goes wrong while it reads
+    # DuckDB raises its own error for an error of the reader that it consumes
+    except (dbapi.Error, duckdb.Error) as error:
         raise DatabaseError(f"Reading {table.name} failed.", str(error).strip()) from error
 
 
@@ -111,12 +121,15 @@ log = logs.get(__name__)
 class Exported(NamedTuple):
     rows: int
     size_bytes: int
-    is_final: bool  # else a row was withdrawn meanwhile, and the hour is to be exported again
+    is_final: bool  # False: a row was withdrawn meanwhile, and the hour has to be exported again
 
 
 class HourExporter:
-    """Writes hours of one database's tables: the object first, its manifest after it, the ledger last. Whatever fails
-    in between, the hour is written again; until then the lake has the old object or the new one, each as a whole."""
+    """Export hours of one database's tables: the object first, then its manifest, and the ledger last.
+
+    After a failure in between, the hour is written again. Until then the lake has the old object or the new one, each
+    complete.
+    """
 
     def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self._source = source
@@ -124,7 +137,7 @@ class HourExporter:
         self._storage = storage
 
     def survey(self, dataset: Dataset) -> bool:
-        """Notes hours that have new rows. True while there may be more."""
+        """Note hours that have new rows. Return True while there may be more."""
         with arrivals_session(self._source, "lake survey") as session:
             changes = survey(session, dataset.table, self._ledger.surveyed_through(dataset))
         if changes.hours:
@@ -132,7 +145,8 @@ class HourExporter:
         return changes.has_more
 
     def export(self, dataset: Dataset, hour: datetime) -> Exported | None:
-        """Return None, having written nothing, if another process is at it or rows of the hour went meanwhile."""
+        """Export the hour. Return None, having written nothing, if another process does or if rows of the hour were
+        dropped meanwhile."""
         with self._ledger.claimed(dataset, hour) as is_ours:
             if not is_ours:
                 return None
@@ -143,7 +157,8 @@ class HourExporter:
                 path = Path(folder) / "hour.parquet"
                 with storage_errors(f"{dataset.name} of {hour:%Y-%m-%dT%H}"):
                     written = self._write(dataset, hour, path)
-                # A chunk that the disk budget dropped before its rows were read is no hour without rows.
+                # If the disk budget dropped the chunk before its rows were read, the file lacks them: it must not
+                # replace the object.
                 if not self._ledger.is_begun(dataset, hour):
                     return None
                 self._storage.put_file(keys[0], path, versions[0])
@@ -166,13 +181,13 @@ class HourExporter:
     def _merged(
         self, session: duckdb.DuckDBPyConnection, dataset: Dataset, hour: datetime, archived: list[Path]
     ) -> str:
-        """The query that has the rows of archived objects and of the database together."""
+        """Merge the archived objects' rows with the database's. Return the query for the hour's rows."""
         late_rows = LateRows(session, dataset, hour)
         late_rows.store(archived)
         with rows_between(self._source, dataset.table, *around(dataset, hour, windows=1)) as fresh:
             touched = late_rows.merge(fresh)
         for other in touched.other_hours:
-            # Before this hour is finished: whatever happens then, the other one is not forgotten.
+            # Before this hour is finished, so that a crash cannot lose that the other hour has to be written again.
             self._ledger.reopen(dataset, other)
         return late_rows.query
 
@@ -180,8 +195,9 @@ class HourExporter:
 def archived_rows(
     source: Dsn, ledger: ExportLedger, storage: Storage, dataset: Dataset, hour: datetime, folder: Path
 ) -> list[Path]:
-    """Fetch the objects whose rows count as stored when an hour is exported: its own and those of hours beside it,
-    where the lake may have more than the database. None, as of nearly all hours: the database's rows are the hour."""
+    """Fetch the objects whose rows count as stored when an hour is exported: the hour's own, and the ones of hours
+    beside it where the lake may have more than the database. Return none in the usual case: the database has the
+    complete hour."""
     span = around(dataset, hour, windows=2)
     hours = [hour, *(other for other in hours_between(*span) if other != hour)]
     lacking = _lacking(source, dataset, hours)
@@ -201,7 +217,8 @@ def archived_rows(
 
 
 def _lost(storage: Storage, dataset: Dataset, hour: datetime) -> StorageError:
-    """An object that has rows which the database dropped must not be replaced by one without them."""
+    """Return the error for a missing object. It may have had rows that the database dropped, so it must not be replaced
+    by an object without them."""
     return StorageError(
         f"The lake at {storage.location} has lost {dataset.object_key(hour)}.",
         "It was written there, and the database has not all of its rows any more.",

@@ -1,7 +1,7 @@
-"""Objects of raw/ in Glacier: which of them a rebuild needs, and having S3 make copies of them that can be read.
+"""Objects of raw/ in Glacier: find the ones that a rebuild needs, and have S3 restore copies that can be read.
 
-A bucket moves raw/ to Glacier after 30 days (app/lake/s3_storage.py). What lies there is listed and kept, and read only
-when a copy was asked for and has been made, hours later; after some days the copy is gone again.
+A bucket moves raw/ to Glacier after 30 days (app/lake/s3_storage.py). Objects there are still listed and kept, but can
+be read only after a copy was requested and has been made, hours later. After some days the copy expires.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,29 +22,31 @@ class GlacierState(Enum):
 
 
 class RawObject(NamedTuple):
+    """An object of raw/, and whether it can be read."""
+
     key: str
     size_bytes: int
     state: GlacierState
-    restored: str = ""  # what S3 says of the copy
+    restored: str = ""  # S3's description of the copy
 
 
 def raw_objects(storage: Storage, table_name: str, start: datetime, end: datetime) -> list[Listed]:
-    """What a rebuild of these hours reads: those of all gatherers, of the hours beside them too, since copies of one
-    event may lie there."""
+    """Return the objects that a rebuild of these hours reads: all gatherers', and also of the neighbouring hours, since
+    copies of one event may lie there."""
     folders = {hour_folder(hour) for hour in hours_between(start - HOUR, end + HOUR)}
     found = storage.listed(f"raw/{table_name}")
     return [each for each in found if "/".join(each.key.split("/")[3:5]) in folders]
 
 
 def needed_objects(storage: Storage, start: datetime, end: datetime) -> Iterator[RawObject]:
-    """What a rebuild of these hours reads, and whether it can be read now."""
+    """Yield the objects that a rebuild of these hours reads, and whether they can be read now."""
     for table in RAW_TABLES:
         for found in raw_objects(storage, table.name, start, end):
             yield _looked_at(storage, found)
 
 
 def restore(storage: BucketStorage, objects: Iterable[RawObject], days: int, tier: str) -> int:
-    """Ask for copies of those of which there is none. Return how many were asked for."""
+    """Request copies of the objects that have none. Return how many were requested."""
     asked = 0
     for each in objects:
         if each.state is GlacierState.FROZEN:
@@ -54,8 +56,8 @@ def restore(storage: BucketStorage, objects: Iterable[RawObject], days: int, tie
 
 
 def refuse_what_is_in_glacier(storage: Storage, start: datetime, end: datetime) -> None:
-    """Raise an InGlacierError unless all that a rebuild of these hours needs can be read now: it takes long, and is not
-    to break off halfway."""
+    """Raise an InGlacierError unless all that a rebuild of these hours needs can be read now. A rebuild takes long, and
+    should not fail halfway."""
     unreadable = [each for each in needed_objects(storage, start, end) if each.state is not GlacierState.READABLE]
     if unreadable:
         pending = sum(each.state is GlacierState.PENDING for each in unreadable)
@@ -68,7 +70,7 @@ def refuse_what_is_in_glacier(storage: Storage, start: datetime, end: datetime) 
 
 
 def bucket_of(storage: Storage) -> BucketStorage:
-    """Raise where the lake is a folder, which has no Glacier."""
+    """Return the lake's bucket. Raise if the lake is a folder, which has no Glacier."""
     if isinstance(storage, BucketStorage):
         return storage
     raise OperatorError(

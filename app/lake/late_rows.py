@@ -1,9 +1,11 @@
-"""Rows that come to an hour of which the lake has more than the database: its chunk was dropped, or production was put
-back. They are merged into the archived rows by the rule by which production merges, app/merge/rules.py, archived rows
-counting as stored. So nothing is there twice, and what is there changes only as it would have in production.
+"""Merge rows that arrive for an hour when the database no longer has all of the hour's rows.
 
-Copies of one event may lie on both sides of an hour's end. So rows beside the hour are looked at too, as far as the
-rule looks; an hour whose archived rows then change is named, and is to be written again.
+This happens after the hour's chunk was dropped, or production was restored. The rows are merged into the archived ones
+by the rules of production, app/merge/rules.py, with archived rows in the place of stored ones. So no event is there
+twice, and an archived row changes only as it would have in production.
+
+Copies of one event may lie on both sides of an hour's end. So rows beside the hour are read too, as far as the rule's
+window reaches. Another hour whose archived rows change by that is reported, and has to be written again.
 """
 
 from collections.abc import Iterable
@@ -29,19 +31,19 @@ class Span(NamedTuple):
 
 
 class Touched(NamedTuple):
-    """What late rows did to archived ones."""
+    """The effect of a merge on archived rows."""
 
-    in_hour: int  # rows of the hour itself that came, went, or changed
+    in_hour: int  # rows of the hour itself that were added, removed or changed
     other_hours: list[datetime]
 
 
 def rule_of(dataset: Dataset) -> Rule:
-    """Rows as received are what they are: only the same row is the same."""
+    """Return the rule by which the dataset's rows are merged. Rows as received are merged by identity alone."""
     return Rule(dataset.table, dataset.identity) if dataset.is_raw else RULE_OF[dataset.table.name]
 
 
 def window_of(dataset: Dataset) -> timedelta:
-    """How far apart two copies of one event may be."""
+    """Return how far apart two copies of one event may be."""
     if dataset.is_raw:
         return timedelta(0)
     copies = rule_of(dataset).copies
@@ -54,7 +56,8 @@ def around(dataset: Dataset, hour: datetime, windows: int) -> Span:
 
 
 class LateRows:
-    """One merge of an hour, in a session of its own. In it, `stored` is what is archived, `staging` what is fresh."""
+    """One merge of an hour, in a session of its own. There, `stored` has the archived rows, and `staging` the late
+    ones."""
 
     def __init__(self, session: duckdb.DuckDBPyConnection, dataset: Dataset, hour: datetime) -> None:
         self._session = session
@@ -66,11 +69,11 @@ class LateRows:
 
     @property
     def query(self) -> str:
-        """The hour's rows, when they are merged."""
+        """Return the query for the hour's rows, after the merge."""
         return f"SELECT {self._columns} FROM stored WHERE {self._within(Span(self._hour, self._hour + HOUR))}"  # noqa: S608
 
     def store(self, archived: Iterable[Path]) -> None:
-        """Take the rows of these objects for stored."""
+        """Load the rows of these objects as stored."""
         session = self._session
         session.read_parquet([str(path) for path in archived], hive_partitioning=False).create_view("archived")
         session.execute(
@@ -79,7 +82,7 @@ class LateRows:
         )
 
     def merge(self, fresh: pa.RecordBatchReader) -> Touched:
-        """Merge rows of the hour, and of one window beside it, into the stored ones."""
+        """Merge rows of the hour, and of one window beside it, into the stored ones. Return the effect."""
         session, time = self._session, self._time
         session.register("stream", fresh)
         session.execute(f"CREATE TABLE staging AS SELECT {self._columns} FROM stream")  # noqa: S608
@@ -104,7 +107,7 @@ class LateRows:
         self._improve()
 
     def _insert_announcements(self) -> None:
-        """Add those that are no event of the lake. What is archived stays, with its time."""
+        """Add the announcements that are no event of the lake. Archived rows stay, with their times."""
         archived, fresh = (
             self._session.sql(f"SELECT {self._columns} FROM {name} ORDER BY rowid").to_arrow_table()  # noqa: S608
             for name in ("stored", "staging")
@@ -117,7 +120,7 @@ class LateRows:
 
     def _told(self, touched: list[tuple[int, str, int]]) -> Touched:
         hours = [(datetime.fromtimestamp(second, UTC), fate, rows) for second, fate, rows in touched]
-        # What is new beside the hour is a row of the database there: its own hour is written for that anyway.
+        # A new row beside the hour is a row of the database there: its own hour is written again for that anyway.
         others = {hour for hour, fate, _ in hours if fate != "new" and hour != self._hour}
         return Touched(sum(rows for hour, _, rows in hours if hour == self._hour), sorted(others))
 

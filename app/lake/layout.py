@@ -1,4 +1,4 @@
-"""What the lake holds: which rows lie where, in which order."""
+"""The layout of the lake: datasets, the folders of hours, the order of rows, and the files' schemas and encodings."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from app.storage.tables import GATHERER_TABLES, PRODUCTION_TABLES, ColumnType, Table
 
-# Hours and days as the lake's folders name them.
+# Hours and days, as the lake's folders name them.
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -23,7 +23,7 @@ def day_of(moment: datetime) -> datetime:
 
 
 def hours_between(start: datetime, end: datetime) -> Iterator[datetime]:
-    """Every hour that has a moment from start on and before end."""
+    """Yield every hour that contains a moment from start on and before end."""
     hour = hour_of(start)
     while hour < end:
         yield hour
@@ -34,7 +34,8 @@ def hour_folder(hour: datetime) -> str:
     return f"date={hour:%Y-%m-%d}/hour={hour:%H}"
 
 
-# What makes a row the event that it is, by ticker and time first: the order in the files, which has no ties.
+# The columns that identify a row's event, ticker and time first. They also are the order in the files, which has no
+# ties.
 IDENTITY = {
     "orderbook_deltas": ("ticker", "exchange_ts", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
     "trades": ("ticker", "exchange_ts", "trade_id"),
@@ -47,14 +48,14 @@ IDENTITY = {
 class Dataset(NamedTuple):
     """A table of one database, hour by hour."""
 
-    name: str  # in the ledger
+    name: str  # the name in the ledger
     table: Table
     folder: str
     file: str = "part-0.parquet"
 
     @property
     def is_raw(self) -> bool:
-        """Whether it is of a gatherer, as received."""
+        """Return whether it has a gatherer's rows as received."""
         return self.name != self.table.name
 
     @property
@@ -69,13 +70,14 @@ class Dataset(NamedTuple):
 
 
 def manifest_key(object_key: str) -> str:
-    """Apart from the data, so that whatever reads a data folder finds Parquet there and nothing else."""
+    """Return the key of an object's manifest. Manifests lie apart from the data, so that readers of a data folder find
+    only Parquet there."""
     return f"_manifest/{object_key.removesuffix('.parquet')}.json"
 
 
 def raw_dataset(table: Table, gatherer: str, system_identifier: int) -> Dataset:
-    """A gatherer's rows as received. A database that is made anew counts its rows anew: its files lie beside those of
-    the one before it, and replace none."""
+    """Return the dataset of a gatherer's rows as received. A recreated database counts ingest_ids from the start again,
+    so its files have other names and replace none of the earlier database's."""
     return Dataset(
         raw_name(table.name, system_identifier),
         table,
@@ -85,7 +87,7 @@ def raw_dataset(table: Table, gatherer: str, system_identifier: int) -> Dataset:
 
 
 def raw_name(table_name: str, system_identifier: int) -> str:
-    """Of a gatherer's table, in the ledger that its own database keeps."""
+    """Return the name of a gatherer's table in the ledger of its own database."""
     return f"raw/{system_identifier}/{table_name}"
 
 
@@ -97,7 +99,7 @@ PROCESSED = {table.name: Dataset(table.name, table, f"processed/{table.name}") f
 RAW_TABLES = GATHERER_TABLES
 
 
-# What every column means, for the files themselves and for docs/lake.md.
+# The meaning of every column, for the files' own metadata and for docs/lake.md.
 
 DOLLARS_E6 = "millionths of a dollar"
 CONTRACTS_E2 = "hundredths of a contract"
@@ -162,7 +164,7 @@ MEANINGS = {
 }
 
 
-# Files' schemas, with what every column means in the footer, and how columns are encoded.
+# The files' schemas, with the columns' meanings in the footer, and the columns' encodings.
 
 SCHEMA_VERSION = 1
 
@@ -178,13 +180,14 @@ TYPES: dict[ColumnType, pa.DataType] = {
     ColumnType.INTEGER_ARRAY: pa.list_(pa.int32()),
 }
 
-# Measured on a million deltas of a thousand markets: pyarrow, which reads whole groups, finds those of one market in
-# 8 ms so, and in 16 ms in groups of 250,000 rows. The filter on tickers adds 0.002 bytes a row, and spares DuckDB and
-# Spark the group where a market would be that had no event.
+# Measured on a million deltas of a thousand markets: pyarrow, which reads whole groups, finds one market's deltas in 8
+# ms with this size, and in 16 ms with groups of 250,000 rows. The filter on tickers adds 0.002 bytes a row; it spares
+# DuckDB and Spark the group in whose range a market without events would lie.
 ROW_GROUP_ROWS = 100_000
 TICKER_FILTER = {"ndv": 10_000, "fpp": 0.01}
-# Measured on the same: 7.6 bytes a row so, 8.6 with plain times and counters, 14.0 with dictionaries for all. Whatever
-# rises within a ticker is stored as differences; few different values, or runs of one, by dictionary.
+# Measured on the same data: 7.6 bytes a row with these encodings, 8.6 with plain times and counters, 14.0 with
+# dictionaries for all columns. Values that rise within a ticker are stored as differences; columns with few different
+# values, or with runs of one value, by dictionary.
 RISING = {"exchange_ts", "snapshot_ts", "received_at", "clock", "volume_e2", "start_ts", "notional_e8"}
 SCATTERED = {"trade_id", "digest", "levels_digest", "seq"}
 
@@ -201,7 +204,7 @@ def described(name: str, fields: list[pa.Field]) -> pa.Schema:
 
 
 def encodings(schema: pa.Schema) -> dict[str, Any]:
-    """What a ParquetWriter is told."""
+    """Return the ParquetWriter's options."""
     names = [field.name for field in schema if not pa.types.is_list(field.type)]
     lists = [f"{field.name}.list.element" for field in schema if pa.types.is_list(field.type)]
     return {

@@ -1,4 +1,8 @@
-"""A database's table of exports: which hours there are, and up to which row each is in one lake."""
+"""The ledger: a database's table of exports, which lists the hours, and up to which row each is in one lake.
+
+In: surveys of new rows, and results of exports and verifications. Out: the hours that have to be written or verified.
+An advisory lock for each hour keeps two processes from writing it at the same time.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +18,7 @@ from app.postgres.dsn import Dsn
 from app.storage.arrivals import arrivals_from, is_disturbed, tables_with_noted_compression
 from app.storage.tables import Table
 
-# Which hours have rows that were not there before: a table is read on by ingest_id, and only its times.
+# The survey finds hours with new rows. It reads the table by ingest_id, and only the times of its rows.
 
 ROWS_AT_ONCE = 500_000
 CHANGED_HOURS = sql.SQL("""
@@ -27,12 +31,12 @@ CHANGED_HOURS = sql.SQL("""
 class ChangedHours(NamedTuple):
     after_ingest_id: int
     through_ingest_id: int
-    hours: list[tuple[datetime, int]]  # each with its last row
+    hours: list[tuple[datetime, int]]  # each with its last row's ingest_id
     has_more: bool
 
 
 def survey(session: Connection, table: Table, after_ingest_id: int, rows_at_once: int = ROWS_AT_ONCE) -> ChangedHours:
-    """The session is one for arrivals()."""
+    """Return the hours that have rows after this ingest_id. The session is one for arrivals()."""
     query = CHANGED_HOURS.format(time=sql.Identifier(table.time_column), table=sql.Identifier(table.name))
     noted = tables_with_noted_compression(session)
     while True:
@@ -49,7 +53,7 @@ def survey(session: Connection, table: Table, after_ingest_id: int, rows_at_once
 OF_LAKE = "lake_id = %(lake)s AND table_name = %(name)s"
 OF_HOUR = f"{OF_LAKE} AND hour = %(hour)s"
 CURSOR = f"SELECT ingest_id FROM export_cursors WHERE {OF_LAKE}"  # noqa: S608 - constants, as below
-# Of two surveys at the same time one finds the cursor moved, and adds nothing.
+# If two surveys run at the same time, one finds the cursor moved and adds nothing.
 ADVANCE = """
     INSERT INTO export_cursors AS known (lake_id, table_name, ingest_id) VALUES (%(lake)s, %(name)s, %(through)s)
     ON CONFLICT (lake_id, table_name) DO UPDATE SET ingest_id = excluded.ingest_id WHERE known.ingest_id = %(after)s
@@ -75,8 +79,8 @@ ARREARS = f"""
 HOURS = f"SELECT hour FROM exports WHERE {OF_LAKE} AND hour >= %(start)s AND hour < %(end)s ORDER BY hour"  # noqa: S608
 CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
-# While it is being written, neither the object nor what was known of it is good for anything. Whoever withdraws a row
-# meanwhile sets it to 0, and then what we have read is not the hour any more.
+# While an hour is being written, neither the object nor its ledger entry is valid. A transaction that withdraws a row
+# meanwhile sets this to 0, which shows that the rows just read are no longer the hour's.
 BEING_WRITTEN = -1
 BEGIN = f"""
     UPDATE exports SET through_ingest_id = {BEING_WRITTEN}, verified_at = NULL WHERE {OF_HOUR} RETURNING changed_through
@@ -97,7 +101,7 @@ WRITTEN = f"""
     WHERE {OF_HOUR} AND through_ingest_id > 0 AND through_ingest_id >= changed_through
 """  # noqa: S608
 HAS_WRITTEN = f"SELECT FROM exports WHERE {OF_HOUR} AND manifest <> ''"
-# Of an hour that is not known, its rows are: they lie in the lake.
+# An hour without an entry gets one: its rows lie in the lake.
 REOPEN = """
     INSERT INTO exports (lake_id, table_name, hour, through_ingest_id, row_count, manifest, changed_through)
     VALUES (%(lake)s, %(name)s, %(hour)s, 0, 0, '', 1)
@@ -113,24 +117,24 @@ FAILED = f"""
 
 class Unfinished(NamedTuple):
     hour: datetime
-    is_to_be_written: bool  # else it is to be verified
+    is_to_be_written: bool  # False: it is to be verified
 
 
 class Arrears(NamedTuple):
     """How far a table is behind in the lake."""
 
-    oldest_seconds: int  # age of its oldest unfinished hour; 0: there is none
+    oldest_seconds: int  # age of its oldest unfinished hour; 0: there is no unfinished hour
     failing_hours: int
 
 
 class WrittenHour(NamedTuple):
     through_ingest_id: int
-    sha256: str  # '': not known
+    sha256: str  # '': unknown
 
 
 class ExportLedger:
-    """One lake's, on one connection to the database whose rows it has. What is claimed stays ours until it is given
-    back, or the connection is lost."""
+    """The ledger of one lake, on one connection to the database whose rows the lake has. Claims last until they are
+    returned or the connection is lost."""
 
     def __init__(self, connection: Connection, lake_id: UUID) -> None:
         self._connection = connection
@@ -149,11 +153,12 @@ class ExportLedger:
                     cursor.execute(NOTE, {**of, "hour": hour, "last": last_ingest_id})
 
     def unfinished(self, dataset: Dataset, settle_seconds: float) -> list[Unfinished]:
-        """The oldest hours that have settled and are not written or not verified, but for those to be retried later."""
+        """Return the oldest hours that have settled and are not written or not verified, without the ones whose retry
+        is due later."""
         return [Unfinished(*row) for row in self.rows(UNFINISHED, name=dataset.name, settle=settle_seconds)]
 
     def arrears(self, dataset: Dataset, settle_seconds: float) -> Arrears:
-        """Of hours that have settled."""
+        """Return how far the hours that have settled are behind."""
         return Arrears(*(self.row(ARREARS, name=dataset.name, settle=settle_seconds) or (0, 0)))
 
     def hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
@@ -161,7 +166,7 @@ class ExportLedger:
 
     @contextmanager
     def claimed(self, dataset: Dataset, hour: datetime) -> Iterator[bool]:
-        """Whether the hour is ours while the block runs: no two processes write it."""
+        """Hold the hour's lock while the block runs, so that no two processes write it. Yield whether it was free."""
         name = f"exporting {dataset.name} {hour.isoformat()} to {self._lake}"
         with self._connection as transaction, transaction.cursor() as cursor:
             cursor.execute(CLAIM, (name,))
@@ -175,21 +180,23 @@ class ExportLedger:
                     cursor.execute(GIVE_BACK, (name,))
 
     def begin(self, dataset: Dataset, hour: datetime) -> int:
-        """Before the rows are read. Up to which row the hour is known: whoever reads from now on has all of these."""
+        """Mark the hour as being written. Return up to which row it is known: rows read after this call include all
+        rows up to it."""
         row = self.row(BEGIN, name=dataset.name, hour=hour)
         return int(row[0]) if row else 0
 
     def is_begun(self, dataset: Dataset, hour: datetime) -> bool:
-        """Whether nobody has said since that what is being written is not the hour."""
+        """Return whether the hour is still being written: no transaction has reset it since begin()."""
         return self.row(IS_BEGUN, name=dataset.name, hour=hour) is not None
 
     def finish(self, dataset: Dataset, hour: datetime, through_ingest_id: int, rows: int, sha256: str) -> bool:
-        """False: a row was withdrawn meanwhile, and the hour is to be written once more."""
+        """Record the written hour. Return False if a row was withdrawn meanwhile, and the hour has to be written
+        again."""
         written = {"through": through_ingest_id, "rows": rows, "sha256": sha256}
         return self.change(FINISH, name=dataset.name, hour=hour, manifest=dataset.manifest_key(hour), **written)
 
     def written(self, dataset: Dataset, hour: datetime) -> WrittenHour | None:
-        """None: it is to be written, as far as we know."""
+        """Return what was written of the hour. Return None if it has to be written, as far as the ledger knows."""
         row = self.row(WRITTEN, name=dataset.name, hour=hour)
         return WrittenHour(*row) if row else None
 
@@ -200,11 +207,11 @@ class ExportLedger:
         return self.row(HAS_WRITTEN, name=dataset.name, hour=hour) is not None
 
     def reopen(self, dataset: Dataset, hour: datetime) -> None:
-        """It is to be written once more."""
+        """Mark the hour to be written again."""
         self.change(REOPEN, name=dataset.name, hour=hour)
 
     def failed(self, dataset: Dataset, hour: datetime, reason: str) -> None:
-        """Have the hour tried again later: twice as long after each failure, a quarter of an hour at most."""
+        """Schedule a retry of the hour: the delay doubles with each failure, up to a quarter of an hour."""
         self.note_failure(dataset.name, hour, reason)
 
     def note_failure(self, name: str, hour: datetime, reason: str) -> None:
@@ -219,7 +226,7 @@ class ExportLedger:
         return next(iter(self.rows(query, **values)), None)
 
     def change(self, statement: str, **values: object) -> bool:
-        """Whether there was something to change."""
+        """Run the statement. Return whether it changed a row."""
         with self._connection as transaction, transaction.cursor() as cursor:
             cursor.execute(statement, {"lake": self._lake, **values})
             return cursor.rowcount > 0

@@ -1,4 +1,4 @@
-"""Rows in any order to one sorted Parquet file. Memory is bounded: what does not fit is sorted on disk."""
+"""Write rows in any order to one sorted Parquet file. Memory is bounded: rows that do not fit are sorted on disk."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from pyarrow import parquet
 from app.lake.layout import ROW_GROUP_ROWS, SCHEMA_VERSION, encodings
 
 SORTING_MEMORY = "1GB"
-# One takes rows from the database while the other sorts; more would wait for the database.
+# One thread takes rows from the database while the other sorts; more threads would wait for the database.
 SORTING_THREADS = 2
 
 
@@ -30,9 +30,10 @@ class WrittenFile(msgspec.Struct, frozen=True):
 
 @contextmanager
 def duckdb_session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """In UTC, and with the folder for what is too much for memory. Whatever reads from it is to be closed before it."""
-    # Closing waits for the session's threads, and some of DuckDB's versions waited for ever for one that waited for
-    # Python. This one did not, in 3,000 sessions with two threads over sources of every kind, also if left midway.
+    """Open a DuckDB session in UTC that spills to the folder. Readers of the session have to be closed before it."""
+    # close() waits for the session's threads. Some versions of DuckDB never returned from it if a thread waited for
+    # Python. This version did, in 3,000 sessions with two threads over sources of every kind, also if reading stopped
+    # midway.
     spill = str(folder / "spill")
     session = duckdb.connect(
         config={"memory_limit": SORTING_MEMORY, "temp_directory": spill, "threads": SORTING_THREADS}
@@ -47,7 +48,8 @@ def duckdb_session(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def write_sorted(
     session: duckdb.DuckDBPyConnection, query: str, schema: pa.Schema, order: Sequence[str], path: Path
 ) -> WrittenFile:
-    """The file has the schema's columns, whatever else the rows have. `order` begins with the ticker and the time."""
+    """Write the query's rows. The file has the schema's columns; other columns are left out. `order` begins with ticker
+    and time."""
     in_order = f"SELECT {', '.join(schema.names)} FROM ({query}) AS unsorted ORDER BY {', '.join(order)}"  # noqa: S608
     ticker, time = order[:2]
     span = _Span()
@@ -67,7 +69,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _regrouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in as many as fill a row group."""
+    """Yield the same rows in tables that fill one row group each."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
@@ -83,7 +85,7 @@ def _regrouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 class _Span:
-    """First and last ticker and time of batches that are sorted by ticker."""
+    """The first and last ticker and time of batches that are sorted by ticker."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -104,7 +106,8 @@ class _Span:
 
 
 class Manifest(WrittenFile, frozen=True, kw_only=True):
-    """What an object holds. It is written after the object: what has none is not done."""
+    """The description of an object's content. It is written after the object: an object without a manifest is
+    unfinished."""
 
     object: str
     schema_version: int = SCHEMA_VERSION

@@ -1,4 +1,7 @@
-"""For whoever wants the data and not the platform: `app.lake.open()` gives pyarrow datasets, lazily."""
+"""The lake for users of the data, without the platform: `app.lake.open()` returns lazy pyarrow datasets.
+
+Also the book of a market at a time, rebuilt from the lake's snapshots and changes.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -28,7 +31,8 @@ from app.order_book import (
 
 DATE_FIELD = pa.field("date", pa.string())
 HOUR_FIELD = pa.field("hour", pa.string())
-# Of an object that is replaced while it is read, pages of the new one lie elsewhere: an error, and not other values.
+# If an object is replaced while it is read, the new one's pages lie elsewhere. The checksum makes that an error instead
+# of wrong values.
 CHECKED = arrow_dataset.ParquetFileFormat(
     default_fragment_scan_options=arrow_dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
@@ -36,7 +40,7 @@ INTERVAL = pa.field("interval", pa.string())
 
 
 class Lake:
-    """Datasets of a lake. `date` and `hour` are columns too: filter on them, and only these files are read."""
+    """The datasets of a lake. `date` and `hour` are columns too: a filter on them limits which files are read."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -63,11 +67,11 @@ class Lake:
 
     @property
     def candles(self) -> Dataset:
-        """`interval` is 1m, 1h or 1d."""
+        """Return the candles. `interval` is 1m, 1h or 1d."""
         return self._dataset("aggregates/ohlcv", candles.SCHEMA, [INTERVAL, DATE_FIELD])
 
     def recorded_until(self) -> datetime | None:
-        """Return when the last event happened that the lake has. None: it has none."""
+        """Return the time of the last event in the lake. Return None if the lake is empty."""
         last = [
             decode_manifest(content).last_time
             for dataset in PROCESSED.values()
@@ -96,11 +100,11 @@ class Lake:
 
 
 def open_lake(where: str) -> Lake:
-    """A folder, or `s3://bucket/prefix`."""
+    """Open the lake in a folder, or at `s3://bucket/prefix`."""
     return Lake(storage_at(where))
 
 
-# The book of a market at a time, out of the lake, by the rule of app/order_book.py; and what is known of it.
+# The book of a market at a time, from the lake, by the rule of app/order_book.py, and how complete it is known to be.
 
 LOOK_BACK_DAYS = 7
 LEVELS = ("yes_prices_e6", "yes_sizes_e2", "no_prices_e6", "no_sizes_e2")
@@ -109,7 +113,7 @@ SNAPSHOT_COLUMNS = ["snapshot_ts", "received_at", "clock", "source", *LEVELS]
 
 
 class NotKnownYetError(OperatorError):
-    """The time that was asked for is later than what is known."""
+    """The requested time is later than the time up to which the record is known."""
 
 
 class Book(NamedTuple):
@@ -117,18 +121,19 @@ class Book(NamedTuple):
     at: datetime
     based_on: datetime  # the snapshot's time
     source: str
-    changes: int  # since
+    changes: int  # since the snapshot
     levels: Levels
     knowledge: Knowledge
 
     def bids(self, yes_side: bool) -> list[tuple[int, int]]:
-        """Price and size, the best first."""
+        """Return prices and sizes of the bids, the best first."""
         return sorted(((price, size) for (side, price), size in self.levels.items() if side is yes_side), reverse=True)
 
 
 @storage_errors("A book out of the lake")
 def book_at(lake: Lake, ticker: str, at: datetime, knowledge: Knowledge | None = None) -> Book:
-    """Return the book at a time. The lake alone does not know of holes; production does, whose word may be given."""
+    """Return the book at a time. The lake alone does not know of holes; production does, and its knowledge can be
+    passed in."""
     knowledge = knowledge or Knowledge("unknown", lake.recorded_until())
     if knowledge.known_until and at > knowledge.known_until:
         raise NotKnownYetError(
@@ -148,15 +153,15 @@ def book_at(lake: Lake, ticker: str, at: datetime, knowledge: Knowledge | None =
 
 
 class _Market:
-    """What the lake has of one market."""
+    """The lake's record of one market."""
 
     def __init__(self, lake: Lake, ticker: str) -> None:
         self._lake = lake
         self._ticker = ticker
 
     def undisputed_book(self, at: datetime) -> RecordedBook | None:
-        """Return the book without a look at the order of changes, where it cannot matter when clocks began anew: nearly
-        always. None: it matters, or the snapshot is in doubt, or there is none."""
+        """Return the book without looking at the order of changes. That is nearly always correct, namely if restarts of
+        the clock cannot matter. Return None if they may, or if the snapshot is in doubt or missing."""
         base = self.last_snapshot(at)
         if base is None or base.clock < 0:
             return None

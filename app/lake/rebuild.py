@@ -1,3 +1,11 @@
+"""Rebuild processed/ and aggregates/ from raw/, hour by hour, in SQL that DuckDB and Spark both run unchanged.
+
+Written independently of the deduplicator's code, so that each can be checked against the other. Of copies with the same
+identity it keeps one, with their earliest received_at. Copies with different times are found by the rest of their
+identity, within the deduplicator's window. Lifecycle messages need more than both SQL dialects can express:
+app/lake/announcements.py.
+"""
+
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,15 +24,9 @@ from app.lake.layout import DAY, HOUR, PROCESSED, Dataset, day_of, hour_folder, 
 from app.lake.parquet import Manifest, duckdb_session, write_sorted
 from app.lake.storage import Storage, storage_errors
 
-# How gatherers' rows become events, in SQL that DuckDB and Spark both run as it stands, over views of raw/ by table.
-#
-# It is written apart from what the deduplicator does, so that each can be held against the other. Of copies with the
-# same identity it keeps one; the earliest received_at among them. Copies whose times differ are found by the rest of
-# their identity: within the window in which the deduplicator looks for them. Of lifecycle messages more is to be
-# known than SQL of both can say: app/lake/announcements.py.
-
-# How much of the hours beside it is looked at to merge an hour: at least twice the window, for what comes in from there
-# may be a copy of what is further away.
+# The time beside an hour whose rows are read to merge the hour: at least twice the window, since a copy in it may
+# itself be a copy of a row further away. For trades it is the window once, an hour: only the neighbouring hours'
+# objects are read.
 BESIDE = {
     "orderbook_deltas": timedelta(minutes=5),
     "trades": timedelta(hours=1),
@@ -33,8 +35,8 @@ BESIDE = {
     "lifecycle_events": timedelta(hours=1),
 }
 
-# What carried no time takes that of its nearest copy which did; if none did, that of the earliest. Such rows are few,
-# and nothing is looked for but for them.
+# A row without a time takes the time of its nearest copy that has one, or the earliest copy's if none has. Rows without
+# a time are few, and only they are joined.
 TIMED = """
 WITH untimed AS (
     SELECT DISTINCT {identity}, exchange_ts, ts_missing FROM {table} WHERE ts_missing {sought}
@@ -75,7 +77,7 @@ def timed(table: str, identity: tuple[str, ...], window: str, sought: str = "") 
 
 
 SAME_EVENT = {
-    # Of changes without a clock too, each is its own.
+    # A change without a time and without a clock is an event of its own.
     "orderbook_deltas": timed(
         "orderbook_deltas",
         ("ticker", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
@@ -89,8 +91,8 @@ SELECT
     min(CASE WHEN ts_missing THEN 1 ELSE 0 END) = 1 AS ts_missing, ticker
 FROM timed GROUP BY happened_at, clock, delta_e2, price_e6, nth, yes_side, ticker
 """,
-    # A time that is no whole second is the finer one, and of two the earlier is nearer. Where copies differ in what
-    # they say, it is what the stream said, and of several such versions the least.
+    # A time that is not a whole second is the finer one; of two finer times the earlier is nearer to the trade. If
+    # copies differ in content, the stream's version wins over REST's, and of several versions of one source the least.
     "trades": """
 WITH told AS (
     SELECT
@@ -122,7 +124,7 @@ SELECT
     rest_alone = 1 AS from_rest, ticker, trade_id
 FROM placed WHERE place = 1
 """,
-    # The digest is of all that a quote says.
+    # The digest covers all values of a quote.
     "tickers": timed("tickers", ("ticker", "digest", "nth"), "INTERVAL '1' SECOND")
     + """,
 placed AS (
@@ -139,8 +141,8 @@ SELECT
     yes_ask_e6, nth, ts_missing, ticker
 FROM placed WHERE place = 1
 """,
-    # Books are samples: two different ones of the same instant are kept a microsecond apart, by the deduplicator in the
-    # order in which they came to it, here in that of their digests.
+    # Books are samples: two different ones of the same instant are kept a microsecond apart. The deduplicator does so
+    # in the order of their arrival, this query in the order of their digests.
     "orderbook_snapshots": """
 WITH placed AS (
     SELECT
@@ -164,7 +166,7 @@ FROM apart
 
 
 def rebuild(engine: Engine, source: Storage, into: Storage, start: datetime, end: datetime) -> dict[str, int]:
-    """Makes processed/ and aggregates/ of another lake from raw/, hour by hour. How many rows, by dataset."""
+    """Make processed/ and aggregates/ of another lake from raw/, hour by hour. Return how many rows, by dataset."""
     refuse_what_is_in_glacier(source, start, end)
     done = dict.fromkeys((*PROCESSED, "ohlcv"), 0)
     hours = list(hours_between(start, end))
@@ -181,7 +183,7 @@ def rebuild(engine: Engine, source: Storage, into: Storage, start: datetime, end
 
 
 def _near(raw_keys: Sequence[str], hour: datetime) -> list[str]:
-    """Copies of one event may lie in neighbouring hours."""
+    """Return the keys of the hour and of its neighbours, where copies of its events may lie."""
     folders = {hour_folder(each) for each in (hour - HOUR, hour, hour + HOUR)}
     return [key for key in raw_keys if "/".join(key.split("/")[3:5]) in folders]
 

@@ -1,3 +1,9 @@
+"""Objects of an S3 bucket, and the bucket's lifecycle rules.
+
+Writes are conditional on the version that was read before (If-Match, If-None-Match), so two writers cannot overwrite
+each other unnoticed. Errors of S3 become StorageError with a fix; a missing object is a KeyError inside this module.
+"""
+
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +19,7 @@ from pyarrow.fs import FileSystem, S3FileSystem
 
 from app.lake.storage import InGlacierError, Listed, ReplacedError, StorageError
 
-S3Client = Any  # boto3 makes its clients' methods as it runs
+S3Client = Any  # boto3 creates its clients' methods at run time
 Result = TypeVar("Result")
 
 PART_BYTES = 16 << 20
@@ -21,7 +27,7 @@ PROBE = "_doctor"
 MISSING = {"404", "NoSuchKey", "NoSuchLifecycleConfiguration"}
 # 409: another write of the same object is under way.
 REPLACED = {"PreconditionFailed", "ConditionalRequestConflict"}
-# Of these S3 gives nothing until a copy was restored; the other kinds of Glacier are read as they lie.
+# S3 reads objects of these classes only after a copy was restored; it reads the other Glacier class directly.
 IN_GLACIER = {"GLACIER", "DEEP_ARCHIVE"}
 RETRYING = Config(
     retries={"mode": "standard", "total_max_attempts": 8},
@@ -33,7 +39,7 @@ RETRYING = Config(
 
 
 def client_of(endpoint: str | None) -> S3Client:
-    """Who we are and the region come from the machine, as every AWS client finds them."""
+    """Return an S3 client. Credentials and region come from the machine, as for every AWS client."""
     try:
         return boto3.client("s3", endpoint_url=endpoint, config=RETRYING)
     except (BotoCoreError, ValueError) as error:
@@ -42,12 +48,15 @@ def client_of(endpoint: str | None) -> S3Client:
 
 
 class _UnderWayError(Exception):
-    """What was asked for is being done already."""
+    """The requested operation is already in progress."""
 
 
 class BucketStorage:
-    """Objects of an S3 bucket, below one prefix. S3 checks SHA-256 of whatever it takes, and shows an object of several
-    parts only when all are there and the whole is completed."""
+    """Objects of an S3 bucket, below one prefix.
+
+    S3 checks the SHA-256 of everything that is sent, and an object of several parts appears only when all parts are
+    there and the upload is completed.
+    """
 
     def __init__(
         self,
@@ -118,7 +127,7 @@ class BucketStorage:
                 yield Listed(item["Key"][start:], item["Size"], item.get("StorageClass") in IN_GLACIER)
 
     def prove_writable(self, folder: str = "") -> None:
-        """By an upload in parts that is given up: it takes the right to put an object, and makes none."""
+        """Start a multipart upload and abort it. It needs the right to put an object, but creates none."""
         probe = f"{folder}/{PROBE}" if folder else PROBE
 
         def begin() -> None:
@@ -129,12 +138,13 @@ class BucketStorage:
         self._asked(probe, begin)
 
     def restoration(self, key: str) -> str:
-        """What S3 says of a copy that was asked for of an object in Glacier. '': none was, or it is gone again."""
+        """Return S3's description of the restored copy of an object in Glacier, or '' if none was requested or it has
+        expired."""
         found = self._asked(key, lambda: self.client.head_object(**self._at(key)))
         return str(found.get("Restore", ""))
 
     def restore(self, key: str, days: int, tier: str) -> None:
-        """Ask for a copy that can be read for so many days. One that is under way already is let be."""
+        """Request a copy that can be read for this number of days. Do nothing if one is already being made."""
         request = {"Days": days, "GlacierJobParameters": {"Tier": tier}}
         with suppress(_UnderWayError):
             self._asked(key, lambda: self.client.restore_object(**self._at(key), RestoreRequest=request))
@@ -165,8 +175,8 @@ class BucketStorage:
             parts = list(self._parts(which, path))
             self.client.complete_multipart_upload(**which, **_condition(replaces), MultipartUpload={"Parts": parts})
         except BaseException:
-            # Parts that nobody completes are paid for until the bucket's lifecycle removes them.
-            with suppress(ClientError, BotoCoreError):  # what went wrong first is what is told
+            # Unfinished parts cost storage until the bucket's lifecycle removes them.
+            with suppress(ClientError, BotoCoreError):  # report the first error, not this one
                 self.client.abort_multipart_upload(**which)
             raise
 
@@ -183,7 +193,8 @@ class BucketStorage:
         return {"Bucket": self.bucket, "Key": f"{self.prefix}/{key}" if self.prefix else key}
 
     def _asked(self, key: str, request: Callable[[], Result]) -> Result:
-        """KeyError: there is no such object."""
+        """Send the request. Raise KeyError if the object does not exist, or the StorageError that describes the
+        failure."""
         try:
             return request()
         except ClientError as error:
@@ -197,7 +208,7 @@ class BucketStorage:
             if code in REPLACED:
                 raise ReplacedError(f"{key} was written by another process meanwhile.", str(error)) from error
             raise self._failed(key, error) from error
-        except (BotoCoreError, OSError) as error:  # OSError: of the local file
+        except (BotoCoreError, OSError) as error:  # OSError: from the local file
             raise self._failed(key, error) from error
 
     def _failed(self, key: str, error: Exception) -> StorageError:
@@ -224,7 +235,7 @@ def _sha256(content: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
-# What a bucket does with old objects by itself.
+# The bucket's lifecycle rules, by which S3 itself moves or removes old objects.
 
 RAW_TO_GLACIER_DAYS = 30
 PROCESSED_TO_INFREQUENT_ACCESS_DAYS = 90
@@ -252,7 +263,7 @@ def wanted_rules(prefix: str) -> list[dict[str, Any]]:
 
 
 def apply_lifecycle(storage: BucketStorage) -> None:
-    """Other rules of the bucket stay as they are."""
+    """Set our rules. Other rules of the bucket stay unchanged."""
     ours = wanted_rules(storage.prefix)
     names = {rule["ID"] for rule in ours}
     others = [rule for rule in storage.lifecycle_rules() if rule.get("ID") not in names]
@@ -260,7 +271,7 @@ def apply_lifecycle(storage: BucketStorage) -> None:
 
 
 def lifecycle_differences(storage: BucketStorage) -> list[str]:
-    """The names of rules that the bucket lacks, or has otherwise."""
+    """Return the names of our rules that the bucket lacks, or has with other values."""
     there = {rule.get("ID"): rule for rule in storage.lifecycle_rules()}
     return [rule["ID"] for rule in wanted_rules(storage.prefix) if not _has(there.get(rule["ID"]), rule)]
 

@@ -1,4 +1,7 @@
-"""Where the lake lies: one small interface, over a local folder or a bucket."""
+"""The lake's storage: one small interface, over a local folder or a bucket.
+
+A write names the version that it replaces: an exporter that lost its claim cannot overwrite a newer object.
+"""
 
 import fcntl
 import os
@@ -23,24 +26,24 @@ class StorageError(OperatorError):
 
 
 class ReplacedError(StorageError):
-    """Somebody else has written the object since its version was read."""
+    """Another process has written the object since its version was read."""
 
 
 class InGlacierError(StorageError):
-    """The object is there and cannot be read until it is restored."""
+    """The object exists, but cannot be read until it is restored."""
 
 
 class Listed(NamedTuple):
-    """An object as a list of them shows it."""
+    """An object, as in a listing."""
 
     key: str
     size_bytes: int
-    is_in_glacier: bool  # also where a copy of it was restored
+    is_in_glacier: bool  # also if a copy of it was restored
 
 
 @contextmanager
 def storage_errors(what: str) -> Iterator[None]:
-    """Turn what Parquet's readers and the disk of temporary files say into StorageError."""
+    """Turn the errors of Parquet's readers and of the temporary files' disk into StorageError."""
     try:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
@@ -52,36 +55,36 @@ def storage_errors(what: str) -> Iterator[None]:
 
 
 class Storage(Protocol):
-    """Objects by key. One that is written is there as a whole or not at all, until it is replaced as a whole."""
+    """Objects by key. A written object is complete or absent, and is only replaced as a whole."""
 
     @property
     def location(self) -> str:
-        """A folder, or `s3://bucket/prefix`."""
+        """Return the folder, or `s3://bucket/prefix`."""
 
     def version(self, key: str) -> str | None:
-        """Of what lies there now; None: nothing does."""
+        """Return the version of the existing object. Return None if there is none."""
 
     def put_file(self, key: str, path: Path, replaces: str | None) -> None:
-        """Only over the version that was read before, else ReplacedError."""
+        """Write the object from a file. Raise ReplacedError unless the existing version is still `replaces`."""
 
     def put(self, key: str, content: bytes, replaces: str | None) -> None:
-        """The same, of a small object."""
+        """Write a small object, under the same condition as put_file()."""
 
     def read(self, key: str) -> bytes | None:
-        """A small object; None: there is none."""
+        """Return a small object's content. Return None if it does not exist."""
 
     def fetch(self, key: str, path: Path) -> bool:
-        """Into a file. False: there is none."""
+        """Copy the object into a file. Return False if it does not exist."""
 
     def keys(self, prefix: str) -> Iterator[str]: ...
 
     def listed(self, prefix: str) -> Iterator[Listed]: ...
 
     def prove_writable(self, folder: str = "") -> None:
-        """Begin to write there, and leave nothing behind. Raise a StorageError where that is not allowed."""
+        """Begin a write in the folder, and leave nothing behind. Raise a StorageError if that is not allowed."""
 
     def filesystem(self) -> tuple["FileSystem", str]:
-        """For reading with pyarrow: the file system, and the folder in it."""
+        """Return the file system for pyarrow, and the lake's folder in it."""
 
 
 def storage_of(settings: Settings) -> Storage:
@@ -90,10 +93,10 @@ def storage_of(settings: Settings) -> Storage:
 
 
 def storage_at(where: str, settings: Settings | None = None) -> Storage:
-    """`s3://bucket/prefix` or a folder."""
+    """Return the storage of `s3://bucket/prefix` or of a folder."""
     if not where.startswith("s3://"):
         return FolderStorage(Path(where))
-    # What it takes to speak S3 is heavy, and a lake in a folder needs none of it.
+    # The S3 client is slow to import, and a lake in a folder does not need it.
     from app.lake.s3_storage import BucketStorage, client_of  # noqa: PLC0415
 
     settings = settings or Settings()
@@ -185,11 +188,11 @@ class FolderStorage:
                     raise
 
     def _unfinished(self, folder: Path) -> IO[bytes]:
-        """Make a file, locked for as long as it is open. Those of writers that were killed are removed."""
+        """Create a file that is locked for as long as it is open. Files left by killed writers are removed."""
         with self._locked():
             for left in folder.glob(f"{UNFINISHED}*"):
                 _remove_unless_locked(left)
-            # Names that begin with a dot are passed over by whoever reads a folder of Parquet.
+            # Readers of a folder of Parquet ignore names that begin with a dot.
             file = tempfile.NamedTemporaryFile(dir=folder, prefix=UNFINISHED, delete=False)  # noqa: SIM115
             fcntl.flock(file, fcntl.LOCK_EX)
         return file
@@ -208,8 +211,8 @@ class FolderStorage:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Between looking at the version and replacing it, nobody else may replace it; nor take a file that is being
-        made for one that was left."""
+        """Hold the lake's lock. Under it no other process can replace an object between the check of its version and
+        its replacement, or remove a file that has just been created as if a killed writer had left it."""
         with (self.folder / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

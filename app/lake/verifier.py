@@ -1,3 +1,10 @@
+"""Read exported hours back from the lake, and compare object, manifest and database.
+
+In: an hour that the ledger lists as written. Out: a `FileFinding`. Only a verified hour may be dropped from the
+database. If the database has already dropped rows of the hour, the object is checked by merging the remaining ones into
+it, which must change nothing.
+"""
+
 import tempfile
 from datetime import datetime
 from enum import Enum
@@ -38,13 +45,15 @@ WRONG = frozenset({FileVerdict.DIFFERENT, FileVerdict.UNREADABLE})
 
 
 class FileFinding(NamedTuple):
+    """The result of verifying one hour."""
+
     verdict: FileVerdict
     rows: int = 0
     difference: str = ""
 
 
 class Verifier:
-    """Reads objects back, and compares them with their manifests and with the database's rows."""
+    """Read objects back, and compare them with their manifests and with the database's rows."""
 
     def __init__(self, source: Dsn, ledger: ExportLedger, storage: Storage) -> None:
         self._source = source
@@ -52,7 +61,7 @@ class Verifier:
         self._storage = storage
 
     def verify(self, dataset: Dataset, hour: datetime) -> FileFinding:
-        """What is the same in all three may be dropped from the database from then on."""
+        """Verify the hour. If object, manifest and database agree, the database may drop its rows from then on."""
         with self._ledger.claimed(dataset, hour) as is_ours:
             if not is_ours:
                 return FileFinding(FileVerdict.BUSY)
@@ -62,7 +71,8 @@ class Verifier:
             what = f"{dataset.name} of {hour:%Y-%m-%dT%H}"
             with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder, storage_errors(what):
                 finding = self._compare(dataset, hour, written, Path(folder))
-            # A row that was withdrawn while we looked has reopened the hour in the same transaction.
+            # If a row was withdrawn meanwhile, the withdrawing transaction has reopened the hour, and verified()
+            # returns False.
             if finding.verdict.is_safe and not self._ledger.verified(dataset, hour, written.through_ingest_id):
                 return FileFinding(FileVerdict.OUTDATED)
             if finding.verdict is FileVerdict.DIFFERENT:
@@ -89,7 +99,8 @@ class Verifier:
         return FileFinding(FileVerdict.DIFFERENT, content.rows, f"the object has {content}, the database {stored}")
 
     def _compare_archived(self, dataset: Dataset, hour: datetime, written: WrittenHour, folder: Path) -> FileFinding:
-        """The object has what the database dropped. Of what it has not, nothing may be missing there."""
+        """Compare an hour whose rows the database has dropped in part. The object may have more; but no row of the
+        database may be missing in it."""
         touched = self._would_change(dataset, hour, folder)
         if not touched:
             return FileFinding(FileVerdict.ARCHIVED)
@@ -103,7 +114,8 @@ class Verifier:
             return content_in_database(session, dataset.table, hour, window_of(dataset))
 
     def _would_change(self, dataset: Dataset, hour: datetime, folder: Path) -> int:
-        """How many of the object's rows would come, go or change if what the database has were merged into it again."""
+        """Return how many of the object's rows would be added, removed or changed if the database's rows were merged
+        into it again."""
         archived = archived_rows(self._source, self._ledger, self._storage, dataset, hour, folder)
         with duckdb_session(folder) as session:
             late_rows = LateRows(session, dataset, hour)
@@ -115,7 +127,7 @@ class Verifier:
 def read_back(
     storage: Storage, dataset: Dataset, hour: datetime, folder: Path, sha256: str
 ) -> tuple[str, Content | None]:
-    """What the object holds; or how it differs from its manifest, or from what was written."""
+    """Return the object's content, or how it differs from its manifest or from what was written."""
     key = dataset.object_key(hour)
     manifest = _manifest_of(storage, key)
     if isinstance(manifest, str):

@@ -1,5 +1,8 @@
-"""Which lifecycle messages of several gatherers are one event, from all their copies: whatever the order in which these
-came in, and however often, it is the same."""
+"""Merge lifecycle messages: decide from all gatherers' copies which ones are one event.
+
+Production keeps each event's copies (column `copies`), and every merge looks at the stored and the staged ones
+together. So the result depends neither on the order in which copies arrive nor on how often they do.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +14,11 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 COPIES_US = 5_000_000
-# Of a row that was merged before copies were kept, nobody knows who heard it.
+# A row merged before copies were kept does not record which gatherer received it.
 UNKNOWN_GATHERER = ""
 
 Announcement = tuple[str, str, int]
-# More than copies are apart: where announcements follow each other closely, one event's copies bear on the next one's.
+# Wider than COPIES_US: where announcements follow each other closely, one event's copies decide about the next one's.
 REACH = """
     SELECT (%(first)s::TIMESTAMPTZ - INTERVAL '1 minute')::TEXT, (%(last)s::TIMESTAMPTZ + INTERVAL '1 minute')::TEXT
 """
@@ -47,7 +50,7 @@ UPDATE = f"""
     UPDATE lifecycle_events AS stored SET copies = each.copies::JSONB
     FROM (VALUES %s) AS each (ticker, event_type, digest, at_us, nth, copies) WHERE {IS_ROW}
 """  # noqa: S608 - of our own words
-# Hours of the lake that had such a row are to be written anew.
+# The export of each hour that held a withdrawn row is reset, so that the lake's exporter writes the hour again.
 DELETE = f"""
     WITH withdrawn AS (
         DELETE FROM lifecycle_events AS stored USING (VALUES %s) AS each {ROW} WHERE {IS_ROW}
@@ -59,7 +62,8 @@ DELETE = f"""
 
 
 class AnnouncementCopy(NamedTuple):
-    """As one gatherer has it. What it gave different numbers are different events to it."""
+    """An announcement as one gatherer has it. Copies to which one gatherer gave different numbers are different
+    events."""
 
     at_us: int
     gatherer: str
@@ -72,8 +76,12 @@ class AnnouncementCopy(NamedTuple):
 
 
 def events_of(copies: Iterable[AnnouncementCopy]) -> list[list[AnnouncementCopy]]:
-    """Return the copies of each event: in their order of time, each one is a copy of the latest event that began within
-    seconds before it and that its gatherer has not told yet, or of one that it has told with this very number."""
+    """Group copies into events, and return each event's copies.
+
+    In order of time, each copy joins a near event, one that began within COPIES_US before it: first choice is an event
+    that already has a copy with this gatherer and number, second one that has no copy of this gatherer; the latest if
+    there are several. A copy that finds none begins a new event.
+    """
     events: list[list[AnnouncementCopy]] = []
     for copy in sorted(copies):
         near = list(takewhile(lambda event: copy.at_us - event[0].at_us <= COPIES_US, reversed(events)))  # noqa: B023
@@ -87,7 +95,7 @@ def events_of(copies: Iterable[AnnouncementCopy]) -> list[list[AnnouncementCopy]
 
 
 class Stored(NamedTuple):
-    """An event that production has. Its time, which stays, is that of its first copy here."""
+    """An event that production has. Its time is that of its first copy here, and never changes."""
 
     at_us: int
     nth: int
@@ -101,7 +109,7 @@ class AnnouncementChanges(NamedTuple):
 
 
 def changes_of(staged: Iterable[AnnouncementCopy], stored: Sequence[Stored]) -> AnnouncementChanges:
-    """Return what becomes of equal announcements when these copies come in."""
+    """Return the changes to the stored events of equal content after the staged copies have been added."""
     changes = AnnouncementChanges([], [], [])
     by_first = {row.copies[0]: row for row in stored}
     known = {copy for row in stored for copy in row.copies}
@@ -128,7 +136,7 @@ def changes_of(staged: Iterable[AnnouncementCopy], stored: Sequence[Stored]) -> 
 
 
 def merge_announcements(cursor: psycopg2.extensions.cursor, span: Mapping[str, str]) -> int:
-    """Bring the staged copies into production. Return how many events there are more than before."""
+    """Merge the staged copies into production. Return by how many events production grew."""
     cursor.execute("ANALYZE staging")
     cursor.execute(REACH, span)
     first, last = cursor.fetchone() or ("-infinity", "infinity")

@@ -1,4 +1,7 @@
-"""How far production has each gatherer's table: sync_cursors, changed only together with the rows."""
+"""Read and write `sync_cursors`: how far production has read each gatherer's tables.
+
+A cursor changes only in the transaction that writes the rows, so a crash repeats rows and never skips any.
+"""
 
 from collections.abc import Iterable
 
@@ -20,7 +23,7 @@ LEAST_OF_A_GATHERER = """
     SELECT DISTINCT ON (table_name) table_name, system_identifier, ingest_id, probe FROM sync_cursors
     WHERE gatherer = %s ORDER BY table_name, ingest_id
 """
-# Cursors of gatherers that nobody reads any more are kept, and belong to no shards.
+# Cursors of gatherers that are no longer read stay, with 0 shards: they belong to no division.
 IS_DIVIDED = """
     SELECT
         array_agg(DISTINCT gatherer COLLATE "C" ORDER BY gatherer COLLATE "C") = %(names)s
@@ -58,8 +61,8 @@ BEGIN_ANEW = """
         state_number = state_number_of(%(gatherer)s), updated_at = now()
     WHERE gatherer = %(gatherer)s AND table_name = %(table)s
 """
-# Where production knows of no delivery, it was made anew, or the gatherer has a new name. What was dropped has the
-# exchange's time, and is received a little later.
+# A loss begins at the last delivery that production knows of; it knows none if it was recreated, or if the gatherer has
+# a new name. It ends a minute after the last event's time that was dropped, because rows are received a little later.
 LOSE = """
     INSERT INTO gatherer_losses (gatherer, table_name, started_at, ended_at)
     SELECT %(gatherer)s, %(table)s, delivered.until, %(lost_before)s + INTERVAL '1 minute'
@@ -78,11 +81,11 @@ NOTE = """
 
 
 class CursorMovedError(DatabaseError):
-    """Another process has read on from, or begun anew at, what was read here: what it wrote stands."""
+    """Another process has advanced or restarted this cursor since it was read. That process's changes are kept."""
 
 
 class Cursors:
-    """Those of one table and shard, of all gatherers."""
+    """The cursors of all gatherers for one table and shard."""
 
     def __init__(self, table_name: str, shard: Shard, gatherers: Iterable[str]) -> None:
         self._table = table_name
@@ -90,13 +93,14 @@ class Cursors:
         self._gatherers = sorted(gatherers)
 
     def are_divided(self, cursor: psycopg2.extensions.cursor) -> bool:
-        """Whether all shards of this number of them are there, of these gatherers and no other."""
+        """Return whether the table has exactly the cursors of these gatherers, divided into this number of shards."""
         cursor.execute(IS_DIVIDED, {"of": self._shard.of, "table": self._table, "names": self._gatherers})
         (are_divided,) = cursor.fetchone() or (False,)
         return bool(are_divided)
 
     def divide(self, cursor: psycopg2.extensions.cursor) -> None:
-        """Every new shard begins where the last of the old ones was: before that, no ticker's rows are missing."""
+        """Create the cursors of a new division. Each begins at the least of the old ones, so that no ticker's rows are
+        skipped."""
         cursor.execute(LEAST, (self._table, self._gatherers))
         least = {gatherer: Position(*position) for gatherer, *position in cursor.fetchall()}
         cursor.execute(FORGET, (self._table, self._gatherers))
@@ -120,7 +124,7 @@ class Cursors:
             raise CursorMovedError(f"The cursor of {self._table} of {gatherer} was moved meanwhile.")
         if pull.starts_anew:
             distrust_at_first(cursor, gatherer, was_read_in)
-            # Of all shards: the least of their cursors must be true of one and the same database.
+            # For all shards: the least of a table's cursors is valid only if all belong to one and the same database.
             cursor.execute(BEGIN_ANEW, where | read)
         if pull.lost_before:
             self._note_loss(cursor, where | {"lost_before": pull.lost_before})
@@ -134,7 +138,7 @@ class Cursors:
         return int(number)
 
     def _note_loss(self, cursor: psycopg2.extensions.cursor, of: dict[str, object]) -> None:
-        """Of what was dropped, production has only what it knows to be delivered."""
+        """Record as lost what the gatherer has dropped and production does not know to be delivered."""
         cursor.execute(LOSE, of)
         for started_at, ended_at in cursor.fetchall():
             log.error(
@@ -147,7 +151,7 @@ class Cursors:
 
 
 def merged_through(production: Connection, gatherer: str) -> dict[str, Position]:
-    """Up to where every shard has a gatherer's tables, by table."""
+    """Return, by table, the position that every shard of the gatherer's table has reached."""
     with production, production.cursor() as cursor:
         cursor.execute(LEAST_OF_A_GATHERER, (gatherer,))
         return {table: Position(*position) for table, *position in cursor.fetchall()}

@@ -1,3 +1,10 @@
+"""One round of merging: rows pulled from all gatherers go into one table of production.
+
+In: one `Pull` a gatherer. Out: one transaction with the rows, the cursors and the statistics. The fast path loads all
+rows unchecked. If the database refuses a row, the round is repeated row by row: the table's own constraints decide
+which rows go to quarantine, and missing chunks are created before.
+"""
+
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +25,7 @@ from app.storage.quarantine import RefusedRow, quarantine, store_what_fits
 from app.storage.tables import Table
 from app.storage.writer import REFUSED_BY_THE_DATABASE
 
-# Rows that production refuses are put aside, by the very constraints that refuse them.
+# Sifting: rows that production refuses go to quarantine, found by the table's own constraints.
 
 LOAD = "COPY staging ({}) FROM STDIN (FORMAT binary)"
 READ_SIZE = 1 << 20
@@ -26,7 +33,7 @@ CHECKS = """
     SELECT conname, pg_get_expr(conbin, conrelid) FROM pg_constraint
     WHERE conrelid = %s::REGCLASS AND contype = 'c' ORDER BY conname
 """
-# A row in quarantine is not heard: sql/production/0038_judged.sql
+# A row in quarantine does not count as received: sql/production/0038_judged.sql
 SIFT = sql.SQL("""
     WITH refused AS (DELETE FROM staging WHERE {is_refused} RETURNING *),
     kept AS (
@@ -57,7 +64,8 @@ def load(cursor: psycopg2.extensions.cursor, table: Table, content: bytes) -> No
 
 
 def quarantine_invalid_rows(cursor: psycopg2.extensions.cursor, table: Table, gatherer: str) -> int:
-    """How many of the rows in staging went to quarantine; those of other gatherers have been sifted already."""
+    """Move invalid rows from staging to quarantine. Return how many. Rows of other gatherers have been checked
+    already."""
     cursor.execute(CHECKS, (table.name,))
     checks = [(name, sql.SQL("({}) IS FALSE").format(sql.SQL(expression))) for name, expression in cursor.fetchall()]
     nulls = [
@@ -76,7 +84,7 @@ def quarantine_invalid_rows(cursor: psycopg2.extensions.cursor, table: Table, ga
 def stage_what_fits(
     cursor: psycopg2.extensions.cursor, table: Table, content: bytes, unfit: tuple[type[Exception], ...], gatherer: str
 ) -> int:
-    """Loads rows of which some cannot even be read as their columns' types; how many went to quarantine."""
+    """Load rows although some of them cannot be read as their columns' types. Return how many went to quarantine."""
     refused: list[str] = []
 
     def stage(rows: Sequence[bytes]) -> int:
@@ -118,8 +126,11 @@ class Merged(NamedTuple):
 
 
 class Merger:
-    """Brings what was pulled from all gatherers into one of production's tables, a transaction a round: the rows, the
-    cursors and the statistics. Whatever fails, the positions that open() gives next are those of the last commit."""
+    """The merge of what was pulled from all gatherers into one of production's tables, with one transaction a round.
+
+    The transaction holds the rows, the cursors and the statistics. After any failure, open() returns the positions of
+    the last commit.
+    """
 
     def __init__(self, rule: Rule, shard: Shard, gatherers: Iterable[str], production: Dsn) -> None:
         self.rule = rule
@@ -131,34 +142,34 @@ class Merger:
         self._kept = KeptConnection(self._connect, f"Merging {rule.table.name} failed.")
 
     def open(self) -> dict[str, Position] | None:
-        """Where to read on, by gatherer. None: it is not ours to merge now."""
+        """Return where to read on, by gatherer. Return None if this shard cannot be merged by this process now."""
         with self._kept.opened() as connection, connection, connection.cursor() as cursor:
             return self._cursors.read(cursor) if self._claim.take(cursor) else None
 
     def merge(self, pulls: Mapping[str, Pull]) -> Merged:
-        """Returns after the commit."""
+        """Merge the pulls. Return after the commit."""
         with self._kept.still_open() as connection:
             try:
                 return self._attempt(connection, pulls, is_sifting=False)
             except REFUSED_BY_THE_DATABASE:
-                # A row finds no chunk, or is a bad one, or both.
+                # A row has no chunk, or is invalid, or both.
                 connection.rollback()
             self._make_room(connection, pulls)
             return self._attempt(connection, pulls, is_sifting=True)
 
     def note_failures(self, failures: Mapping[str, str | None]) -> None:
-        """Which gatherers cannot be read, and why; None: it can again."""
+        """Record why gatherers cannot be read, by gatherer. None means that it can be read again."""
         with self._kept.still_open() as connection, connection, connection.cursor() as cursor:
             for gatherer, failure in failures.items():
                 self._cursors.note_failure(cursor, gatherer, failure)
 
     @property
     def obstacle(self) -> str | None:
-        """Why open() gave nothing, if not because another process merges it."""
+        """Return why open() returned None, or None if only because another process merges the shard."""
         return self._claim.obstacle
 
     def close(self) -> None:
-        """Gives the claim back, too."""
+        """Close the connection, which also gives up the claim."""
         self._kept.close()
 
     def _connect(self) -> Connection:
@@ -191,14 +202,16 @@ class Merger:
             else:
                 load(cursor, self.rule.table, pull.content)
                 if self.rule.are_announcements:
-                    # Python looks at them, and must not meet a time that it cannot have.
+                    # announcements.py reads the rows in Python, which cannot represent every time that PostgreSQL
+                    # accepts.
                     refused += quarantine_invalid_rows(cursor, self.rule.table, gatherer)
             if self.rule.are_announcements:
                 cursor.execute(self._statements.name_gatherer, (gatherer,))
         return refused
 
     def _make_room(self, connection: Connection, pulls: Mapping[str, Pull]) -> None:
-        """Each chunk in a transaction of its own, since it locks its table until the end."""
+        """Create the chunks that the rows need. Each has its own transaction, since it locks its table until the
+        end."""
         with connection, connection.cursor() as cursor:
             self._stage(cursor, pulls, is_sifting=True)
             cursor.execute(self._statements.days)

@@ -1,7 +1,7 @@
-"""Which events one gatherer has alone: looked up in all their databases, for one second.
+"""Count the events of one second that only one gatherer has, by a query to all their databases.
 
-Merging cannot tell. It sees that a row is known and not who brought it, and to remember that of every row would cost
-as much as the merge.
+The merge cannot count them: it sees that a row is known, but not which gatherer delivered it, and recording that for
+every row would cost as much as the merge.
 """
 
 from collections import Counter
@@ -14,7 +14,8 @@ from app.merge.rules import DELTAS, TICKERS, TRADES
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 
-# What makes an event of these the same at all gatherers. A trade's time REST may tell finer than the older stream.
+# The columns that identify an event at all gatherers. A trade's time is not one: REST may give a finer time than the
+# older stream.
 IDENTITIES = {DELTAS.table: DELTAS.key, TRADES.table: ("trade_id",), TICKERS.table: TICKERS.key}
 TIMED = {DELTAS.table: "NOT ts_missing", TRADES.table: "TRUE", TICKERS.table: "NOT ts_missing"}
 EVENTS = sql.SQL("""
@@ -30,7 +31,7 @@ class ExclusiveEvents(NamedTuple):
 
 
 def events_alone(heard: Mapping[str, Set[str]]) -> ExclusiveEvents:
-    """Of what each gatherer has, how much no other has."""
+    """Count all events, and for each gatherer the ones that no other has."""
     times = Counter(event for events in heard.values() for event in events)
     return ExclusiveEvents(
         len(times), {name: sum(times[event] == 1 for event in events) for name, events in heard.items()}
@@ -38,7 +39,8 @@ def events_alone(heard: Mapping[str, Set[str]]) -> ExclusiveEvents:
 
 
 def compare_second(gatherers: Mapping[str, Dsn], second: int) -> dict[str, ExclusiveEvents]:
-    """By table. All gatherers must answer, or the others would seem to be alone with what it has."""
+    """Return the counts of the second, by table. All gatherers must answer: without one, what it shares with one other
+    would be counted as exclusive."""
     heard: dict[str, dict[str, Set[str]]] = {table.name: {} for table in IDENTITIES}
     for gatherer, dsn in gatherers.items():
         with connected(dsn, "comparer") as connection:

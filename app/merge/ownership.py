@@ -1,7 +1,7 @@
-"""Which process merges which table and shard: PostgreSQL's advisory locks say, so a process that died holds nothing.
+"""Decide by PostgreSQL's advisory locks which process merges which table and shard: a process that died holds none.
 
-A lock belongs to the connection that also writes: who lost the one cannot do the other. (A pooler that gives every
-transaction another connection must not stand between.)
+A lock belongs to the connection that also writes, so a process that lost the lock cannot write either. (There must be
+no pooler in between that gives every transaction another connection.)
 """
 
 import psycopg2.extensions
@@ -19,16 +19,16 @@ TRY_WHOLE_DIVISION = "SELECT pg_try_advisory_xact_lock(hashtextextended('shards 
 
 
 class Claim:
-    """On one table's shard, held by a connection."""
+    """The claim of one process on a table's shard, held by a connection."""
 
     def __init__(self, table_name: str, shard: Shard, cursors: Cursors) -> None:
         self._table = table_name
         self._lane = f"{table_name} {shard.number} of {shard.of}"
         self._cursors = cursors
-        self.obstacle: str | None = None  # what stands in the way but that another process has it
+        self.obstacle: str | None = None  # why the shard cannot be taken, unless another process has it
 
     def take(self, cursor: psycopg2.extensions.cursor) -> bool:
-        """False: not now; another process has it, or there is an obstacle."""
+        """Take the shard. Return False if another process has it, or if there is an obstacle."""
         self.obstacle = None
         if not _is_true(cursor, TRY_LANE, self._lane):
             return False
@@ -42,11 +42,12 @@ class Claim:
             return False
         if self._cursors.are_divided(cursor):
             return True
-        # A table is divided anew only while nobody merges it: all its cursors always belong to one division.
+        # A table is divided again only while no process merges it: all its cursors always belong to one division.
         cursor.execute(LEAVE_SHARED_DIVISION, (self._table,))
         if _is_true(cursor, TRY_WHOLE_DIVISION, self._table):
             self._cursors.divide(cursor)
-            # Before anybody else can divide it: two that see it differently would take turns, and neither would merge.
+            # Taken before this transaction's lock on the division ends, so that no other process can divide the table
+            # first: two processes that are configured differently would take turns, and neither would merge.
             return _is_true(cursor, TRY_SHARED_DIVISION, self._table)
         self.obstacle = "others divide its tickers into another number of shards, or know other gatherers"
         return False
@@ -58,7 +59,7 @@ def _is_true(cursor: psycopg2.extensions.cursor, question: str, name: str) -> bo
     return bool(answer)
 
 
-# Two numbers of our own, for a lock that every process shares.
+# Two arbitrary numbers, for a lock that every process shares.
 KEY = (1_263_553_641, 1)
 JOIN = "SELECT pg_advisory_lock_shared(%s, %s)"
 COUNT = """
@@ -69,7 +70,7 @@ COUNT = """
 
 
 class Members:
-    """How many processes there are, told by a lock that each holds while it lives."""
+    """The number of running processes, counted by a lock that each of them holds while it lives."""
 
     def __init__(self, production: Dsn) -> None:
         self._production = production

@@ -1,3 +1,8 @@
+"""Positions in a gatherer's table, the rows read between two of them, and the shards that divide a table.
+
+Plain values without I/O: source.py makes them, cursors.py stores them.
+"""
+
 from datetime import datetime
 from typing import NamedTuple
 
@@ -5,12 +10,15 @@ from psycopg2 import sql
 
 
 class Position(NamedTuple):
-    """Up to where a gatherer's table was read. The row read last is looked at again with the next ones: where it is not
-    found as it was, this is another database, or an older state of it whose ids were given to other rows since."""
+    """The place up to which a gatherer's table was read.
+
+    The row read last is read again with the next ones. If it is not found unchanged, the database is another one, or
+    was restored to an older state and has given the ids to other rows since.
+    """
 
     system_identifier: int
     ingest_id: int  # 0: at the beginning
-    probe: int | None = None  # digest of that row
+    probe: int | None = None  # digest of the row with this ingest_id
 
     @property
     def is_beginning(self) -> bool:
@@ -21,7 +29,7 @@ BEGINNING = Position(0, 0)
 
 
 class Pull(NamedTuple):
-    """What was read in one go: rows in COPY's binary form, from one position to another."""
+    """The result of one read: rows in COPY's binary form, from one position to another."""
 
     after: Position
     through: Position
@@ -29,11 +37,12 @@ class Pull(NamedTuple):
     content: bytes = b""
     received_us: int | None = None  # when the gatherer received the last of the rows
     has_more: bool = False
-    lost_before: datetime | None = None  # what came before and is not here was dropped: we had called it safe
+    # Rows before this time may have been dropped unread, after this production or another one had confirmed them
+    lost_before: datetime | None = None
 
     @property
     def starts_anew(self) -> bool:
-        """Nothing was read but that the source is not the one that it was."""
+        """Return True if nothing was read because the source is no longer the database that was read before."""
         return self.through.is_beginning and not self.after.is_beginning
 
     @property
@@ -41,7 +50,7 @@ class Pull(NamedTuple):
         return not self.rows and self.after == self.through
 
 
-# Tables times shards: the pieces of work that processes divide among themselves.
+# Lanes: tables times shards, the pieces of work that processes divide among themselves.
 
 
 class Shard(NamedTuple):
@@ -49,7 +58,8 @@ class Shard(NamedTuple):
     of: int
 
     def holds(self, ticker: str) -> sql.Composed:
-        """The condition that a row belongs to it. A hash of PostgreSQL's own, equal on every server."""
+        """Return the SQL condition that a row belongs to this shard. The hash is PostgreSQL's own, equal on every
+        server."""
         column = sql.Identifier(ticker)
         if self.of == 1:
             return sql.SQL("TRUE").format()
@@ -58,5 +68,5 @@ class Shard(NamedTuple):
 
 
 def fair_share(lanes: int, members: int) -> int:
-    """How many of the lanes one of so many processes may hold: together they hold all, whoever is there."""
+    """Return how many lanes one of `members` processes may hold. Rounded up, so that together they hold all lanes."""
     return -(-lanes // max(members, 1))

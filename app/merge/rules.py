@@ -1,29 +1,34 @@
-"""When rows of several gatherers are one event, and what production keeps of them: the one place that says so.
+"""The rules of merging: when rows of several gatherers are one event, and which values production keeps of them.
 
-Rows with the same primary key are one event. The key is made of what the exchange says and of `nth`, which every
-connection counts alike; so the union of all rows is the union by greatest multiplicity: what one gatherer heard
-twice and another once happened twice. Neither order nor repetition matters, and reading a row again changes nothing.
+Rows with the same primary key are one event. The key consists of the exchange's own values and of `nth`, a number that
+every connection counts alike. So the union of all rows is the union by greatest multiplicity: an event that one
+gatherer received twice and another once happened twice. Neither order nor repetition matters, and reading a row again
+changes nothing.
 
 Beyond the key:
-- A time can differ between copies, where the exchange says none (`ts_missing`), where a trade's is told finer by REST
-  than by the older stream, and of lifecycle messages, which carry only when they were sent. Copies are then found by
-  the rest of their identity within a window, and take the best time among them; a row that is here already with a worse
-  one is withdrawn and comes back with the better.
-    - A change without a time is found by its clock. Without a clock too, nothing tells copies from repetitions: each
-      stays.
+- A time can differ between copies: where the exchange gives none (`ts_missing`), where REST gives a trade's time finer
+  than the older stream does, and for lifecycle messages, which carry only the time at which they were sent. Copies are
+  then found by the rest of their identity within a window, and take the best time among them. A row of production with
+  a worse time is withdrawn and inserted again with the better one.
+    - A change without a time is found by its clock. Without a clock too, copies cannot be distinguished from
+      repetitions: each row stays.
     - A quote without a time is found by its content within a second.
-    - A trade is found by its id. A time that is no whole second is the finer one, and of two the earlier is nearer.
-    - A lifecycle message is found by its content. The same may be announced twice: copies within a few seconds are one
-      event, the nearest in time, and what one gatherer told apart is not; app/merge/announcements.py looks at all
-      copies together, and production keeps which it had. The time of the copy that came first stays. Where copies are
-      not known any more, as of rows of a lake, rows within the same seconds are (app/lake/announcements.py).
-- `after_gap` is false as soon as one copy's is: a gatherer that had lost nothing heard it too.
-- `from_rest` is false as soon as one copy came by the stream, and `is_block_trade` is what any copy says.
+    - A trade is found by its id. A time that is not a whole second is the finer one; of two finer times the earlier is
+      nearer to the trade.
+    - A lifecycle message is found by its content. An announcement may be repeated: copies within a few seconds are one
+      event, the nearest in time; but two messages that one gatherer numbered differently are two events.
+      app/merge/announcements.py looks at all copies together, and production stores which copies it had. The time of
+      the copy that arrived first stays. Where copies are no longer known, as for rows of a lake, rows within the same
+      seconds are one event (app/lake/announcements.py).
+- `after_gap` is false as soon as one copy's is: a gatherer without a gap received the event too.
+- `from_rest` is false as soon as one copy arrived by the stream. `is_block_trade` is the value of any copy that has
+  one.
 - Copies of one trade that differ in price, size or side are a finding: all versions are kept in `differing_trades`. The
-  trade is what the stream said rather than REST, and of several such versions the least one: whichever came first.
-- Books are samples, and each is kept. Two different ones of the same market and microsecond, which two gatherers may
-  take, are kept a microsecond apart, and one in full counts for more than its confirmation; so whichever book a
-  confirmation means by its digest is here in full.
+  trade takes the stream's version rather than REST's, and of several versions of one source the least, whichever
+  arrived first.
+- Books are samples, and each is kept. Two different books of the same market and microsecond, which two gatherers may
+  take, are kept a microsecond apart. A full book replaces its confirmation (a digest without levels); so every book
+  that a confirmation refers to by its digest is here in full.
 """
 
 from datetime import timedelta
@@ -40,34 +45,38 @@ from app.storage.tables import (
 
 
 class Copies(NamedTuple):
-    """How rows of one event are found whose times differ. In SQL, `seeker` and `staged` are rows just read, `stored`
-    is one of production, and `candidate` any."""
+    """The way to find rows of one event whose times differ. In the SQL, `seeker` and `staged` are rows just read,
+    `stored` is a row of production, and `candidate` is either."""
 
     identity: tuple[str, ...]
     window: timedelta
-    seeking: str  # which rows look for a copy with a better time
+    seeking: str  # condition: the row looks for a copy with a better time
     best: str  # the order of copies, the one with the best time first
-    withdrawn: str | None  # which rows of production give way; None: none ever does
+    withdrawn: str | None  # condition: the row of production is replaced by a staged one. None: never
 
 
 class Improvement(NamedTuple):
-    """What a row of production learns from another copy."""
+    """The columns that a row of production takes from another copy, and the condition for that."""
 
     columns: str
-    copy: str  # of the rows just read, one for each key
+    copy: str  # query of the rows just read, one for each key
     applies: str
 
 
 class Rule(NamedTuple):
+    """The rule by which rows of one table are merged: their key, and what is done about copies that the key does not
+    find."""
+
     table: Table
     key: tuple[str, ...]
-    preferred: tuple[str, ...] = ()  # of rows just read with the same key, the one that is least in these
+    # Among rows just read with the same key, the one with the least values of these columns wins
+    preferred: tuple[str, ...] = ()
     copies: Copies | None = None
     improvement: Improvement | None = None
-    told: tuple[str, ...] = ()  # what all copies should say alike; where they do not, it is noted
-    marked: tuple[str, ...] = ()  # only where one of these flags is set, a row of production gives way or improves
+    told: tuple[str, ...] = ()  # columns that all copies should agree on; a difference is recorded
+    marked: tuple[str, ...] = ()  # a row of production is withdrawn or improved only if one of these flags is set
     is_sample: bool = False
-    are_announcements: bool = False  # merged by all their copies, not by a key
+    are_announcements: bool = False  # merged by all their copies (announcements.py), not by a key
 
 
 DISTANCE = "greatest(candidate.exchange_ts - seeker.exchange_ts, seeker.exchange_ts - candidate.exchange_ts)"

@@ -1,3 +1,10 @@
+"""Read one table of a gatherer in the order of its commits, and confirm to the gatherer what production has stored.
+
+In: the position after which to read. Out: a `Pull` of rows in COPY's binary form, which are passed on undecoded. Each
+read begins at the row that was read last: if that row is not found unchanged, the database is another one or was
+restored, and reading starts at the beginning again.
+"""
+
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -16,9 +23,10 @@ from app.storage.binary_copy import HEADER, POSTGRES_EPOCH_US, TRAILER
 from app.storage.confirmation import NAME_OF_PRODUCTION
 from app.storage.tables import Table
 
-# Rows in COPY's binary form, of which no more is looked at than must be.
+# Rows in COPY's binary form, decoded only as far as the position needs it.
 
-# The number of fields, then of each its length and itself; all start with ingest_id, the event's time and received_at.
+# The number of fields, then each field's length and value. Every row starts with ingest_id, the event's time,
+# received_at.
 HEAD = struct.Struct("!hiqiqiq")
 END_US = 7_258_118_400_000_000  # 2200
 FIELDS = struct.Struct("!h")
@@ -26,7 +34,8 @@ LENGTH = struct.Struct("!i")
 
 
 class Chunks(list[bytes]):
-    """Takes what COPY writes: one piece for each row, the first with the header before it, and the trailer."""
+    """A file object that collects what COPY writes: one piece a row, the first one preceded by the header, and the
+    trailer."""
 
     write = list.append
 
@@ -44,7 +53,7 @@ def ingest_id_of(row: bytes) -> int:
 
 
 def received_us_of(row: bytes) -> int | None:
-    """None: it says none, or none that can be meant."""
+    """Return the time at which the row was received. Return None if it has none, or one outside 1970 to 2200."""
     *_, time_bytes, _, received_bytes, postgres_us = HEAD.unpack_from(row)
     received_us = int(postgres_us) + POSTGRES_EPOCH_US
     return received_us if time_bytes == received_bytes == 8 and 0 < received_us < END_US else None
@@ -59,7 +68,7 @@ def content_of(rows: Iterable[bytes]) -> bytes:
 
 
 def split_rows(content: bytes) -> Iterator[bytes]:
-    """The rows that content_of() joined."""
+    """Yield the rows that content_of() joined."""
     start = len(HEADER)
     while (fields := FIELDS.unpack_from(content, start)[0]) >= 0:
         end = start + FIELDS.size
@@ -71,16 +80,17 @@ def split_rows(content: bytes) -> Iterator[bytes]:
 
 FIRST_GUESS_ROW_BYTES = 150
 LEAST_ROWS, MOST_ROWS = 100, 100_000
-# Ids have gaps, where a row was known already.
+# Ids have gaps: a row that was already known has used up an id.
 NEAR = sql.SQL("ingest_id >= $1 AND ingest_id < $1 + 2 * $2")
 SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
-# The index is the way, whatever statistics say. To plan for a week of hourly chunks takes twenty times as long as to
-# look into them, so that is done once a session.
+# The index must be used, whatever statistics suggest. Planning for a week of hourly chunks takes twenty times as long
+# as reading them, so statements are planned once a session.
 ALONG_THE_INDEX = """
     SET plan_cache_mode = force_generic_plan;
     SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off
 """
-# What was confirmed before productions were told apart is of the first that confirms and has not just begun.
+# A confirmation from before productions were distinguished belongs to the first production that confirms beyond the
+# beginning.
 ADOPT = """
     UPDATE confirmations SET production = %(production)s WHERE table_name = %(table)s AND production = ''
         AND NOT EXISTS (SELECT FROM confirmations WHERE production = %(production)s AND table_name = %(table)s)
@@ -91,12 +101,13 @@ CONFIRM = """
     ON CONFLICT (production, table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
     WHERE confirmed.ingest_id <> excluded.ingest_id
 """
-# Who begins to read says so first: from then on nothing is dropped that it has not read.
+# A production registers before it begins to read: from then on nothing is dropped that it has not read.
 BEGIN = """
     INSERT INTO confirmations (production, table_name, ingest_id) VALUES (%(production)s, %(table)s, 0)
     ON CONFLICT DO NOTHING
 """
-# Rows that this production had, which was put back to an earlier state since or made anew; or that went before it came.
+# Find rows that this production had confirmed before it was restored or recreated, or that were dropped before it first
+# read.
 LOST_BEFORE = """
     SELECT dropped_through FROM chunked_tables JOIN confirmations USING (table_name)
     WHERE table_name = %(table)s AND ingest_id > %(ingest_id)s AND dropped_through > '-infinity' AND (
@@ -108,7 +119,8 @@ LOST_BEFORE = """
 
 
 def name_of(production: Dsn) -> Callable[[], str]:
-    """Give a function that tells a production from others, by its server's identifier and its name. It asks once."""
+    """Return a function that names the production, by its server's identifier and its database name. It queries
+    once."""
 
     @cache
     def name() -> str:
@@ -119,7 +131,7 @@ def name_of(production: Dsn) -> Callable[[], str]:
 
 
 class _Window(NamedTuple):
-    """The next rows from an id on, with the times that they span: these spare planning for all other chunks."""
+    """The next rows from an id on, and the times that they span, which limit the read to the chunks of these times."""
 
     rows: int
     last_ingest_id: int
@@ -128,7 +140,7 @@ class _Window(NamedTuple):
 
 
 class GathererTable:
-    """A table of one gatherer, read on in the order in which its rows were committed: app/storage/arrivals.py."""
+    """A table of one gatherer, read in the order in which its rows were committed: app/storage/arrivals.py."""
 
     def __init__(
         self,
@@ -140,7 +152,7 @@ class GathererTable:
         production: Callable[[], str] = lambda: "",
     ) -> None:
         self.gatherer = gatherer
-        self._production = production  # the name under which it is told what is safe
+        self._production = production  # returns the name under which this production confirms rows
         self.table = table
         self._dsn = dsn
         self._shard = shard
@@ -152,17 +164,19 @@ class GathererTable:
         self._system_identifier = 0
         self._noted: frozenset[str] = frozenset()
         self._has_begun = False
-        self._had_read = 0  # before it began anew, of the same database
+        self._had_read = 0  # how far this database had been read before reading started again at the beginning
 
     def pull(self, after: Position) -> Pull:
-        """The next rows, about as many as fill a batch. They can be asked for again."""
+        """Return the next rows, about as many as fill a batch. The same rows can be pulled again."""
         with self._kept.opened() as session:
             return self._pull(session, after)
 
     def confirm(self, position: Position) -> bool:
-        """Tells the gatherer that rows up to there are safe. False: it is not the database that was read."""
+        """Confirm to the gatherer that rows up to the position are stored. Return False if it is not the database that
+        was read."""
         with self._kept.opened() as session:
-            # In the session that has just seen the row: of a database that is replaced meanwhile, no session survives.
+            # In the session that has just seen the row: if the database is replaced meanwhile, the session does not
+            # survive it.
             rows, _ = self._read(session, position.ingest_id, 1)
             if not self._is_known(position, rows):
                 return False
@@ -205,7 +219,8 @@ class GathererTable:
         self._has_begun = True
 
     def _lost_before(self, session: Connection, after: Position) -> datetime | None:
-        """Of a database that is another one than it was, nothing was called safe that it does not have."""
+        """Return the time before which rows were dropped that production needs, or None. A replaced database has
+        dropped none: nothing of it was ever confirmed."""
         if after.system_identifier not in (BEGINNING.system_identifier, self._system_identifier):
             return None
         with session, session.cursor() as cursor:
@@ -221,11 +236,11 @@ class GathererTable:
         return (ingest_id_of(rows[0]), probe_of(rows[0])) == (after.ingest_id, after.probe)
 
     def _read(self, session: Connection, from_ingest_id: int, most_rows: int) -> tuple[list[bytes], bool]:
-        """The rows from this one on, and whether there are more."""
+        """Return the rows from this id on, and whether there are more."""
         while True:
             with arrivals_from(session, self.table.name, from_ingest_id, self._noted) as (cursor, reach):
                 rows, has_more = self._read_within(cursor, reach, from_ingest_id, most_rows)
-            # A row alone that was known before tells nothing, so nothing can be wrong with it.
+            # A single row that was already known is no news, so a disturbance cannot have made it wrong.
             is_idle = len(rows) == 1 and ingest_id_of(rows[0]) == from_ingest_id
             if is_idle or not is_disturbed(session, reach):
                 return rows, has_more
@@ -248,7 +263,8 @@ class GathererTable:
         if reach is not None and reach.is_past_compressed:
             look = self._statements.look_past_compressed
         elif reach is not None:
-            # To find the next rows among compressed ones, all that come later would be opened: near ones are enough.
+            # The look for the next rows would open all later rows of compressed chunks: bounds on the id keep it to
+            # near ones.
             near = self._look(cursor, self._statements.look_near, from_ingest_id, most_rows)
             if near.rows >= min(most_rows, 2):
                 return near, True
@@ -261,7 +277,8 @@ class GathererTable:
         return _Window(*(cursor.fetchone() or (0, 0, None, None)))
 
     def _rows_at_once(self) -> int:
-        """One more than wanted: the row read last comes again. Of a shard's window, other shards' rows do not come."""
+        """Return how many rows to read. One more than wanted, since the last row is read again; times the number of
+        shards, since a window also counts other shards' rows."""
         rows = self._batch_bytes * self._shard.of // self._row_bytes
         return min(max(rows, LEAST_ROWS), MOST_ROWS) + 1
 
@@ -279,6 +296,8 @@ class GathererTable:
 
 
 class _SourceStatements:
+    """The SQL statements that read one table's shard, composed once for all pulls."""
+
     def __init__(self, table: Table, shard: Shard) -> None:
         names = {
             "table": sql.Identifier(table.name),
@@ -290,7 +309,7 @@ class _SourceStatements:
             SELECT count(*), max(ingest_id), min({time}), max({time})
             FROM (SELECT ingest_id, {time} FROM {table} WHERE {wanted} ORDER BY ingest_id LIMIT $2) AS ahead
         """)
-        # A plan is made once, for compressed rows or without them.
+        # One plan each for uncompressed rows, compressed rows and near rows.
         wanted = sql.SQL("ingest_id >= $1")
         plans = {"look": wanted, "look_past_compressed": wanted, "look_near": NEAR}
         self.prepare = sql.SQL("; ").join(
@@ -306,7 +325,8 @@ class _SourceStatements:
             ORDER BY ingest_id
         """).format(**names)
         if shard.of > 1:
-            # The first and the last come along for what they say of the position; merging them once more does no harm.
+            # The first and the last row are read even if they are another shard's: the position is made of them, and
+            # merging them once more does no harm.
             rows = sql.SQL("""
                 SELECT ingest_id, {columns} FROM ({rows}) AS ahead
                 WHERE {mine} OR ingest_id IN (%(from_ingest_id)s, %(last_ingest_id)s)

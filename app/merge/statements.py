@@ -1,5 +1,7 @@
-"""The rule in SQL. Statements work on `staging`, where the rows just read are, and take the first and last time that
-can matter as literals: so they are planned for the chunks of these times alone, out of years of them.
+"""The merge rules as SQL, and the steps that apply them.
+
+Statements work on the table `staging`, which holds the rows just read. They take the first and the last time that can
+matter as literals, so that PostgreSQL plans them for the chunks of these times alone, out of years of chunks.
 """
 
 from collections.abc import Mapping
@@ -19,21 +21,26 @@ from app.storage.arrivals import TABLE_LOCK
 MARK = "ts_missing"
 MOST_DIFFERING = 100_000
 LEAST_WINDOW = timedelta(seconds=1)
-# Compressed rows are sorted by market: with its bounds, few of a day's need to be opened.
+# Compressed rows are sorted by market: bounds on the market limit how many of a day's rows are decompressed.
 AMONG_MARKETS = "AND stored.ticker BETWEEN %(first_ticker)s AND %(last_ticker)s"
 EVERYWHERE = sql.SQL("")
 
 
 class RowChange(NamedTuple):
-    """A change of stored rows. A statement that may change compressed rows opens all that it cannot exclude, and leaves
-    them open: so it is found first which rows it would change."""
+    """A change of stored rows, in a plain form and one for compressed chunks.
+
+    An UPDATE or DELETE decompresses all rows that it cannot exclude, and leaves them decompressed. So for compressed
+    chunks a query first finds the bounds of the rows to change.
+    """
 
     everywhere: Composed
-    find: Composed  # the bounds of what would be changed; NULL: nothing would
+    find: Composed  # the bounds of the rows that would change; NULL if there is none
     among_markets: Composed
 
 
 class MergeStatements:
+    """The SQL statements of one rule, composed once for all rounds."""
+
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         columns = rule.table.column_names
@@ -70,9 +77,10 @@ class MergeStatements:
             SELECT 0::BIGINT AS source_ingest_id, {columns}{gatherer} FROM {table} WITH NO DATA
         """)
         self.name_gatherer = sql.SQL("UPDATE staging SET gatherer = %s WHERE gatherer IS NULL")
-        # Without it a transaction that began earlier could commit later, behind the back of a reader by ingest_id.
+        # Without the lock, a transaction that began earlier could commit later, and a reader by ingest_id would miss
+        # its rows.
         self.lock_table = self._statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
-        # Times as text: of a row that is yet to be refused, they may be none that Python has.
+        # As text: times of a row that is still to be refused may be outside what Python can represent.
         self.survey = self._statement(
             """
             SELECT
@@ -88,8 +96,8 @@ class MergeStatements:
         self.frontier = self._statement("""
             SELECT coalesce(max({time}), '-infinity')::TEXT FROM {table} WHERE {time} BETWEEN %(first)s AND %(last)s
         """)
-        # What is later than all that is there meets nothing, and not to look for it spares an eighth of a merge. Nobody
-        # else writes meanwhile.
+        # Rows later than all stored ones cannot conflict, and skipping the check saves an eighth of a merge. The
+        # table's lock keeps other writers out meanwhile.
         self.insert_later = self._statement("""
             INSERT INTO {table} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM staging
             WHERE {time} > %(frontier)s ORDER BY {order}
@@ -101,7 +109,8 @@ class MergeStatements:
         """)
 
     def _is_marked(self, flag: str) -> Composed:
-        """Each flag has an index of its own, of the rows where it is set."""
+        """Return a condition: a row of the span has this flag. Each flag has a partial index of the rows where it is
+        set."""
         return self._statement(
             "EXISTS (SELECT FROM {table} WHERE {flag} AND {time} BETWEEN %(first)s AND %(last)s)",
             flag=sql.Identifier(flag),
@@ -138,7 +147,8 @@ class MergeStatements:
         )
 
     def _withdraw(self, copies: Copies) -> RowChange:
-        """Hours of the lake that had such a row are to be written anew."""
+        """Build the change that moves rows with a better time in staging back there. The export of their hours is
+        reset, so that the lake's exporter writes them again."""
         happened = {self._rule.table.time_column: sql.SQL("happened_at"), MARK: sql.SQL("FALSE")}
         gives_way = self._statement(
             """
@@ -169,7 +179,8 @@ class MergeStatements:
         )
 
     def _improve(self, improvement: Improvement) -> RowChange:
-        """A row that changes gets a new ingest_id, so that whoever reads on sees it."""
+        """Build the change that improves rows. A changed row gets a new ingest_id, so that readers by ingest_id see
+        it."""
         return self._change(
             "UPDATE {table} AS stored SET {changes}, ingest_id = DEFAULT FROM {of} WHERE {applies} {where}",
             of=sql.SQL("({}) AS copy").format(sql.SQL(improvement.copy)),
@@ -181,7 +192,7 @@ class MergeStatements:
         )
 
     def _change(self, text: str, *, of: Composable, applies: Composed, **more: Composable) -> RowChange:
-        """Build a change by the rows `of` which something else, each of those that it `applies` to."""
+        """Build a change of the stored rows for which a row of `of` exists that `applies` to them."""
         find = """
             SELECT min(stored.{time})::TEXT AS first, max(stored.{time})::TEXT AS last,
                 min(stored.ticker) AS first_ticker, max(stored.ticker) AS last_ticker
@@ -195,7 +206,8 @@ class MergeStatements:
         )
 
     def _note_differing(self, told: tuple[str, ...]) -> Composed:
-        """How many of the rows just read differ. Both versions are kept, if there are not unreasonably many already."""
+        """Build the statement that stores both versions of differing rows, up to MOST_DIFFERING, and counts the
+        differing rows."""
         columns = ("trade_id", *told, "from_rest", "exchange_ts", "ticker")
         return self._statement(
             """
@@ -236,26 +248,26 @@ def _equal(names: tuple[str, ...], left: str, right: str) -> Composed:
     return sql.SQL(" AND ").join(pairs)
 
 
-# The steps by which staged rows become production's, for whoever has staged some: the merger, and the admin service
-# for a row from quarantine. The caller holds the table's lock.
+# The steps by which staged rows become production's. Callers are the merger, and the admin service for a row from
+# quarantine. The caller holds the table's lock.
 
 log = logs.get(__name__)
 
-# A late row may meet more rows of a compressed day than TimescaleDB opens for a transaction unasked.
+# A late row may meet more rows of a compressed day than TimescaleDB decompresses in a transaction by default.
 OPEN_WHAT_IT_TAKES = "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
 EVERYTHING = {"frontier": "infinity"}
 
 
 class Staged(NamedTuple):
-    """What the staged rows, of which there are some, ask for."""
+    """The properties of the staged rows that decide which steps they need. There is at least one row."""
 
     span: Mapping[str, str]  # the first and the last time that can matter
-    are_seeking: bool  # one of them looks for a copy with a better time
-    meet_compressed: bool  # in the span rows of production may be compressed
+    are_seeking: bool  # a row looks for a copy with a better time
+    meet_compressed: bool  # rows of production in the span may be compressed
 
 
 def apply_rule(cursor: psycopg2.extensions.cursor, rule: Rule, statements: MergeStatements, *, is_sifted: bool) -> int:
-    """Return how many of the staged rows were new. app/merge/rules.py says what happens here."""
+    """Apply the rule to the staged rows (app/merge/rules.py explains the steps). Return how many of them were new."""
     staged = _survey(cursor, statements)
     if staged is None:
         return 0
@@ -330,7 +342,7 @@ def _insert(
 def _are_marked(
     cursor: psycopg2.extensions.cursor, rule: Rule, statements: MergeStatements, span: Mapping[str, str]
 ) -> bool:
-    """Whether a row that is here already may give way or improve."""
+    """Return whether a stored row of the span may have to be withdrawn or improved."""
     if not rule.marked:
         return True
     cursor.execute(statements.are_marked, span)

@@ -1,6 +1,6 @@
 """Every list of the admin service.
 
-In: the filters of a request. Out: one SQL statement a page, and its columns; paging.py says what a list is made of.
+In: the filters of a request. Out: one SQL statement a page, and its columns; paging.py defines how a list is built.
 Read catalog.py first.
 """
 

@@ -1,4 +1,4 @@
-"""What is traded: markets, events, series."""
+"""Lists of what the exchange trades: markets, events, series."""
 
 from dataclasses import replace
 

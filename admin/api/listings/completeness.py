@@ -1,4 +1,4 @@
-"""How complete the record is, and how that is known."""
+"""Lists about the completeness of the record, and about the evidence for it."""
 
 from marshmallow import fields
 
@@ -29,7 +29,7 @@ PAIRS = {
 
 
 def shown_intervals(name: str) -> ListColumn:
-    """Pairs of a beginning and an end; null: it has none."""
+    """Return a column of pairs of a beginning and an end; null if the interval has no beginning or end."""
     return ListColumn(name, PAIRS[name], fields.List(fields.List(fields.DateTime(allow_none=True)), allow_none=True))
 
 

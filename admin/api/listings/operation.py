@@ -1,4 +1,4 @@
-"""What the platform does, and what people told it to do."""
+"""Lists about the platform's own work, and about what operators ordered."""
 
 from marshmallow import fields
 

@@ -1,4 +1,4 @@
-"""What the exchange said of a market, newest first."""
+"""Lists of the exchange's messages about a market, newest first."""
 
 from admin.api.paging import (
     Filter,
@@ -53,7 +53,7 @@ TICKERS = Listing(
         shown_time("received_at"),
     ),
     source="tickers",
-    # The digest is shown as text, and compared as such.
+    # The digest is shown as text, and therefore also compared as text.
     keys=(Key("exchange_ts", moment), Key("digest", word), Key("nth", number)),
     filters=of_a_market("exchange_ts"),
     newest_first=True,
