@@ -35,15 +35,19 @@ BOOK = """
         book.based_on, book.source, book.changes, audited_until(%(ticker)s) AS audited_until
     FROM recorded_book(%(ticker)s, %(at)s) AS book CROSS JOIN knowledge_of_book(%(ticker)s, %(at)s) AS known
 """
+# Trades of one millisecond are in the order that app/lake/candles.py gives them.
 CANDLES = """
     SELECT coalesce(json_agg(candle ORDER BY start), '[]')::TEXT FROM (
         SELECT
             date_bin(%(interval)s, exchange_ts, 'epoch') AS start,
-            (array_agg(yes_price_e6 ORDER BY exchange_ts, trade_id))[1] AS open_e6,
+            (array_agg(yes_price_e6 ORDER BY exchange_ts, received_at, badness, trade_id))[1] AS open_e6,
             max(yes_price_e6) AS high_e6, min(yes_price_e6) AS low_e6,
-            (array_agg(yes_price_e6 ORDER BY exchange_ts DESC, trade_id DESC))[1] AS close_e6,
+            (array_agg(yes_price_e6 ORDER BY exchange_ts DESC, received_at DESC, badness DESC, trade_id DESC))[1]
+                AS close_e6,
             sum(size_e2)::BIGINT AS volume_e2, count(*) AS trades
-        FROM trades WHERE ticker = %(ticker)s AND exchange_ts >= %(from)s AND exchange_ts < %(to)s
+        FROM (
+            SELECT *, CASE WHEN taker_yes THEN yes_price_e6 ELSE -yes_price_e6 END AS badness FROM trades
+        ) AS placed WHERE ticker = %(ticker)s AND exchange_ts >= %(from)s AND exchange_ts < %(to)s
         GROUP BY 1
     ) AS candle
 """

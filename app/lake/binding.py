@@ -206,7 +206,7 @@ def _read(storage: Storage) -> Identity | None:
     try:
         return msgspec.json.decode(content, type=Identity)
     except msgspec.DecodeError as error:
-        fix = f"put {KEY} back as it was; without it, the ledgers of this lake is not found."
+        fix = f"put {KEY} back as it was; without it, the ledgers of this lake are not found."
         raise StorageError(
             f"The identity of the lake at {storage.location} cannot be read.", str(error), fix
         ) from error
