@@ -89,8 +89,10 @@ class HandshakeRefusedError(ConnectError):
 
 
 class SocketTimeoutError(SocketError):
-    """A wait took too long. After one while receiving, receive() may be called again; after one while sending, the
-    connection is unusable.
+    """A wait took too long.
+
+    After a wait for something to receive, receive() may be called again; after one for sending, the connection is
+    unusable.
     """
 
 

@@ -147,8 +147,9 @@ class RequestBudget:
                 self._line.leave(ticket)
 
     def empty(self) -> None:
-        """Empty the bucket after a 429: others use the same account, or our bucket has refilled ahead of the
-        exchange's.
+        """Empty the bucket after a 429.
+
+        Others use the same account, or our bucket has refilled ahead of the exchange's.
         """
         with self._lock:
             self._bucket.empty(self._clock_ns())

@@ -164,9 +164,7 @@ class RestClient:
         series_ticker: str | None = None,
         event_ticker: str | None = None,
     ) -> Iterator[Raw]:
-        """Yield markets, newest first: markets created during the walk are before the first page, not in the pages that
-        follow.
-        """
+        """Yield markets, newest first: markets created during the walk are before the first page, not in later ones."""
         return self._pages(
             "/markets",
             MarketsPage,

@@ -107,9 +107,7 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
 
     @property
     def any_active(self) -> bool:
-        """Return whether there is anything to record: an exchange that is active with trading halted still has
-        messages.
-        """
+        """Return whether there is anything to record: with trading halted, there still is."""
         return any(shard.exchange_active for shard in self.shards())
 
     @property

@@ -109,8 +109,9 @@ class HttpSession:
         return request
 
     def _read(self, stream: urllib3.BaseHTTPResponse, path: str) -> bytes:
-        """Return the whole body, within one deadline: a server that sends a byte now and again never meets the silence
-        timeout.
+        """Return the whole body, within one deadline.
+
+        The silence timeout alone would let a server that sends a few bytes at a time block us indefinitely.
         """
         deadline = time.monotonic() + self._timeouts.answer_seconds
         body = bytearray()
@@ -179,9 +180,7 @@ class RestTransport:
         patience_seconds: float | None = None,
         stopping: Stopping | None = None,
     ) -> Shape:
-        """Return the decoded answer. Without `patience_seconds`, retry until the process or this caller is asked to
-        stop.
-        """
+        """Return the decoded answer. Without `patience_seconds`, retry until this caller or the process stops."""
         stopping = stopping or self._stopping
         retrying = Retrying(
             retry=retry_if_exception_type(UnavailableError),
@@ -227,8 +226,9 @@ class RestTransport:
         return answer
 
     def _resume_seconds(self, priority: Priority, stopping: Stopping) -> float:
-        """Return the seconds until the exchange expects to be back, 0 if unknown. Ask once: the caller retries its own
-        call.
+        """Return the seconds until the exchange expects to be back, 0 if unknown.
+
+        The question is sent once: the caller retries its own call.
         """
         try:
             status = status_in(self._send(STATUS_PATH, {}, priority, stopping).body)

@@ -58,8 +58,9 @@ class Occurrences:
         return len(self._younger) + len(self._older)
 
     def _take_over(self, ticker: str) -> Seen | None:
-        """Return what is remembered of a market, moved to the younger half; None if nothing is. Make room there if it
-        is full.
+        """Return what is remembered of a market, moved to the younger half; None if it is unknown.
+
+        If the younger half is full, it becomes the older one, whose markets are forgotten.
         """
         seen = self._older.pop(ticker, None)
         if len(self._younger) >= self._capacity:

@@ -62,9 +62,7 @@ def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
 
 
 def refuse_other_levels(content: bytes | Raw, member: str) -> None:
-    """Raise if a book without known levels has lists under unknown names: the wire has changed, and the book is not
-    empty.
-    """
+    """Raise if a book without known levels has lists under unknown names: then it is not empty."""
     body = fitting(_object_decoder, content).get(member)
     lists = (
         [name for name, value in body.items() if isinstance(value, list) and value] if isinstance(body, dict) else []
@@ -78,9 +76,7 @@ def is_empty(row: Row) -> bool:
 
 
 def confirmation_row(row: Row) -> Row:
-    """Return a row that only confirms that a book was seen again. Its digest names the book that is stored in full
-    already.
-    """
+    """Return a row that only confirms a book: by its digest, the book is the one stored in full already."""
     return (*row[: LEVELS.start], *NO_LEVELS, *row[LEVELS.stop :])
 
 

@@ -89,9 +89,7 @@ class SequenceCheck:
 
 
 class GapTracker:
-    """The markets of a connection that may lack a change: all of a subscription with a loss, each until its next
-    snapshot.
-    """
+    """The markets of a connection that may lack a change: all of a subscription with a loss, until their snapshots."""
 
     def __init__(self) -> None:
         self._settled: dict[int, set[str]] = {}

@@ -169,8 +169,9 @@ def exchange_us(ts_ms: int | None, ts: int | str | None) -> int | None:
 
 
 def sent_us(sending_ts_ms: int | None, received_us: int) -> int:
-    """Return when a frame was sent, for messages without a time of their own; when received, on the older wire, which
-    omits it.
+    """Return when a frame was sent, for messages without a time of their own.
+
+    The older wire does not carry that either: then the time of receipt is returned.
     """
     return received_us if sending_ts_ms is None else sending_ts_ms * MILLISECOND_US
 
