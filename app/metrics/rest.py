@@ -1,3 +1,5 @@
+"""Metrics of REST: the request budget, polled books, and trades fetched for gaps."""
+
 from collections.abc import Iterator
 
 from prometheus_client import Counter, Gauge
@@ -10,7 +12,7 @@ from app.polling.books import PolledBooks
 
 
 class RestBudgetCollector(Collector):
-    """What the REST transport counts by itself, read when it is asked for."""
+    """Export the counters of the REST transport, read at the time of a scrape."""
 
     def __init__(self, transport: RestTransport) -> None:
         self._transport = transport
@@ -71,7 +73,7 @@ REPAIR_ERRORS = Counter(
 
 
 def count_books(polled: PolledBooks) -> None:
-    """Of one request."""
+    """Count the books of one request."""
     POLLS.inc()
     EMPTY_BOOKS.inc(polled.empty)
     BOOKS.labels("changed").inc(len(polled.changed))

@@ -1,4 +1,7 @@
-"""Connection strings. It stands alone: settings need it, and none of the connections' code."""
+"""Connection strings.
+
+This is a module of its own because settings need it, but not the code of connections.
+"""
 
 import psycopg2.extensions
 
