@@ -44,7 +44,7 @@ class BookSnapshot(NamedTuple):
 
 
 class Knowledge(NamedTuple):
-    """Whether the record of a market is complete at a time."""
+    """The completeness of a market's record at a time."""
 
     state: State
     known_until: datetime | None

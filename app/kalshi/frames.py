@@ -184,6 +184,7 @@ class FrameReader:
         return _Frame(first & 0x0F, bool(first & FINAL), start, start + size)
 
     def _has(self, data: bytes, position: int, end: int) -> bool:
+        # Until this many bytes are there, read() only collects them: a long message is not parsed with every chunk.
         self._needed_bytes = end - position
         return end <= len(data)
 

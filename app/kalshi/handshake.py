@@ -86,6 +86,7 @@ class _Impatient:
         self._room_bytes = MAX_ANSWER_BYTES
 
     def recv(self, size: int) -> bytes:
+        # Never 0, which would make the socket non-blocking.
         self._connection.settimeout(max(self._deadline_seconds - time.monotonic(), 0.001))
         received = self._connection.recv(size)
         self._room_bytes -= len(received)
@@ -110,6 +111,7 @@ def _upgrade(connection: _Impatient, url: str, headers: Mapping[str, str]) -> No
         raise SocketTimeoutError("the handshake took too long") from error
     except (websocket.WebSocketException, OSError) as error:
         raise ConnectError(f"the handshake failed: {str(error)[:SHOWN_CHARACTERS]}") from error
+    # Either would change what frames mean, and frames.py implements neither.
     for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
         if name in (upgrade.headers or {}):
             raise ConnectError(f"the server chose {name} that nobody asked for")

@@ -27,6 +27,7 @@ Cents = Annotated[int, Meta(ge=0, le=100)]
 Contracts = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 
 
+# gc=False: messages cannot form cycles, so the garbage collector need not track them.
 class Envelope(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, gc=False):
     sid: SubscriptionId | None = None
     seq: Sequence | None = None

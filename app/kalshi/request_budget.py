@@ -25,6 +25,7 @@ class BudgetLimits(NamedTuple):
 
     def shared_by(self, processes: int) -> "BudgetLimits":
         """Return one process's share of the bucket, which all processes with the same key use together."""
+        # A share of less than one call's tokens would never be enough for a call.
         return BudgetLimits(
             max(self.tokens_per_second // processes, 1), max(self.capacity // processes, TOKENS_PER_CALL)
         )
@@ -45,6 +46,7 @@ class TokenBucket:
         """Return the nanoseconds until this many tokens are available if nothing is taken before; 0 if they are."""
         self._refill(now_ns)
         missing_e9 = tokens * NS_PER_SECOND - self._tokens_e9
+        # Rounded up: a caller that woke a nanosecond early would have to wait again.
         return max(-(-missing_e9 // self._limits.tokens_per_second), 0)
 
     def take(self, tokens: int) -> None:
@@ -55,6 +57,7 @@ class TokenBucket:
         self._tokens_e9 = 0
 
     def change(self, limits: BudgetLimits, now_ns: int) -> None:
+        # The gain so far is counted at the old rate; the second call applies the new capacity.
         self._refill(now_ns)
         self._limits = limits
         self._refill(now_ns)

@@ -98,7 +98,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
 
 
 class ExchangeStatus(msgspec.Struct, frozen=True):
-    """Whether the exchange runs. Its own two flags describe shard 0; the other shards may or may not be listed."""
+    """The exchange's status. Its own two flags describe shard 0; the other shards may or may not be listed."""
 
     exchange_active: bool
     trading_active: bool

@@ -80,6 +80,7 @@ class HttpSession:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Always set, or requests would look for a password in the operator's .netrc.
         self._session.auth = self._sign
+        # More callers than connections wait for one of them, rather than opening others.
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS, pool_block=True)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -205,9 +206,11 @@ class RestTransport:
         self, path: str, parameters: Parameters, shape: type[Shape], priority: Priority, stopping: Stopping
     ) -> Shape:
         answer = self._send(path, parameters, priority, stopping)
+        # The exchange sends its status with 500, 503 and 504 too: then it is an answer, not a failure.
         if answer.status == 200 or (path == STATUS_PATH and status_in(answer.body)):
             return _decode(path, answer.body, shape)
         if answer.status == 429:
+            # The bucket of the exchange is empty, so ours has to be, or the next callers would be refused as well.
             self.budget.empty()
         if answer.status == 503 and path != STATUS_PATH:
             raise UnavailableError(_what(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
@@ -272,6 +275,7 @@ def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.ValidationError, RecursionError) as error:
         raise UnexpectedAnswerError(f"The answer to {path} is not what it should be.", str(error)) from error
+    # A proxy's page, for example: a later attempt may reach the exchange itself.
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnavailableError(f"The answer to {path} is no JSON.", f"{error}: {reason_of(body)}") from error
 

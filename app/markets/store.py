@@ -262,6 +262,7 @@ class Schedule:
     def set(self, slot: int, moment_us: int | None) -> None:
         self._second.extend([NEVER] * (slot + 1 - len(self._second)))
         second = NEVER if moment_us is None else max(-(-moment_us // SECOND_US), 1)
+        # Beyond the unsigned column, in the year 2106: never due.
         if second > LAST_SECOND:
             second = NEVER
         before = self._second[slot]
@@ -269,6 +270,7 @@ class Schedule:
         self._waiting += (second != NEVER) - (before != NEVER)
         if second not in (before, NEVER) and second < self._line_end:
             heapq.heappush(self._line, second << SLOT_BITS | slot)
+            # Too many entries were replaced: rebuild the heap without them, which bounds it.
             if len(self._line) > 2 * self._waiting + SPARE_ENTRIES:
                 self._line_up()
 

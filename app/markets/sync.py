@@ -284,6 +284,7 @@ class SettlementsSince:
 
     def _write(self, since_us: int) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed only when it is on disk: a crash leaves the old time or the new one, and no half of a file.
         unfinished = self._file.with_suffix(".new")
         with unfinished.open("w") as file:
             file.write(str(since_us))

@@ -37,6 +37,7 @@ class RestBudgetCollector(Collector):
         budget = self._transport.budget
         figures = (self._transport.retries, budget.waiting, budget.waits, budget.waited_ns / NS_PER_SECOND)
         for family, figure in zip(others, figures, strict=True):
+            # CounterMetricFamily drops the suffix "_total" from its name, which the sample has to carry.
             family.add_sample(family.name + ("_total" if family.type == "counter" else ""), {}, figure)
             yield family
 

@@ -89,6 +89,7 @@ def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurr
         happened_us = sent_us(message.sending_ts_ms, received_us)
     quote = _quote(body)
     digest = digest_of_integers(quote)
+    # The digest is compared first: it is at hand, and nearly every quote ends the test there.
     if digest == NO_QUOTE and not any(getattr(body, name) is not None for name in QUOTE_FIELDS):
         raise UnfitMessageError("it says nothing that is known: its fields may have other names now")
     nth = occurrences.nth(body.market_ticker, happened_us, digest)
@@ -217,6 +218,7 @@ class Repetitions:
 
     def nth(self, announcement: Announcement, line: Line, announced_us: int) -> int:
         """Return the announcement's number; within a minute, only copies of one announcement have the same."""
+        # Removed and added again, so that the order of the dictionary is that of the latest announcements.
         told = [
             each
             for each in self._latest.pop(announcement, ())[-MOST_REPETITIONS:]

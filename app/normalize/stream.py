@@ -178,6 +178,7 @@ class Stream:
         if sid is not None and seq is not None:
             gap = self._sequence.see(sid, seq)
             if gap is not None:
+                # The numbers went back, and this very frame was read before: it is a repetition, not a new numbering.
                 if gap.missing < 0 and self._was_read(frame):
                     self._sequence.resume(gap)
                     return REPEATED, None

@@ -98,6 +98,7 @@ def polled_books(asked: Iterable[str], answered: Iterable[Raw], seen: SeenBooks,
         else:
             unfit.append(unfit_row(ORDERBOOK_SNAPSHOTS, content, "it was not asked for", received_us))
     changed = [row for row in rows if not seen.holds(row)]
+    # An unfit answer may be that to one of the awaited tickers, and is not counted as missing too.
     return PolledBooks(rows, changed, unfit, max(len(awaited) - len(unfit), 0))
 
 

@@ -109,7 +109,7 @@ SAVE_RUNS = """
         OR coalesce(target.delivered_until, '-infinity')
         < least(coalesce(excluded.delivered_until, excluded.marked_until), target.trusted_until)
 """
-# The runs in a restored earlier state of the database state themselves up to where it has everything.
+# After a restore, the runs in the earlier state of the database show up to when it has everything.
 TRUST_UNTIL = """
     UPDATE gatherer_runs SET trusted_until = %s, recorded_until = %s
     WHERE gatherer = %s AND run_id = %s AND trusted_until < %s

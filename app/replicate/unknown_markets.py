@@ -1,6 +1,6 @@
 """Markets in production's records that no gatherer has described.
 
-They occur if an announcement was missed; their metadata is then fetched from REST.
+workers/deduplicator/market_fetcher.py asks REST for them.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""What the embedded server needs before it starts: its programs, an unprivileged account, and a database cluster."""
+"""The prerequisites of the embedded server: its programs, an unprivileged account, and a database cluster."""
 
 import hashlib
 import importlib.util

@@ -227,6 +227,7 @@ class EmbeddedServer:
         return account
 
     def _make_socket_folder(self, account: ServerAccount | None) -> Path:
+        # The kernel limits the path of a Unix socket: a data folder with a longer one needs a short folder elsewhere.
         if len(os.fsencode(self.data / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX_BYTES:
             return self.data
         folder = Path(tempfile.mkdtemp(prefix="kalshi-data-"))
@@ -250,6 +251,7 @@ class EmbeddedServer:
             )
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        # There is no deadline: crash recovery takes as long as the log since the last checkpoint is.
         started = told = time.monotonic()
         while True:
             if process.poll() is not None:
