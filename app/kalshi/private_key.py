@@ -1,7 +1,4 @@
-"""The type of private keys in settings.
-
-This is a module of its own so that settings load without the cryptography library that signing.py needs.
-"""
+"""Private keys in settings, alone in this file: settings load without the cryptography that signing.py needs."""
 
 from app.runtime.secrets import Secret
 

@@ -243,7 +243,7 @@ AHEAD_SECONDS = 3_600
 
 
 class Schedule:
-    """At most one due moment for each slot, in whole seconds, never too early.
+    """The due moments of slots: at most one for each, in whole seconds, never too early.
 
     Moments of the next hour are in a heap, each as one integer of second and slot; an entry whose slot got another
     moment stays until it is due, and is then skipped. Later moments are only in the column, and move to the heap once

@@ -1,7 +1,4 @@
-"""Connection strings.
-
-This is a module of its own because settings need it, but not the code of connections.
-"""
+"""Connection strings, alone in this file: settings need them, but not the code of connections."""
 
 import psycopg2.extensions
 

@@ -106,7 +106,7 @@ def observe(
 ) -> ObservedDatabase:
     """Observe the database, repeating while compression disturbs it.
 
-    `positions` say up to where its tables were read, so all ends are there or beyond.
+    `positions` give up to where its tables were read, so all ends are there or beyond.
     """
     noted = tables_with_noted_compression(session)
     while True:

@@ -101,7 +101,7 @@ RestUrl = Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")]
 KeyId = Annotated[str, Meta(pattern="^[!-~]+$")]
 SocketUrl = Annotated[str, Meta(pattern="^wss?://[^/?#]+/[^?#]+$")]
 
-# The example key that RFC 8410 prints: it is public, and no secret.
+# The example key that RFC 8410 prints: it is public and protects nothing.
 EXAMPLE_KEY = (
     "-----BEGIN PRIVATE KEY-----\n"
     "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
