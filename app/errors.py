@@ -1,3 +1,9 @@
+"""Errors that are reported to the operator: what happened, the detail, and the fix.
+
+This is a module of its own because every package and the command line's exit codes depend on it.
+"""
+
+
 class OperatorError(Exception):
     """An error for the person who runs the platform: what happened, the detail, and what to do about it."""
 

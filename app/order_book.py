@@ -1,7 +1,10 @@
-"""An order book as plain arithmetic, in integers; and the book of a market at a time, out of what is recorded.
+"""An order book as plain arithmetic in integers, and the book of a market at a time from its recorded rows.
 
-sql/shared/0046_book_at_a_time.sql says the same in SQL, and says why; both are tested by the same rows. Where the order
-of changes cannot matter, neither SQL (0060_undisputed_books.sql) nor the lake looks at each.
+sql/shared/0046_book_at_a_time.sql implements the same in SQL and gives the reasons; both are tested with the same rows.
+If the order of changes cannot matter, neither SQL (0060_undisputed_books.sql) nor the lake looks at each change.
+
+A snapshot with a clock holds the changes up to that clock, within one run of the market's clocks: after an outage or a
+maintenance of the exchange, clocks may restart at small numbers. No message announces this; it follows from the rows.
 """
 
 from bisect import bisect_right
@@ -14,9 +17,9 @@ from typing import Literal, NamedTuple, Protocol
 Levels = dict[tuple[bool, int], int]  # (yes_side, price_e6) to size_e2
 State = Literal["complete", "hole", "unknown"]
 
-# How far a snapshot's stamp may be from those of the changes around it.
+# The largest distance between a snapshot's timestamp and the timestamps of the changes around it.
 LATEST_STAMP = timedelta(minutes=1)
-# Changes of one clock happen at once.
+# Changes with the same clock happen within this time.
 AT_ONCE = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
 END_OF_CLOCKS = 2**63
@@ -25,7 +28,7 @@ END_OF_CLOCKS = 2**63
 class BookChange(NamedTuple):
     exchange_ts: datetime
     received_at: datetime
-    clock: int  # -1: it has none
+    clock: int  # -1 if it has none
     ts_missing: bool
     yes_side: bool
     price_e6: int
@@ -35,27 +38,27 @@ class BookChange(NamedTuple):
 class BookSnapshot(NamedTuple):
     snapshot_ts: datetime
     received_at: datetime
-    clock: int  # -1: it has none
+    clock: int  # -1 if it has none
     source: str
     levels: Levels
 
 
 class Knowledge(NamedTuple):
-    """Whether the record of a market is complete at a time."""
+    """The completeness of a market's record at a time."""
 
     state: State
     known_until: datetime | None
-    hole: tuple[datetime, datetime] | None = None  # in which that time lies
+    hole: tuple[datetime, datetime] | None = None  # contains the time that was asked for
 
 
 class Record(Protocol):
-    """What is recorded of one market."""
+    """The recorded rows of one market."""
 
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
-        """The last one with a clock, else the last one without."""
+        """Return the last snapshot with a clock, or the last one without if none has; None if there is none."""
 
     def changes(self, after: datetime, until: datetime) -> list[BookChange]:
-        """Those stamped after one time and until another."""
+        """Return the changes stamped later than `after`, up to `until`."""
 
 
 class RecordedBook(NamedTuple):
@@ -66,7 +69,7 @@ class RecordedBook(NamedTuple):
 
 
 def recorded_book(record: Record, at: datetime) -> RecordedBook | None:
-    """Return the book at a time, or None if there is no snapshot to begin with."""
+    """Return the book at a time, or None if no snapshot precedes it."""
     base = record.last_snapshot(at)
     if base is None:
         return None
@@ -76,12 +79,12 @@ def recorded_book(record: Record, at: datetime) -> RecordedBook | None:
 
 
 def apply_deltas(book: Mapping[tuple[bool, int], int], deltas: Iterable[tuple[bool, int, int]]) -> Levels:
-    """The book after the changes (yes_side, price_e6, delta_e2); levels that nobody stands at any more are gone."""
+    """Return the book after the changes (yes_side, price_e6, delta_e2); empty levels are removed."""
     return {level: size_e2 for level, size_e2 in added_up(book, deltas).items() if size_e2 > 0}
 
 
 def added_up(book: Mapping[tuple[bool, int], int], deltas: Iterable[tuple[bool, int, int]]) -> Levels:
-    """The same with every level that was touched, also with less than nothing on it."""
+    """Return the book after the changes with every touched level, even if its size is zero or negative."""
     after = dict(book)
     for yes_side, price_e6, delta_e2 in deltas:
         after[yes_side, price_e6] = after.get((yes_side, price_e6), 0) + delta_e2
@@ -89,14 +92,17 @@ def added_up(book: Mapping[tuple[bool, int], int], deltas: Iterable[tuple[bool, 
 
 
 def lacking_for_certain(base: BookSnapshot, before: list[BookChange]) -> list[BookChange] | None:
-    """Return which changes of the minute before a snapshot it lacks. None: it is in doubt."""
+    """Return the changes of the minute before a snapshot that it lacks. Return None if the snapshot is in doubt."""
     early = _stamped_too_early(base, before)
     return None if any(change.received_at < base.received_at for change in early) else early
 
 
 def _stamped_too_early(base: BookSnapshot, changes: list[BookChange]) -> list[BookChange]:
-    """Changes of before the snapshot with a higher clock. What happened before one of a lower clock is of older clocks
-    for certain."""
+    """Return the changes stamped before the snapshot that have a higher clock than it.
+
+    A change stamped before one that the snapshot holds belongs to an earlier run of clocks for certain, and is left
+    out.
+    """
     before = [change for change in changes if change.exchange_ts <= base.snapshot_ts and change.clock >= 0]
     held = [each.exchange_ts for each in before if each.clock <= base.clock and not each.ts_missing]
     since = max(held, default=None)
@@ -104,10 +110,10 @@ def _stamped_too_early(base: BookSnapshot, changes: list[BookChange]) -> list[Bo
 
 
 def _without_late_ones(record: Record, base: BookSnapshot) -> BookSnapshot:
-    """Go back from a snapshot that came late to the one before it, which serves as well.
+    """Return the snapshot before `base` if `base` arrived late, since that one serves as well; otherwise return `base`.
 
-    One is in doubt that does not hold a change which somebody had received before: either it came late, or clocks have
-    begun anew. It came late if it is what one before it had become by its clock.
+    A snapshot is in doubt if it lacks a change that a gatherer had received before: either the snapshot arrived late,
+    or the clocks have restarted. It arrived late if it equals what an earlier snapshot had become by its clock.
     """
     if base.clock < 0 or not _is_in_doubt(record, base):
         return base
@@ -116,14 +122,14 @@ def _without_late_ones(record: Record, base: BookSnapshot) -> BookSnapshot:
         return base
     certain = _without_late_ones(record, last)
     if certain.clock == base.clock and certain.received_at > base.received_at:
-        return base  # both hold the same, and what came between the two is known to be lacking in this one
+        return base  # both hold the same, and this one is known to lack what arrived in between
     if _becomes(record, certain, base) or any(_becomes(record, each, base) for each in _before(record, last, base)):
         return certain
     return base
 
 
 def _before(record: Record, last: BookSnapshot, base: BookSnapshot) -> Iterator[BookSnapshot]:
-    """Others that it may be late after, the last one first."""
+    """Yield the snapshots before `last`, latest first: `base` may be late with respect to any of them."""
     while last.snapshot_ts > base.snapshot_ts - LATEST_STAMP:
         earlier = record.last_snapshot(last.snapshot_ts - MICROSECOND)
         if earlier is None or earlier.clock < 0:
@@ -137,6 +143,7 @@ def _is_in_doubt(record: Record, base: BookSnapshot) -> bool:
 
 
 def _becomes(record: Record, earlier: BookSnapshot, later: BookSnapshot) -> bool:
+    """Return whether the later snapshot equals the earlier one with the changes up to the later one's clock applied."""
     since = list(_changes_since(record, earlier, later.snapshot_ts + AT_ONCE))
     last_run = max((run for change, run in since if change.exchange_ts <= later.snapshot_ts), default=0)
     held = (_delta(change) for change, run in since if (run, change.clock) <= (last_run, later.clock))
@@ -152,7 +159,7 @@ def _nonzero(levels: Levels) -> Levels:
 
 
 def _changes_since(record: Record, base: BookSnapshot, until: datetime) -> Iterator[tuple[BookChange, int]]:
-    """Those that come on top of the snapshot, each with how often clocks had begun anew since."""
+    """Yield the changes to apply to the snapshot, each with the number of clock restarts since the snapshot."""
     changes = record.changes(base.snapshot_ts - LATEST_STAMP, until)
     after = [change for change in changes if change.exchange_ts > base.snapshot_ts]
     yield from ((change, 0) for change in after if change.clock < 0 or base.clock < 0)
@@ -171,7 +178,7 @@ def _changes_since(record: Record, base: BookSnapshot, until: datetime) -> Itera
 
 
 def _falls_of_clock(base: BookSnapshot, changes: list[BookChange]) -> list[datetime]:
-    """When clocks began anew after the snapshot, as changes with a time of their own tell."""
+    """Return when clocks restarted after the snapshot, judged by the changes that carry a time of their own."""
     timed = sorted((change for change in changes if not change.ts_missing), key=attrgetter("exchange_ts", "clock"))
     befores: list[BookChange | None] = [None, *timed]
     return [
@@ -184,19 +191,23 @@ def _falls_of_clock(base: BookSnapshot, changes: list[BookChange]) -> list[datet
 def _has_fallen(base: BookSnapshot, before: BookChange | None, change: BookChange) -> bool:
     if before and before.exchange_ts > base.snapshot_ts:
         return _comes_anew(change, before)
-    # One that the snapshot holds may be stamped a bit later, or have come a bit later.
+    # A change that the snapshot holds may be stamped, or received, a little after it.
     is_new = change.received_at >= base.received_at and change.exchange_ts > base.snapshot_ts + AT_ONCE
     return is_new and (change.clock <= base.clock or (before is not None and _comes_anew(change, before)))
 
 
 def _comes_anew(change: BookChange, before: BookChange) -> bool:
+    """Return whether clocks restarted between the two changes."""
     is_later = change.exchange_ts > before.exchange_ts + AT_ONCE
     return change.clock < before.clock or (change.clock == before.clock and is_later)
 
 
 def _with_runs(clocked: list[BookChange], falls: list[datetime]) -> Iterator[tuple[BookChange, int]]:
-    """With how often clocks had fallen when a change happened. One without a time is stamped late, and fits where no
-    later change has a lower clock."""
+    """Yield each change with the number of clock restarts before it happened.
+
+    A change without a time of its own is stamped late: if a later change of its run has a lower clock, it belongs to
+    the run before.
+    """
     last_run, least_later = -1, END_OF_CLOCKS
     latest_first = sorted(clocked, key=attrgetter("exchange_ts"), reverse=True)
     for exchange_ts, at_once in groupby(latest_first, attrgetter("exchange_ts")):

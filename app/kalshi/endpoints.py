@@ -1,3 +1,5 @@
+"""Turn settings into what a connection needs: the addresses of the two hosts, and the signer of the key."""
+
 from typing import Literal, NamedTuple
 
 from app.errors import SettingsError
@@ -6,7 +8,7 @@ from app.settings import Settings
 
 
 class Hosts(NamedTuple):
-    """Where REST paths begin, and the socket's address: two hosts, though they are one exchange."""
+    """The base URL of REST and the address of the WebSocket: the exchange serves them from two hosts."""
 
     rest_url: str
     ws_url: str
@@ -28,7 +30,7 @@ def hosts_of(settings: Settings) -> Hosts:
 
 
 def signer_of(settings: Settings) -> Signer | None:
-    """None without a key: REST answers without one too, sockets do not."""
+    """Return the signer, or None if no key is set: REST answers unsigned calls, sockets refuse them."""
     if settings.api_key_id and settings.api_private_key:
         return Signer(settings.api_key_id, settings.api_private_key)
     if settings.api_key_id or settings.api_private_key:
@@ -41,7 +43,7 @@ def signer_of(settings: Settings) -> Signer | None:
 
 
 def required_signer(settings: Settings) -> Signer:
-    """For whoever opens sockets."""
+    """Return the signer for a WebSocket. Raise SettingsError if no key is set, since sockets need one."""
     signer = signer_of(settings)
     if signer is None:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""What a REST call can end with, and what the exchange says in the body of an error."""
+"""The errors of REST calls and WebSockets, and the reason that the exchange gives in the body of an error."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from app.errors import OperatorError
 
 
 class RestError(OperatorError):
-    """A call that did not end in what was asked for."""
+    """A REST call that did not return what it asked for."""
 
 
 class UnavailableError(RestError):
-    """No answer, or one that says: later. It is asked again until the caller's patience ends."""
+    """No answer, or one that asks to retry later. The transport retries until the caller's patience ends."""
 
     def __init__(self, what: str, detail: str = "", resume_seconds: float = 0) -> None:
         super().__init__(what, detail)
@@ -20,7 +20,7 @@ class UnavailableError(RestError):
 
 
 class RequestRefusedError(RestError):
-    """The exchange does not take the request: asking again would not help."""
+    """The exchange refuses the request: a retry would not help."""
 
 
 class NotFoundError(RequestRefusedError):
@@ -28,7 +28,7 @@ class NotFoundError(RequestRefusedError):
 
 
 class AccessDeniedError(RestError):
-    """The key is not taken. Who meets this stops and alarms: only the operator can mend it."""
+    """The exchange refuses the key. Callers stop and raise an alarm: only the operator can correct this."""
 
 
 class UnexpectedAnswerError(RestError):
@@ -46,8 +46,11 @@ class ErrorReason(NamedTuple):
 
 
 def reason_of(body: bytes) -> ErrorReason:
-    """From {"error": {"code", "message"}} as the exchange answers, {"code", "message"} as it documents, or
-    {"error": "..."}; from anything else, such as a proxy's page, its beginning."""
+    """Return the reason in the body of an error answer.
+
+    The exchange answers {"error": {"code", "message"}}, documents {"code", "message"}, and also sends {"error": "..."}.
+    From any other body (a proxy's page, for example) the beginning is returned as the message.
+    """
     try:
         told = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -62,7 +65,7 @@ def reason_of(body: bytes) -> ErrorReason:
     return ErrorReason("", body[:200].decode(errors="replace").strip())
 
 
-# What can go wrong with a WebSocket. After any of these but SocketTimeoutError it is of no more use.
+# What can go wrong with a WebSocket. After any error but SocketTimeoutError the WebSocket is unusable.
 
 PROTOCOL_ERROR = 1002
 INVALID_DATA = 1007
@@ -74,7 +77,7 @@ class SocketError(Exception):
 
 
 class ConnectError(SocketError):
-    """No connection came about."""
+    """The connection could not be opened."""
 
 
 class HandshakeRefusedError(ConnectError):
@@ -86,15 +89,19 @@ class HandshakeRefusedError(ConnectError):
 
 
 class SocketTimeoutError(SocketError):
-    """Nothing could be received for too long, and may be later; or nothing be sent, and the connection is given up."""
+    """A wait took too long.
+
+    After a wait for something to receive, receive() may be called again; after one for sending, the connection is
+    unusable.
+    """
 
 
 class ConnectionLostError(SocketError):
-    """The connection ended without the goodbye that the protocol has for it."""
+    """The connection ended without a Close frame."""
 
 
 class ClosedError(SocketError):
-    """The connection was closed as the protocol has it, by either side."""
+    """The connection was closed by a Close frame, from either side."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"closed with {code}" + (f": {reason}" if reason else ""))
@@ -103,7 +110,7 @@ class ClosedError(SocketError):
 
 
 class ProtocolError(SocketError):
-    """The server sent what the protocol forbids, or more than we take."""
+    """The server sent what the protocol forbids, or more than we accept."""
 
     def __init__(self, what: str, close_code: int = PROTOCOL_ERROR) -> None:
         super().__init__(what)

@@ -1,4 +1,9 @@
-"""The frames of RFC 6455: how a client writes them, and what a Close frame says."""
+"""The frames of RFC 6455: writing them as a client, and reading messages from the server's bytes.
+
+Nothing here touches a socket: websocket.py passes the bytes. Three steps would be costly in Python and are not taken:
+there is no loop over bytes for the mask, no UTF-8 check (the JSON decoder does it), and almost every message, being one
+short text frame, takes the short path in `_whole_texts`.
+"""
 
 import os
 import struct
@@ -12,12 +17,12 @@ MASKED = 0x80
 MAX_CONTROL_BYTES = 125
 
 NORMAL_CLOSURE = 1000
-NO_STATUS = 1005  # stands for a Close frame that gives no code; never on the wire
+NO_STATUS = 1005  # reported for a Close frame without a code; never on the wire
 REGISTERED_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 
 
 def client_frame(opcode: int, payload: bytes) -> bytes:
-    """A whole message in one frame, masked as every frame of a client has to be."""
+    """Return a whole message in one frame, masked, as the protocol demands of a client."""
     first, size, key = FINAL | opcode, len(payload), os.urandom(4)
     if size < 126:
         header = struct.pack("!BB", first, MASKED | size)
@@ -29,7 +34,10 @@ def client_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def masked(payload: bytes, key: bytes) -> bytes:
-    """Twice gives the payload again. As one long number, since a loop over bytes would take seconds for a megabyte."""
+    """XOR the payload with the repeated key; applied twice, this returns the payload.
+
+    It works on one long integer, since a loop over bytes would take seconds for a megabyte.
+    """
     size = len(payload)
     keys = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(size)
@@ -43,15 +51,16 @@ class CloseFrame(NamedTuple):
         if self.code == NO_STATUS:
             return b""
         room = MAX_CONTROL_BYTES - 2
-        # A character that the cut goes through is left out.
+        # A Close frame holds 125 bytes; a character that this limit cuts through is left out.
         reason = self.reason.encode()[:room].decode(errors="ignore").encode()
         return self.code.to_bytes(2) + reason
 
 
 def close_of(payload: bytes) -> CloseFrame:
+    """Parse the payload of a Close frame. Raise ProtocolError for a code or a reason that must not be sent."""
     if not payload:
         return CloseFrame(NO_STATUS)
-    # A payload of a single byte gives no code that may be sent either.
+    # A payload of a single byte holds no valid code either.
     code = int.from_bytes(payload[:2])
     if code not in REGISTERED_CODES and not 3000 <= code < 5000:
         raise ProtocolError(f"a Close frame with the code {code} that may not be sent")
@@ -68,7 +77,7 @@ WHOLE_TEXT = FINAL | TEXT
 
 
 class _Frame(NamedTuple):
-    """Where a frame's payload lies; its bytes may not all be there yet."""
+    """The opcode of a frame and the range of its payload, whose bytes may not all have arrived yet."""
 
     opcode: int
     is_final: bool
@@ -77,10 +86,10 @@ class _Frame(NamedTuple):
 
 
 class FrameReader:
-    """Makes messages of the bytes a server sends, in whatever pieces they come.
+    """Assemble messages from the server's bytes, which arrive in pieces of any size.
 
-    Whether a text is UTF-8 is left to the JSON decoder, which looks at every byte anyway. Of several pings only the
-    latest has to be answered. After a Close frame or a failure nothing more is read.
+    UTF-8 is not checked here: the JSON decoder looks at every byte anyway. Only the latest of several pings has to be
+    answered, so only that one is kept. After a Close frame or a failure nothing more is read.
     """
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
@@ -102,7 +111,7 @@ class FrameReader:
         return not self._rest and self._fragments is None
 
     def read(self, chunk: bytes) -> list[bytes]:
-        """The messages that are complete with these bytes. Those before a failure count."""
+        """Return the messages that these bytes complete, also the ones before a protocol failure."""
         messages: list[bytes] = []
         if self._rest:
             self._rest += chunk
@@ -129,8 +138,10 @@ class FrameReader:
             position = frame.end
 
     def _whole_texts(self, data: bytes, position: int, messages: list[bytes]) -> int:
-        """Takes texts in one short frame for as long as they follow each other, and returns where they end. Almost all
-        that comes is such: this loop is what a message costs."""
+        """Append consecutive whole short text frames to `messages`, and return the position after the last of them.
+
+        Almost all frames are of this kind, so this loop is the cost of a message.
+        """
         available = len(data)
         last_header = available - 2
         limit = self._max_message_bytes
@@ -154,7 +165,7 @@ class FrameReader:
         return position
 
     def _next_frame(self, data: bytes, position: int) -> _Frame | None:
-        """None while its header is incomplete."""
+        """Return the next frame, or None while its header is incomplete."""
         start = position + 2
         if not self._has(data, position, start):
             return None
@@ -173,6 +184,7 @@ class FrameReader:
         return _Frame(first & 0x0F, bool(first & FINAL), start, start + size)
 
     def _has(self, data: bytes, position: int, end: int) -> bool:
+        # Until this many bytes are there, read() only collects them: a long message is not parsed with every chunk.
         self._needed_bytes = end - position
         return end <= len(data)
 
@@ -204,7 +216,7 @@ class FrameReader:
 
     def _take_data(self, is_final: bool, payload: bytes, messages: list[bytes]) -> None:
         if self._fragments is not None:
-            # One growing array: a list would grow even by fragments of nothing.
+            # One growing array bounds memory by the bytes received: a list would grow even by empty fragments.
             self._fragments += payload
             payload = bytes(self._fragments) if is_final else b""
         if is_final:

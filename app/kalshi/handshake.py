@@ -1,3 +1,8 @@
+"""Open the connection of a WebSocket: TCP, TLS, and the HTTP upgrade.
+
+In: an address and signed headers. Out: a socket on which frames follow, or a ConnectError or SocketTimeoutError.
+"""
+
 import socket
 import ssl
 import time
@@ -11,17 +16,18 @@ from app.kalshi.errors import ConnectError, HandshakeRefusedError, SocketTimeout
 PORTS = {"ws": 80, "wss": 443}
 SHOWN_CHARACTERS = 300
 MAX_ANSWER_BYTES = 1 << 16
-# The server gives a sign of life every 10 s; without these a dead peer would be noticed by our own timeouts alone.
+# The server gives a sign of life every 10 s. Without keepalive, only our own timeouts would notice a dead peer.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
 
 def open_websocket(
     url: str, headers: Mapping[str, str], timeout_seconds: float, ssl_context: ssl.SSLContext | None
 ) -> socket.socket:
-    """A connection that WebSocket frames follow on.
+    """Return a connection on which WebSocket frames follow.
 
-    It is opened here and only upgraded by websocket-client, which would load the system's authorities into the shared
-    ssl_context with every connection, and follow redirects with our signature to wherever they lead.
+    The connection is opened here and only upgraded by websocket-client: that library would load the system's
+    certificate authorities into the shared ssl_context with every connection, and follow redirects with our signature
+    to any host.
     """
     connection = _opened(url, timeout_seconds, ssl_context)
     try:
@@ -66,8 +72,11 @@ def _address(url: str) -> tuple[str, str, int]:
 
 
 class _Impatient:
-    """The connection while it is upgraded: a server that drips its answer, or never ends it, would hold us for ever by
-    timeouts of each read alone."""
+    """The connection during its upgrade, with one deadline and a limit of bytes for the whole answer.
+
+    Timeouts of single reads are not enough: a server that sends a byte at a time, or never ends its answer, would block
+    us indefinitely.
+    """
 
     def __init__(self, connection: socket.socket, timeout_seconds: float) -> None:
         self.close = connection.close
@@ -77,6 +86,7 @@ class _Impatient:
         self._room_bytes = MAX_ANSWER_BYTES
 
     def recv(self, size: int) -> bytes:
+        # Never 0, which would make the socket non-blocking.
         self._connection.settimeout(max(self._deadline_seconds - time.monotonic(), 0.001))
         received = self._connection.recv(size)
         self._room_bytes -= len(received)
@@ -101,6 +111,7 @@ def _upgrade(connection: _Impatient, url: str, headers: Mapping[str, str]) -> No
         raise SocketTimeoutError("the handshake took too long") from error
     except (websocket.WebSocketException, OSError) as error:
         raise ConnectError(f"the handshake failed: {str(error)[:SHOWN_CHARACTERS]}") from error
+    # Either would change what frames mean, and frames.py implements neither.
     for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
         if name in (upgrade.headers or {}):
             raise ConnectError(f"the server chose {name} that nobody asked for")

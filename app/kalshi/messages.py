@@ -1,4 +1,8 @@
-"""Frames to messages: each decoded once, straight into the struct of its type."""
+"""The messages of the WebSocket: each frame is decoded once, straight into the struct of its type.
+
+Today's wire carries decimal strings; the wire of before spring 2026 carried integer cents, contracts and seconds. The
+structs accept both. A frame that fits none becomes `Unknown`, which is kept for quarantine.
+"""
 
 from collections.abc import Collection
 from decimal import Decimal
@@ -10,7 +14,7 @@ from msgspec import Meta
 # Numbers and times as the exchange writes them, limited to what our columns can hold.
 
 LOWEST_BIGINT, HIGHEST_BIGINT = -(2**63), 2**63 - 1
-# The two centuries that the tables take: milliseconds read as seconds, or the reverse, lie outside.
+# The two centuries that the tables accept: milliseconds taken for seconds, or the reverse, lie outside.
 FIRST_MS, END_MS = 946_684_800_000, 7_258_118_400_000
 
 SubscriptionId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -18,20 +22,21 @@ Sequence = Annotated[int, Meta(ge=0, le=HIGHEST_BIGINT)]
 Clock = Annotated[int, Meta(ge=0, le=HIGHEST_BIGINT)]
 BigInteger = Annotated[int, Meta(ge=LOWEST_BIGINT, le=HIGHEST_BIGINT)]
 Milliseconds = Annotated[int, Meta(ge=FIRST_MS, lt=END_MS)]
-# The older wire's: whole cents of a dollar, and whole contracts.
+# The older wire counts in whole cents of a dollar and in whole contracts.
 Cents = Annotated[int, Meta(ge=0, le=100)]
 Contracts = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 
 
+# gc=False: messages cannot form cycles, so the garbage collector need not track them.
 class Envelope(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, gc=False):
     sid: SubscriptionId | None = None
     seq: Sequence | None = None
-    id: int | None = None  # of the command that it answers
+    id: int | None = None  # the id of the command that this message answers
     sending_ts_ms: Milliseconds | None = None
 
 
-# What is recorded of a WebSocket, as both wires say it: today's decimal strings, and the integer cents, contracts and
-# seconds of before spring 2026. Fields that are in neither are ignored.
+# The recorded messages, on both wires: decimal strings today; integer cents, contracts and seconds before spring 2026.
+# Fields that neither wire has are ignored.
 
 Side = Literal["yes", "no"]
 DollarLevels = list[tuple[str, str]]
@@ -74,7 +79,7 @@ class OrderbookSnapshot(Envelope, tag="orderbook_snapshot", frozen=True):
 
 
 class TradeFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the stream and REST say of a trade alike."""
+    """The facts of a trade that the stream and REST have in common."""
 
     trade_id: str
     yes_price_dollars: str | None = None
@@ -126,7 +131,7 @@ class Ticker(Envelope, tag="ticker", frozen=True):
 
 
 class Lifecycle(Envelope, frozen=True):
-    """Something happened to a market or an event. What is told differs by kind, and is kept whole."""
+    """An announcement about a market or an event. Its content differs by kind and is kept whole."""
 
     sid: SubscriptionId
     msg: dict[str, Any]
@@ -157,7 +162,7 @@ LIFECYCLE_MESSAGES = (MarketLifecycle, ComboLifecycle, OlderMarketLifecycle, Eve
 LifecycleMessage = MarketLifecycle | ComboLifecycle | OlderMarketLifecycle | EventLifecycle | EventFeeUpdate
 
 
-# What the exchange answers to commands.
+# The exchange's answers to commands.
 
 
 class SubscriptionEntry(msgspec.Struct, frozen=True):
@@ -178,10 +183,10 @@ class MarketList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ok(Envelope, tag="ok", frozen=True):
-    """An update was done, or here is the list of subscriptions that was asked for."""
+    """An update was done, or (with `msg`) the list of subscriptions that a command asked for."""
 
     msg: MarketList | list[SubscriptionEntry] | None = None
-    market_tickers: list[str] | None = None  # the older wire's
+    market_tickers: list[str] | None = None  # on the older wire
 
 
 class SubscriptionList(Envelope, tag="list_subscriptions", frozen=True):
@@ -205,7 +210,7 @@ Answer = Subscribed | Unsubscribed | Ok | SubscriptionList | Error
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame that does not say what we understand: for quarantine. Its seq counts all the same."""
+    """A frame that fits no known message: kept for quarantine. Its seq counts in the sequence check like any other."""
 
     frame: bytes
     reason: str
@@ -214,7 +219,10 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     seq: int | None = None
 
     def may_be_one_of(self, types: Collection[str]) -> bool:
-        """Whatever spoilt it may have spoilt its type as well; and what is numbered is of a subscription."""
+        """Return whether the frame may have been of one of these types.
+
+        The damage may have reached its type as well; and a numbered frame belongs to a subscription.
+        """
         return self.type is None or self.type in types or self.seq is not None
 
 
@@ -228,14 +236,14 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     seq: Sequence | None = None
 
 
-# Strikes and multipliers keep the digits they were written with.
+# Strikes and multipliers keep the digits they were written with: a float would round them.
 _known_decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known, float_hook=Decimal)
 _decode_known = _known_decoder.decode
 _decode_head = msgspec.json.Decoder(Head).decode
 
 
 def decode(frame: bytes) -> Message:
-    """Never fails: a connection outlives whatever it is told."""
+    """Decode a frame. Never raise: a malformed frame must not end the connection, so it becomes `Unknown`."""
     try:
         return _decode_known(frame)
     except (ValueError, ArithmeticError, RecursionError) as error:

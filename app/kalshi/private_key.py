@@ -1,15 +1,15 @@
-"""Keys in settings. It stands alone: settings load without the cryptography that signing.py needs."""
+"""Private keys in settings, alone in this file: settings load without the cryptography that signing.py needs."""
 
 from app.runtime.secrets import Secret
 
 
 class PrivateKey(Secret):
-    """A private key in PEM. What is none is refused at once, and never shown."""
+    """A private key in PEM. Any other text is refused immediately, without showing it."""
 
     __slots__ = ()
 
     def __init__(self, value: str) -> None:
-        # Not above: loading the library takes a tenth of a second, which only those who have a key need to wait.
+        # Imported here: loading the library takes a tenth of a second, which is wasted where no key is set.
         from app.kalshi.signing import signing_function  # noqa: PLC0415
 
         signing_function(value)

@@ -1,3 +1,9 @@
+"""The request budget: the exchange's token bucket, rebuilt here, and a queue of callers by priority.
+
+The exchange answers 429 once its bucket is empty. We spend the same tokens before each call, so that 429 stays an
+exception. `RequestBudget` adds the lock and the waiting to two pure classes, which take the time as a parameter.
+"""
+
 import bisect
 import threading
 import time
@@ -12,13 +18,14 @@ NS_PER_SECOND = 1_000_000_000
 
 
 class BudgetLimits(NamedTuple):
-    """How the exchange refills the bucket of an account, and how much it holds."""
+    """The refill rate and the capacity of an account's bucket at the exchange."""
 
     tokens_per_second: int
     capacity: int
 
     def shared_by(self, processes: int) -> "BudgetLimits":
-        """The part of one of so many processes that use the same key: the exchange has one bucket for all of them."""
+        """Return one process's share of the bucket, which all processes with the same key use together."""
+        # A share of less than one call's tokens would never be enough for a call.
         return BudgetLimits(
             max(self.tokens_per_second // processes, 1), max(self.capacity // processes, TOKENS_PER_CALL)
         )
@@ -28,7 +35,7 @@ BASIC = BudgetLimits(tokens_per_second=200, capacity=600)
 
 
 class TokenBucket:
-    """Counts in billionths of a token, which makes nanoseconds times tokens per second exact."""
+    """A token bucket. It counts in billionths of a token, so nanoseconds times tokens per second are exact."""
 
     def __init__(self, limits: BudgetLimits, now_ns: int) -> None:
         self._limits = limits
@@ -36,9 +43,10 @@ class TokenBucket:
         self._refilled_ns = now_ns
 
     def ns_until(self, tokens: int, now_ns: int) -> int:
-        """When so many tokens will have come in, if none is taken before; 0 if they are there."""
+        """Return the nanoseconds until this many tokens are available if nothing is taken before; 0 if they are."""
         self._refill(now_ns)
         missing_e9 = tokens * NS_PER_SECOND - self._tokens_e9
+        # Rounded up: a caller that woke a nanosecond early would have to wait again.
         return max(-(-missing_e9 // self._limits.tokens_per_second), 0)
 
     def take(self, tokens: int) -> None:
@@ -49,6 +57,7 @@ class TokenBucket:
         self._tokens_e9 = 0
 
     def change(self, limits: BudgetLimits, now_ns: int) -> None:
+        # The gain so far is counted at the old rate; the second call applies the new capacity.
         self._refill(now_ns)
         self._limits = limits
         self._refill(now_ns)
@@ -60,7 +69,7 @@ class TokenBucket:
 
 
 class Priority(IntEnum):
-    """Who asks. The lesser number goes first."""
+    """The purpose of a call. The lower number is served first."""
 
     RECONCILE = 0
     REPAIR = 1
@@ -68,7 +77,7 @@ class Priority(IntEnum):
 
 
 class Reservation(NamedTuple):
-    """A place in the line. Tickets sort as they are served: by priority, then in the order of arrival."""
+    """A place in the queue. Reservations sort in the order of service: by priority, then by arrival."""
 
     priority: Priority
     number: int
@@ -76,11 +85,11 @@ class Reservation(NamedTuple):
 
 
 class QueueFullError(Exception):
-    """More callers wait at once than the program has any reason to start."""
+    """More callers are waiting than the program has any reason to start."""
 
 
 class RequestQueue:
-    """Who may take tokens from the bucket next. Pure: the time is told, and nobody is woken."""
+    """The order in which callers take tokens from the bucket. Pure: the time is a parameter, and no one is woken."""
 
     def __init__(self, bucket: TokenBucket, max_waiting: int) -> None:
         self._bucket = bucket
@@ -100,10 +109,10 @@ class RequestQueue:
         return ticket
 
     def pay(self, ticket: Reservation, now_ns: int) -> int:
-        """0: the tokens are taken and the ticket has left the line. Else the nanoseconds to wait before the next try.
+        """Take the tokens, leave the queue and return 0; or return the nanoseconds to wait before the next try.
 
-        Whoever is ahead is counted in: a ticket that tries first may pay if enough is left for all who are before it.
-        So nobody needs to be woken, and one that wakes late holds up none behind it.
+        The tokens of all reservations ahead are counted too: a reservation that tries first may pay if enough is left
+        for the ones before it. So callers need not wake each other, and one that wakes late does not delay the rest.
         """
         tokens_ahead = sum(other.tokens for other in self._waiting if other <= ticket)
         wait_ns = self._bucket.ns_until(tokens_ahead, now_ns)
@@ -118,7 +127,7 @@ class RequestQueue:
 
 
 class RequestBudget:
-    """The account's tokens, shared by all who call the exchange. Calls are safe from threads and from greenlets."""
+    """The account's tokens, shared by all callers of the exchange. Safe for threads and for greenlets."""
 
     def __init__(
         self, limits: BudgetLimits = BASIC, max_waiting: int = 1_000, clock_ns: Callable[[], int] = time.monotonic_ns
@@ -131,7 +140,7 @@ class RequestBudget:
         self.waited_ns = 0
 
     def acquire(self, priority: Priority, stopping: Stopping, tokens: int = TOKENS_PER_CALL) -> None:
-        """Returns once so many tokens are taken; raises StoppedError when asked to stop before."""
+        """Return once the tokens are taken. Raise StoppedError if the process is asked to stop before."""
         with self._lock:
             ticket = self._line.join(priority, tokens)
         try:
@@ -141,7 +150,10 @@ class RequestBudget:
                 self._line.leave(ticket)
 
     def empty(self) -> None:
-        """The exchange says that there is nothing left: others use the same account, or its clock is behind ours."""
+        """Empty the bucket after a 429.
+
+        Others use the same account, or our bucket has refilled ahead of the exchange's.
+        """
         with self._lock:
             self._bucket.empty(self._clock_ns())
 

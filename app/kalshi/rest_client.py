@@ -1,3 +1,9 @@
+"""The exchange's REST endpoints as methods, and the walk over their pages.
+
+Objects come out as raw JSON, in the order of the answer: numbers keep their text until app/normalize decodes them
+exactly. Budget, retries and errors are in rest_transport.py.
+"""
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 from urllib.parse import quote
@@ -12,13 +18,13 @@ from app.kalshi.rest_transport import RestTransport, Shape
 from app.runtime.health import Stopping
 
 BOOKS_PER_CALL = 100
-# A content delivery network in between refuses addresses above 8,192 bytes.
+# A content delivery network in front of the exchange refuses addresses above 8,192 bytes.
 QUERY_BYTES = 7_000
 PARAMETER_BYTES = len("&tickers=")
 
 
 def ticker_batches(tickers: Iterable[str]) -> Iterator[list[str]]:
-    """As many as one call may name, and as fit into its address."""
+    """Yield batches of tickers: as many as one call may name and as fit into its address."""
     batch: list[str] = []
     query_bytes = 0
     for ticker in tickers:
@@ -32,9 +38,9 @@ def ticker_batches(tickers: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-# Lists of the exchange. Their objects stay as they came: numbers keep their text until somebody decodes them exactly.
+# Lists of the exchange. Their objects stay raw JSON, so that numbers keep their text until they are decoded exactly.
 #
-# An object is a view into its page, and holds all of it in memory: decode it, or keep a copy of it.
+# A Raw object is a view into its page and keeps the whole page in memory: decode it, or keep a copy of it.
 
 
 class ObjectsPage(msgspec.Struct, kw_only=True):
@@ -63,7 +69,7 @@ class BooksPage(ObjectsPage):
 
 
 def objects_of(fetch: Callable[[str | None], ObjectsPage]) -> Iterator[Raw]:
-    """All objects of all pages. The last page's cursor is empty, null or absent."""
+    """Yield all objects of all pages. The last page's cursor is empty, null or absent."""
     guard = CursorGuard()
     cursor: str | None = None
     while True:
@@ -76,10 +82,10 @@ def objects_of(fetch: Callable[[str | None], ObjectsPage]) -> Iterator[Raw]:
 
 
 class CursorGuard:
-    """Refuses a walk that runs in a circle, of any length, and remembers a single cursor.
+    """Raise if a walk over pages runs in a circle of any length, while remembering a single cursor.
 
-    It remembers the 1st, 2nd, 4th, 8th, … one: once the walk is in the circle and the steps to the next change are more
-    than the circle is long, it comes by again (Brent's algorithm).
+    It remembers the 1st, 2nd, 4th, 8th, … cursor: once the walk is inside the circle and the steps to the next change
+    outnumber the circle's length, the remembered cursor returns (Brent's algorithm).
     """
 
     def __init__(self) -> None:
@@ -107,10 +113,11 @@ Value = str | int | Sequence[str] | None
 
 
 class RestClient:
-    """The exchange's endpoints for one caller: its priority, and how long it waits for an exchange that is away.
+    """The exchange's endpoints for one caller, with its priority and its patience with an unavailable exchange.
 
-    Objects come as they are in the answer, one by one and page by page. A call ends with a StoppedError when we are
-    asked to stop, and with an AccessDeniedError when the key is refused: the caller stops, and in that case alarms.
+    Objects are yielded as they are in the answer, one by one and page by page. A call raises StoppedError if the
+    process is asked to stop, and AccessDeniedError if the key is refused: the caller stops, and in the second case
+    raises an alarm.
     """
 
     def __init__(
@@ -126,7 +133,7 @@ class RestClient:
         self._stopping = stopping
 
     def stopped_by(self, stopping: Stopping) -> "RestClient":
-        """Return the same for a part of the process that may end before the others."""
+        """Return a client like this one for a part of the process that may end before the others."""
         return RestClient(self._transport, self._priority, self._patience_seconds, stopping)
 
     def exchange_status(self) -> ExchangeStatus:
@@ -136,12 +143,14 @@ class RestClient:
         return self._get("/historical/cutoff", HistoricalCutoff)
 
     def account_limits(self) -> AccountLimits:
-        """Only with a key."""
+        """Return the account's limits. The exchange answers this only with a key."""
         return self._get("/account/limits", AccountLimits)
 
     def adopt_account_limits(self, processes: int = 1) -> AccountLimits | None:
-        """From now on the budget is the account's, or this one's part of it where several processes use its key.
-        Without a key there is no account: the budget stays the lowest tier's."""
+        """Set the budget to the account's limits, divided by the number of processes that use its key.
+
+        Return None without a key: there is no account then, and the budget stays the lowest tier's.
+        """
         if not self._transport.is_signed:
             return None
         limits = self.account_limits()
@@ -155,7 +164,7 @@ class RestClient:
         series_ticker: str | None = None,
         event_ticker: str | None = None,
     ) -> Iterator[Raw]:
-        """Newest first: those created meanwhile are before the first page, not in what follows."""
+        """Yield markets, newest first: markets created during the walk are before the first page, not in later ones."""
         return self._pages(
             "/markets",
             MarketsPage,
@@ -167,7 +176,7 @@ class RestClient:
         )
 
     def markets_updated_since(self, min_updated_ts: int) -> Iterator[Raw]:
-        """Those whose metadata changed. Without combos: the exchange takes this filter in no other company."""
+        """Yield the markets whose metadata changed, without combos: the exchange accepts no other filter here."""
         return self._pages(
             "/markets", MarketsPage, limit=MARKETS_PER_PAGE, min_updated_ts=min_updated_ts, mve_filter="exclude"
         )
@@ -188,7 +197,7 @@ class RestClient:
         )
 
     def named_markets(self, tickers: Iterable[str]) -> Iterator[Raw]:
-        """Of these, those that the exchange knows, combos among them."""
+        """Yield the named markets that the exchange knows, combos included."""
         for batch in ticker_batches(tickers):
             yield from self._pages("/markets", MarketsPage, limit=MARKETS_PER_PAGE, tickers=",".join(batch))
 
@@ -196,12 +205,12 @@ class RestClient:
         return self._one(f"/markets/{quote(ticker, safe='')}", "market")
 
     def order_books(self, tickers: Iterable[str]) -> Iterator[Raw]:
-        """{"ticker", "orderbook_fp"} of each. A ticker that the exchange does not know has an empty book."""
+        """Yield {"ticker", "orderbook_fp"} for each ticker. A ticker unknown to the exchange has an empty book."""
         for batch in ticker_batches(tickers):
             yield from self._get("/markets/orderbooks", BooksPage, tickers=batch).objects or ()
 
     def trades(self, min_ts: int | None = None, max_ts: int | None = None, ticker: str | None = None) -> Iterator[Raw]:
-        """Newest first. Bounds are seconds."""
+        """Yield trades, newest first. The bounds are seconds."""
         return self._pages(
             "/markets/trades", TradesPage, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
         )
@@ -209,7 +218,7 @@ class RestClient:
     def historical_trades(
         self, min_ts: int | None = None, max_ts: int | None = None, ticker: str | None = None
     ) -> Iterator[Raw]:
-        """Those from before the historical cutoff, which are no longer among the others."""
+        """Yield trades from before the historical cutoff, which /markets/trades no longer returns."""
         return self._pages(
             "/historical/trades", TradesPage, limit=TRADES_PER_PAGE, min_ts=min_ts, max_ts=max_ts, ticker=ticker
         )
@@ -221,7 +230,7 @@ class RestClient:
         series_ticker: str | None = None,
         with_nested_markets: bool = False,
     ) -> Iterator[Raw]:
-        """Never combos: those are multivariate events."""
+        """Yield events without combos, which are multivariate events."""
         return self._pages(
             "/events",
             EventsPage,
@@ -253,7 +262,7 @@ class RestClient:
             yield from self._pages("/events/multivariate", EventsPage, limit=EVENTS_PER_PAGE, tickers=",".join(batch))
 
     def series_list(self, min_updated_ts: int | None = None) -> Iterator[Raw]:
-        """All series in one answer: this endpoint has no pages."""
+        """Yield all series, from one answer: this endpoint has no pages."""
         yield from self._get("/series", SeriesPage, min_updated_ts=min_updated_ts).objects or ()
 
     def series(self, ticker: str) -> Raw | None:

@@ -1,4 +1,4 @@
-"""What REST answers, as far as we store it by column; what else an object says is kept as its details."""
+"""The objects that REST answers with, as far as they become columns; their other members are kept as details."""
 
 from datetime import datetime
 from typing import Annotated
@@ -20,7 +20,7 @@ class RestBook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OlderRestBook(msgspec.Struct, frozen=True, kw_only=True):
-    """Cents and whole contracts; dollars beside them where there are any."""
+    """A book in cents and whole contracts, sometimes with dollars beside them."""
 
     yes_dollars: list[tuple[str, Contracts]] | None = None
     no_dollars: list[tuple[str, Contracts]] | None = None
@@ -29,7 +29,7 @@ class OlderRestBook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BookOfMarket(msgspec.Struct, frozen=True, kw_only=True):
-    """One of those that /markets/orderbooks answers with."""
+    """One element of the answer of /markets/orderbooks."""
 
     ticker: str
     orderbook_fp: RestBook | None = None
@@ -59,7 +59,7 @@ class RestMarket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """What a market's object says besides, of both wires. It changes with every order, and is no part of its row."""
+    """The quote in a market's object, on both wires. It changes with every order and is no part of the market's row."""
 
     yes_bid_dollars: str | None = None
     yes_ask_dollars: str | None = None
@@ -98,7 +98,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
 
 
 class ExchangeStatus(msgspec.Struct, frozen=True):
-    """Whether the exchange runs. Its own two flags are those of shard 0; the others may be listed, or not."""
+    """The exchange's status. Its own two flags describe shard 0; the other shards may or may not be listed."""
 
     exchange_active: bool
     trading_active: bool
@@ -107,7 +107,7 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
 
     @property
     def any_active(self) -> bool:
-        """Whether there is anything to record: trading halted still is."""
+        """Return whether there is anything to record: with trading halted, there still is."""
         return any(shard.exchange_active for shard in self.shards())
 
     @property
@@ -115,17 +115,17 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
         return any(shard.trading_active for shard in self.shards())
 
     def shard(self, exchange_index: int) -> ShardStatus:
-        """Of a shard that is not listed, the exchange's own flags are the best that is known."""
+        """Return the status of a shard; for an unlisted one, the exchange's own flags, the best approximation."""
         listed = {shard.exchange_index: shard for shard in self.shards()}
         return listed.get(exchange_index) or ShardStatus(exchange_index, self.exchange_active, self.trading_active)
 
     def resume_seconds(self, now: datetime) -> float:
-        """Until the exchange expects to be back; 0 if it does not say, or should be back already."""
+        """Return the seconds until the exchange expects to be back; 0 if it gives no time or a past one."""
         try:
             resume = msgspec.convert(self.exchange_estimated_resume_time, datetime)
         except msgspec.ValidationError:
             return 0
-        # What comes without a zone is UTC like every other time of the exchange.
+        # A time without a zone is UTC, like every other time of the exchange.
         return max((resume.replace(tzinfo=resume.tzinfo or now.tzinfo) - now).total_seconds(), 0)
 
     def shards(self) -> list[ShardStatus]:
@@ -133,7 +133,7 @@ class ExchangeStatus(msgspec.Struct, frozen=True):
 
 
 def status_in(body: bytes) -> ExchangeStatus | None:
-    """A status, which also comes with 500, 503 and 504; None where the body is something else."""
+    """Return the status in a body, or None if the body is not one. A status also arrives with HTTP 500, 503 and 504."""
     try:
         return msgspec.json.decode(body, type=ExchangeStatus)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -155,6 +155,6 @@ class AccountLimits(msgspec.Struct, frozen=True):
 
 
 class HistoricalCutoff(msgspec.Struct, frozen=True):
-    """What happened before is in the exchange's archive, and no longer among the rest."""
+    """The time before which data is in the exchange's archive and absent from the usual endpoints."""
 
     trades_created_ts: datetime

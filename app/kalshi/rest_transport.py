@@ -1,3 +1,9 @@
+"""REST calls: signed GET requests over kept connections, within the request budget, with retries.
+
+`HttpSession` sends one request and returns any HTTP answer. `RestTransport` maps answers to errors, retries while the
+exchange is unavailable, and asks an exchange that answers 503 when it will be back.
+"""
+
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -34,7 +40,7 @@ from app.settings import Settings
 CONNECTIONS = 32
 READ_BYTES = 1 << 18
 MAX_ANSWER_BYTES = 256 << 20
-# An error tells the whole address, which may name a hundred tickers.
+# A requests error quotes the whole address, which may name a hundred tickers.
 DETAIL_CHARACTERS = 300
 
 Parameters = Mapping[str, str | int | Sequence[str]]
@@ -62,7 +68,7 @@ class HttpAnswer(NamedTuple):
 
 
 class HttpSession:
-    """Signed GET requests over connections that are kept. Redirects are not followed: the signature would go along."""
+    """Signed GET requests over kept connections. Redirects are not followed: they would carry the signature away."""
 
     def __init__(self, base_url: str, signer: Signer | None, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
         self._base_url = base_url
@@ -74,6 +80,7 @@ class HttpSession:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Always set, or requests would look for a password in the operator's .netrc.
         self._session.auth = self._sign
+        # More callers than connections wait for one of them, rather than opening others.
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS, pool_block=True)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -83,7 +90,7 @@ class HttpSession:
         return self._signer is not None
 
     def get(self, path: str, parameters: Parameters) -> HttpAnswer:
-        """Any status is an answer; none at all is an UnavailableError."""
+        """Return the answer, whatever its status. Raise UnavailableError if there is none."""
         timeouts = self._timeouts.connect_seconds, self._timeouts.silence_seconds
         try:
             with self._session.get(
@@ -103,7 +110,10 @@ class HttpSession:
         return request
 
     def _read(self, stream: urllib3.BaseHTTPResponse, path: str) -> bytes:
-        """All of the body. With a timeout of silence alone, a server that drips would hold us for ever."""
+        """Return the whole body, within one deadline.
+
+        The silence timeout alone would let a server that sends a few bytes at a time block us indefinitely.
+        """
         deadline = time.monotonic() + self._timeouts.answer_seconds
         body = bytearray()
         while part := stream.read1(READ_BYTES, decode_content=True):
@@ -126,7 +136,7 @@ CHECK_THE_KEY = "check that KALSHI_API_KEY_ID and its key belong to KALSHI_ENVIR
 
 
 class RetrySeconds(NamedTuple):
-    """Full jitter: each wait is a random part of a limit that doubles."""
+    """Bounds of the wait between retries, with full jitter: each wait is a random part of a limit that doubles."""
 
     first_seconds: float = 1
     longest_seconds: float = 300
@@ -136,9 +146,10 @@ DEFAULT_RETRY_SECONDS = RetrySeconds()
 
 
 class RestTransport:
-    """One call after another within the request budget, each repeated until the exchange answers or refuses it.
+    """Send calls within the request budget, and retry each until the exchange answers or refuses it.
 
-    All who call the exchange share one: its connections, its budget, and its word on what a status means.
+    All callers of the exchange in a process share one transport: its connections, its budget, and its mapping of
+    statuses to errors.
     """
 
     def __init__(
@@ -170,7 +181,7 @@ class RestTransport:
         patience_seconds: float | None = None,
         stopping: Stopping | None = None,
     ) -> Shape:
-        """Return what the exchange answers. Without patience given, ask for as long as we, or this caller, run."""
+        """Return the decoded answer. Without `patience_seconds`, retry until this caller or the process stops."""
         stopping = stopping or self._stopping
         retrying = Retrying(
             retry=retry_if_exception_type(UnavailableError),
@@ -195,9 +206,11 @@ class RestTransport:
         self, path: str, parameters: Parameters, shape: type[Shape], priority: Priority, stopping: Stopping
     ) -> Shape:
         answer = self._send(path, parameters, priority, stopping)
+        # The exchange sends its status with 500, 503 and 504 too: then it is an answer, not a failure.
         if answer.status == 200 or (path == STATUS_PATH and status_in(answer.body)):
             return _decode(path, answer.body, shape)
         if answer.status == 429:
+            # The bucket of the exchange is empty, so ours has to be, or the next callers would be refused as well.
             self.budget.empty()
         if answer.status == 503 and path != STATUS_PATH:
             raise UnavailableError(_what(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
@@ -216,7 +229,10 @@ class RestTransport:
         return answer
 
     def _resume_seconds(self, priority: Priority, stopping: Stopping) -> float:
-        """When the exchange says that it will be back, if it says so. One question: the caller repeats its own."""
+        """Return the seconds until the exchange expects to be back, 0 if unknown.
+
+        The question is sent once: the caller retries its own call.
+        """
         try:
             status = status_in(self._send(STATUS_PATH, {}, priority, stopping).body)
         except UnavailableError:
@@ -226,7 +242,7 @@ class RestTransport:
     def _wait_seconds(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         resume_seconds = error.resume_seconds if isinstance(error, UnavailableError) else 0
-        # An estimate is no promise: the exchange may be back long before.
+        # The estimate is capped, since the exchange may be back long before.
         return min(resume_seconds, self._longest_seconds) + self._jitter(state)
 
     def _note_retry(self, state: RetryCallState) -> None:
@@ -245,7 +261,10 @@ class RestTransport:
 
 
 def transport_of(settings: Settings, stopping: Stopping) -> RestTransport:
-    """With this process's part of the lowest tier's budget, until the account's is known. Without a key: with all."""
+    """Create the transport with this process's share of the lowest tier's budget, until the account's limits are known.
+
+    Without a key there is nothing to share: the process has the lowest tier's whole budget.
+    """
     session = HttpSession(hosts_of(settings).rest_url, signer_of(settings))
     limits = BASIC.shared_by(settings.request_sharers) if session.is_signed else BASIC
     return RestTransport(session, RequestBudget(limits), stopping)
@@ -256,6 +275,7 @@ def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.ValidationError, RecursionError) as error:
         raise UnexpectedAnswerError(f"The answer to {path} is not what it should be.", str(error)) from error
+    # A proxy's page, for example: a later attempt may reach the exchange itself.
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnavailableError(f"The answer to {path} is no JSON.", f"{error}: {reason_of(body)}") from error
 

@@ -1,3 +1,5 @@
+"""Signatures for the exchange, by RSA-PSS or Ed25519 as the key's type demands."""
+
 import base64
 import time
 from collections.abc import Callable
@@ -17,14 +19,17 @@ SigningFunction = Callable[[bytes], bytes]
 
 
 class Signer:
-    """Proves to the exchange who asks: the same headers for a REST call and for a socket's handshake."""
+    """Sign requests: the same three headers authenticate a REST call and a WebSocket's handshake."""
 
     def __init__(self, key_id: str, key: Secret) -> None:
         self._key_id = key_id
         self._sign = signing_function(key.reveal())
 
     def headers(self, method: str, path: str, timestamp_ms: int | None = None) -> dict[str, str]:
-        """For this path from the root of the host, without its query. Sign last: the exchange refuses what is old."""
+        """Return the headers for this path (from the root of the host, without its query).
+
+        Call it last before sending: the exchange refuses signatures whose timestamp is old.
+        """
         if timestamp_ms is None:
             timestamp_ms = time.time_ns() // 1_000_000
         signature = self._sign(f"{timestamp_ms}{method}{path}".encode())
@@ -36,7 +41,7 @@ class Signer:
 
 
 def signing_function(pem: str) -> SigningFunction:
-    """The key's own type decides how it signs."""
+    """Return the signing function of the key's type. Raise ValueError if the text is no usable private key."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except TypeError:

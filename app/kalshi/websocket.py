@@ -1,3 +1,9 @@
+"""A WebSocket client for one reader and several senders.
+
+The reader must never wait for a sender: a server that blocks on sending to us may accept nothing before we read. That
+rule explains the handling of pongs in `FrameSender`. The library websocket-client is used for the handshake alone.
+"""
+
 import select
 import socket
 import ssl
@@ -24,16 +30,16 @@ from app.kalshi.handshake import open_websocket
 from app.runtime import logs
 from app.runtime.clock import now_us, steady_seconds
 
-# Of the system, also where gevent has put its own in this place: asked without waiting, it holds nobody up.
+# The original `select.poll`, even after gevent's monkey-patching: with timeout 0 it never blocks the hub.
 _Poll = monkey.get_original("select", "poll")
 
 
 class FrameSender:
-    """Sends one frame at a time, from whichever greenlet or thread.
+    """Send one frame at a time, from any greenlet or thread.
 
-    Pongs are sent by whoever reads, and reading must never wait for sending: a server that is stuck with sending to us
-    may take nothing before we read. So a pong that cannot go out at once is left to whoever sends just now, and may
-    wait, or to the next flush.
+    The reader sends the pongs, and must never wait for sending: a server that blocks on sending to us may accept
+    nothing before we read. So a pong that cannot be sent immediately is left to the current sender, which may wait, or
+    to the next flush.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -49,17 +55,17 @@ class FrameSender:
         with self._lock:
             self._send(frame)
             self._send_pong()
-        # Looked at again after the lock is given up: whoever has not got it in the meantime counts on this.
+        # Check again after releasing the lock: a flush that failed to acquire it in the meantime relies on this.
         while self._pong is not None and self._ending is None:
             with self._lock:
                 self._send_pong()
 
     def pong(self, payload: bytes) -> None:
-        """Takes the place of a pong that has not gone out yet, as the protocol allows."""
+        """Queue a pong. It replaces one that has not been sent yet, as the protocol allows."""
         self._pong = client_frame(PONG, payload)
 
     def flush(self) -> None:
-        """Sends the pong that is due if that is possible without waiting."""
+        """Send the queued pong if that is possible without waiting."""
         if self._pong is None or self._ending is not None or not self._lock.acquire(blocking=False):
             return
         try:
@@ -69,7 +75,7 @@ class FrameSender:
             self._lock.release()
 
     def close(self, close: CloseFrame, patience_seconds: float) -> bool:
-        """Sends the Close frame, after which nothing can be sent. False if that was not possible in time."""
+        """Send the Close frame, after which nothing can be sent. Return False if that was not possible in time."""
         if not self._lock.acquire(timeout=patience_seconds):
             return False
         try:
@@ -82,7 +88,7 @@ class FrameSender:
             self._lock.release()
 
     def _takes_bytes(self) -> bool:
-        """Whether there is room for at least a control frame."""
+        """Return whether the socket has room for at least a control frame."""
         return bool(self._poll.poll(0))
 
     def _send_pong(self) -> None:
@@ -96,8 +102,8 @@ class FrameSender:
         try:
             self._connection.sendall(frame)
         except BaseException as error:
-            # A part of the frame may be out, also when a greenlet is killed here: the server would misunderstand
-            # whatever came next.
+            # Part of the frame may have been sent, also if a greenlet is killed here: the server would misread anything
+            # that followed.
             self._ending = _failure_of(error)
             if isinstance(error, OSError):
                 raise self._ending from error
@@ -123,10 +129,10 @@ class FrameBatch(NamedTuple):
 
 
 class WebSocket:
-    """An open WebSocket, over a connection that has been upgraded already.
+    """An open WebSocket over a connection that is upgraded already.
 
-    One greenlet receives at a time; any may send or close. So may real threads, but over TLS only one after the other:
-    not every Python guards OpenSSL against two at once.
+    One greenlet receives at a time; any may send or close. The same holds for real threads, but over TLS only one at a
+    time: not every Python guards OpenSSL against two.
     """
 
     def __init__(self, connection: socket.socket, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
@@ -144,22 +150,22 @@ class WebSocket:
 
     @property
     def waiting_since_us(self) -> int | None:
-        """When the oldest message was read that nobody has received yet, by our clock."""
+        """Return when the oldest message not yet received was read, by our clock; None if there is none."""
         return self._received_us if self._messages else None
 
     @property
     def last_sign_us(self) -> int:
-        """When the latest message or ping was read, by our clock."""
+        """Return when the latest message or ping was read, by our clock."""
         quiet_seconds = steady_seconds() - max(self.last_message_seconds, self.last_ping_seconds)
-        # A clock that was set back says less than was noted then. One that was set forward, as after a virtual machine
-        # was paused, says that the time it left out was heard: so the earlier of the two.
+        # The wall clock may have been set back since the note, or set forward, as after a paused virtual machine, when
+        # it would count the pause as covered time. The earlier of the two estimates is right in both cases.
         return min(self._last_sign_us, now_us() - int(quiet_seconds * 1_000_000))
 
     def receive(self, max_messages: int = BATCH_MESSAGES) -> FrameBatch:
-        """The next messages, as many as there are up to this number, all of one read; waits for the first.
+        """Wait for a message, and return up to `max_messages` that one read completed.
 
-        Does not always switch greenlets: let others run after each batch. Raises ClosedError when the connection ends
-        in order, and SocketTimeoutError, after which it may be called again, when nothing came for too long.
+        It does not always switch greenlets: let others run after each batch. Raise ClosedError if the connection was
+        closed in order, and SocketTimeoutError, after which it may be called again, if nothing arrived for too long.
         """
         with self._receiving:
             while not self._messages:
@@ -167,7 +173,8 @@ class WebSocket:
                     raise self._ending
                 self._read()
                 if not self._messages:
-                    # A message of megabytes comes in hundreds of reads, and when none has to wait, nobody else runs.
+                    # A message of megabytes needs hundreds of reads; as long as none has to wait, no other greenlet
+                    # runs.
                     time.sleep(0)
             messages, self._messages = self._messages[:max_messages], self._messages[max_messages:]
             return FrameBatch(messages, self._received_us)
@@ -176,13 +183,15 @@ class WebSocket:
         try:
             self._sender.send(text)
         except (ConnectionLostError, SocketTimeoutError):
-            # The server ends it then; what it has sent until then can still be received.
+            # The server will end the connection; what it has sent until then can still be received.
             self._shut(socket.SHUT_WR)
             raise
 
     def ask_to_close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> bool:
-        """Says goodbye. What the server still sends can be received, up to the ClosedError. False if that cannot be
-        said any more."""
+        """Send a Close frame. Return False if that is no longer possible.
+
+        What the server still sends can be received, up to the ClosedError.
+        """
         try:
             return self._sender.close(CloseFrame(code, reason), GOODBYE_SECONDS)
         except SocketError as error:
@@ -190,18 +199,18 @@ class WebSocket:
             return False
 
     def abort(self) -> None:
-        """Ends the connection without a word. What has come in by then can still be received, up to the SocketError."""
+        """End the connection without a Close frame. What has arrived can still be received, up to the SocketError."""
         self._shut(socket.SHUT_RDWR)
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """Says goodbye, waits a moment for the answer, and lets go; messages that nobody has received are dropped."""
+        """Send a Close frame, wait briefly for the answer, and close; messages not yet received are dropped."""
         if self.ask_to_close(code, reason) and self._receiving.acquire(timeout=GOODBYE_SECONDS):
             try:
                 self._drain()
             finally:
                 self._receiving.release()
         self._shut(socket.SHUT_RDWR)
-        # Whoever still receives wakes by that, and must be out before the descriptor's number is anybody's again.
+        # shutdown() wakes a blocked receiver. Wait for it before close(), or it could read from a reused descriptor.
         is_free = self._receiving.acquire(timeout=GOODBYE_SECONDS)
         self._connection.close()
         self._ending = self._ending or ConnectionLostError("closed by us, and the server did not answer")
@@ -246,11 +255,11 @@ class WebSocket:
         try:
             self._sender.flush()
         except SocketError as error:
-            # There may be more to read, the server's own goodbye above all.
+            # There may be more to read, the server's own Close frame above all.
             log.debug("pong not sent", reason=str(error))
 
     def _end(self) -> None:
-        """Messages that were read before are received before this is raised."""
+        """Record why the connection ended. receive() raises it after the messages that were read before."""
         reader = self._reader
         if reader.failure is not None:
             self._ending = reader.failure
@@ -274,7 +283,7 @@ class WebSocket:
         self._messages = []
 
     def _shut(self, how: int) -> None:
-        # Not by SSLSocket's own method: after that it would hand out what is still encrypted.
+        # Not SSLSocket.shutdown(): after that, recv() would return data that is still encrypted.
         try:
             socket.socket.shutdown(self._connection, how)
         except OSError as error:
@@ -288,6 +297,5 @@ def connect(
     ssl_context: ssl.SSLContext | None = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> WebSocket:
-    """The timeout is that of every wait: for the connection, for the handshake, for something to receive, for sending
-    one message."""
+    """Open a WebSocket. The timeout applies to every wait: connecting, handshake, receiving, sending one message."""
     return WebSocket(open_websocket(url, headers, timeout_seconds, ssl_context), max_message_bytes)

@@ -1,3 +1,9 @@
+"""The single entry of new information into the registry.
+
+In: objects of REST, lifecycle messages and the clock. Out: rows for the metadata database, and changes for subscribers.
+One lock makes each batch atomic, so that subscribers receive changes in the order in which they happened.
+"""
+
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from operator import itemgetter
@@ -22,7 +28,7 @@ from app.runtime.health import StoppedError, Stopping
 from app.storage.tables import EVENTS, MARKETS, NO_DETAILS, QUARANTINE, SERIES, Row, Table
 from app.storage.write_queue import Sink
 
-# An object of REST to what is kept of it: its row for the database, and what the registry needs.
+# Parsing of REST objects: the row for the database, and the fields that the registry needs.
 
 NAMES = MARKETS.column_names
 # In the order of Market's fields.
@@ -45,12 +51,13 @@ _named_decoder = msgspec.json.Decoder(_Named)
 
 class ParsedMarket(NamedTuple):
     market: Market
-    quote: Quote | None  # None: it is not understood
-    digest: int  # of all that the row says, apart from when it was read
+    quote: Quote | None  # None if it could not be read
+    digest: int  # of the whole row but the time of reading
     row: Row
 
 
 def read_market(content: bytes | Raw, now_us: int) -> ParsedMarket:
+    """Parse a market. Raise UnfitMessageError if the registry or the database cannot hold it."""
     row = market_row(content, now_us)
     market = Market(*_market_values(row))
     if market.status not in STATUSES:
@@ -64,13 +71,16 @@ def read_market(content: bytes | Raw, now_us: int) -> ParsedMarket:
 
 
 def _read_quote(content: bytes | Raw) -> Quote | None:
-    """Return None for one that is not understood. It is for being shown alone: its market is followed all the same."""
+    """Return the quote, or None if it cannot be read.
+
+    Quotes are for display only: a market with an unreadable quote is followed like any other.
+    """
     try:
         said = fitting(_quote_decoder, content)
         return Quote(
             price_e6(said.yes_bid_dollars, said.yes_bid),
             price_e6(said.yes_ask_dollars, said.yes_ask),
-            # REST writes 0 where nothing was traded yet.
+            # REST writes 0 where nothing has been traded yet.
             price_e6(said.last_price_dollars, said.last_price) or None,
             count_e2(said.volume_fp, said.volume),
         )
@@ -80,7 +90,7 @@ def _read_quote(content: bytes | Raw) -> Quote | None:
 
 
 def ticker_of(content: bytes | Raw) -> str:
-    """Return the name of a market, whatever else its object says; nothing where it does not even say that."""
+    """Return the ticker in a market's object, whatever its other members are; an empty string if it has none."""
     try:
         return _named_decoder.decode(content).ticker
     except msgspec.DecodeError:
@@ -88,12 +98,12 @@ def ticker_of(content: bytes | Raw) -> str:
 
 
 def told_row(market: Market, now_us: int) -> Row:
-    """Return the row of a market that REST does not show: what is known of it without REST, and no details."""
+    """Return the row of a market that REST does not show: its known fields, and no details."""
     known = {
         **dict.fromkeys(NAMES),
         "details": NO_DETAILS,
         "updated_at": now_us,
-        **dict(zip(KNOWN_NAMES, market, strict=False)),  # what follows in a market is its quote
+        **dict(zip(KNOWN_NAMES, market, strict=False)),  # the quote follows in a market's fields, and is cut off
     }
     return tuple(known.values())
 
@@ -103,7 +113,7 @@ LOOK_UP_SECONDS = 1
 
 
 class ChangeQueue(Protocol):
-    """gevent's bounded queue."""
+    """The part of gevent's bounded queue that is used here."""
 
     def get(self, block: bool = True, timeout: float | None = None) -> MarketChange: ...
 
@@ -116,11 +126,11 @@ def new_queue() -> ChangeQueue:
 
 
 class ChangeFeed:
-    """Changes to all who subscribed, each in the order in which they happened. Who is slow is waited for."""
+    """Publish changes to all subscribers, each in the order in which they happened. Slow subscribers are waited for."""
 
     def __init__(self, stopping: Stopping) -> None:
         self._stopping = stopping
-        self._queues: list[ChangeQueue] = []  # bounded by the parts of the process
+        self._queues: list[ChangeQueue] = []  # bounded by the number of the process's components
 
     def subscribe(self) -> ChangeQueue:
         """Return a queue for all changes that are published from now on."""
@@ -129,7 +139,7 @@ class ChangeFeed:
         return queue
 
     def introduce(self, queue: ChangeQueue, introductions: Iterable[MarketChange]) -> None:
-        """Put these into the queue, then all changes that are published from then on."""
+        """Put these changes into the queue, then all that are published from then on."""
         for change in introductions:
             self._put(queue, change)
         self._queues.append(queue)
@@ -147,7 +157,7 @@ class ChangeFeed:
                 queue.put(change, timeout=LOOK_UP_SECONDS)
                 is_waiting = False
             except gevent.queue.Full:
-                # Whoever should take it may have stopped already.
+                # The subscriber may have stopped already.
                 if self._stopping.is_set():
                     raise StoppedError from None
 
@@ -168,14 +178,14 @@ _event_names = itemgetter(*map(EVENTS.column_names.index, EventName._fields))
 
 
 class RegistryUpdater:
-    """Where everything that is learnt comes in: it changes the registry's markets, is stored, and is told to others.
+    """Apply everything that becomes known: to the registry's markets, to the database, and to subscribers of changes.
 
-    One batch after the other, so that others hear of changes in the order in which they happened.
+    One batch is applied after the other, so that subscribers receive changes in the order in which they happened.
     """
 
     def __init__(self, markets: Markets, sink: Sink, feed: ChangeFeed, events: RefetchQueue, clock_us: Clock) -> None:
         self.markets = markets
-        self.known_series: set[str] = set()  # bounded by the exchange's few ten thousand
+        self.known_series: set[str] = set()  # bounded by the exchange's few ten thousand series
         self.meets_events = False
         self._sink = sink
         self._events = events
@@ -184,7 +194,7 @@ class RegistryUpdater:
         self._turn: AbstractContextManager[object] = gevent.lock.RLock()
 
     def take_markets(self, objects: Iterable[Raw]) -> list[Market]:
-        """All that REST showed and that could be read."""
+        """Apply markets that REST showed. Return the ones that could be read."""
         with self._turn:
             now_us = self.now_us()
             read = self._read(MARKETS, objects, lambda content: read_market(content, now_us))
@@ -192,8 +202,11 @@ class RegistryUpdater:
         return [reading.market for reading in read]
 
     def take_settled(self, objects: Iterable[Raw]) -> int:
-        """Return how many could be read. One that is not known comes to the database alone: there is nothing to follow,
-        and after a long time there are more of them than of all others."""
+        """Apply settled markets. Return how many could be read.
+
+        An unknown market is only stored: there is nothing to follow, and after a long absence there are more of these
+        than of all others.
+        """
         with self._turn:
             now_us = self.now_us()
             read = self._read(MARKETS, objects, lambda content: read_market(content, now_us))
@@ -206,7 +219,7 @@ class RegistryUpdater:
         return len(read)
 
     def take_events(self, objects: Iterable[Raw]) -> list[EventName]:
-        """Those that could be read."""
+        """Store events. Return the names of the ones that could be read."""
         now_us = self.now_us()
         rows = self._read(EVENTS, objects, lambda content: event_row(content, now_us))
         names = [EventName(*_event_names(row)) for row in rows]
@@ -226,7 +239,10 @@ class RegistryUpdater:
         return self._change(self.markets.turn)
 
     def vanish(self, ticker: str) -> MarketChange | None:
-        """REST did not find it. What it said before stays stored, with the end that is known."""
+        """Apply that REST did not find a market. Return the change, if there is one.
+
+        Its last known state stays stored, with the end that is known.
+        """
         with self._turn:
             now_us = self.now_us()
             vanished = self.markets.vanish(ticker, now_us)
@@ -238,16 +254,16 @@ class RegistryUpdater:
         return vanished.change
 
     def end(self, market: Market) -> None:
-        """REST shows it no more, and only the database knows it: there it gets the end that is known."""
+        """Store the known end of a market that REST no longer shows and only the database knows."""
         with self._turn:
             now_us = self.now_us()
             if not self.markets.knows(market.ticker):
                 self._store(MARKETS, [told_row(as_vanished(market, now_us), now_us)])
 
     def introduce(self, queue: ChangeQueue) -> None:
-        """Tell somebody who comes late of every market that is followed, then of changes like all others.
+        """Send a late subscriber a "created" change for every followed market, then all further changes.
 
-        Nothing changes meanwhile: what happens waits for its turn, so that nothing is told twice or not at all.
+        The lock delays changes meanwhile, so that none is missed or received twice.
         """
         with self._turn:
             self._feed.introduce(queue, self.markets.followed())
@@ -277,12 +293,12 @@ class RegistryUpdater:
         return change
 
     def _meet(self, market: Market) -> None:
-        """A market that comes after the lists of events were begun may have one that is in none of them."""
+        """Ask for the new market's event: since the lists of events began to be read, it may be in none of them."""
         if self.meets_events:
             self._events.want(market.event_ticker)
 
     def _read(self, table: Table, objects: Iterable[Raw], read: Callable[[Raw], Content]) -> list[Content]:
-        """What is readable; the rest is kept as it came."""
+        """Return the objects that could be parsed; the others go to quarantine as they came."""
         done: list[Content] = []
         unreadable: list[Row] = []
         for content in objects:

@@ -1,4 +1,8 @@
-"""What a lifecycle message means to the registry."""
+"""The effect of lifecycle messages on markets.
+
+The stream is believed until REST answers, so that recording starts and ends in time. What a message means beyond a
+status or a time is not interpreted: REST is asked for the market.
+"""
 
 from typing import Annotated
 
@@ -10,8 +14,8 @@ from app.markets.market import STATUSES, Market
 from app.markets.store import SECOND_US
 
 Seconds = Annotated[int, Meta(ge=0, lt=END_MS // 1_000)]
-# Which status an announcement leads to, and from which others. A copy that comes late changes nothing: what has gone
-# further stays, and where the exchange did go back REST says so.
+# The status an announcement leads to, and the statuses it may start from. A late copy changes nothing: a market that
+# has moved on keeps its status. If the exchange did move one back, REST shows it.
 NEXT_STATUS = {
     "activated": ("active", {"inactive", "closed"}),
     "deactivated": ("inactive", {"active"}),
@@ -26,7 +30,7 @@ class Metadata(msgspec.Struct, frozen=True):
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """Of today's messages about markets and events, and of the older status_change."""
+    """The members of today's messages about markets and events, and of the older status_change."""
 
     market_ticker: str = ""
     event_ticker: str = ""
@@ -48,13 +52,13 @@ class Tickers(msgspec.Struct, frozen=True):
 
 
 def announcement_of(message: Lifecycle) -> Announcement | None:
-    """None where it does not even say whom it is about."""
+    """Return the announcement, or None if the tickers in it cannot be read."""
     is_combo = isinstance(message, ComboLifecycle)
     body = {**message.msg, "is_combo": is_combo}
     try:
         return msgspec.convert(body, Announcement)
     except msgspec.ValidationError:
-        # Something in it is not what it should be. REST will tell what became of the market.
+        # Some member is malformed. REST will show what became of the market.
         return _bare_announcement(body)
 
 
@@ -67,7 +71,10 @@ def _bare_announcement(body: dict[str, object]) -> Announcement | None:
 
 
 def as_created(told: Announcement) -> Market | None:
-    """The market that came into being, as far as it was said: enough to be ready for its opening."""
+    """Return the new market as far as it was announced, enough to be ready for its opening.
+
+    Return None if this is no announcement of a new market, or lacks its event or its opening.
+    """
     event_ticker = told.additional_metadata.event_ticker
     if told.event_type != "created" or not told.market_ticker or not event_ticker or told.open_ts is None:
         return None
@@ -83,7 +90,7 @@ def as_created(told: Announcement) -> Market | None:
 
 
 def as_told(market: Market, told: Announcement, now_us: int) -> Market:
-    """Return the market as it is after the announcement. What says more than a status or a time, REST is asked for."""
+    """Return the market after the announcement. Only statuses and times are applied; REST is asked for the rest."""
     if told.event_type == "close_date_updated" and told.close_ts is not None:
         return market._replace(close_us=told.close_ts * SECOND_US)
     status, origins = NEXT_STATUS.get(told.event_type) or _older_next_status(told)
@@ -95,13 +102,16 @@ def as_told(market: Market, told: Announcement, now_us: int) -> Market:
 
 
 def as_vanished(market: Market, now_us: int) -> Market:
-    """Return the market as it is stored when REST knows it no more: it trades no longer, and what was decided stays."""
+    """Return the market as it is stored once REST no longer knows it: it is closed, unless its outcome was decided."""
     status = market.status if market.status in ("determined", "disputed", "amended", "finalized") else "closed"
     return _closed(market._replace(status=status), now_us)
 
 
 def _closed(market: Market, at_us: int) -> Market:
-    """A market that ends before its time keeps the old closing time until REST tells the real one, or for ever."""
+    """Return the market with this closing time at the latest.
+
+    A market that ends early would otherwise keep its old closing time until REST shows the real one, or indefinitely.
+    """
     return market._replace(close_us=at_us if market.close_us is None else min(market.close_us, at_us))
 
 

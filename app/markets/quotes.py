@@ -1,4 +1,7 @@
-"""What markets cost now: heard in the ticker stream, and shown by REST where nothing was heard."""
+"""The latest quotes and the titles of markets, in compact columns.
+
+Quotes come from the ticker stream, and from REST for markets whose tickers were not received lately.
+"""
 
 import zlib
 from array import array
@@ -27,14 +30,14 @@ _told_in = itemgetter(
 class Quotes:
     """The latest quote of each market, in columns by the market's slot.
 
-    hear() is on the way of every ticker message: it keeps the rows that were made for the database anyhow, the latest
-    of each market and connection. Only when these become many they are packed into the columns: a market that is quoted
-    a thousand times is packed once. A connection may be behind the other one, so that each has its own latest rows.
+    hear() runs for every ticker message, so it only keeps the rows that were made for the database anyway, the latest
+    of each market and connection. They are packed into the columns only when they become many: a market that is quoted
+    a thousand times is packed once. One connection may be behind the other, so each has latest rows of its own.
     """
 
     def __init__(self, slot_of: Callable[[str], int | None]) -> None:
         self._slot_of = slot_of
-        # Bounded: two connections bring tickers, and each has as many rows as may be unpacked and one batch more.
+        # Bounded: two connections carry tickers, and each holds at most MOST_UNPACKED rows and one batch more.
         self._heard: defaultdict[int, dict[str, Row]] = defaultdict(dict)
         self._yes_bid = array("i")
         self._yes_ask = array("i")
@@ -43,20 +46,24 @@ class Quotes:
         self._quoted = array("q")
 
     def hear(self, rows: list[Row]) -> None:
-        """Take rows of tickers that one connection brought."""
+        """Take ticker rows of one connection."""
         heard = self._heard[rows[0][CONN]]
         heard.update(zip(map(_ticker_of, rows), rows, strict=True))
         if len(heard) > MOST_UNPACKED:
             self._pack(heard)
 
     def show(self, ticker: str, slot: int, quote: Quote, now_us: int) -> None:
-        """Take what REST shows. Its answers come through a cache: what was heard of late is newer, or may be."""
+        """Take a quote that REST shows, unless a newer one is known.
+
+        REST's answers come through a cache: a quote from the stream of the last LAG_US may be newer.
+        """
         shown_us = now_us - LAG_US
         known_us = self.of(ticker, slot).quoted_us
         if known_us is None or known_us < shown_us:
             self._store(slot, *quote._replace(quoted_us=shown_us))
 
     def of(self, ticker: str, slot: int) -> Quote:
+        """Return the market's latest quote."""
         quote = self._stored(slot)
         for heard in self._heard.values():
             row = heard.get(ticker)
@@ -67,7 +74,7 @@ class Quotes:
         return quote
 
     def clear(self, slot: int) -> None:
-        """Another market has the slot from now on."""
+        """Reset the slot for its next market."""
         missing = slot + 1 - len(self._quoted)
         if missing > 0:
             for column in (self._yes_bid, self._yes_ask, self._last_price, self._volume, self._quoted):
@@ -115,7 +122,7 @@ class Quotes:
 
 
 def _not_ahead_us(happened_us: int, received_us: int) -> int:
-    """Return when it was quoted. A message with a time that is still to come must not outdo all that follow it."""
+    """Return the time of a quote, at most that of its receipt: a wrong future time would outlast later quotes."""
     return happened_us if happened_us < received_us else received_us
 
 
@@ -127,7 +134,7 @@ def _quoted_us(quote: Quote) -> int:
     return quote.quoted_us or NEVER
 
 
-# Titles of a million markets in a few dozen bytes each.
+# Titles of a million markets, in a few dozen bytes each.
 
 TITLES_PER_BLOCK = 64
 FASTEST = 1
@@ -137,11 +144,11 @@ _decode = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class PackedTitles:
-    """Titles by their market's slot, compressed together with their neighbours'.
+    """Titles by their market's slot, compressed in blocks of neighbours.
 
-    Titles of markets that were listed one after the other say nearly the same, and a compressor that is begun for each
-    of them alone takes most of its time for its beginning. A walk fills slot after slot: the block that is written to
-    stays open, so that each is packed once. The block that was read last stays unpacked too.
+    Markets listed one after the other have similar titles, and compressing each title alone would spend most of the
+    time on starting the compressor. A walk over all markets fills slot after slot: the block being written stays
+    unpacked, so that each block is packed once. The block that was read last stays unpacked too.
     """
 
     def __init__(self) -> None:

@@ -1,3 +1,9 @@
+"""The queue of tickers to fetch again from REST.
+
+The stream announces changes earlier than REST shows them, because answers pass through a cache of 15 seconds. So a
+ticker is fetched twice: soon after its announcement, and once more when no cache can hide the change.
+"""
+
 import heapq
 import time
 from collections.abc import Callable
@@ -7,7 +13,7 @@ from app.metrics.gatherer import LEFT
 
 SECOND_US = 1_000_000
 SOON_US = SECOND_US
-# Answers come through a cache of 15 seconds: only one that is asked for later is sure to show what was announced.
+# Answers pass through a cache of 15 seconds: only a later request is certain to show what was announced.
 CONFIRMING_US = 20 * SECOND_US
 BACK_OFF_US = tuple(seconds * SECOND_US for seconds in (2, 4, 8, 16, 32, 64))
 CAPACITY = 100_000
@@ -24,33 +30,35 @@ class Wait(NamedTuple):
 
 
 class RefetchQueue:
-    """Tickers that REST is to be asked for: soon, and once more when no cache can be in between. One that is not found
-    is asked for again, less and less often, and then left to the next walk through all of them."""
+    """Tickers to fetch from REST: soon, and once more when no cache can hide the change.
+
+    A ticker that is not found is retried at growing intervals, and then left to the next walk over all markets.
+    """
 
     def __init__(self, kind: str, capacity: int = CAPACITY, clock_us: Callable[[], int] = monotonic_us) -> None:
         self._kind = kind
         self._capacity = capacity
         self._clock_us = clock_us
         self._waits: dict[str, Wait] = {}
-        # Bounded by the capacity: an entry that was overtaken stays for a minute at most.
+        # Bounded by the capacity: a replaced entry stays for a minute at most.
         self._queue: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
         return len(self._waits)
 
     def want(self, ticker: str) -> None:
-        """It was announced that something happened to it."""
+        """Fetch the ticker soon: a change of it was announced."""
         wait = self._waits.get(ticker)
         if wait is None or wait.is_last:
             self._put(ticker, SOON_US)
 
     def confirm(self, ticker: str) -> None:
-        """By the clock something happened to it."""
+        """Fetch the ticker once, when the cache has expired: the clock changed it, or it was found just now."""
         if ticker not in self._waits:
             self._put(ticker, CONFIRMING_US, is_last=True)
 
     def take(self, limit: int) -> dict[str, Wait]:
-        """Those that are due. Whoever takes them settles them, or puts them back."""
+        """Return the tickers that are due. The caller passes them to settle() or put_back()."""
         now_us = self._clock_us()
         taken: dict[str, Wait] = {}
         while self._queue and len(taken) < limit and self._queue[0][0] <= now_us:
@@ -61,7 +69,7 @@ class RefetchQueue:
         return taken
 
     def settle(self, taken: dict[str, Wait], found: set[str]) -> list[str]:
-        """Return those that were not found for so long that they are not asked for again."""
+        """Queue the next fetch of each ticker. Return the ones that are given up after too many misses."""
         left: list[str] = []
         for ticker, wait in taken.items():
             if ticker in self._waits:
@@ -77,7 +85,7 @@ class RefetchQueue:
         return left
 
     def put_back(self, taken: dict[str, Wait]) -> None:
-        """They could not be asked for now."""
+        """Queue the tickers again later: they could not be fetched now."""
         for ticker, wait in taken.items():
             if ticker not in self._waits:
                 self._put(ticker, BACK_OFF_US[-1], wait.misses, is_last=wait.is_last)

@@ -1,3 +1,9 @@
+"""The state of all markets, from three sources: REST, the stream and the clock.
+
+REST has the last word; until it answers, the stream and the clock are believed, so that recording starts and ends in
+time. The methods return the changes they made, for ingest.py to publish.
+"""
+
 from array import array
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -24,14 +30,17 @@ from app.markets.market import (
 from app.markets.quotes import PackedTitles, Quotes
 from app.markets.store import MarketCache, Schedule, SortedTickers
 
-# A market that was just announced may not be found by REST yet, and one answer without it is no proof: a list that is
-# empty by mistake would end the recording of all that were asked for. So long must it have been missing.
+# REST may not find a market that was announced just now, and a single answer without a market is no proof: a list that
+# is empty by mistake would end the recording of every market asked for. A market has to be missing for this long.
 VANISHING_US = 10 * MINUTE_US
 
 
 class Shown(NamedTuple):
-    """What came of a look at REST: whether its row is another one than last time, whether the market was unknown, and
-    the change if there is one."""
+    """The result of a look at REST.
+
+    It states whether the row differs from the last one, whether the market was unknown, and the change, if there is
+    one.
+    """
 
     is_news: bool
     is_new: bool
@@ -39,16 +48,16 @@ class Shown(NamedTuple):
 
 
 class Vanished(NamedTuple):
-    """A market that REST does not know any more, as it is to be stored."""
+    """A market that REST no longer knows, as it is to be stored."""
 
     market: Market
-    change: MarketChange | None  # None: others heard of its end already
+    change: MarketChange | None  # None: subscribers know of its end already
 
 
 class Before(NamedTuple):
-    """What a market was until now."""
+    """The previous state of a market."""
 
-    status: str | None  # None: it was not known
+    status: str | None  # None: it was unknown
     is_recorded: bool
 
 
@@ -57,9 +66,10 @@ def _unknown() -> ExchangeStatus | None:
 
 
 class Markets:
-    """All markets as they are now, after what REST showed, what the stream told and what the clock has brought.
+    """The current state of all markets, by what REST showed, the stream announced and the clock changed.
 
-    REST has the last word. In between the stream and the clock are believed, so that recording starts and ends in time.
+    REST has the last word. In between, the stream and the clock are believed, so that recording starts and ends in
+    time.
     """
 
     def __init__(self, exchange_status: Callable[[], ExchangeStatus | None] = _unknown) -> None:
@@ -74,7 +84,7 @@ class Markets:
         self._walk = array("I")
         self._changed = array("q")
         self._is_recorded = array("B")
-        self._is_told = array("B")  # the stream said more than REST has shown since
+        self._is_told = array("B")  # the stream announced something that REST has not shown since
         self._missing_since = array("q")
         self._walks = 0
 
@@ -86,7 +96,7 @@ class Markets:
         return self._cache.slots
 
     def get(self, ticker: str) -> Market | None:
-        """Return it with its title, its quote and whether it trades; None if it is not known."""
+        """Return the market with its title, its quote and its trading status; None if it is unknown."""
         slot = self._cache.slot(ticker)
         return None if slot is None else self._completed(slot, self._cache.market(slot))
 
@@ -98,14 +108,18 @@ class Markets:
         return slot is not None and self._cache.status(slot) == "active"
 
     def followed(self) -> Iterator[MarketChange]:
-        """Introduce every market that is active, or to be recorded for another reason."""
+        """Yield a "created" change for every market that is active, or to be recorded for another reason."""
         for slot in range(self._cache.slots):
             is_recorded = bool(self._is_recorded[slot])
             if self._cache.ticker(slot) is not None and (is_recorded or self._cache.status(slot) == "active"):
                 yield introduction(self._completed(slot, self._cache.market(slot)), is_recorded=is_recorded)
 
     def show(self, market: Market, digest: int, now_us: int, quote: Quote | None = None) -> Shown:
-        """REST shows it so. It may be behind the clock by a little; what is longer ago it knows better."""
+        """Apply a market that REST shows.
+
+        REST may be behind the clock by its cache's age, so recent openings and closings are applied to its answer;
+        about older ones REST is right.
+        """
         turned_market = apply_clock(market, now_us, now_us - LAG_US)
         slot, before = self._become(turned_market, now_us)
         is_news = self._digest[slot] != digest
@@ -119,6 +133,7 @@ class Markets:
         return Shown(is_news, before.status is None, self._change(slot, before, turned_market))
 
     def tell(self, told: Announcement, now_us: int) -> MarketChange | None:
+        """Apply an announcement of the stream. Return the change, or None if it changes nothing."""
         known = self._cache.slot(told.market_ticker)
         was = None if known is None else self._cache.market(known)
         market = as_created(told) if was is None else as_told(was, told, now_us)
@@ -133,7 +148,7 @@ class Markets:
         return self._change(slot, before, turned_market)
 
     def turn(self, now_us: int) -> MarketChange | None:
-        """The change that is due next; None when nothing is due."""
+        """Return the next change that the clock makes, or None if none is due."""
         while (slot := self._schedule.next_due(now_us)) is not None:
             market = apply_clock(self._cache.market(slot), now_us)
             _, before = self._become(market, now_us)
@@ -144,13 +159,16 @@ class Markets:
         return None
 
     def vanish(self, ticker: str, now_us: int) -> Vanished | None:
-        """REST did not find it. None: it is too new, was not missing for long enough, or is stored as it ended."""
+        """Apply that REST did not find a market.
+
+        Return None if the market is too new, is not missing for long enough, or is stored with its end already.
+        """
         slot = self._cache.slot(ticker)
         if slot is None:
             return None
         market = self._cache.market(slot)
         if market.status == "finalized":
-            # It stays known for a while: a late copy of its announcement must not make it a new market.
+            # It stays known for a while: a late copy of its announcement must not create it again.
             is_told, self._is_told[slot] = self._is_told[slot], False
             return Vanished(as_vanished(self._completed(slot, market), now_us), None) if is_told else None
         if not self._missing_since[slot]:
@@ -162,16 +180,19 @@ class Markets:
         return Vanished(as_vanished(completed, now_us), departure(market))
 
     def events(self, slots: range) -> set[str]:
-        """Those of the markets in these slots."""
+        """Return the events of the markets in these slots."""
         return {event_ticker for slot in slots if (event_ticker := self._cache.event_ticker(slot)) is not None}
 
     def begin_walk(self) -> None:
-        """From here on the markets are counted that a walk through all of REST's does not show."""
+        """Begin a walk over all markets of REST: from here on, markets that no page shows are counted as unseen."""
         self._walks += 1
 
     def sweep(self, slots: range, settled_before_us: int) -> list[str]:
-        """Those of these slots that no page showed since the walk began, and whose settlement only the stream told.
-        Those settled for long are let go of."""
+        """Return the markets in these slots that need a look by name, and evict the ones that settled long ago.
+
+        To be looked at are unsettled markets that no page has shown since the walk began, and settled ones whose
+        settlement only the stream announced.
+        """
         unseen: list[str] = []
         for slot in slots:
             ticker = self._cache.ticker(slot)

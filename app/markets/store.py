@@ -1,3 +1,5 @@
+"""Compact storage for a million markets: columns by slot, sorted tickers, and the schedule of their times."""
+
 import heapq
 from array import array
 from bisect import bisect_left, bisect_right
@@ -10,8 +12,10 @@ OTHER = "other"
 
 
 class StringTable:
-    """Numbers for words of which there are few, such as a market's result. Should there ever be many, the late ones
-    share a name: what the exchange said is in the database."""
+    """Numbers for words from a small set, a market's result for example.
+
+    If there should ever be many, the late ones share one name: the exact word is in the database.
+    """
 
     def __init__(self, *known: str) -> None:
         self._words = [OTHER, *known]
@@ -31,20 +35,22 @@ class StringTable:
         return self._words[number]
 
 
-# No value of ours is that low.
+# No value in a column is this low.
 ABSENT = -(2**63)
 NO_SHARD = -(2**31)
 
 
 class MarketCache:
-    """Every known market in a few hundred bytes: one column for each of its facts, and a dictionary that leads from its
-    ticker to its slot in them. A slot that becomes free is used again."""
+    """Every known market in a few hundred bytes: a column for each of its fields, and a dictionary from ticker to slot.
+
+    A slot that becomes free is used again.
+    """
 
     def __init__(self) -> None:
         self._slots: dict[str, int] = {}  # bounded by the markets that are not long settled
         self._free = array("I")
         self._tickers: list[str | None] = []  # bounded by the same
-        # Almost every market's ticker begins with its event's: its length is enough.
+        # Almost every market's ticker begins with its event's ticker, so the length of that is enough.
         self._event_length = array("H")
         self._other_events: dict[int, str] = {}  # bounded by the same
         self._status = array("B")
@@ -67,26 +73,26 @@ class MarketCache:
 
     @property
     def slots(self) -> int:
-        """How many there are, free ones included."""
+        """Return the number of slots, free ones included."""
         return len(self._tickers)
 
     def slot(self, ticker: str) -> int | None:
         return self._slots.get(ticker)
 
     def ticker(self, slot: int) -> str | None:
-        """None: the slot is free."""
+        """Return the ticker in the slot, or None if the slot is free."""
         return self._tickers[slot]
 
     def status(self, slot: int) -> str:
         return STATUSES[self._status[slot]]
 
     def event_ticker(self, slot: int) -> str | None:
-        """None: the slot is free."""
+        """Return the event's ticker, or None if the slot is free."""
         ticker = self._tickers[slot]
         return None if ticker is None else ticker[: self._event_length[slot]] or self._other_events[slot]
 
     def market(self, slot: int) -> Market:
-        """Without its title and its quote, which are not here."""
+        """Return the market without its title and its quote, which are stored elsewhere."""
         ticker = self._tickers[slot]
         if ticker is None:
             raise LookupError(f"no market in slot {slot}")
@@ -105,7 +111,7 @@ class MarketCache:
         )
 
     def store(self, market: Market) -> int:
-        """In its slot, which is returned."""
+        """Store the market and return its slot."""
         slot = self._slots.get(market.ticker)
         if slot is None:
             slot = self._new_slot(market.ticker)
@@ -163,7 +169,7 @@ RUN_LENGTH = 512
 
 
 class SortedTickers:
-    """Tickers in order, in short runs: one more, one less or a page costs microseconds, however many there are."""
+    """Tickers in order, in short runs: adding, removing or reading a page takes microseconds for any number."""
 
     def __init__(self) -> None:
         self._runs: list[list[str]] = []  # bounded by the tickers in it
@@ -174,13 +180,14 @@ class SortedTickers:
         return self._count
 
     def __iter__(self) -> Iterator[str]:
-        """In order. What comes and goes meanwhile may be met or not; what stays is met once."""
+        """Yield the tickers in order, each once; one that is added or removed meanwhile may be left out."""
         page = self.page(None, RUN_LENGTH)
         while page:
             yield from page
             page = self.page(page[-1], RUN_LENGTH)
 
     def page(self, after: str | None, limit: int) -> list[str]:
+        """Return up to `limit` tickers that follow `after`, in order."""
         number = 0 if after is None else bisect_right(self._lasts, after)
         found: list[str] = []
         while number < len(self._runs) and len(found) < limit:
@@ -236,10 +243,11 @@ AHEAD_SECONDS = 3_600
 
 
 class Schedule:
-    """When something is due for a slot: at most one moment each, in whole seconds and never too early.
+    """The due moments of slots: at most one for each, in whole seconds, never too early.
 
-    Those of the next hour are in line, each as one number of the second and the slot; one that was overtaken by another
-    moment stays until it comes. Later ones only have their place in the column.
+    Moments of the next hour are in a heap, each as one integer of second and slot; an entry whose slot got another
+    moment stays until it is due, and is then skipped. Later moments are only in the column, and move to the heap once
+    an hour.
     """
 
     def __init__(self) -> None:
@@ -254,6 +262,7 @@ class Schedule:
     def set(self, slot: int, moment_us: int | None) -> None:
         self._second.extend([NEVER] * (slot + 1 - len(self._second)))
         second = NEVER if moment_us is None else max(-(-moment_us // SECOND_US), 1)
+        # Beyond the unsigned column, in the year 2106: never due.
         if second > LAST_SECOND:
             second = NEVER
         before = self._second[slot]
@@ -261,11 +270,12 @@ class Schedule:
         self._waiting += (second != NEVER) - (before != NEVER)
         if second not in (before, NEVER) and second < self._line_end:
             heapq.heappush(self._line, second << SLOT_BITS | slot)
+            # Too many entries were replaced: rebuild the heap without them, which bounds it.
             if len(self._line) > 2 * self._waiting + SPARE_ENTRIES:
                 self._line_up()
 
     def next_due(self, now_us: int) -> int | None:
-        """A slot whose moment has come, which it then has no more."""
+        """Return a slot that is due and clear its moment; None if none is due."""
         now = now_us // SECOND_US
         if now >= self._line_end:
             self._line_end = now + AHEAD_SECONDS

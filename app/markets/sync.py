@@ -1,3 +1,8 @@
+"""Reading markets, events and series from REST into the registry: by lists, by name, and since a time.
+
+The loops that call these readers are in workers/registry.
+"""
+
 import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -16,28 +21,30 @@ from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.runtime.threads import Offload
 
-# Asking REST for objects by their names, of which one that the exchange refuses must not keep the others waiting.
+# Reading objects by name. One name that the exchange refuses must not keep the others waiting.
 
 log = logs.get(__name__)
 
 ReadNamed = Callable[[list[str]], set[str]]
 
-# So many refusals before the first answer: then it is the exchange that refuses everything, not one of the names.
+# After this many refusals without an answer, the exchange refuses everything, not just one of the names.
 MOST_REFUSALS = 8
 
 
 class Answered(NamedTuple):
     found: set[str]
-    refused: set[str]  # nobody knows whether these exist
+    refused: set[str]  # whether these exist is unknown
 
     def missing(self, tickers: list[str]) -> list[str]:
-        """Return those that the exchange answered for, and that it does not know."""
+        """Return the tickers that the exchange answered for and does not know."""
         return [ticker for ticker in tickers if ticker not in self.found and ticker not in self.refused]
 
 
 def read_in_halves(read_named: ReadNamed, tickers: list[str]) -> Answered:
-    """Read all at once; what is refused in halves, down to the names that are refused alone. Raise the refusal if
-    nothing but refusals comes."""
+    """Read all in one request; after a refusal read the halves, down to the names that are refused alone.
+
+    Raise the refusal if nothing but refusals is received.
+    """
     found, refused = set[str](), set[str]()
     waiting = [tickers]
     refusals, answers = 0, 0
@@ -67,27 +74,29 @@ BATCH = 50
 
 
 def cooperative_batches(objects: Iterable[Raw], size: int = BATCH) -> Iterator[list[Raw]]:
-    """In small batches, after each of which other greenlets have their turn."""
+    """Yield the objects in small batches, letting other greenlets run after each."""
     remaining = iter(objects)
     while batch := list(islice(remaining, size)):
         yield batch
         gevent.sleep(0)
 
 
-# In the order of a market's life: one that goes on meanwhile is met twice rather than not at all.
+# In the order of a market's life: one that moves on during the walk is met twice rather than not at all.
 UNSETTLED_MARKETS: tuple[MarketFilter, ...] = ("unopened", "open", "paused", "closed")
 
 
 class MarketsPart(NamedTuple):
-    """Of the walk through all markets. Settled ones are left out: there are millions."""
+    """One part of the walk over all markets. Settled markets are left out: there are millions."""
 
     combos: ComboFilter
     status: MarketFilter
 
 
 class MarketReader:
-    """Markets from REST into the registry. Combos, of which there are ten times as many and which hardly trade, come
-    last."""
+    """Read markets from REST into the registry.
+
+    Combos are read last: there are ten times as many of them, and they hardly trade.
+    """
 
     def __init__(self, client: RestClient, intake: RegistryUpdater, *, combos: bool) -> None:
         self._client = client
@@ -96,18 +105,21 @@ class MarketReader:
         self.parts = tuple(MarketsPart(filter_, status) for filter_ in self._filters for status in UNSETTLED_MARKETS)
 
     def read_part(self, part: MarketsPart) -> int:
-        """How many markets it has."""
+        """Read all markets of the part. Return how many there are."""
         return sum(map(len, self._take(self._client.markets(part.status, part.combos))))
 
     def read_changed_since(self, since_seconds: int) -> int:
-        """How many there are. The exchange does not tell which combos changed, but which ones it created."""
+        """Read the changed markets. Return how many there are.
+
+        The exchange does not list changed combos, but only the ones it created.
+        """
         changed = self._client.markets_updated_since(since_seconds)
         if "only" in self._filters:
             changed = chain(changed, self._client.markets_created_since(since_seconds, "only"))
         return sum(map(len, self._take(changed)))
 
     def read_settled_since(self, min_settled_ts: int) -> int:
-        """How many there are, of those that the exchange has not moved to its archive."""
+        """Read the settled markets that the exchange has not moved to its archive. Return how many there are."""
         return sum(
             self._intake.take_settled(batch)
             for filter_ in self._filters
@@ -115,7 +127,10 @@ class MarketReader:
         )
 
     def read_named(self, tickers: list[str]) -> set[str]:
-        """Return which of them REST shows, also where one of its answers cannot be read: that market is there."""
+        """Read markets by name. Return the ones that REST shows.
+
+        A market whose object cannot be read is among them: it exists.
+        """
         shown = set[str]()
         for batch in cooperative_batches(self._client.named_markets(tickers)):
             self._intake.take_markets(batch)
@@ -123,7 +138,7 @@ class MarketReader:
         return shown
 
     def read_unknown(self, tickers: list[str]) -> set[str]:
-        """The same of markets that nobody follows: what REST shows of them is stored, and they stay unknown."""
+        """Read markets by name like read_named(), but only store the unknown ones, without following them."""
         shown = set[str]()
         for batch in cooperative_batches(self._client.named_markets(tickers)):
             self._intake.take_settled(batch)
@@ -134,12 +149,12 @@ class MarketReader:
         return map(self._intake.take_markets, cooperative_batches(objects))
 
 
-# In the order of an event's life: one that goes on meanwhile is met twice rather than not at all.
+# In the order of an event's life: one that moves on during the walk is met twice rather than not at all.
 UNSETTLED_EVENTS: tuple[EventFilter, ...] = ("unopened", "open", "closed")
 
 
 class EventReader:
-    """Events with their series: one that was never seen is asked for at once."""
+    """Read events from REST, each with its series: one that was never seen is asked for immediately."""
 
     def __init__(self, client: RestClient, intake: RegistryUpdater, *, combos: bool) -> None:
         self._client = client
@@ -147,7 +162,7 @@ class EventReader:
         self._combos = combos
 
     def read_named(self, tickers: list[str]) -> set[str]:
-        """Which of them were found."""
+        """Read events by name. Return the ones that were found."""
         found = set(self._take(self._client.named_events(tickers)))
         missing = [ticker for ticker in tickers if ticker not in found]
         if missing and self._combos:
@@ -159,8 +174,11 @@ class EventReader:
             self._intake.take_series(batch)
 
     def read_unsettled(self) -> set[str]:
-        """Which there are, without combos' and without those whose markets are all paused, of which there is no list.
-        Of those that are settled there are years."""
+        """Read the unsettled events and return their tickers.
+
+        Three kinds are not read here: events of combos; events whose markets are all paused, for which there is no
+        list; and settled ones, which reach back years.
+        """
         return {ticker for status in UNSETTLED_EVENTS for ticker in self._take(self._client.events(status))}
 
     def read_combos(self) -> int:
@@ -180,11 +198,11 @@ class EventReader:
             content = self._series(ticker)
             if content is not None:
                 self._intake.take_series([content])
-            # Also one that is not found: it is not asked for again with every event of it.
+            # Also if it was not found, so that it is not asked for again with each of its events.
             self._intake.known_series.add(ticker)
 
     def _series(self, ticker: str) -> Raw | None:
-        """Return None also for one that the exchange refuses: events that follow in the list must not wait for it."""
+        """Return the series, or None if it is not found or refused: later events must not wait for it."""
         try:
             return self._client.series(ticker)
         except (RequestRefusedError, UnexpectedAnswerError) as error:
@@ -196,9 +214,9 @@ def count_of(tickers: Iterator[str]) -> int:
     return sum(1 for _ in tickers)
 
 
-# Markets that a gatherer's own database takes for open: what it was told last, perhaps by an earlier run.
+# Markets that are open by the gatherer's own database, whose rows may be from an earlier run.
 
-# The markets whose tickers follow that one, as many as a page has, at a time in microseconds.
+# From a ticker and the time in microseconds to one page of the markets whose tickers follow.
 FindUnended = Callable[[str, int], list[Market]]
 
 PAGE = 1_000
@@ -214,13 +232,13 @@ QUERY = f"""
 
 
 class UnendedMarkets:
-    """Reads them from the metadata database, page by page in the order of their tickers."""
+    """Read the unended markets from the metadata database, page by page in the order of their tickers."""
 
     def __init__(self, metadata: Dsn, offload: Offload) -> None:
         self._ask = Asker(metadata, "unended markets", offload)
 
     def page(self, after: str, now_us: int) -> list[Market]:
-        """Return those of a page that close later than now, or of which nobody knows when they close."""
+        """Return a page of the markets whose closing time is later than `now_us` or unknown."""
 
         def read(connection: Connection) -> list[Market]:
             with connection, connection.cursor() as cursor:
@@ -231,8 +249,11 @@ class UnendedMarkets:
 
 
 class SettlementsSince:
-    """From when on nobody has asked what settled. On disk until that is asked and stored: this run may end before that,
-    and the next one would look back no further than to this."""
+    """The time since which settled markets have not been asked for.
+
+    It stays on disk until these markets are fetched and stored: if this run ended before, the next one would look back
+    only to the end of this run.
+    """
 
     def __init__(
         self,
@@ -245,7 +266,7 @@ class SettlementsSince:
         self._waiting_since_us = waiting_since_us
 
     def read_us(self) -> int | None:
-        """None: nobody recorded before."""
+        """Return the time, or None if nothing was recorded before this run."""
         if self._file.exists():
             return int(self._file.read_text())
         last_us = self._last_recorded_us()
@@ -254,7 +275,7 @@ class SettlementsSince:
         return last_us
 
     def are_stored(self, put_until_us: int) -> bool:
-        """All rows that were given away until then."""
+        """Return whether all rows that were put into the sink until then are stored."""
         waiting_since_us = self._waiting_since_us()
         return waiting_since_us is None or waiting_since_us > put_until_us
 
@@ -263,6 +284,7 @@ class SettlementsSince:
 
     def _write(self, since_us: int) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed only when it is on disk: a crash leaves the old time or the new one, and no half of a file.
         unfinished = self._file.with_suffix(".new")
         with unfinished.open("w") as file:
             file.write(str(since_us))

@@ -1,5 +1,5 @@
-"""What the processes count, one file for each process; docs/metrics.md lists all.
+"""Prometheus metrics, one file for each process; docs/metrics.md lists names, labels and descriptions.
 
-In: what a component counts. Out: Prometheus metrics on the ops port; a label never carries a ticker.
+In: what a component counts. Out: metrics on the ops port; a label never carries a ticker.
 Read gatherer.py first.
 """

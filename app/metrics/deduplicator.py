@@ -1,3 +1,5 @@
+"""Metrics of the deduplicator: merging, replication, coverage and audits."""
+
 from prometheus_client import Counter, Gauge, Histogram
 
 ROWS_READ = Counter(

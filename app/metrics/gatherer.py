@@ -1,3 +1,5 @@
+"""Metrics of a gatherer: its connections, its writers, and its market registry."""
+
 from prometheus_client import Counter, Gauge, Histogram
 
 CONNECTIONS = Gauge("kalshi_connections", "Sockets, by what they listen to and what they are doing.", ["role", "state"])
@@ -31,7 +33,7 @@ MARKETS_TURNED_AWAY = Gauge("kalshi_book_markets_turned_away", "Markets that no 
 MARKETS_MOVED = Counter("kalshi_book_markets_moved_total", "Markets given to another socket than they had.")
 
 
-# What is recorded, and what waits to be.
+# Recorded rows, and rows that wait to be written.
 
 TABLE = ["table"]
 

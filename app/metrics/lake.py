@@ -1,4 +1,4 @@
-"""What was written to the lake, and how far it is behind."""
+"""Metrics of the lake: what was written to it, and how far it is behind."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

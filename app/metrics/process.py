@@ -1,3 +1,5 @@
+"""Metrics of every process, of the admin service, and of database maintenance."""
+
 from prometheus_client import Counter, Gauge, Histogram, Info
 
 BUILD = Info("kalshi_build", "Which version runs, and on which Python.")
@@ -32,7 +34,7 @@ REFUSED_REQUESTS = Counter(
 )
 
 
-# What is known of the databases' chunks after each look at them.
+# The databases' chunks, counted by each round of maintenance.
 
 MAINTAINED_AT = Gauge(
     "kalshi_maintained_timestamp_seconds",

@@ -1,3 +1,5 @@
+"""Metrics of REST: the request budget, polled books, and trades fetched for gaps."""
+
 from collections.abc import Iterator
 
 from prometheus_client import Counter, Gauge
@@ -10,7 +12,7 @@ from app.polling.books import PolledBooks
 
 
 class RestBudgetCollector(Collector):
-    """What the REST transport counts by itself, read when it is asked for."""
+    """Export the counters of the REST transport, read at the time of a scrape."""
 
     def __init__(self, transport: RestTransport) -> None:
         self._transport = transport
@@ -35,6 +37,7 @@ class RestBudgetCollector(Collector):
         budget = self._transport.budget
         figures = (self._transport.retries, budget.waiting, budget.waits, budget.waited_ns / NS_PER_SECOND)
         for family, figure in zip(others, figures, strict=True):
+            # CounterMetricFamily drops the suffix "_total" from its name, which the sample has to carry.
             family.add_sample(family.name + ("_total" if family.type == "counter" else ""), {}, figure)
             yield family
 
@@ -71,7 +74,7 @@ REPAIR_ERRORS = Counter(
 
 
 def count_books(polled: PolledBooks) -> None:
-    """Of one request."""
+    """Count the books of one request."""
     POLLS.inc()
     EMPTY_BOOKS.inc(polled.empty)
     BOOKS.labels("changed").inc(len(polled.changed))

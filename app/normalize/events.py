@@ -1,3 +1,9 @@
+"""Rows of order book changes, quotes, trades and announcements.
+
+In: messages of the stream and trades of REST. Out: rows in the order of their tables' columns. Each row carries what
+makes its identity equal on every connection: the exchange's time, and `nth` among identical events.
+"""
+
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -40,7 +46,11 @@ from app.storage.tables import Row
 def delta_row(
     message: OrderbookDelta, received_us: int, conn: int, occurrences: Occurrences, *, after_gap: bool
 ) -> Row:
-    """A row of orderbook_deltas. This runs for most messages of the exchange: today's wire is looked up in place."""
+    """Return a row of orderbook_deltas.
+
+    This runs for most messages of the exchange, so prices and counts of today's wire are looked up in the caches in
+    place.
+    """
     body = message.msg
     price = PRICES_E6[body.price_dollars] if body.price_dollars else required(price_e6(None, body.price), "price")
     delta = COUNTS_E2[body.delta_fp] if body.delta_fp else required(count_e2(None, body.delta), "change")
@@ -49,7 +59,7 @@ def delta_row(
     ts_missing = happened_us is None
     if happened_us is None:
         happened_us = sent_us(message.sending_ts_ms, received_us)
-    # Without a clock, what happened at one time counts as one moment.
+    # Without a clock, all changes with the same time count as one moment.
     nth = occurrences.nth(ticker, clock if clock >= 0 else happened_us, (price, delta, yes_side))
     return (
         happened_us,
@@ -79,6 +89,7 @@ def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurr
         happened_us = sent_us(message.sending_ts_ms, received_us)
     quote = _quote(body)
     digest = digest_of_integers(quote)
+    # The digest is compared first: it is at hand, and nearly every quote ends the test there.
     if digest == NO_QUOTE and not any(getattr(body, name) is not None for name in QUOTE_FIELDS):
         raise UnfitMessageError("it says nothing that is known: its fields may have other names now")
     nth = occurrences.nth(body.market_ticker, happened_us, digest)
@@ -86,7 +97,7 @@ def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurr
 
 
 def _quote(body: TickerBody) -> tuple[int | None, ...]:
-    """What is stored of a quote, in the table's order. The digest is of this, so its order must never change."""
+    """Return the stored part of a quote, in the table's order: the digest covers it, so it must never change."""
     return (
         count_e2(body.yes_bid_size_fp, None),
         count_e2(body.yes_ask_size_fp, None),
@@ -104,7 +115,8 @@ def _quote(body: TickerBody) -> tuple[int | None, ...]:
 NO_QUOTE = digest_of_integers(_quote(TickerBody(market_ticker="")))
 
 
-# Trades of the stream and of REST, which must become the same row: both tell the same trade, one of them finer.
+# A trade of the stream and the same trade of REST must become the same row, although one of them has the finer time:
+# both times are cut to milliseconds.
 
 _decoder = msgspec.json.Decoder(RestTrade)
 
@@ -157,11 +169,11 @@ def _to_milliseconds(moment_us: int) -> int:
     return moment_us - moment_us % MILLISECOND_US
 
 
-# Keys sorted, numbers with the digits they came with: the same facts are the same bytes.
+# Sorted keys, and numbers with their original digits: equal facts give equal bytes.
 _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
-# These messages carry no event_type: they are one.
+# These messages carry no event_type: the message type is the event type.
 EVENT_TYPES: dict[type[Lifecycle], str] = {EventLifecycle: "event_lifecycle", EventFeeUpdate: "event_fee_update"}
-# Copies of one announcement carry times that are no further apart; app/merge/rules.py looks as far between gatherers.
+# Copies of one announcement carry times within this distance; app/merge/rules.py uses the same between gatherers.
 COPIES_US = 5_000_000
 REPETITION_US = 60_000_000
 MOST_REPETITIONS = 100
@@ -190,12 +202,14 @@ def _text(body: dict[str, object], key: str) -> str:
 
 
 class Repetitions:
-    """Numbers equal announcements as one gatherer heard them, on all its connections and all their sockets.
+    """Number equal announcements as one gatherer received them, over all its connections and sockets.
 
-    Copies on several lines carry different times, so no time tells an announcement from its repetition: on one line it
-    is another announcement, also after the line was cut and heard again; on another one, within seconds of one that
-    this line has not brought yet, it is the copy of the nearest such. What makes a line is its number and what is
-    subscribed to, not the socket.
+    Copies of one announcement carry different times on different lines, so the time alone cannot distinguish a copy
+    from a repetition:
+    - On the same line, an equal announcement is a repetition, even if the line was reconnected in between.
+    - On another line, within seconds of one that this line has not delivered yet, it is a copy of the nearest of these.
+
+    A line is the number of a connection and the channel it is subscribed to, not a socket.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -203,7 +217,8 @@ class Repetitions:
         self._latest: OrderedDict[Announcement, list[_Told]] = OrderedDict()
 
     def nth(self, announcement: Announcement, line: Line, announced_us: int) -> int:
-        """Return its number; announcements that are no copies of each other have different ones within a minute."""
+        """Return the announcement's number; within a minute, only copies of one announcement have the same."""
+        # Removed and added again, so that the order of the dictionary is that of the latest announcements.
         told = [
             each
             for each in self._latest.pop(announcement, ())[-MOST_REPETITIONS:]

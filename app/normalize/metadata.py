@@ -1,4 +1,7 @@
-"""Series, events and markets of REST, from their JSON to rows."""
+"""Rows of series, events and markets, from REST's JSON.
+
+Known members become columns, the rest one JSON column of details.
+"""
 
 from decimal import Decimal
 from typing import Any
@@ -10,7 +13,8 @@ from app.kalshi.rest_objects import RestEvent, RestMarket, RestSeries
 from app.normalize.values import fitting, money_e6, rfc3339_us
 from app.storage.tables import EVENTS, MARKETS, SERIES, Row, Table
 
-# Quotes change all the time and are recorded as such; with them every market would look changed at every poll.
+# Quotes change all the time and are recorded as tickers; in the details they would make every market look changed at
+# every poll.
 QUOTES = frozenset(
     {
         *(f"{side}_{what}_dollars" for side in ("yes", "no") for what in ("bid", "ask")),
@@ -35,7 +39,7 @@ NOT_MARKET_DETAILS = _not_details(MARKETS, "settlement_value_dollars")
 _series_decoder = msgspec.json.Decoder(RestSeries)
 _event_decoder = msgspec.json.Decoder(RestEvent)
 _market_decoder = msgspec.json.Decoder(RestMarket)
-# Strikes and multipliers keep the digits they were written with.
+# Strikes and multipliers keep the digits they were written with: a float would round them.
 _any_decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 

@@ -1,33 +1,39 @@
+"""The number `nth` that separates identical changes of a market at one moment.
+
+It is part of a row's identity, and has to be equal on every connection without any exchange between them.
+"""
+
 from collections.abc import Callable, Hashable
 
 from app.normalize.values import UnfitMessageError
 
-# An action of the exchange changes each level of a market once or a few times.
+# One action of the exchange changes each level of a market once or a few times; far more means a broken clock.
 MOST_CHANGES_OF_A_MOMENT = 100_000
 
 Counts = dict[Hashable, int]
-# A moment, its first change, how often each came if there were several; and the moment before, likewise.
+# A moment, its first change, and the counts if there were several changes; then the same of the moment before.
 Seen = tuple[int, Hashable, Counts | None, tuple[int, Hashable, Counts | None] | None]
 
 
 class Occurrences:
-    """Counts, on one connection, how many identical changes of a market came before one at the same moment.
+    """Count, on one connection, how many identical changes of a market came before one at the same moment.
 
-    The number is part of a change's identity. It depends on nothing but the market's own changes in their order, which
-    is the same on every connection; so connections that heard the same agree without ever comparing.
+    The number is part of a change's identity. It depends only on the market's own changes in their order, which is the
+    same on every connection; so connections that received the same changes agree without comparing.
 
-    Of each market the latest two moments are remembered, since a frame may come after the one that follows it; and
-    only of the markets that were heard of last: the memory has two halves of `capacity` markets, and when the younger
-    one is full the older one is forgotten. So a market is remembered at least until that many others were heard of.
+    The latest two moments of each market are remembered, since a frame may arrive after the one that follows it. Memory
+    is bounded: it has two halves of `capacity` markets, and when the younger half is full the older one is forgotten.
+    So a market is remembered at least until `capacity` other markets have changed.
     """
 
     def __init__(self, capacity: int, on_return: Callable[[str], None] = lambda _: None) -> None:
         self._capacity = capacity
-        self._on_return = on_return  # is told of a market whose moments go back
+        self._on_return = on_return  # called with a market whose moments went back
         self._younger: dict[str, Seen] = {}
         self._older: dict[str, Seen] = {}
 
     def nth(self, ticker: str, moment: int, change: Hashable) -> int:
+        """Return how many identical changes of the market came before this one at the same moment."""
         seen = self._younger.get(ticker)
         if seen is None:
             seen = self._take_over(ticker)
@@ -52,7 +58,10 @@ class Occurrences:
         return len(self._younger) + len(self._older)
 
     def _take_over(self, ticker: str) -> Seen | None:
-        """Makes room in the younger half for this market, and brings along what the older one knows of it."""
+        """Return what is remembered of a market, moved to the younger half; None if it is unknown.
+
+        If the younger half is full, it becomes the older one, whose markets are forgotten.
+        """
         seen = self._older.pop(ticker, None)
         if len(self._younger) >= self._capacity:
             self._older, self._younger = self._younger, {}
@@ -62,7 +71,7 @@ class Occurrences:
 
 
 def _counts(first: Hashable, counts: Counts | None) -> Counts:
-    """Most moments hold one change. A dictionary to count in is made when a second one comes."""
+    """Return the counts of a moment, created with its second change: most moments hold one change and need none."""
     return {first: 1} if counts is None else counts
 
 

@@ -1,4 +1,4 @@
-"""Whole books: of the stream, which carry a clock, and of REST, which carry none."""
+"""Rows of whole books: from the stream, which carry a clock, and from REST, which carry none."""
 
 from collections.abc import Sequence
 
@@ -47,7 +47,7 @@ def snapshot_row(message: OrderbookSnapshot, received_us: int, conn: int) -> Row
 
 
 def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
-    """Of one of the books that /markets/orderbooks answers with."""
+    """Return the row of one book in the answer of /markets/orderbooks."""
     market = fitting(_decoder, content)
     book, older = market.orderbook_fp, market.orderbook
     if book is not None:
@@ -62,7 +62,7 @@ def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
 
 
 def refuse_other_levels(content: bytes | Raw, member: str) -> None:
-    """Raise if a book in which we find no level has lists by names that we do not know: it is not empty then."""
+    """Raise if a book without known levels has lists under unknown names: then it is not empty."""
     body = fitting(_object_decoder, content).get(member)
     lists = (
         [name for name, value in body.items() if isinstance(value, list) and value] if isinstance(body, dict) else []
@@ -76,13 +76,13 @@ def is_empty(row: Row) -> bool:
 
 
 def confirmation_row(row: Row) -> Row:
-    """Says only that the book was seen again: by the digest it is the one that is stored in full already."""
+    """Return a row that only confirms a book: by its digest, the book is the one stored in full already."""
     return (*row[: LEVELS.start], *NO_LEVELS, *row[LEVELS.stop :])
 
 
 def levels_digest(yes: Levels, no: Levels) -> int:
-    """Equal for equal books, whichever way they came."""
-    bounds = (HIGHEST_BIGINT,)  # so that no level can pass from one side to the other unseen
+    """Return the digest of a book: equal for equal books, whatever their source."""
+    bounds = (HIGHEST_BIGINT,)  # a separator: without it, a level could move to the other side unnoticed
     return digest_of_integers((*_flat(yes), *bounds, *_flat(no)))
 
 
@@ -103,7 +103,7 @@ def _side(
     dollars: Sequence[tuple[str, int]] | None,
     cents: Sequence[tuple[int, int]] | None,
 ) -> Levels:
-    """In the order of prices, as the exchange sends them. A side that is absent is empty."""
+    """Return the levels sorted by price, in which the exchange sends them. An absent side is empty."""
     if dollars_fp is not None:
         levels = [(PRICES_E6[price], COUNTS_E2[size]) for price, size in dollars_fp]
     elif dollars is not None:

@@ -1,3 +1,10 @@
+"""The frames of one connection, in their order, to messages and rows; and the detection of gaps between them.
+
+In: frames with the time of their receipt. Out: messages, rows for the tables, and gaps. Every numbered message counts
+in its subscription's sequence; a lost one may concern any market of the subscription, so changes are marked `after_gap`
+until their market's next snapshot.
+"""
+
 from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,7 +29,7 @@ from app.storage.tables import LIFECYCLE_EVENTS, ORDERBOOK_DELTAS, ORDERBOOK_SNA
 
 
 class SequenceGap(NamedTuple):
-    """Something of this subscription was lost; nothing says of which market."""
+    """A loss on one subscription. The lost messages may concern any of its markets."""
 
     sid: int
     expected: int
@@ -30,13 +37,16 @@ class SequenceGap(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """How many messages; negative when the numbers went back."""
+        """Return the number of lost messages; negative if the numbers went back."""
         return self.received - self.expected
 
 
 class FirstNumbers:
-    """What subscriptions of this exchange begin with. The answer to a command may take the first number without showing
-    it: as long as none was seen to begin with 1, it may be 2."""
+    """The first sequence number of a subscription at this exchange: 1 or 2.
+
+    The answer to a command may take the first number without carrying it. So 2 is accepted as the first, until a
+    subscription is seen to begin with 1.
+    """
 
     def __init__(self) -> None:
         self.latest = 2
@@ -46,10 +56,11 @@ class FirstNumbers:
 
 
 class SequenceCheck:
-    """Follows the numbers of each subscription of a connection. Everything that carries one counts, of every type.
+    """Check the sequence numbers of each subscription of a connection. Messages of every type count if they carry one.
 
-    From the first on, where a subscription is heard from its acknowledgement on. A book is heard from its own snapshot
-    on, and what is lost before the first message came before any of them.
+    With `from_the_first`, a first number that is too high is a gap too: the subscription counts as covered from its
+    acknowledgement on. A book counts as covered from its own snapshot on, and what is lost before the first message
+    came before all snapshots.
     """
 
     def __init__(self, first_numbers: FirstNumbers | None = None, *, from_the_first: bool = False) -> None:
@@ -58,6 +69,7 @@ class SequenceCheck:
         self._from_the_first = from_the_first
 
     def see(self, sid: int, seq: int) -> SequenceGap | None:
+        """Return the gap that this number reveals, or None if it is the expected one."""
         expected = self._expected.get(sid)
         self._expected[sid] = seq + 1
         if seq == expected:
@@ -69,7 +81,7 @@ class SequenceCheck:
         return SequenceGap(sid, expected, seq)
 
     def resume(self, gap: SequenceGap) -> None:
-        """The message that showed the gap was one that had been seen before."""
+        """Continue at the number expected before the gap: the message that showed it was a repetition."""
         self._expected[gap.sid] = gap.expected
 
     def forget(self, sid: int) -> None:
@@ -77,8 +89,7 @@ class SequenceCheck:
 
 
 class GapTracker:
-    """Which markets of a connection may lack a change: those of a subscription that lost something, each until its next
-    snapshot."""
+    """The markets of a connection that may lack a change: all of a subscription with a loss, until their snapshots."""
 
     def __init__(self) -> None:
         self._settled: dict[int, set[str]] = {}
@@ -91,11 +102,12 @@ class GapTracker:
             self._settled[sid].add(ticker)
 
     def end(self, sid: int) -> None:
-        """All its markets had their snapshot, or it is no more."""
+        """Forget the subscription's gap: all its markets had their snapshot, or the subscription has ended."""
         self._settled.pop(sid, None)
 
     def holds(self, sid: int, ticker: str) -> bool:
-        # Hardly ever is anything in doubt, and this is asked for every change.
+        """Return whether the market may lack a change."""
+        # Checked for every change, and gaps are rare: the empty case is tested first.
         return bool(self._settled) and sid in self._settled and ticker not in self._settled[sid]
 
 
@@ -107,7 +119,7 @@ TABLES: dict[type, Table] = {
     **dict.fromkeys(LIFECYCLE_MESSAGES, LIFECYCLE_EVENTS),
 }
 
-# A connection of order books holds a share of the markets; one of tickers hears all of them.
+# A connection of order books carries a share of the markets, one of tickers carries all of them.
 DELTA_MARKETS = 4_096
 TICKER_MARKETS = 65_536
 ANNOUNCEMENTS = 65_536
@@ -115,10 +127,10 @@ REPEATED = unknown(b"", "it was read before")
 
 
 class Stream:
-    """The frames of one connection in their order, from its opening to its end: what each says and the row it becomes.
+    """Read the frames of one connection in their order, from its opening to its end.
 
-    A reopened connection is a new stream, whose every market starts with a snapshot. Of announcements, what all streams
-    of a gatherer brought is known to all.
+    A reopened connection is a new stream, in which every market starts with a snapshot. Announcements are counted
+    across all streams of a gatherer, which share `repetitions`.
     """
 
     def __init__(
@@ -131,18 +143,18 @@ class Stream:
         first_numbers: FirstNumbers | None = None,
         from_the_first: bool = False,
     ) -> None:
-        self.gone_back: list[str] = []  # markets whose clocks did, as after a maintenance; for who takes them out
-        self.revealing: Message | None = None  # what shows the gap that is just told
+        self.gone_back: list[str] = []  # markets whose clocks went back, as after a maintenance; the caller empties it
+        self.revealing: Message | None = None  # the message that revealed the gap being reported
         self._conn = conn
         self._frame = b""
         self._on_gap = on_gap
         self._was_read = was_read
         self._sequence = SequenceCheck(first_numbers, from_the_first=from_the_first)
         self._doubt = GapTracker()
-        # What two subscriptions say alike is one event said twice: each counts for itself.
+        # Two subscriptions to one market deliver each event twice, so occurrences are counted per subscription.
         self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS, self.gone_back.append))
         self._quotes = defaultdict[int, Occurrences](lambda: Occurrences(TICKER_MARKETS))
-        # An announcement says no more of when it was than that: what was heard on other sockets counts.
+        # An announcement's only time is when it was sent, so its copies on other sockets have to be known too.
         self._announcements = repetitions or Repetitions(ANNOUNCEMENTS)
         self._channels: dict[int, str] = {}
         self._rows: dict[type, Callable[..., Row | None]] = {
@@ -155,10 +167,10 @@ class Stream:
         }
 
     def read(self, frame: bytes, received_us: int) -> tuple[Message, Row | None]:
-        """The message, and its row in TABLES[type(message)] if it is a record. Unknown is for quarantine.
+        """Return the message, and its row for TABLES[type(message)] if it is a recorded one. Unknown is for quarantine.
 
-        A gap is told before the message that shows it is given out. A frame that was read before, with its number and
-        all, is no second event: REPEATED.
+        A gap is reported through `on_gap` before the message that reveals it is returned. A frame that was read before,
+        sequence number included, is no second event and is returned as REPEATED.
         """
         self._frame = frame
         message = decode(frame)
@@ -166,6 +178,7 @@ class Stream:
         if sid is not None and seq is not None:
             gap = self._sequence.see(sid, seq)
             if gap is not None:
+                # The numbers went back, and this very frame was read before: it is a repetition, not a new numbering.
                 if gap.missing < 0 and self._was_read(frame):
                     self._sequence.resume(gap)
                     return REPEATED, None
@@ -179,15 +192,15 @@ class Stream:
             return unknown(frame, str(error)), None
 
     def distrust(self, sid: int) -> None:
-        """Its markets may lack a change for another reason than a gap, such as one that went to quarantine."""
+        """Treat the subscription like one with a gap: a message of it may be missing, quarantined for example."""
         self._doubt.begin(sid)
 
     def trust(self, sid: int) -> None:
-        """Every market of the subscription had its snapshot after the gap."""
+        """End the doubt about the subscription: every market of it had its snapshot after the gap."""
         self._doubt.end(sid)
 
     def forget(self, sid: int) -> None:
-        """The subscription is no more."""
+        """Forget a subscription that has ended."""
         self._doubt.end(sid)
         self._sequence.forget(sid)
         for counted in (self._changes, self._quotes, self._channels):
@@ -217,5 +230,5 @@ class Stream:
     def _subscribed(self, message: Subscribed, _received_us: int) -> None:
         sid, channel = message.msg.sid, message.msg.channel
         others = {name for other, name in self._channels.items() if other != sid}
-        # What two subscriptions to one channel tell at once is no repetition.
+        # Concurrent subscriptions to one channel deliver copies, not repetitions, so their lines need different names.
         self._channels[sid] = f"{channel} {sid}" if channel in others else channel

@@ -1,4 +1,7 @@
-"""Prices and counts of both wires to integers, and back to text: exactly, never by way of a float, or not at all."""
+"""Prices, counts and times of both wires to integers and back to text.
+
+Conversions are exact and never pass through a float; a value that does not fit exactly raises UnfitMessageError.
+"""
 
 import re
 import struct
@@ -12,14 +15,14 @@ from msgspec.json import Decoder
 
 from app.kalshi.messages import END_MS, FIRST_MS
 
-# 64 bits of a content, equal on every host and every version of Python.
+# Digests of 64 bits, equal on every host and every version of Python.
 
-# No value of ours is that low.
+# No value in a row is this low.
 ABSENT = -(2**63)
 
 
 def digest64(content: bytes) -> int:
-    """Signed, as a BIGINT is."""
+    """Return a digest as a signed integer, to fit a BIGINT."""
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True)
 
 
@@ -33,7 +36,7 @@ Shape = TypeVar("Shape")
 
 
 class UnfitMessageError(ValueError):
-    """It says what no row can hold exactly: nothing is rounded or guessed, what was said goes to quarantine."""
+    """A message that no row can hold exactly. Nothing is rounded or guessed: the message goes to quarantine."""
 
 
 def fitting(decoder: Decoder[Shape], content: bytes | Raw) -> Shape:
@@ -53,7 +56,10 @@ DECIMAL = re.compile(r"(-?[0-9]{1,18})(?:\.([0-9]{1,30}))?")
 
 
 def scaled(text: str, decimals: int, lowest: int, highest: int) -> int:
-    """The decimal times ten to that power. Zeros beyond it change nothing; any other digit there does not fit."""
+    """Return the decimal times ten to the power of `decimals`.
+
+    Further zeros after that are accepted; any other digit there raises UnfitMessageError.
+    """
     match = DECIMAL.fullmatch(text)
     if match is None:
         raise UnfitMessageError(f"{text[:50]!r} is no decimal")
@@ -69,7 +75,7 @@ def scaled(text: str, decimals: int, lowest: int, highest: int) -> int:
 
 
 class DecimalCache(dict[str, int]):
-    """Integers by their decimals, of those that came of late. What is there already costs no call of ours."""
+    """A cache from a decimal's text to its scaled integer, emptied when full. A hit calls no Python function."""
 
     def __init__(self, decimals: int, lowest: int, highest: int, capacity: int) -> None:
         super().__init__()
@@ -91,7 +97,7 @@ COUNTS_E2 = DecimalCache(2, lowest=-HIGHEST_COUNT_E2, highest=HIGHEST_COUNT_E2, 
 
 
 def price_e6(dollars: str | None, cents: int | None) -> int | None:
-    """Of today's wire, else of the older one. None: neither says, or it says that there is none."""
+    """Return the price from today's wire, or from the older one. Return None if neither has a price."""
     if dollars is not None:
         return PRICES_E6[dollars] if dollars else None
     return None if cents is None else cents * CENT_E6
@@ -110,12 +116,12 @@ def required(value: int | None, what: str) -> int:
 
 
 def money_e6(dollars: str) -> int:
-    """Of any amount, such as a settlement's."""
+    """Return an amount of any size, a settlement's for example."""
     return scaled(dollars, 6, lowest=-HIGHEST_MONEY_E6, highest=HIGHEST_MONEY_E6)
 
 
 def dollars(price_e6: int) -> str:
-    """Return it as the views of the databases show it: all six decimals."""
+    """Return the price with all six decimals, as the databases' views show it."""
     return _decimal(price_e6, 6)
 
 
@@ -138,7 +144,7 @@ RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\
 
 
 def rfc3339_us(text: str) -> int:
-    """Digits past the microsecond are cut off, as the exchange itself does when it shortens a time."""
+    """Return the time in microseconds. Further digits are cut off, as the exchange does when it shortens a time."""
     match = RFC3339.fullmatch(text)
     if match is None:
         raise UnfitMessageError(f"{text[:50]!r} is no time")
@@ -151,7 +157,7 @@ def rfc3339_us(text: str) -> int:
 
 
 def exchange_us(ts_ms: int | None, ts: int | str | None) -> int | None:
-    """When it happened by the exchange's clock; None when it does not say."""
+    """Return when it happened by the exchange's clock, or None if the message has no time."""
     if ts_ms is not None:
         return ts_ms * MILLISECOND_US
     if ts is None:
@@ -163,13 +169,16 @@ def exchange_us(ts_ms: int | None, ts: int | str | None) -> int | None:
 
 
 def sent_us(sending_ts_ms: int | None, received_us: int) -> int:
-    """For what carries no time of its own. The older wire does not even say when a frame was sent."""
+    """Return when a frame was sent, for messages without a time of their own.
+
+    The older wire does not carry that either: then the time of receipt is returned.
+    """
     return received_us if sending_ts_ms is None else sending_ts_ms * MILLISECOND_US
 
 
-# Where a row came in, for what came in by no connection or carried no number.
+# The origin of rows that arrived by no connection, or without a sequence number.
 
-# A message of the older wire that carries no seq.
+# seq of a message of the older wire that carries none.
 NO_SEQ = -1
-# conn, sid and seq of what REST answered.
+# conn, sid and seq of rows from REST.
 FROM_REST = (-1, -1, -1)

@@ -1,4 +1,4 @@
-"""Polling REST: which book is asked for next, and trades of times that no socket heard.
+"""Polling REST: the order in which books are requested, and trades of times that no socket covered.
 
 In: active markets, gaps, the request budget. Out: rows for the writers.
 Read book_cycles.py first.

@@ -1,8 +1,8 @@
-"""Whose book is polled next: each class of books has a cycle of its own, and a share of the requests.
+"""The order in which books are polled: each class of books has its own cycle and its share of the requests.
 
-Books with two sides are where trading is, and are polled often; the other markets' rarely change, and combos, ten times
-as many as all others, hardly ever have orders. One walk over all of them would poll a two-sided book once in half an
-hour where the request budget is small.
+Trading happens in books with two sides, so they are polled often. The other markets' books rarely change; combos, ten
+times as many as all others, hardly ever have orders. A single walk over all of them would poll a two-sided book only
+once in half an hour if the request budget is small.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +19,8 @@ from app.settings import Settings
 class Cycle:
     """One walk over the active markets of a class, each exactly once.
 
-    What belongs to it is decided on the way, so that a million markets cost nothing at the start. A market that is no
-    longer active when its turn comes is left out; one that became active meanwhile waits for the next walk.
+    Membership is decided during the walk, so that starting it costs nothing even with a million markets. A market that
+    is no longer active at its turn is left out; one that becomes active during the walk waits for the next one.
     """
 
     def __init__(self, tickers: Iterable[str], is_active: Callable[[str], bool], started_seconds: float) -> None:
@@ -32,7 +32,7 @@ class Cycle:
         self._in_flight = 0
 
     def next_batch(self) -> list[str]:
-        """As many as one request may name; none when all were given out. Each batch is to be reported as done."""
+        """Return as many tickers as one request may name; none after the last. Report each batch with done()."""
         batch = next(self._batches, [])
         self._is_exhausted = not batch
         self._in_flight += bool(batch)
@@ -43,7 +43,7 @@ class Cycle:
         self.markets += len(batch)
 
     def ends(self, now_seconds: float) -> bool:
-        """True once: when the last of the batches is done."""
+        """Return True once: when the last of the batches is done."""
         if self.ended_seconds is not None or self._in_flight or not self._is_exhausted:
             return False
         self.ended_seconds = now_seconds
@@ -64,7 +64,7 @@ class BookClass(Enum):
     COMBO = "combo"
 
 
-# When all have books to poll: of ten requests six, three, and one.
+# If all classes have books to poll: of ten requests six, three, and one.
 STRIDES = {BookClass.TWO_SIDED: 1, BookClass.ONE_SIDED: 2, BookClass.COMBO: 6}
 
 
@@ -75,7 +75,7 @@ def book_class(ticker: str, *, may_be_two_sided: bool) -> BookClass:
 
 
 class PollingPart(NamedTuple):
-    """Several gatherers divide the books among them: each polls those of its own number, from 1 on."""
+    """The part of the books that one of several gatherers polls. Parts are numbered from 1."""
 
     number: int = 1
     parts: int = 1
@@ -107,7 +107,10 @@ def part_of(settings: Settings) -> PollingPart:
 
 
 class BookCycles:
-    """Time is handed in. Not for several threads at once."""
+    """Choose the next books to poll, from the cycles of the three classes. Pure: the time is a parameter.
+
+    Not safe for use by several threads.
+    """
 
     def __init__(
         self,
@@ -122,8 +125,9 @@ class BookCycles:
         self._turns = dict.fromkeys(BookClass, 0)
 
     def next_batch(self, now_seconds: float) -> tuple[Cycle, list[str]] | None:
-        """Return books to poll now. None: all that is due was given out."""
-        # All that are due begin at once: what one of them finds out about a book moves it to no other meanwhile.
+        """Return books to poll now, or None if everything that is due has been given out."""
+        # All due cycles begin together: otherwise a book whose class changes during polling could move from one to
+        # another.
         due = {which: self._due(which, now_seconds) for which in BookClass}
         for which in sorted(BookClass, key=self._turns.__getitem__):
             cycle = due[which]
@@ -133,11 +137,11 @@ class BookCycles:
         return None
 
     def ended(self, now_seconds: float) -> list[tuple[BookClass, Cycle]]:
-        """Return the cycles whose last request was answered, each once."""
+        """Return the cycles whose last request has been answered, each once."""
         return [(which, cycle) for which, cycle in self._cycles.items() if cycle.ends(now_seconds)]
 
     def idle_seconds(self, now_seconds: float) -> float:
-        """Return how long nothing is to be done."""
+        """Return for how long there will be nothing to do."""
         return min(self._waits_seconds(which, now_seconds) for which in BookClass)
 
     def _waits_seconds(self, which: BookClass, now_seconds: float) -> float:
@@ -155,7 +159,7 @@ class BookCycles:
         if cycle is not None and (cycle.ended_seconds is None or self._waits_seconds(which, now_seconds)):
             return None
         cycle = self._cycles[which] = Cycle(self._tickers_of(which), self._is_active, now_seconds)
-        # Who had nothing to poll for a while has saved up no turns.
+        # A class that had nothing to poll for a while has not saved up turns.
         self._turns[which] = max(self._turns[which], self._fewest_turns_of_others(which))
         return cycle
 
@@ -168,21 +172,21 @@ class BookCycles:
 
 
 class ActiveMarkets(Protocol):
-    """Which markets trade, as the registry knows it."""
+    """The markets that trade, as the registry knows them."""
 
     def active_tickers(self) -> Iterable[str]:
-        """What comes and goes while they are walked over may be met or not; what stays is met once."""
+        """Yield the active tickers, each once. One added or removed during the walk may be left out."""
 
     def is_active(self, ticker: str) -> bool: ...
 
 
-# From sending a request to having stored its books; measured against the exchange: 50 to 100 ms.
+# The time from sending a request to having stored its books: 50 to 100 ms, measured against the exchange.
 CALL_MILLISECONDS = 100
-# Of the 32 connections of the session that all share, some are left to others.
+# Of the session's 32 shared connections, some are left to other callers.
 MOST_FETCHERS = 24
 
 
 def fetchers_for(limits: BudgetLimits) -> int:
-    """How many requests must be under way at once for using up such a budget."""
+    """Return how many requests have to be in flight to use up this budget."""
     calls_e3 = limits.tokens_per_second * CALL_MILLISECONDS // TOKENS_PER_CALL
     return min(calls_e3 // 1_000 + 1, MOST_FETCHERS)

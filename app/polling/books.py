@@ -1,4 +1,4 @@
-"""What a batch of polled books becomes: full rows, confirmations, and what goes to quarantine."""
+"""A batch of polled books to rows: full rows, confirmations, and rows for quarantine."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -22,10 +22,11 @@ HOUR_BITS = 20
 
 
 class SeenBooks:
-    """What was last stored of every market's book, so that an unchanged one is confirmed and not stored again.
+    """The last stored state of every market's book, so that an unchanged book is confirmed and not stored again.
 
-    One integer a market holds all of it: the digest of the levels, the hour in which they were stored in full, and in
-    its last bit whether both sides had some. The keys are best the registry's own strings, not equal ones.
+    One integer for each market holds all of it: the digest of the levels, the hour in which they were stored in full,
+    and, in the last bit, whether both sides had levels. Use the registry's own strings as keys, not equal copies: they
+    share memory.
     """
 
     def __init__(self) -> None:
@@ -38,8 +39,10 @@ class SeenBooks:
         return iter(self._seen)
 
     def holds(self, row: Row) -> bool:
-        """Whether a full row of the same book has been stored, and in the same day. Each market's days begin at an
-        hour of its own, or all would be stored in full at once."""
+        """Return whether a full row of the same book has been stored on the same day.
+
+        Each market's days begin at an hour of its own; otherwise all books would be stored in full at the same time.
+        """
         seen = self._seen.get(row[TICKER])
         if seen is None or seen >> (HOUR_BITS + 1) != row[DIGEST] & DIGEST_MASK:
             return False
@@ -47,12 +50,12 @@ class SeenBooks:
         return _day(row[TICKER], stored_hour) == _day(row[TICKER], row[TIME] // HOUR_US)
 
     def note(self, ticker: str, row: Row) -> None:
-        """After this row was stored in full."""
+        """Note that this row was stored in full."""
         digest_and_hour = (row[DIGEST] & DIGEST_MASK) << HOUR_BITS | row[TIME] // HOUR_US
         self._seen[ticker] = digest_and_hour << 1 | bool(row[YES_PRICES] and row[NO_PRICES])
 
     def may_be_two_sided(self, ticker: str) -> bool:
-        """False if it was not when last seen."""
+        """Return False if the book was not two-sided when last seen."""
         return self._seen.get(ticker, 1) & 1 == 1
 
     def forget(self, ticker: str) -> None:
@@ -64,13 +67,13 @@ def _day(ticker: str, hour: int) -> int:
 
 
 def unfit_row(table: Table, content: Raw, reason: str, received_us: int) -> Row:
-    """For quarantine: what was meant to become a row of the table, as it came."""
+    """Return a row for quarantine: the object as it came, and the table whose row it should have become."""
     return (received_us, table.name, reason, bytes(content))
 
 
 class PolledBooks(NamedTuple):
     rows: list[Row]  # all in full
-    changed: list[Row]  # those of them that are not stored already
+    changed: list[Row]  # the ones not stored already
     unfit: list[Row]  # for quarantine
     missing: int  # markets that were asked for and not answered
 
@@ -95,9 +98,11 @@ def polled_books(asked: Iterable[str], answered: Iterable[Raw], seen: SeenBooks,
         else:
             unfit.append(unfit_row(ORDERBOOK_SNAPSHOTS, content, "it was not asked for", received_us))
     changed = [row for row in rows if not seen.holds(row)]
+    # An unfit answer may be that to one of the awaited tickers, and is not counted as missing too.
     return PolledBooks(rows, changed, unfit, max(len(awaited) - len(unfit), 0))
 
 
 def rows_to_store(polled: PolledBooks) -> list[Row]:
+    """Return full rows of the changed books, and confirmations of the others."""
     changed = {row[TICKER] for row in polled.changed}
     return [row if row[TICKER] in changed else confirmation_row(row) for row in polled.rows]

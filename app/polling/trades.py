@@ -1,4 +1,7 @@
-"""Trades of a time that has passed, from REST. One that is there already has the same key: repeating does no harm."""
+"""Trades of past times, from REST.
+
+A trade that is already stored has the same key, so repeating a request does no harm.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -16,7 +19,7 @@ from app.storage.write_queue import Sink
 from app.storage.writer import CopyWriter
 
 TRADES_AT_ONCE = 1_000
-# The exchange takes whole seconds, and which of the two bounds belongs to the interval is not documented.
+# The exchange takes whole seconds, and does not document which of the two bounds is inclusive.
 MARGIN_SECONDS = 1
 
 
@@ -33,7 +36,10 @@ def backfill(
     clock_us: Callable[[], int],
     ticker: str | None = None,
 ) -> BackFilled:
-    """Returns when the sink has all of them. After an error nobody knows which: repeat all."""
+    """Fetch the trades of a time. Return when the sink has all of them.
+
+    After an error it is unknown which trades the sink has: repeat all.
+    """
     trades = unfit = 0
     for part in trades_between(client, started_us, ended_us, ticker):
         good, bad = trade_rows(part, clock_us())
@@ -49,10 +55,10 @@ def backfill(
 def trades_between(
     client: RestClient, started_us: int, ended_us: int, ticker: str | None = None
 ) -> Iterator[list[Raw]]:
-    """All of that time, part by part, and some beside it.
+    """Yield all trades of a time in batches, and a few from shortly before and after it.
 
-    The exchange moves old trades to its archive, also while we ask. So it is asked for the recent ones first and for
-    the cutoff afterwards: a trade that was moved in between comes twice rather than not at all.
+    The exchange moves old trades to its archive at any time. So the recent ones are requested first, and the cutoff
+    afterwards: a trade that is moved in between is returned twice rather than not at all.
     """
     min_ts = started_us // SECOND_US - MARGIN_SECONDS
     max_ts = -(-ended_us // SECOND_US) + MARGIN_SECONDS
@@ -67,7 +73,7 @@ def _parts(trades: Iterator[Raw]) -> Iterator[list[Raw]]:
 
 
 def trade_rows(trades: Iterable[Raw], received_us: int) -> tuple[list[Row], list[Row]]:
-    """And for quarantine, those that are not fit."""
+    """Return the rows of the trades, and the rows for quarantine."""
     good: list[Row] = []
     bad: list[Row] = []
     for content in trades:
@@ -79,7 +85,7 @@ def trade_rows(trades: Iterable[Raw], received_us: int) -> tuple[list[Row], list
 
 
 class DirectSink:
-    """Has rows in the database when put returns: for a program that has nothing else to do meanwhile."""
+    """Write rows to the database before put() returns, for programs with nothing to do in the meantime."""
 
     def __init__(self, dsn: Dsn) -> None:
         self._dsn = dsn
@@ -108,9 +114,10 @@ class Interval(NamedTuple):
 
 
 class Intervals:
-    """Times of which something is still to be fetched; those that touch are one.
+    """Times whose trades are still to be fetched; intervals that touch are joined.
 
-    It never grows beyond a number: then the two that lie closest become one. That fetches more, and loses nothing.
+    The number of intervals is bounded: beyond it, the two closest ones are joined. That fetches more, and loses
+    nothing.
     """
 
     def __init__(self, most: int = MOST_INTERVALS) -> None:
@@ -138,9 +145,10 @@ class Intervals:
             self._join_closest()
 
     def next_piece(self, until_us: int) -> Interval | None:
-        """Of what lies before that time, at most an hour: an error or a restart repeats no more than that.
+        """Return the next interval that ends by `until_us`, at most an hour long, or None if there is none.
 
-        It goes round, so that one which fails again and again is in nobody's way.
+        An error or a restart repeats no more than that hour. Successive calls go round, so that an interval that fails
+        repeatedly does not block the others.
         """
         for from_us in (self._continue_us, BEGINNING_US):
             for each in self._apart:

@@ -1,4 +1,4 @@
-"""PostgreSQL: connections and their errors, which database is meant, the embedded server.
+"""PostgreSQL: connections and their errors, the choice of databases, the embedded server.
 
 In: settings. Out: connections whose errors are ours.
 Read connection.py first.

@@ -1,4 +1,7 @@
-"""The driver, behind one thin module."""
+"""Connections of psycopg2, with errors that state the fix to the operator.
+
+DatabaseError replaces the driver's errors wherever they mean an unreachable, unmigrated or unprivileged database.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +19,10 @@ from app.runtime.threads import Offload
 Connection = psycopg2.extensions.connection
 
 NOT_MIGRATED = (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn, psycopg2.errors.UndefinedFunction)
-# A database that is read-only, as one is that was replaced by another, fails for a while like one that is away.
+# A read-only database counts as unreachable: a server that was replaced by another is read-only for a while.
 FAILED_AT_WORK = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
 
-# What the user's connection string does not say itself.
+# Used for everything that the user's connection string does not state.
 DEFAULTS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
@@ -31,7 +34,7 @@ DEFAULTS = {
 
 @contextmanager
 def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection]:
-    """A connection for as long as the block runs. Commits nothing by itself."""
+    """Yield a connection for as long as the block runs. It does not commit."""
     connection = connect(dsn, application)
     try:
         yield connection
@@ -45,7 +48,7 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
         ) from error
     except NOT_MIGRATED as error:
         raise DatabaseError(
-            # Below the first line it quotes our own query.
+            # Only the first line: the rest quotes our own query.
             f"The database {dsn.database} has another schema.",
             str(error).strip().split("\n")[0],
             "run kalshi-data migrate.",
@@ -67,9 +70,9 @@ def connect(dsn: Dsn, application: str = "kalshi-data") -> Connection:
 
 
 def parameters(dsn: Dsn, application: str) -> str:
-    """What libpq is told, by whichever driver."""
+    """Return the parameters for libpq, the same for every driver."""
     given = psycopg2.extensions.parse_dsn(dsn.reveal())
-    # Sessions compute with times in UTC; the user's own options stay beside that.
+    # Sessions compute times in UTC; the user's own options are kept beside that.
     options = f"{given.pop('options', '')} -c timezone=UTC".strip()
     arguments = {**DEFAULTS, "application_name": application, **given, "options": options}
     dsn_text: str = psycopg2.extensions.make_dsn(**arguments)
@@ -79,7 +82,7 @@ def parameters(dsn: Dsn, application: str) -> str:
 def value_of(
     connection: Connection, query: str | Composable, parameters: Sequence[Any] | Mapping[str, Any] | None = None
 ) -> Any:  # noqa: ANN401 - as the database has it
-    """The one value that a query answers with."""
+    """Return the single value of a query's result."""
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         row = cursor.fetchone()
@@ -89,8 +92,10 @@ def value_of(
 
 
 class KeptConnection:
-    """A connection for one task after the other, opened when there is none. Whatever fails in a task, it is given up:
-    its state is not known any more."""
+    """A connection for successive tasks, opened when there is none.
+
+    It is closed after any error in a task, because its state is unknown then.
+    """
 
     def __init__(self, connect: Callable[[], Connection], failure: str, fix: str = "run kalshi-data migrate.") -> None:
         self._connect = connect
@@ -107,7 +112,7 @@ class KeptConnection:
 
     @contextmanager
     def still_open(self) -> Iterator[Connection]:
-        """For what needs the session of an earlier task, its locks above all."""
+        """Yield the connection of an earlier task, for what needs the same session, its locks above all."""
         with self._given_up_after_errors():
             if self._connection is None:
                 raise DatabaseError(self._failure, "Its connection has been given up since it was opened.")
@@ -134,8 +139,7 @@ Answer = TypeVar("Answer")
 
 
 class Asker:
-    """Asks a database now and then, each time over a connection of its own: whatever became of the last does not
-    matter."""
+    """Ask a database occasional questions, each over a new connection: no failure of an earlier one matters."""
 
     def __init__(self, dsn: Dsn, application: str, offload: Offload) -> None:
         self._dsn = dsn
@@ -150,8 +154,9 @@ class Asker:
             return question(connection)
 
 
-# The server's side of a connection: what a dead host held is free within half a minute. Without these it keeps the
-# locks of a silent peer for two hours, and for a quarter of one those of a peer that does not confirm what it was sent.
+# The server's side of a connection: the locks of a dead host are released within half a minute. Without these settings,
+# the server keeps them for two hours if the peer is silent, and for a quarter of an hour if it does not acknowledge
+# data.
 FREED_IN_TIME = """
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2;
     SET tcp_user_timeout = 20000
@@ -160,10 +165,10 @@ FREED_IN_TIME = """
 
 @contextmanager
 def claimed(connection: Connection, work: str) -> Iterator[bool]:
-    """Whether this connection is the only one at it, while the block runs: with several processes each piece of work is
-    done by one, and by another when that one is gone.
+    """Yield whether this connection is the only one to do this work while the block runs.
 
-    After an error the claim is the connection's until it is closed.
+    With several processes, each piece of work is done by one, and by another one when that ends. After an error the
+    connection keeps the claim until it is closed.
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(FREED_IN_TIME)

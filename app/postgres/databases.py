@@ -1,3 +1,5 @@
+"""The databases that a command works on: the ones in the settings, or the embedded server's."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -10,7 +12,7 @@ from app.settings import Settings
 
 
 class DatabaseKind(Enum):
-    """The three databases, with the folders of sql/ that make each of them."""
+    """The three databases, with the folders of sql/ that their schemas are made from."""
 
     TIMESERIES = ("kalshi_ts", "ts_dsn", ("shared", "timeseries"))
     METADATA = ("kalshi_meta", "meta_dsn", ("metadata",))
@@ -28,18 +30,21 @@ class Database(NamedTuple):
 
 
 def given_databases(settings: Settings) -> list[Database]:
-    """The databases that the settings name."""
+    """Return the databases that the settings name."""
     return [Database(kind, dsn) for kind in DatabaseKind if (dsn := getattr(settings, kind.setting)) is not None]
 
 
 def chunk_budgets(settings: Settings) -> dict[DatabaseKind, int]:
-    """The databases that keep their tables in chunks, and how many bytes these may take."""
+    """Return the databases that keep their tables in chunks, and the number of bytes that these may take."""
     return {DatabaseKind.TIMESERIES: settings.local_max_bytes, DatabaseKind.PRODUCTION: settings.production_max_bytes}
 
 
 @contextmanager
 def open_databases(settings: Settings) -> Iterator[list[Database]]:
-    """Those that the settings name; if they name none, all three on an embedded server, while the block runs."""
+    """Yield the databases that the settings name; if they name none, all three on an embedded server.
+
+    The embedded server runs as long as the block.
+    """
     if given := given_databases(settings):
         yield given
         return
@@ -49,7 +54,7 @@ def open_databases(settings: Settings) -> Iterator[list[Database]]:
 
 @contextmanager
 def open_database(settings: Settings, kind: DatabaseKind) -> Iterator[Dsn]:
-    """One of them, by the same rule."""
+    """Yield one of the databases, chosen like open_databases() does. Raise SettingsError if it is missing."""
     with open_databases(settings) as databases:
         for database in databases:
             if database.kind is kind:

@@ -1,4 +1,4 @@
-"""Connection strings. It stands alone: settings need it, and none of the connections' code."""
+"""Connection strings, alone in this file: settings need them, but not the code of connections."""
 
 import psycopg2.extensions
 

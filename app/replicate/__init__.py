@@ -1,4 +1,4 @@
-"""A gatherer's journal, series, events and markets, copied to production and confirmed to the gatherer.
+"""Replication of a gatherer's journal, series, events and markets to production, confirmed to the gatherer.
 
 In: tables of a gatherer. Out: their copies, and up to where they are known.
 Read follower.py first, then journal.py.

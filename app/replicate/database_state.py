@@ -1,4 +1,7 @@
-"""A look at a gatherer's database at one moment: which database it is, what its runs say, and where its tables end."""
+"""One observation of a gatherer's database: which database it is, what its runs recorded, and where its tables end.
+
+If the database was replaced or restored, its runs are distrusted: see the comment on `distrust` below.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -30,7 +33,8 @@ JOURNALS = {copy.source.name: CopyStatements(copy) for copy in JOURNAL_COPIES}
 MARKED_TABLES = (*MERGED_TABLES, *JOURNALS)
 
 RUNS = "SELECT run_id, ingest_id, started_at, recorded_until, ended_at FROM runs"
-# It ends at least where it was read to. To plan this for all chunks takes longer than to do it.
+# The end is at least the position read so far. Planning this for all chunks takes longer than executing it, hence
+# prepared.
 PREPARE_END = sql.SQL("""
     PREPARE {name} (BIGINT) AS SELECT coalesce(max(ingest_id), $1) FROM {table} WHERE ingest_id > $1
 """)
@@ -48,15 +52,15 @@ STATE = """
 
 
 class DatabaseState(NamedTuple):
-    """None: not known."""
+    """The identity and position of a database. None means unknown."""
 
     system_identifier: int
-    database_identity: int | None  # another one when it is created anew on the same server
-    timeline: int | None  # another one when a replica was promoted, or the server restored to a point in time
-    wal_position: int | None  # what is durable; only an earlier state has less
+    database_identity: int | None  # differs if the database is recreated on the same server
+    timeline: int | None  # differs after a replica was promoted, or the server restored to a point in time
+    wal_position: int | None  # the durable position; only an earlier state has a lower one
 
     def follows(self, before: "DatabaseState") -> bool:
-        """Whether it may have come of that state by being written to."""
+        """Return whether this state may have developed from the earlier one by writing alone."""
         is_same = all(None in pair or pair[0] == pair[1] for pair in zip(self[:-1], before[:-1], strict=True))
         return is_same and (self.wal_position or 0) >= (before.wal_position or 0)
 
@@ -71,12 +75,12 @@ class ObservedRun(NamedTuple):
 
 class ObservedDatabase(NamedTuple):
     state: DatabaseState
-    has_older_journal: bool  # which lacks what was read of it
+    has_older_journal: bool  # it lacks rows that were read from it before
     runs: list[ObservedRun]
     ends: dict[str, int]
 
     def is_here(self, positions: Mapping[str, Position]) -> bool:
-        """Whether all that the tables held had been read before."""
+        """Return whether all rows that the tables held had been read before."""
         return all(self._is_read(table, positions.get(table)) for table in MARKED_TABLES)
 
     def _is_read(self, table: str, position: Position | None) -> bool:
@@ -90,7 +94,7 @@ def connect_to_observe(source: Dsn, application: str) -> Connection:
     with session, session.cursor() as cursor:
         cursor.execute(ALONG_THE_INDEX)
         for table in MARKED_TABLES:
-            # A plan is made once, for compressed rows or without them.
+            # Each plan is made once: for reading past compressed rows, and for reading without them.
             for is_past_compressed in (False, True):
                 name = _end_of(table, is_past_compressed=is_past_compressed)
                 cursor.execute(PREPARE_END.format(name=name, table=sql.Identifier(table)))
@@ -100,7 +104,10 @@ def connect_to_observe(source: Dsn, application: str) -> Connection:
 def observe(
     session: Connection, production: Connection, gatherer: str, positions: Mapping[str, Position]
 ) -> ObservedDatabase:
-    """Positions are up to where its tables were read: all ends are there or beyond."""
+    """Observe the database, repeating while compression disturbs it.
+
+    `positions` give up to where its tables were read, so all ends are there or beyond.
+    """
     noted = tables_with_noted_compression(session)
     while True:
         look, reaches = _look_once(session, production, gatherer, positions, noted)
@@ -159,11 +166,11 @@ def _end_of(table: str, *, is_past_compressed: bool) -> sql.Identifier:
 
 # What a gatherer's runs recorded counts only as far as it is in the database in which they recorded it.
 #
-# When that database is replaced, or put back to an earlier state, rows are gone that nobody has read yet: records,
-# and gaps and ends of subscriptions, without which a run would seem to have heard what it has not. No later word of
-# such a run makes up for that, so nothing counts that was not delivered before, to the run's end. The same holds for
-# a run that is heard of only now, through the spool: it may have recorded in the earlier state since it started. Only
-# a run that begins once the new state is known counts.
+# When that database is replaced, or restored to an earlier state, rows are gone that were never read: records, but also
+# gaps and ends of subscriptions, without which a run would seem to have covered what it has not. Nothing the run writes
+# later makes up for that, so nothing more counts than was delivered before, until the run's end. The same holds for a
+# run that appears only now, through the spool: it may have recorded in the earlier state since it started. Only a run
+# that begins once the new state is known counts.
 
 log = logs.get(__name__)
 
@@ -171,9 +178,9 @@ NOTICE = """
     UPDATE gatherer_contacts SET state_number = state_number + 1, state_since = now() WHERE gatherer = %(gatherer)s
 """
 STATE_SINCE = "SELECT state_since FROM gatherer_contacts WHERE gatherer = %s AND state_since IS NOT NULL"
-# When a run started is told by its gatherer's clock, which may be some seconds ahead of production's.
+# A run's start is a time of its gatherer's clock, which may be some seconds ahead of production's.
 AHEAD = timedelta(seconds=10)
-# Of several tables that find the same other state, the first one says so. They have been read in the one before.
+# If several tables find the same new state, only the first one records it: the others still refer to the state before.
 NOTICE_FIRST = f"{NOTICE} AND state_number = %(state_number)s"
 DISTRUST = """
     UPDATE gatherer_runs SET
@@ -190,20 +197,20 @@ DROP_MARKS = "DELETE FROM gatherer_marks WHERE gatherer = %(gatherer)s"
 
 
 def distrust(cursor: psycopg2.extensions.cursor, gatherer: str) -> None:
-    """Another state of its database was found: of all runs that are known, nothing more counts."""
+    """Record that another state of the gatherer's database was found: nothing more counts of any known run."""
     cursor.execute(NOTICE, {"gatherer": gatherer})
     _distrust_runs(cursor, gatherer)
 
 
 def distrust_at_first(cursor: psycopg2.extensions.cursor, gatherer: str, state_number: int) -> None:
-    """The same, unless it was found already since the state in which a table was read."""
+    """Do the same as distrust(), unless another table has recorded the new state since this one was read."""
     cursor.execute(NOTICE_FIRST, {"gatherer": gatherer, "state_number": state_number})
     if cursor.rowcount:
         _distrust_runs(cursor, gatherer)
 
 
 def distrust_older(cursor: psycopg2.extensions.cursor, gatherer: str, unknown: Sequence[ObservedRun]) -> None:
-    """Of runs of which nothing was known before, nothing counts if they may have begun in an earlier state."""
+    """Distrust runs that were unknown so far, if they may have begun in an earlier state of the database."""
     cursor.execute(STATE_SINCE, (gatherer,))
     state_since = cursor.fetchone()
     older = [run for run in unknown if state_since and run.started_at < state_since[0] + AHEAD]

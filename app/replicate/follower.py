@@ -1,3 +1,9 @@
+"""Copy tables of a gatherer to production, from where the last copy stopped.
+
+The cursor is committed with the rows it counts, so a crash repeats rows and never loses any. A probe is kept with the
+cursor: it shows later whether the source was restored to an earlier state, in which case it is read from its beginning.
+"""
+
 import io
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +18,7 @@ from app.storage.arrivals import TABLE_LOCK, arrivals, connect_for_arrivals
 from app.storage.binary_copy import HEADER, TRAILER
 from app.storage.tables import EVENTS, GAPS, MARKETS, SERIES, SUBSCRIPTIONS, Table
 
-# How far a table of a gatherer was read, kept where its rows go: both are committed together.
+# The position up to which a gatherer's table was read. It is kept beside its rows: both are committed together.
 
 SAVE = """
     INSERT INTO sync_cursors (gatherer, table_name, system_identifier, ingest_id, probe) VALUES (%s, %s, %s, %s, %s)
@@ -24,24 +30,24 @@ READ = "SELECT ingest_id, probe FROM sync_cursors WHERE gatherer = %s AND table_
 
 
 class Through(NamedTuple):
-    """How far a table was read."""
+    """The position up to which a table was read."""
 
     ingest_id: int
-    probe: int | None  # None: not known
+    probe: int | None  # None: unknown
 
 
 NOTHING = Through(0, None)
 
 
 def system_identifier(cursor: psycopg2.extensions.cursor) -> int:
-    """Of the server: another one is another source, whatever its database is called."""
+    """Return the server's identifier: another server is another source, whatever its database is called."""
     cursor.execute("SELECT system_identifier FROM pg_control_system()")
     (identifier,) = cursor.fetchone() or (0,)
     return int(identifier)
 
 
 def read_through(production: Connection, gatherer: str, table_name: str, identifier: int) -> Through | None:
-    """Of this source. None: it was never looked into."""
+    """Return up to where this source's table was read, or None if it never was."""
     with production.cursor() as cursor:
         cursor.execute(READ, (gatherer, table_name, identifier))
         row = cursor.fetchone()
@@ -55,26 +61,27 @@ def save_cursor(
 
 
 def is_older_state(cursor: psycopg2.extensions.cursor, is_older: sql.Composed, through: Through) -> bool:
-    """Whether the source is not yet, or no more, what it was when it was read."""
+    """Return whether the source was restored to an earlier state since it was read, even if it has new rows now."""
     cursor.execute(is_older, through._asdict())
     return cursor.fetchone() == (True,)
 
 
-# Tables of a gatherer that production keeps a copy of, as far as rows of several gatherers do not need to be merged
-# by what they record: what it knows of the exchange, and what it knows of its own recording.
+# The replicated tables are the ones whose rows need no merging with rows of other gatherers: what a gatherer knows of
+# the exchange, and of its own recording.
 
-# What proves later that a table is still the one that was read: its newest time, or the row read last.
+# The probe that shows later whether a table is still the one that was read: its newest time, or a digest of the last
+# row.
 NEWEST_US = "(extract(epoch FROM max({time})) * 1000000)::BIGINT"
 DIGEST = "hashtextextended(ROW({columns})::TEXT, 0)"
 LAST_DIGEST = "(array_agg({digest} ORDER BY source_ingest_id DESC))[1]"
-# No row up to the one read last is newer than those that were read, unless an older state gave ids to other rows.
+# Rows up to the last one read cannot be newer than the rows read, unless an earlier state gave their ids to other rows.
 HAS_NEWER = """
     SELECT %(ingest_id)s > (SELECT coalesce(max(ingest_id), 0) FROM {source}) OR EXISTS (
         SELECT FROM {source} WHERE ingest_id <= %(ingest_id)s
             AND {time} > TIMESTAMPTZ 'epoch' + %(probe)s * INTERVAL '1 microsecond'
     )
 """
-# The row read last may have got another id since, and old ones are dropped; but no other row ever gets its id.
+# The row read last may have received another id since, and old rows are dropped; but no other row ever receives its id.
 HAS_ANOTHER = """
     SELECT %(ingest_id)s > last_id_given({literal_source}) OR EXISTS (
         SELECT FROM {source} WHERE ingest_id = %(ingest_id)s AND {digest} <> %(probe)s
@@ -85,18 +92,19 @@ HAS_ANOTHER = """
 class ReplicatedTable(NamedTuple):
     source: Table
     target: str
-    replaces: str  # when a row that is here already is replaced
+    replaces: str  # the condition under which an existing row is replaced
     is_per_gatherer: bool
     is_read_on: bool  # others read the target by its own ingest_id
 
 
 def _metadata(table: Table, exchange_time: str) -> ReplicatedTable:
-    """The exchange's own word on what is newer comes first: its answers may be cached ones. Then ours.
+    """Return the copy of a table of metadata. The exchange's own time of change decides which row is newer, then ours.
 
-    Between answers without such a word, or with the same one, a cached answer or a fast clock may win: until that
-    gatherer asks again behind the cache, 20 seconds after every announcement, opening and closing. An order by status
-    instead would keep the exchange from going back, as it does when it amends. This one is total: whichever gatherer is
-    read first, and however often, all end with the same row.
+    The exchange's time has precedence because its answers may be cached. Between answers without it, or with equal
+    ones, a cached answer or a fast clock may win, until that gatherer asks again behind the cache, 20 seconds after
+    every announcement, opening and closing. Ordering by status instead would keep the exchange from going back, as it
+    does when it amends. This order is total: whichever gatherer is read first, and however often, all end with the same
+    row.
     """
     newer = f"(coalesce(excluded.{exchange_time}, '-infinity'), excluded.updated_at)"
     older = f"(coalesce(target.{exchange_time}, '-infinity'), target.updated_at)"
@@ -104,7 +112,10 @@ def _metadata(table: Table, exchange_time: str) -> ReplicatedTable:
 
 
 def _journal(table: Table) -> ReplicatedTable:
-    """Only one ever writes these rows, but a database that was restored is read from its beginning."""
+    """Return the copy of a table of the journal.
+
+    Only one gatherer ever writes these rows, but a restored database is read again from its beginning.
+    """
     rest = [name for name in table.column_names if name not in table.key]
     newer, older = (", ".join(f"{row}.{name}" for name in rest) for row in ("excluded", "target"))
     target = f"gatherer_{table.name}"
@@ -122,7 +133,7 @@ JOURNAL_COPIES = (_journal(SUBSCRIPTIONS), _journal(GAPS))
 
 
 class CopyStatements:
-    """Of one copy. `gatherer` is a parameter throughout, and unused where the target has no such column."""
+    """The SQL statements of one copy. All take the parameter `gatherer`, even if the target has no column for it."""
 
     def __init__(self, copy: ReplicatedTable) -> None:
         self._values = values = _values(copy)
@@ -146,7 +157,7 @@ class CopyStatements:
         self.is_older = statement(HAS_ANOTHER if copy.is_per_gatherer else HAS_NEWER)
 
     def read(self, after: int, rows: int) -> sql.Composed:
-        """COPY takes no parameters."""
+        """Return the COPY statement for the next rows. COPY takes no parameters, so they are literals."""
         return sql.SQL(
             "COPY (SELECT ingest_id, {columns} FROM {source} WHERE ingest_id > {after} ORDER BY ingest_id LIMIT {rows})"
             " TO STDOUT (FORMAT binary)"
@@ -191,7 +202,7 @@ BATCH_ROWS = 5_000
 class _Batch(NamedTuple):
     identifier: int
     after: Through
-    is_read_anew: bool  # or for the first time
+    is_read_anew: bool  # also True for the first reading
     content: bytes
 
     @property
@@ -200,8 +211,7 @@ class _Batch(NamedTuple):
 
 
 class Follower:
-    """Copies some tables of one gatherer's database into production, from where it stopped last. Where nothing came,
-    nothing is written."""
+    """Copy some tables of one gatherer's database into production. A round without new rows writes nothing."""
 
     def __init__(
         self,
@@ -223,7 +233,7 @@ class Follower:
         self._production = KeptConnection(lambda: connect(production, name), f"Storing what {gatherer} knows failed.")
 
     def round(self) -> dict[str, int]:
-        """Reads on until nothing is left. How many rows came, by table; nothing where another process is at it."""
+        """Copy until nothing is left. Return the rows by table; nothing if another process holds the claim."""
         with self._production.opened() as production, claimed(production, self._name) as is_ours:
             if not is_ours:
                 return {}
@@ -279,7 +289,11 @@ class Follower:
 
 
 def _further(copy: ReplicatedTable, before: Through, staged: Through) -> Through:
-    """The row read last proves a journal. What is newest of a catalogue may have been read long ago."""
+    """Return the new position of a cursor.
+
+    The last row is the probe of a journal. For metadata, the probe is the newest time, which may have been read long
+    ago.
+    """
     if copy.is_per_gatherer:
         return staged
     known_us = [time_us for time_us in (before.probe, staged.probe) if time_us is not None]

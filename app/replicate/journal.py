@@ -1,7 +1,7 @@
-"""A gatherer's journal, and what of its recording has arrived.
+"""A gatherer's journal, and how much of its recording has been delivered to production.
 
-A run's recorded_until says what is in the gatherer's own database. When it is read, so is where each table ends: once
-all cursors have passed there, the same holds for production. Only then does anything count as heard.
+A run's recorded_until states what is in the gatherer's own database. When it is read, the end of each table is read
+too: once all cursors have passed these ends, the same holds for production. Only then does the time count as covered.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,11 +30,11 @@ from app.runtime import logs
 from app.storage.confirmation import NAME_OF_PRODUCTION
 from app.storage.tables import METADATA_TABLES
 
-# Tell a gatherer up to where production has its journal and its series, events and markets, so that it may forget old
-# rows of them.
+# Confirm to a gatherer up to where production has its journal and its series, events and markets. The gatherer may then
+# delete old rows of them.
 
 CONFIRMED = "SELECT ingest_id FROM confirmations WHERE production = %s AND table_name = %s"
-# Also downwards: production may have been put back to an earlier state.
+# A confirmation may also go back: production may have been restored to an earlier state.
 CONFIRM = """
     INSERT INTO confirmations (production, table_name, ingest_id) VALUES (%s, %s, %s)
     ON CONFLICT (production, table_name) DO UPDATE SET ingest_id = excluded.ingest_id, confirmed_at = now()
@@ -42,8 +42,10 @@ CONFIRM = """
 
 
 def confirm(session: Connection, production: Connection, gatherer: str, tables: Iterable[str]) -> dict[str, int]:
-    """In the session that read them: of a database that is replaced meanwhile, no session survives. Return up to where,
-    by table."""
+    """Confirm the tables to the gatherer, in the session that read them. Return up to where, by table.
+
+    The session matters: if the database is replaced meanwhile, the session does not survive, and nothing is confirmed.
+    """
     name = str(value_of(production, NAME_OF_PRODUCTION))
     with session, session.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ WRITE")
@@ -65,7 +67,7 @@ def _confirm(cursor: psycopg2.extensions.cursor, production: str, table: str, in
 
 
 def confirm_metadata(gatherer: str, source: Dsn, production: Dsn) -> dict[str, int]:
-    """Confirm what the follower has stored of this very server. Return up to where, by table."""
+    """Confirm what the follower has stored from this very server. Return up to where, by table."""
     name = f"confirmer {gatherer}"
     with connected(source, name) as session, connected(production, name) as connection:
         through = confirm(session, connection, gatherer, [table.name for table in METADATA_TABLES])
@@ -78,7 +80,7 @@ CONTACT = """
     SELECT system_identifier, database_identity, timeline, wal_position FROM gatherer_contacts
     WHERE gatherer = %s FOR UPDATE
 """
-# One that is idle is noted now and then: patience with those that are away is much longer.
+# An idle contact is updated only every 10 seconds: the tolerance for absent gatherers is much longer.
 SAVE_CONTACT = """
     INSERT INTO gatherer_contacts AS known
         (gatherer, system_identifier, database_identity, timeline, wal_position, contacted_at)
@@ -107,12 +109,12 @@ SAVE_RUNS = """
         OR coalesce(target.delivered_until, '-infinity')
         < least(coalesce(excluded.delivered_until, excluded.marked_until), target.trusted_until)
 """
-# An earlier state of the database says itself up to where it has all.
+# After a restore, the runs in the earlier state of the database show up to when it has everything.
 TRUST_UNTIL = """
     UPDATE gatherer_runs SET trusted_until = %s, recorded_until = %s
     WHERE gatherer = %s AND run_id = %s AND trusted_until < %s
 """
-# What is recorded after a clock was set back may be of a time that was marked already.
+# After a clock was set back, new records may be of a time that was marked already.
 GIVE_UP_MARKED = "UPDATE gatherer_runs SET marked_until = NULL WHERE gatherer = %s"
 DROP_MARKS = "DELETE FROM gatherer_marks WHERE gatherer = %s"
 DROP_CURSORS = "DELETE FROM sync_cursors WHERE gatherer = %s AND table_name = ANY(%s)"
@@ -121,8 +123,9 @@ SAVE_MARKS = """
     ON CONFLICT (gatherer, table_name) DO UPDATE
     SET system_identifier = excluded.system_identifier, ingest_id = excluded.ingest_id
 """
-# A table that is read in shards is here as far as the least of them; a cursor of another database says nothing of it,
-# and nothing is known of an empty table either before it was looked into: it may be empty since it was dropped.
+# A table that is read in shards is here as far as its slowest shard. A cursor of another database proves nothing about
+# this one. An empty table that was not looked into is not known to be here either: it may be empty because it was
+# dropped.
 PASSED = """
     SELECT NOT EXISTS (
         SELECT FROM gatherer_marks AS m, LATERAL (
@@ -150,7 +153,7 @@ class _KnownRun(NamedTuple):
 
 
 class JournalFollower:
-    """Keeps production's copy of one gatherer's journal."""
+    """Maintain production's copy of one gatherer's journal."""
 
     def __init__(self, gatherer: str, source: Dsn, production: Dsn) -> None:
         self.gatherer = gatherer
@@ -166,7 +169,7 @@ class JournalFollower:
         )
 
     def round(self) -> dict[str, int]:
-        """How many rows came, by table; nothing where another process is at it."""
+        """Follow the journal once. Return the number of rows by table; nothing if another process holds the claim."""
         with self._production.opened() as production, claimed(production, self._name) as is_ours:
             if not is_ours:
                 return {}
@@ -189,7 +192,7 @@ class JournalFollower:
         return {**copied, "runs": len(look.runs)}
 
     def _save(self, look: ObservedDatabase, positions: Mapping[str, Position], production: Connection) -> bool:
-        """Whether what the runs say waits for rows to arrive."""
+        """Save what the runs recorded. Return whether some of it waits for rows to be delivered."""
         with production, production.cursor() as cursor:
             known = self._known_runs(cursor)
             if look.has_older_journal or not self._follows(cursor, look, known):
@@ -214,8 +217,10 @@ class JournalFollower:
     def _follows(
         self, cursor: psycopg2.extensions.cursor, look: ObservedDatabase, known: Mapping[int, _KnownRun]
     ) -> bool:
-        """Whether it can be the database that was looked at before, with what was written since. Runs that are no more
-        trusted have said so already."""
+        """Return whether this can be the database observed before, with what was written since.
+
+        Distrusted runs are left out: a new state was recorded for them already.
+        """
         cursor.execute(CONTACT, (self.gatherer,))
         contact = cursor.fetchone()
         if contact and not look.state.follows(DatabaseState(*contact)):
@@ -252,7 +257,7 @@ class JournalFollower:
             execute_values(cursor, SAVE_MARKS, marks)
 
     def _acknowledge(self, production: Connection) -> None:
-        """What was marked counts as heard once everything up to the marks is here."""
+        """Count the marked times as covered, once everything up to the marks has been delivered."""
         where = {"gatherer": self.gatherer, "merged": MERGED_TABLES}
         with production, production.cursor() as cursor:
             cursor.execute(PASSED, where)

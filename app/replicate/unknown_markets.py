@@ -1,4 +1,7 @@
-"""Markets that are in production's records, and of which no gatherer has told what they are."""
+"""Markets in production's records that no gatherer has described.
+
+workers/deduplicator/market_fetcher.py asks REST for them.
+"""
 
 import io
 from collections.abc import Collection, Mapping, Sequence
@@ -12,9 +15,9 @@ from app.storage.arrivals import leave_out_compressed, tables_with_noted_compres
 from app.storage.binary_copy import copy_bytes
 from app.storage.tables import Row, Table
 
-# Markets are recorded by themselves too (books), but those the gatherers have chosen, so they know them.
+# Order books are left out: gatherers choose the markets whose books they record, so they know them.
 TABLES = ("trades", "tickers", "lifecycle_events")
-ALL_COMPRESSED = 2**63 - 1  # from there on no row is compressed, whatever is
+ALL_COMPRESSED = 2**63 - 1  # beyond every row: no row after it is compressed
 ABOUT_EVENTS = ("event_lifecycle", "event_fee_update")
 
 SEEN = sql.SQL("SELECT ticker FROM {table} WHERE ingest_id > {after} AND ingest_id <= {through} AND NOT {about_events}")
@@ -24,7 +27,7 @@ UNKNOWN_TICKERS = sql.SQL("""
         AND seen.ticker <> ALL (%(but)s) AND seen.ticker NOT LIKE ALL (%(but_like)s)
     LIMIT %(most)s
 """)
-# Rows that are not compressed are found by their index, and the end of the others is known.
+# Uncompressed rows are found through their index, and where the compressed ones end is known.
 END_PAST_COMPRESSED = sql.SQL("""
     SELECT greatest(coalesce(max(ingest_id), 0), (SELECT compressed_through FROM chunked_tables WHERE table_name = %s))
     FROM {table}
@@ -43,7 +46,7 @@ def table_ends(connection: Connection) -> Ends:
 def unknown_tickers(
     connection: Connection, after: Ends, through: Ends, but: Collection[str], but_like: Sequence[str], most: int
 ) -> list[str]:
-    """Tickers of the records between, that are no market's of which anything is known."""
+    """Return the tickers of the records in between that belong to no known market."""
     seen = sql.SQL(" UNION ").join(_seen(table, after[table], through[table]) for table in TABLES)
     with connection, connection.cursor() as cursor:
         cursor.execute(UNKNOWN_TICKERS.format(seen=seen), {"but": list(but), "but_like": list(but_like), "most": most})
@@ -67,7 +70,7 @@ def is_known(connection: Connection, table: Table, ticker: str) -> bool:
 
 
 def store_metadata(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """As if a gatherer had told it: the newest wins."""
+    """Store metadata like a gatherer's: the newest row wins."""
     statements = CopyStatements(next(copy for copy in METADATA_COPIES if copy.source is table))
     with connection, connection.cursor() as cursor:
         cursor.execute(statements.create_staging)

@@ -1,7 +1,7 @@
-"""Every setting, once: its name (KALSHI_ and the field's name), type, default and description.
+"""Every setting, defined once: its name (KALSHI_ and the field's name), type, default and description.
 
-In: the environment, by way of loading.py. Out: one `Settings`, checked as a whole.
-Read this file first; what a gatherer needs is in gatherer.py.
+In: the environment, through loading.py. Out: one `Settings`, checked as a whole.
+Read this file first; a gatherer's settings are in gatherer.py.
 """
 
 import re
@@ -19,7 +19,7 @@ ENTRY = re.compile(r"([a-z0-9][a-z0-9-]*)=(\S.*)")
 
 
 class GathererDsns(Secret):
-    """Connection strings by gatherer: `name=dsn`, with semicolons or line ends between."""
+    """Connection strings by gatherer: `name=dsn`, separated by semicolons or line ends."""
 
     __slots__ = ()
 
@@ -175,12 +175,12 @@ class AdminSettings(LakeSettings, frozen=True, kw_only=True):
     ] = None
 
     def ops_ports(self) -> dict[str, str]:
-        """URLs by gatherer."""
+        """Return the URLs by gatherer."""
         entries = re.findall(OPS_PORT, self.gatherer_ops or "")
         return dict(entry.split("=", 1) for entry in entries)
 
 
-# A chain of structs, each a group of settings: a struct has one base.
+# A struct can have only one base, so the groups of settings form a chain.
 class Settings(AdminSettings, frozen=True, kw_only=True):
     log_format: Annotated[
         LogFormat,

@@ -1,3 +1,5 @@
+"""The settings of a gatherer: its databases, the exchange, and how it records."""
+
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +12,7 @@ from app.postgres.dsn import Dsn
 
 
 def default_data_dir() -> Path:
-    # Not the project's folder: it may lie in root's home, where the database's unprivileged account cannot look.
+    # Not the project's folder: it may be in root's home, where the database's unprivileged account has no access.
     if os.geteuid() == 0:
         return Path("/var/lib/kalshi-data")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "kalshi-data"
@@ -99,7 +101,7 @@ RestUrl = Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")]
 KeyId = Annotated[str, Meta(pattern="^[!-~]+$")]
 SocketUrl = Annotated[str, Meta(pattern="^wss?://[^/?#]+/[^?#]+$")]
 
-# The one that RFC 8410 prints to show what such a key looks like: nobody's secret.
+# The example key that RFC 8410 prints: it is public and protects nothing.
 EXAMPLE_KEY = (
     "-----BEGIN PRIVATE KEY-----\n"
     "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
@@ -299,5 +301,5 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
 
     @property
     def request_sharers(self) -> int:
-        """How many processes use the key's request budget: the deduplicator asks for what no gatherer has."""
+        """Return how many processes use the key's request budget: the deduplicator asks for what no gatherer has."""
         return self.gatherers + 1

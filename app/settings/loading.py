@@ -1,4 +1,8 @@
-"""From the environment's strings to Settings; and what the settings table is made of."""
+"""The environment's strings to Settings, and the data for the table of settings in README.md.
+
+Unknown names and unfit values are refused, all in one error. Secrets may come from files (`_FILE`), and appear in no
+message.
+"""
 
 import difflib
 import os
@@ -22,7 +26,7 @@ PATH_STARTS = ("/", "~", "./", "../")
 
 
 class Setting(NamedTuple):
-    """What is known of one setting, read off the field of Settings."""
+    """One setting, as defined by its field of Settings."""
 
     field: str
     variable: str
@@ -37,7 +41,7 @@ def known_settings() -> Iterator[Setting]:
     hints = get_type_hints(Settings, include_extras=True)
     for field in msgspec.structs.fields(Settings):
         annotated = hints[field.name]
-        meta: msgspec.Meta = annotated.__metadata__[-1]  # those before it are of the type itself
+        meta: msgspec.Meta = annotated.__metadata__[-1]  # the earlier ones belong to the type itself
         yield Setting(
             field=field.name,
             variable=PREFIX + field.name.upper(),
@@ -52,7 +56,7 @@ def known_settings() -> Iterator[Setting]:
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of this process. What is unknown or does not fit is refused, all of it at once."""
+    """Return this process's settings. Raise SettingsError with every unknown name and unfit value."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for variable in sorted(name for name in environment if name.startswith(PREFIX)):
@@ -77,7 +81,7 @@ def _refuse_second(setting: Setting, values: Mapping[str, Any]) -> None:
 
 
 def _find(variable: str, environment: Mapping[str, str]) -> tuple[Setting, str]:
-    """The setting that a variable names, and its text: its own, or a secret's from the file it names."""
+    """Return the setting that a variable names and its text, which a secret may have in a file."""
     settings = {setting.variable: setting for setting in known_settings()}
     if variable in settings:
         return settings[variable], environment[variable]
@@ -108,25 +112,25 @@ def _convert(setting: Setting, text: str, variable: str) -> Any:  # noqa: ANN401
 
 def _problem(setting: Setting, text: str, variable: str, error: str) -> str:
     if setting.is_secret:
-        # A secret's value appears in no message, not even a malformed one's.
+        # A secret's value appears in no message, not even if it is malformed.
         if variable == setting.variable and text.startswith(PATH_STARTS) and "\n" not in text:
             return f"is a path, and not the secret itself; did you mean {variable}{FILE_SUFFIX}?"
         where = "is a secret" if variable == setting.variable else "names a file that does not hold what it should"
         return f"{where}: {error}{_such_as(setting)}"
     if choices := _choices(setting.type):
         return f"is {text!r}: it is one of {', '.join(choices)}"
-    # What a pattern says is for programs.
+    # A regular expression is not shown: operators need not read it.
     error = "it does not have the form that it needs" if "matching regex" in error else error
     return f"is {text!r}: {error}{_such_as(setting)}"
 
 
 def _such_as(setting: Setting) -> str:
-    """Of several lines it would look like a key that was let out."""
+    """Return an example of a fitting value; nothing for one of several lines, which would look like a leaked key."""
     return "" if "\n" in setting.example else f"; a value such as {setting.example} fits"
 
 
 def _choices(kind: object) -> tuple[str, ...]:
-    """Those of a Literal, whatever it is annotated with."""
+    """Return the choices of a Literal, whatever it is annotated with; empty if the type has none."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next(filter(None, map(_choices, get_args(kind))), ())
@@ -136,7 +140,7 @@ def _decode(kind: type, text: object) -> object:
     return kind(text)
 
 
-# What settings allow that nobody can have meant: they can be used, and an operator is told of it.
+# Settings that can be used but are hardly meant: the operator gets a warning.
 
 EXPIRES_SOON = timedelta(days=14)
 PLAIN_SCHEMES = {"ws", "http"}

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, for development and the demo.
+"""An embedded PostgreSQL server, for development and the demo.
 
 In: a folder. Out: a running server, stopped with its process even if that is killed.
 Read server.py first.

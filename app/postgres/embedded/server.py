@@ -1,3 +1,9 @@
+"""An embedded PostgreSQL server that ends with its parent process, even if that is killed.
+
+The kernel stops the server when the parent dies (launcher.py). If something remains nevertheless, the next start clears
+it before it opens the same data folder.
+"""
+
 import os
 import shutil
 import signal
@@ -37,9 +43,10 @@ PATIENCE_SECONDS = 60.0
 
 
 def clear_leftovers(data: Path) -> None:
-    """Ends what a killed run left in this data folder, and removes a pid file that names nobody.
+    """Stop the processes that a killed run left in this data folder, and remove its stale pid file.
 
-    Only processes that work inside the folder are touched: the number in a stale pid file may belong to anyone by now.
+    Only processes that work inside the folder are touched: the number in a stale pid file may belong to any process by
+    now.
     """
     pid_file = data / "postmaster.pid"
     for process in _processes_in(data):
@@ -54,7 +61,7 @@ def clear_leftovers(data: Path) -> None:
 
 
 def _wait_until_none_is_left(data: Path) -> None:
-    # Not by waiting for process numbers: a dead process keeps its own where nobody reaps orphans, as in containers.
+    # Process numbers are not waited for: a dead process keeps its number where no one reaps orphans, as in containers.
     deadline = time.monotonic() + PATIENCE_SECONDS
     while remaining := _processes_in(data):
         if time.monotonic() > deadline:
@@ -65,7 +72,7 @@ def _wait_until_none_is_left(data: Path) -> None:
 
 
 def _processes_in(data: Path) -> list[psutil.Process]:
-    """Every process of a PostgreSQL server works in its data folder."""
+    """Return the server's processes: every process of a PostgreSQL server has its data folder as working directory."""
     folder = os.fspath(data.resolve())
     return [process for process in psutil.process_iter(["cwd", "name"]) if _is_server_process(process.info, folder)]
 
@@ -107,10 +114,10 @@ DEFAULT_OPTIONS = {
 
 
 class EmbeddedServer:
-    """A PostgreSQL server of our own in a folder, for as long as this process lives; its data stays.
+    """A PostgreSQL server in a folder, running as long as this process lives; its data stays.
 
-    It is a child that the kernel stops when we die, so no end of ours leaves it behind. It listens on a Unix socket
-    alone, in a folder that nobody else can enter.
+    It is a child that the kernel stops when we die, so it is never left behind. It listens on a Unix socket only, in a
+    folder that no other account can enter.
     """
 
     def __init__(self, folder: Path, binaries: Path | None = None, options: Mapping[str, str] | None = None) -> None:
@@ -140,7 +147,7 @@ class EmbeddedServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Returns when the server answers, after a crash recovery of any length."""
+        """Return when the server answers, after a crash recovery of any length."""
         self._make_folder()
         self._lock.take()
         try:
@@ -157,7 +164,7 @@ class EmbeddedServer:
             raise
 
     def stop(self) -> None:
-        """A clean shutdown. Past its time the server is killed, and recovers at its next start."""
+        """Shut down cleanly. After STOP_SECONDS the server is killed, and recovers at its next start."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             try:
@@ -169,7 +176,7 @@ class EmbeddedServer:
         self._forget()
 
     def kill(self) -> None:
-        """As a power cut would: what was committed must be there after the next start."""
+        """Kill the server like a power cut would: committed data must be there after the next start."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -220,6 +227,7 @@ class EmbeddedServer:
         return account
 
     def _make_socket_folder(self, account: ServerAccount | None) -> Path:
+        # The kernel limits the path of a Unix socket: a data folder with a longer one needs a short folder elsewhere.
         if len(os.fsencode(self.data / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX_BYTES:
             return self.data
         folder = Path(tempfile.mkdtemp(prefix="kalshi-data-"))
@@ -236,12 +244,14 @@ class EmbeddedServer:
         if self.log_file.exists() and self.log_file.stat().st_size > LOG_MAX_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("ab") as output:
-            # A session of its own: Ctrl-C in a terminal is for us, who stop the server when we are done with it.
+            # A session of its own, so that Ctrl-C in a terminal reaches only us; we stop the server when we are done
+            # with it.
             return subprocess.Popen(
                 launch + server, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
             )
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        # There is no deadline: crash recovery takes as long as the log since the last checkpoint is.
         started = told = time.monotonic()
         while True:
             if process.poll() is not None:
