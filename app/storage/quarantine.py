@@ -1,6 +1,7 @@
 """Keep rows that their table refuses, so that one bad row never blocks its batch.
 
-In: rows with the reason for their refusal. Out: rows of the table `quarantine`, with column names, as JSON if they can be encoded.
+In: rows with the reason for their refusal. Out: rows of the table `quarantine`, with column names, as JSON if they can
+be encoded.
 """
 
 from collections.abc import Callable, Sequence

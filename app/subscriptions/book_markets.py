@@ -77,7 +77,7 @@ class BookMarkets:
         self._returning: set[str] = set()
         self._perhaps: set[str] = set()  # waiting, but may have joined: the exchange did not answer
         self._tried_twice: set[str] = set()
-        self._own: dict[str, str] = {}    # the ticker of each joining market as we were given it: messages bring copies
+        self._own: dict[str, str] = {}  # the ticker of each joining market as we were given it: messages bring copies
         self._journal = journal
 
     def state_of(self, ticker: str) -> MarketState:

@@ -1,7 +1,7 @@
 """Decide the next commands for the order books of one connection: join, leave, refresh, and recover after a loss.
 
-In: the market states, losses, and the exchange's answers. Out: encoded commands. After a loss, every book of the subscription needs a new
-snapshot before it can be trusted.
+In: the market states, losses, and the exchange's answers. Out: encoded commands. After a loss, every book of the
+subscription needs a new snapshot before it can be trusted.
 """
 
 from collections.abc import Iterable
