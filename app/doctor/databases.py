@@ -171,8 +171,9 @@ def _version(name: str, connection: Connection) -> Check:
 
 
 def _compression(name: str, connection: Connection) -> Iterator[Check]:
-    """Check that only the maintainer compresses: readers leave out compressed rows and rely on the maintainer's note of how
-    far.
+    """Check that only the maintainer compresses.
+
+    Readers leave out compressed rows, and rely on the maintainer's note of how far compression has gone.
     """
     if not value_of(connection, "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'"):
         return
