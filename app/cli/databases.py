@@ -1,3 +1,5 @@
+"""Define the commands for databases: migrate, maintain, postgres, confirmations."""
+
 import signal
 from datetime import UTC, datetime, timedelta
 
@@ -63,7 +65,7 @@ LOOK_SECONDS = 1.0
 
 
 def _refuse_unknown_server(settings: Settings, demo: str) -> None:
-    """A mistyped name would make a new server."""
+    """Raise SettingsError for an unknown name: the embedded server would create a new folder for a mistyped one."""
     from app.demo.processes import server_folder
 
     if server_folder(settings.data_dir, demo).exists():
