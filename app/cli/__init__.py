@@ -1,5 +1,4 @@
-"""Define the commands of kalshi-data, in files by subject. Commands do heavy imports themselves, so that --help stays
-quick.
+"""Define the commands of kalshi-data, in files by subject. Heavy imports are inside commands: --help stays quick.
 
 In: arguments and settings. Out: what a command prints, and its exit code; errors state what happened and the fix.
 Read this file first: it lists all commands.

@@ -92,6 +92,7 @@ def postgres(settings: Settings, *, demo: str | None) -> None:
     folder = server_folder(settings.data_dir, demo) if demo else settings.data_dir / "postgres"
     signals = {signal.SIGINT, signal.SIGTERM}
     with EmbeddedServer(folder, settings.postgres_bin) as server:
+        # Blocked signals stay pending until sigtimedwait() takes them, between looks at the server.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         for kind in kinds_of(demo) if demo else DatabaseKind:
             click.echo(f"{server.psql} '{server.ensure_database(kind.database).reveal()}'")

@@ -131,6 +131,7 @@ def _answers(url: str) -> bool:
     """Return whether an ops port of ours answers at the URL, healthy or not."""
     try:
         with requests.Session() as session:
+            # No proxy from the environment may be between this host and its own port.
             session.trust_env = False
             answer = session.get(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS)
     except requests.RequestException:

@@ -103,9 +103,7 @@ def _same(
     name: Callable[[HeardChange], HeardChange],
     value: Callable[[HeardChange], int],
 ) -> Verdict:
-    """Judge by changes that both received equally often: at the edges, each socket received some that the other did
-    not.
-    """
+    """Judge by changes that both received equally often: at the edges, each socket misses some."""
     ours, theirs = (_values(changes, name, value) for changes in (first, second))
     both = [each for each in ours.keys() & theirs.keys() if len(ours[each]) == len(theirs[each])]
     wrong = [f"{each.ticker}: {ours[each][:2]} and {theirs[each][:2]}" for each in both if ours[each] != theirs[each]]

@@ -136,7 +136,7 @@ def _endpoint(each: Probed) -> dict[str, object]:
 HIDDEN = b"***"
 # A signature or a line of a key. No ticker and no word is that long.
 LONG = re.compile(rb"[A-Za-z0-9+/=_-]{86,}")
-SHORTEST_SECRET = 6
+SHORTEST_SECRET = 6  # hiding shorter values would hide ordinary text
 
 
 def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> None:
@@ -144,6 +144,7 @@ def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> Non
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
+            # Before anything is written to it.
             path.chmod(0o600)
             with tarfile.open(fileobj=file, mode="w:gz") as bundle:
                 for name, content in _parts(report):
@@ -166,6 +167,7 @@ def _secrets(settings: Settings) -> Iterator[bytes]:
         value = getattr(settings, setting.field)
         if isinstance(value, Secret):
             found += value.reveal().splitlines()
+    # The longest first, so that a secret that contains another is hidden completely.
     return (each.encode() for each in sorted(found, key=len, reverse=True) if len(each) >= SHORTEST_SECRET)
 
 

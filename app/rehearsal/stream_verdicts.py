@@ -54,6 +54,7 @@ def clock_offset(records: Iterable[SocketRecord]) -> Verdict:
     if not trips:
         return not_judged("clock_offset", "no answer tells when it was sent")
     sent = [(trip, (trip.sending_ts_ms or 0) * MILLISECOND_US) for trip in trips]
+    # Every answer bounds the offset; its sending time is truncated to a millisecond.
     least_us = max(sent_us - trip.answered_us for trip, sent_us in sent)
     most_us = min(sent_us + MILLISECOND_US - trip.command.sent_us for trip, sent_us in sent)
     bounds = f"the exchange's clock is {least_us // 1_000} to {most_us // 1_000} ms ahead of this host's"

@@ -9,9 +9,7 @@ from app.errors import ServerError
 
 
 class FolderLock:
-    """A lock that one process at a time holds on a folder. The kernel releases it when the holder ends, however it
-    ends.
-    """
+    """A lock that one process at a time holds on a folder. The kernel releases it when its holder ends."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "lock"
@@ -20,6 +18,7 @@ class FolderLock:
     def take(self) -> None:
         """Take the lock. Raise ServerError with the holder's process id if another process has it."""
         try:
+            # Opened without truncation, so that the holder's process id stays readable.
             file = self._path.open("a+")
         except OSError as error:
             raise ServerError(

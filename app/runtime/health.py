@@ -19,7 +19,7 @@ def why_not_ready(parts: Iterable[Readiness]) -> list[str]:
 
 
 class Latch:
-    """Keeps what was ready from flapping: a reason counts once there has been one for some minutes."""
+    """A filter that keeps readiness from flapping: a reason counts only after it has lasted for some minutes."""
 
     def __init__(self, seconds: float = LATCH_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -57,7 +57,7 @@ Clock = Callable[[], float]
 
 
 class Heartbeats:
-    """When each loop of this process ran last. A loop is late if one pass took longer than it may."""
+    """The times when the loops of this process ran last. A loop is late if one pass took longer than it may."""
 
     def __init__(self, allowed_seconds: float = 30, clock: Clock = time.monotonic) -> None:
         self._allowed_seconds = allowed_seconds

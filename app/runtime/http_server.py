@@ -109,7 +109,7 @@ class RequestHandler(WSGIHandler):
         self.server.make_room()
         try:
             super().handle()
-        except OSError as error:  # it is gone, or was hung up on, while it was answered
+        except OSError as error:  # the client left or was cut off during its answer
             requests_log.debug("a client left", exc_info=error)
 
     def handle_one_request(self) -> object:
@@ -131,9 +131,7 @@ class RequestHandler(WSGIHandler):
         return super().MessageClass(io.BytesIO("".join([*lines, "\r\n"]).encode("latin-1")))
 
     def run_application(self) -> None:
-        """Read the whole body before the application runs: it never waits for a client, and slow clients can be cut
-        off.
-        """
+        """Read the whole body first, so that the application never waits for a client, and slow ones can be cut off."""
         if (body := self._body()) is None:
             self._refuse_body()
             return
@@ -154,9 +152,7 @@ class RequestHandler(WSGIHandler):
         return body if len(body) <= MOST_BODY_BYTES else None
 
     def _refuse_body(self) -> None:
-        """Answer 413 and read on for as long as a request may take: a client cut off while sending may not see the
-        answer.
-        """
+        """Answer 413 and keep reading for a while: a client cut off while it sends may not see the answer."""
         self.close_connection = True
         self.wsgi_input = Input(self.rfile, 0)  # nothing is left to be read by pywsgi
         self.socket.sendall(TOO_LARGE)

@@ -16,6 +16,7 @@ SILENCE = timedelta(minutes=30)
 BACKFILL, EXPORT = KINDS = ("backfill", "export")
 
 ASK = "INSERT INTO jobs (kind, parameters, asked_by) VALUES (%s, %s, %s) RETURNING job_id"
+# SKIP LOCKED lets processes that claim together take different jobs instead of waiting for each other.
 CLAIM = """
     UPDATE jobs SET state = 'running', claimed_by = %(claimer)s, claimed_at = now()
     WHERE job_id = (
@@ -26,6 +27,7 @@ CLAIM = """
     )
     RETURNING job_id, kind, parameters
 """
+# This and later statements name the claimer: a former claimer cannot change a job that another has claimed since.
 GO_ON = """
     UPDATE jobs SET claimed_at = now(), outcome = %s WHERE job_id = %s AND claimed_by = %s AND state = 'running'
 """

@@ -17,8 +17,7 @@ class Networks:
 
 
 def address_of(text: str) -> Address:
-    """Return the address that the text contains. An IPv4 address mapped into IPv6 (as dual-stack sockets show it) is
-    IPv4.
+    """Return the address in the text. IPv4 mapped into IPv6, as dual-stack sockets show it, is returned as IPv4.
 
     Raise ValueError if it is no address.
     """

@@ -66,9 +66,7 @@ class Token(NamedTuple):
 
 
 class Tokens(Secret):
-    """Tokens, one per line or separated by semicolons: name, role, digest, optional expiry day. Lines with # are
-    comments.
-    """
+    """Tokens, one per line or separated by semicolons: name, role, digest, optional expiry day; # begins a comment."""
 
     __slots__ = ("_tokens",)
 

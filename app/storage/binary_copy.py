@@ -21,6 +21,7 @@ BIGINT_OID = 20
 
 Encoder = Callable[[Sequence[Row]], bytes]
 
+# The struct codes of a field (its length, then its value), and the length.
 FIXED = {
     ColumnType.TIMESTAMP: ("iq", 8),
     ColumnType.BIGINT: ("iq", 8),

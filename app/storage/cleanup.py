@@ -21,7 +21,7 @@ TABLES = ("runs", "subscriptions", "gaps", "quarantine")
 OUTLASTS_RECORDS = timedelta(days=8)
 ROWS_AT_ONCE = 10_000
 MOST_ROWS = 1_000_000  # in one round
-QUARANTINE_SHARE = 20
+QUARANTINE_SHARE = 20  # quarantine may take a twentieth of the disk budget
 
 SIZE = "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(%s) AS name"
 # The row that was read last is kept, since readers look at it again.

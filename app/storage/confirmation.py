@@ -55,9 +55,7 @@ def is_past_its_age(chunk: Chunk, keep_for: timedelta | None, now: datetime) -> 
 
 
 def oldest_first(chunks: Iterable[Chunk], now: datetime) -> list[Chunk]:
-    """Return the chunks of all tables in the order in which they are dropped for space, without chunks still being
-    filled.
-    """
+    """Return the chunks of all tables in the order in which they are dropped for space; not the ones still filling."""
     filled = (chunk for chunk in chunks if chunk.range_end <= now)
     return sorted(filled, key=lambda chunk: (chunk.range_end, chunk.table))
 
@@ -170,8 +168,7 @@ def note_archive_loss(connection: Connection, table: ChunkedTable, chunk: Chunk)
 
 
 def _bound_lake_has(connection: Connection, name: str, chunk: Chunk, last_ingest_id: int, beside: timedelta) -> bool:
-    """Return True if the bound lake's survey has seen the chunk's last row and every hour it noted of the chunk is
-    complete.
+    """Return True if the bound lake has surveyed the chunk's last row and every noted hour of the chunk is complete.
 
     An hour is complete when it was exported up to its last row and read back.
     """

@@ -40,9 +40,7 @@ class Migration(NamedTuple):
 
 
 def migrations_of(kind: DatabaseKind) -> list[Migration]:
-    """Return the kind's migrations in one sequence of numbers over all folders, so that every database takes the same
-    path.
-    """
+    """Return a kind's migrations by number across all folders, so that every database takes the same path."""
     root = importlib.resources.files("sql")
     found = (_read(file) for folder in kind.folders for file in (root / folder).iterdir())
     return sorted(migration for migration in found if migration)
@@ -95,6 +93,7 @@ def applied_migrations(connection: Connection) -> dict[int, tuple[str, str]]:
 def migrate(connection: Connection, migrations: list[Migration]) -> list[Migration]:
     """Apply the missing migrations and return them. An advisory lock allows only one process at a time per database."""
     with connection.cursor() as cursor:
+        # The lock belongs to the session: it is held across the commit of each migration.
         cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (LOCK,))
         try:
             cursor.execute(TABLE)
@@ -106,6 +105,7 @@ def migrate(connection: Connection, migrations: list[Migration]) -> list[Migrati
             for migration in waiting:
                 _apply(connection, migration)
         finally:
+            # After an error the transaction is aborted, and the unlock would fail in it.
             connection.rollback()
             cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (LOCK,))
             connection.commit()

@@ -30,7 +30,7 @@ from app.storage.confirmation import (
 log = logs.get(__name__)
 
 LOCK = "kalshi-data maintenance"
-AHEAD = timedelta(days=2)
+AHEAD = timedelta(days=2)  # chunks are created this long before they are needed
 LOCK_TIMEOUT = "2s"
 LICENSE = """
     SELECT CASE
@@ -38,7 +38,7 @@ LICENSE = """
             THEN current_setting('timescaledb.license', TRUE)
     END
 """
-MOST = 2**63 - 1
+MOST = 2**63 - 1  # above every ingest_id
 IN_USE = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected)
 
 
@@ -134,8 +134,7 @@ def _make_room(connection: Connection, now: datetime) -> int:
 def _compress(
     connection: Connection, tables: Mapping[str, ChunkedTable], now: datetime, *, are_unread_too: bool
 ) -> int:
-    """Compress chunks past their age, and again chunks that late rows have reopened. Return the number of compressed
-    chunks.
+    """Compress chunks past their age, and again chunks that late rows have reopened. Return how many.
 
     Compressed rows are slow to read in order of arrival, so rows that a reader has not reached yet stay uncompressed
     unless the disk budget is exceeded.
@@ -178,6 +177,7 @@ def _drop(
     last_resort: LastResort | None = None,
 ) -> Fate:
     last_ingest_id = _last_ingest_id(connection, chunk)
+    # An empty chunk needs no confirmation.
     is_safe = last_ingest_id == 0 or confirmed(connection, table, chunk, last_ingest_id)
     connection.commit()
     if not is_safe:

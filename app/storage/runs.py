@@ -79,8 +79,6 @@ class Run:
         self._gatherer = gatherer
 
     def row(self, sure_until_us: int, ended_us: int | None = None) -> Row:
-        """Return the run's row. A margin of a second is subtracted, since a frame may wait in a socket buffer for a
-        moment.
-        """
+        """Return the run's row. A second is subtracted, since a frame may wait in a socket buffer for a moment."""
         self.recorded_until_us = max(self.recorded_until_us, sure_until_us - MARGIN_US)
         return (self.run_id, self._gatherer, self.run_id, self.recorded_until_us, ended_us)

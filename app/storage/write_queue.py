@@ -56,6 +56,7 @@ class RowBuffer:
         with self._filled:
             self._rows += rows
             self._arrive(min(since_us or NEVER, now_us()))
+            # Wake the taker only when it has as many rows as it waits for, not for every put.
             if len(self._rows) >= self._wanted:
                 self._wanted = NEVER
                 self._filled.notify()
@@ -100,9 +101,7 @@ class RowBuffer:
             return dropped
 
     def _arrive(self, since_us: int) -> None:
-        """Record an arrival. It replaces earlier arrivals that have waited less, so the first entry is always the
-        oldest.
-        """
+        """Record an arrival and drop earlier ones that have waited less, so that the first entry is the oldest."""
         while self._arrivals and self._arrivals[-1][1] >= since_us:
             self._arrivals.pop()
         self._arrivals.append((self._start + len(self._rows), since_us))
@@ -187,6 +186,7 @@ class WriteQueue:
 
     def take(self, max_rows: int, batch_seconds: float, idle_seconds: float) -> WriteBatch | None:
         """Return the oldest rows for writing, more of them if the database is behind; None if no rows arrived."""
+        # Spooled rows are older than the rows in memory, so they are taken first and without waiting.
         if self._spool.is_empty and not self._buffer.wait_for_rows(max_rows, batch_seconds, idle_seconds):
             return None
         batch_rows, max_rows = max_rows, self._rows_at_once(max_rows)
@@ -239,6 +239,7 @@ class WriteQueue:
                 self.refusal = str(error)
                 raise
             self.refusal = None
+            # The writer may have stored some of these rows meanwhile; only the remaining ones count.
             return self._buffer.drop_through(end)
 
     def _rows_at_once(self, batch_rows: int) -> int:

@@ -162,9 +162,7 @@ class WriteResult(NamedTuple):
 
 
 class _TooManyChunksError(Exception):
-    """The batch needs too many new chunks: a transaction locks each chunk it creates, and the server's lock table is
-    limited.
-    """
+    """The batch needs too many new chunks: each is locked until the commit, and the lock table is limited."""
 
 
 class CopyWriter:
@@ -234,6 +232,7 @@ class CopyWriter:
                 written = self._store(cursor, rows)
         except _TooManyChunksError:
             connection.rollback()
+            # Halves by time touch fewer chunks each.
             by_time, middle = self.table.by_time(rows), len(rows) // 2
             return self._write(connection, by_time[:middle]).plus(self._write(connection, by_time[middle:]))
         connection.commit()
@@ -269,6 +268,7 @@ class CopyWriter:
 
     def _attempt(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> int:
         content = copy_bytes(self.table, latest_of_each(self.table, rows))
+        # A savepoint, since a failed COPY would otherwise abort the transaction with the parts that are stored already.
         cursor.execute(self._statements.begin_attempt)
         try:
             try:

@@ -46,9 +46,7 @@ def first(queue: dict[str, None], count: int) -> list[str]:
 
 
 def due(moments_us: dict[str, int], now_us: int) -> list[str]:
-    """Return the tickers whose time has come. They were inserted in the order of their times, so the rest is not looked
-    at.
-    """
+    """Return the tickers whose time has come. They are in the order of their times, so the search stops early."""
     return [ticker for ticker, _ in takewhile(lambda each: each[1] <= now_us, moments_us.items())]
 
 
@@ -146,6 +144,7 @@ class BookMarkets:
             self.to_leave[ticker] = None  # a command that had timed out was carried out after all
         if state not in (MarketState.WAITING, MarketState.JOINING, MarketState.SILENT):
             return False
+        # Keep the string that we were given, not the copy from this message.
         ticker = self._own.get(ticker, ticker)
         self._clear(ticker)
         if ticker not in self.since:
@@ -198,9 +197,7 @@ class BookMarkets:
                 self.waiting[ticker] = None
 
     def return_at_once(self) -> None:
-        """Let returning markets wait to be added: as far as is known, there is no subscription to delete them from
-        first.
-        """
+        """Let returning markets wait to be added: as far as is known, no subscription holds them any more."""
         for ticker in self._returning:
             self.to_leave.pop(ticker, None)
             self._leaving.discard(ticker)
@@ -215,7 +212,7 @@ class BookMarkets:
                 self.to_leave[ticker] = None
 
     def try_again(self, ticker: str, now_us: int) -> bool:
-        """Delete and add a market that sent no snapshot. Return False if that was tried before and it is left alone."""
+        """Have a market without a snapshot deleted and added again. Return False if that was tried before."""
         if self.state_of(ticker) not in (MarketState.JOINING, MarketState.JOINED):
             return True
         if ticker in self._tried_twice:
@@ -233,13 +230,13 @@ class BookMarkets:
             self._silent[ticker] = now_us + RETRY_US
 
     def missed(self, now_us: int) -> list[str]:
-        """Return the markets whose snapshot is overdue. Also let silent markets that are due return."""
+        """Return the markets whose snapshot is overdue. Silent markets that are due become returning ones."""
         for ticker in due(self._silent, now_us):
             self._return(ticker)
         return due(self.joining, now_us)
 
     def start_over(self) -> None:
-        """Let all markets wait to join another subscription, since this one is gone."""
+        """Make all markets wait to join another subscription, since this one has ended."""
         returning = dict.fromkeys(self._returning)
         places = (self.since, self.waiting, self.joining, returning, self._silent)
         self.waiting = {ticker: None for place in places for ticker in place}

@@ -92,9 +92,7 @@ class BookRecovery:
         self._gaps[cause, sid] = gap
 
     def ask_for(self, tickers: Iterable[str]) -> None:
-        """Queue snapshot requests instead of joining again. Requests that are unanswered will be answered after the
-        loss.
-        """
+        """Queue requests for snapshots. Unanswered requests are not repeated: their answers follow the loss."""
         self._to_ask = {ticker: None for ticker in tickers if ticker not in self._asked}
 
     def ask_later(self, now_us: int) -> None:
@@ -176,9 +174,7 @@ LIST_US = 60 * SECOND_US
 
 
 class BookRequests:
-    """Decides the next commands. It never asks for more than the exchange has just answered, so the exchange sets the
-    pace.
-    """
+    """Decides the next commands. It asks for no more than was just answered, so the exchange sets the pace."""
 
     def __init__(self, markets: BookMarkets, repair: BookRecovery, refresh: Refresh) -> None:
         self.extra_sids: list[int] = []
@@ -202,7 +198,7 @@ class BookRequests:
         self._refresh.start(now_us, place)
 
     def start_over(self) -> None:
-        """Forget everything about the subscription that is gone."""
+        """Forget commands and requests of the subscription that has ended."""
         self._commands.forget()
         self.extra_sids.clear()
         self._closing.clear()

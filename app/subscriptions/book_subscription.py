@@ -138,6 +138,7 @@ class BookSubscription:
     def _subscribed(self, subscription: SubscriptionEntry, now_us: int) -> None:
         if self.sid is None:
             self.sid, self._heard_us = subscription.sid, now_us
+        # A repeated command may be granted twice; the second subscription is ended again.
         elif subscription.sid != self.sid:
             self._requests.extra_sids.append(subscription.sid)
 
@@ -198,9 +199,7 @@ class BookSubscription:
             self._mend(UNREADABLE, sid, 1, may_recur=message.type in BOOK.message_types)
 
     def _mend(self, cause: str, sid: int, missing: int, *, may_recur: bool = False) -> None:
-        """Open a gap and request every book again. Without books there is nothing to lose: trust the subscription
-        again.
-        """
+        """Open a gap and request every book again. Without books nothing is lost: trust the subscription again."""
         since = self._markets.since
         if since:
             self._repair.begin(cause, sid, self._heard_us, since, missing)

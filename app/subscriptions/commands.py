@@ -11,7 +11,7 @@ from app.metrics import gatherer as metrics
 from app.subscriptions.roles import BOOK_CHANNEL
 
 ANSWER_US = 10_000_000
-KEPT_JOINS = 8
+KEPT_JOINS = 8  # granted joins, kept since an error may still follow as a second answer
 
 
 class CommandKind(Enum):

@@ -32,8 +32,7 @@ class DialTurn(NamedTuple):
 
 
 class DialQueue:
-    """Decides which connection of the process dials next, and when. Pure: the caller passes the time and does the
-    waiting.
+    """Decides which connection of the process dials next, and when. Pure: the caller passes the time and waits.
 
     A limited number dials per second. Order books wait until exchange-wide connections have their answers, since these
     might find no room otherwise. After a failed attempt connections dial one at a time and ever more slowly, until an

@@ -176,7 +176,8 @@ SOCKETS = {
 LOCK_GAPS = f"SELECT pg_advisory_xact_lock({TABLE_LOCK})"
 KNOWN_RUNS = "SELECT run_id, (extract(epoch FROM recorded_until) * 1000000)::BIGINT FROM runs"
 LAST_SOCKET = "SELECT coalesce(max(conn), 0) FROM subscriptions WHERE run_id = %s"
-# An overlapping gap is extended, so that one gap covers the whole time in which rows are lost.
+# Declared gaps have negative numbers, apart from the numbers that connections count. An overlapping one is extended, so
+# that one gap covers the whole time in which rows are lost.
 DECLARE = """
     WITH lost AS (
         SELECT
@@ -259,6 +260,7 @@ class RunWriter(CopyWriter):
     def _store(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> WriteResult:
         self._declared = self._losses.read()
         if self._declared:
+            # The writer of gaps takes the same lock, so that ids commit in order.
             cursor.execute(LOCK_GAPS, (GAPS.name,))
             cursor.execute(KNOWN_RUNS)
             known = dict(cursor.fetchall())

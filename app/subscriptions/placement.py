@@ -46,6 +46,7 @@ class Placement:
     def place(self, tickers: Iterable[str]) -> dict[int, list[str]]:
         """Assign the markets that have no connection yet. Return the new ones by connection."""
         new = [ticker for ticker in dict.fromkeys(tickers) if ticker not in self._home]
+        # Shuffled, so that each gatherer forms other blocks.
         self._random.shuffle(new)
         heap = [
             (self._loads[conn], self._order[conn], conn)

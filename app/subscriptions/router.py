@@ -69,17 +69,13 @@ class ExchangeClock:
 
     @property
     def behind_us(self) -> int:
-        """Return our clock's lag, too small by a transit time at most. What begins now begins later by this in exchange
-        time.
-        """
+        """Return our clock's lag, too small by a transit time at most. By exchange time, events begin later by this."""
         least_us, _ = self._known()
         return max(-least_us, 0)
 
     @property
     def ahead_us(self) -> int:
-        """Return our clock's lead plus the least transit time. What is known by now ended earlier by this in exchange
-        time.
-        """
+        """Return our clock's lead plus the least transit time. By exchange time, what is known ends earlier by this."""
         least_us, doubt_us = self._known()
         return max(least_us + doubt_us, 0)
 

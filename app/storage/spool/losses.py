@@ -63,6 +63,7 @@ class Losses:
         if not losses:
             return
         content = msgspec.json.encode(losses)
+        # Named by its content, so that a loss that is declared again adds no file.
         path = self._folder / f"{hashlib.sha256(content).hexdigest()[:32]}.json"
         with disk(self._folder):
             if path.exists():
@@ -133,6 +134,7 @@ def _write_whole(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    # The rename is atomic: a reader finds the whole file or none.
     unfinished.rename(path)
     sync_folder(path.parent)
 

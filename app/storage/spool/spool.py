@@ -72,6 +72,7 @@ class Spool:
         with disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
+            # Rows of segments from an earlier run were received before now.
             opened_us = now_us()
             self._segments = deque(  # bounded by the disk that segments may take
                 Segment(int(path.stem), path, path.stat().st_size, opened_us)
@@ -79,6 +80,7 @@ class Spool:
             )
             damaged = list(folder.glob("[0-9]*.damaged"))
             self.damaged_files = len(damaged)
+            # Numbers are never reused, since the number is part of the check of every record.
             numbers = [*(segment.number for segment in self._segments), *(int(path.stem) for path in damaged)]
             self._next_number = max(numbers, default=0) + 1
 
@@ -152,6 +154,7 @@ class Spool:
 
     def _tell_loss(self, segment: Segment, rows_behind: list[Row]) -> None:
         where = segment.number, self._read + 1
+        # Records are read again until they are removed, but a loss is reported once.
         if where <= self._told:
             return
         since_us = None if self._read_us is None else self._read_us - SLACK_US
@@ -182,6 +185,7 @@ class Spool:
     def _finish_oldest(self) -> None:
         """Remove the oldest segment. A damaged file is kept under another name."""
         oldest = self._segments[0]
+        # The writer appends to the newest segment, which is also the oldest if there is only one.
         if len(self._segments) == 1:
             self._close_writer()
         if self._reader and self._reader.is_damaged:
