@@ -223,7 +223,7 @@ class WriteQueue:
         is_half_full = len(self._buffer) > capacity // 2
         if self.away or self._is_slow() or not self._spool.is_empty:
             return is_half_full or waiting_seconds > PATIENCE_SECONDS
-        # Sockets must not wait, or the exchange disconnects. REST polling may.
+        # Sockets must not wait for room; REST polling may.
         is_nearly_full = self._since is not None and len(self._buffer) > capacity * 4 // 5
         return is_nearly_full or (is_half_full and waiting_seconds > BEHIND_SECONDS)
 
