@@ -1,4 +1,4 @@
-"""Read this host's clocks. A module of its own, since it must be importable from everywhere without other imports."""
+"""Read this host's clocks. They are alone in this file: everything imports it, so it imports nothing of ours."""
 
 import time
 
