@@ -1,9 +1,11 @@
+"""Generate the tables of settings and assumptions in the documentation (`make docs`)."""
+
 from app.rehearsal.assumptions import ASSUMPTIONS, Assumption
 from app.settings.loading import FILE_SUFFIX, Setting, known_settings
 
 
 def replace_section(document: str, begin: str, end: str, text: str) -> str:
-    """The document with this text, and no other, between two markers."""
+    """Return the document with only this text between two markers."""
     before, _, rest = document.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n{text}\n{end}{after}"
@@ -23,7 +25,7 @@ def settings_table() -> str:
 
 
 def with_settings_table(document: str) -> str:
-    """The document with the table between its two markers."""
+    """Return the document with the table between its two markers."""
     return replace_section(document, SETTINGS_BEGIN, SETTINGS_END, settings_table())
 
 
@@ -35,7 +37,7 @@ def _default(setting: Setting) -> str:
     return f"`{setting.default}`" if setting.default is not None else ""
 
 
-# The table in docs/assumptions.md; apart from the list, which fills its file.
+# The table in docs/assumptions.md. Kept apart from the list in app/rehearsal/assumptions.py, which fills its file.
 
 BEGIN = "<!-- assumptions: written by `make docs` -->"
 END = "<!-- end of assumptions -->"

@@ -1,6 +1,6 @@
-"""kalshi-data: its commands, in files by subject. Heavy imports belong into the commands, so that --help stays quick.
+"""Define the commands of kalshi-data, in files by subject. Heavy imports are inside commands: --help stays quick.
 
-In: arguments and settings. Out: what a command prints, and its exit code; errors say what happened and how to mend it.
+In: arguments and settings. Out: what a command prints, and its exit code; errors state what happened and the fix.
 Read this file first: it lists all commands.
 """
 
@@ -27,7 +27,7 @@ from app.settings.loading import load_settings
 def cli(context: click.Context) -> None:
     """Records a whole prediction exchange, and proves what it recorded."""
     if context.invoked_subcommand in {settings_command.name, metrics_command.name}:
-        return  # the first is wanted most when the settings cannot be loaded; neither needs them
+        return  # settings_command must run even if the settings cannot be loaded; neither of the two needs them
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
     context.obj = settings
@@ -53,7 +53,7 @@ cli.add(simulator, section="Simulate")
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong."""
+    """Run the command line. Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong."""
     try:
         cli()
     except OperatorError as error:

@@ -1,3 +1,5 @@
+"""Define the commands for databases: migrate, maintain, postgres, confirmations."""
+
 import signal
 from datetime import UTC, datetime, timedelta
 
@@ -63,7 +65,7 @@ LOOK_SECONDS = 1.0
 
 
 def _refuse_unknown_server(settings: Settings, demo: str) -> None:
-    """A mistyped name would make a new server."""
+    """Raise SettingsError for an unknown name: the embedded server would create a new folder for a mistyped one."""
     from app.demo.processes import server_folder
 
     if server_folder(settings.data_dir, demo).exists():
@@ -90,6 +92,7 @@ def postgres(settings: Settings, *, demo: str | None) -> None:
     folder = server_folder(settings.data_dir, demo) if demo else settings.data_dir / "postgres"
     signals = {signal.SIGINT, signal.SIGTERM}
     with EmbeddedServer(folder, settings.postgres_bin) as server:
+        # Blocked signals stay pending until sigtimedwait() takes them, between looks at the server.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         for kind in kinds_of(demo) if demo else DatabaseKind:
             click.echo(f"{server.psql} '{server.ensure_database(kind.database).reveal()}'")

@@ -1,3 +1,5 @@
+"""Define the command that runs the demo."""
+
 import sys
 
 import click

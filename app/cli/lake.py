@@ -1,3 +1,5 @@
+"""Define the commands for the lake: export, verify, book, and the group `lake`."""
+
 import json
 import sys
 from collections import Counter
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from app.lake.verifier import FileFinding
     from app.order_book import Knowledge
 
-# What the commands about the lake have in common.
+# Shared by the commands about the lake.
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -28,7 +30,7 @@ LAST_MOMENT_US = 7_258_118_400_000_000  # 2200: no row is later
 
 
 def which_hours(command: Command) -> Command:
-    """--table, --from, --to and --raw."""
+    """Add --table, --from, --to and --raw to a command."""
     names = [table.name for table in PRODUCTION_TABLES]
     for option in (
         click.option("--raw", is_flag=True, help="A gatherer's rows as received, of KALSHI_TS_DSN."),
@@ -42,7 +44,7 @@ def which_hours(command: Command) -> Command:
 
 @contextmanager
 def archive_of(settings: Settings, *, raw: bool) -> Iterator["Archive"]:
-    """Production's, or with `raw` a gatherer's. It binds no database to its lake."""
+    """Open production's archive, or with `raw` a gatherer's, without binding its database to the lake."""
     from app.lake.archive import Archive, RawArchive
     from app.lake.storage import storage_of
     from app.postgres.databases import DatabaseKind, open_database
@@ -53,6 +55,7 @@ def archive_of(settings: Settings, *, raw: bool) -> Iterator["Archive"]:
 
 
 def chosen(archive: "Archive", tables: tuple[str, ...]) -> list["Dataset"]:
+    """Return the datasets of the named tables, or all if none is named."""
     return [dataset for name, dataset in archive.datasets().items() if not tables or name in tables]
 
 
@@ -291,6 +294,7 @@ def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
 
 
 def _finding_of(archive: "OpenArchive", dataset: "Dataset", hour: datetime) -> "FileFinding":
+    """Verify one hour. Glacier and storage errors become findings, so that the other hours are verified too."""
     from app.lake.storage import InGlacierError, StorageError
     from app.lake.verifier import FileFinding, FileVerdict
 
@@ -322,13 +326,14 @@ def book(settings: Settings, ticker: str, at_us: int, as_json: bool) -> None:
 
 
 def _refuse_missing_lake(settings: Settings) -> None:
-    """After a demo there is one, elsewhere."""
+    """Raise SettingsError that names the demo's lake, if only that one exists."""
     default, demo = settings.data_dir / "lake", settings.data_dir / "demo" / "lake"
     if settings.lake is None and not default.exists() and demo.exists():
         raise SettingsError("There is no lake yet.", f"{default} is not there.", f"set KALSHI_LAKE={demo}, the demo's.")
 
 
 def _knowledge(settings: Settings, ticker: str, at: "datetime") -> "Knowledge | None":
+    """Return what production knows of the book at that time, or None if no production database is configured."""
     from app.coverage.queries import knowledge_of_book
     from app.postgres.connection import connected
 

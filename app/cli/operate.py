@@ -1,3 +1,5 @@
+"""Define the commands for operators: doctor, rehearse, coverage, backfill, token, settings, metrics."""
+
 import sys
 import threading
 from collections.abc import Iterator
@@ -43,6 +45,7 @@ def doctor(settings: Settings) -> None:
 
 
 def _runs(done: list["Check"]) -> list[str]:
+    """Return, for each process, whether this host can run it or why not."""
     from app.doctor.check import hindrances
 
     found = hindrances(done).items()
@@ -104,6 +107,7 @@ HOUR_FORMAT = "%Y-%m-%d %H:%M"
 
 
 def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Parse a time for an option; without a zone it is UTC."""
     if value is None:
         return None
     try:
@@ -213,7 +217,7 @@ def _client(settings: Settings) -> Iterator["RestClient"]:
     transport = transport_of(settings, threading.Event())
     client = RestClient(transport, Priority.REPAIR, PATIENCE_SECONDS)
     try:
-        # One that is not there at all is told at once, and not after the patience that outages need.
+        # Fail soon if the exchange cannot be reached at all; the client's long patience is meant for outages.
         transport.status(Priority.REPAIR, FIRST_ANSWER_SECONDS)
         client.adopt_account_limits(settings.request_sharers)
         yield client

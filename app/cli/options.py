@@ -1,3 +1,5 @@
+"""Provide options, parameter types and the progress bar that commands share."""
+
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +14,11 @@ from app.settings.loading import load_settings, warnings_of
 
 
 def nothing_more(_settings: Settings) -> None:
-    """Settings that can be loaded are enough."""
+    """Require nothing beyond settings that can be loaded."""
 
 
 def check_config(needs: Callable[[Settings], object] = nothing_more) -> Callable[[Any], Any]:
-    """The option that looks at the settings and ends. What a process needs of them raises where it is missing."""
+    """Return the option that checks the settings and exits. `needs` raises if something is missing for a process."""
 
     def check(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
         if wanted:
@@ -46,13 +48,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def refuse_reversed(start: Time, end: Time) -> None:
-    """Raise unless --to is after --from."""
+    """Raise BadParameter unless --to is after --from."""
     if start >= end:
         raise click.BadParameter("it is not after --from", param_hint="--to")
 
 
 class MomentType(click.ParamType[int]):
-    """A time in ISO 8601, as microseconds since 1970. Without a zone it is UTC."""
+    """Parameter type for a time in ISO 8601, as microseconds since 1970. Without a zone it is UTC."""
 
     name = "time"
 
@@ -67,7 +69,7 @@ class MomentType(click.ParamType[int]):
 
 
 class SectionedGroup(click.Group):
-    """Lists its commands under headings."""
+    """A command group that lists its commands under headings."""
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -83,7 +85,7 @@ class SectionedGroup(click.Group):
                 formatter.write_dl([(command.name or "", command.get_short_help_str(100)) for command in commands])
 
 
-# How long work is shown on a terminal: a bar, and above it what is logged meanwhile.
+# Progress of long work on a terminal: a bar, with log lines above it.
 
 Item = TypeVar("Item")
 
@@ -92,7 +94,7 @@ CLEAR_LINE = "\r\x1b[K"
 
 @contextmanager
 def progress(items: Sequence[Item], label: str) -> Iterator[Iterator[Item]]:
-    """Show how many of the items are taken already. Where nobody looks, logs stay as they are."""
+    """Show how many items are taken already. Without a terminal nothing is shown and logs are unchanged."""
     if not sys.stderr.isatty():
         yield iter(items)
         return
@@ -102,7 +104,7 @@ def progress(items: Sequence[Item], label: str) -> Iterator[Iterator[Item]]:
 
 @contextmanager
 def _logs_above_the_bar(terminal: TextIO) -> Iterator[None]:
-    """Show warnings alone, each on a line of its own: one line an hour would push the bar off the screen."""
+    """Show only warnings, above the bar: an informational line for every hour would push the bar off the screen."""
     root = logging.getLogger()
     streams = [handler for handler in root.handlers if isinstance(handler, logging.StreamHandler)]
     before = root.level, [handler.stream for handler in streams]
@@ -118,7 +120,7 @@ def _logs_above_the_bar(terminal: TextIO) -> Iterator[None]:
 
 
 class _Above:
-    """Takes the place of the bar, which is drawn again when it moves on."""
+    """A log stream that clears the bar's line first; the bar is drawn again at its next step."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal

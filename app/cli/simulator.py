@@ -1,3 +1,5 @@
+"""Define the commands of the simulator: run it, and check what was recorded against its truth."""
+
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 
 class DsnType(click.ParamType[Dsn]):
+    """Parameter type for a database's connection string."""
+
     name = "dsn"
 
     def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> Dsn:
@@ -29,7 +33,7 @@ class DsnType(click.ParamType[Dsn]):
 
 
 def progress_bar(changes: int) -> "ProgressBar[int]":
-    """On a terminal alone; apart from what is printed."""
+    """Return a bar on standard error; it is hidden if that is not a terminal."""
     return click.progressbar(length=changes, label="Comparing", file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
@@ -73,6 +77,7 @@ def check(
 def _reports(
     folder: Path, production: Dsn | None, gatherer: Dsn | None, lake: Path | None
 ) -> Iterator[tuple[str, "SimReport"]]:
+    """Yield the report of each place that was named, and its name."""
     from app.postgres.connection import connected
     from app.simulator.check.check import SimCheck
     from app.simulator.check.databases import GathererRows, ProductionRows
@@ -84,7 +89,7 @@ def _reports(
     for place, dsn, kind in (("production", production, ProductionRows), ("gatherer", gatherer, GathererRows)):
         if dsn is not None:
             with connected(dsn) as connection, progress_bar(reader.count()) as bar:
-                # One moment of the database for all questions, and nothing that could change it.
+                # One snapshot of the database for all queries, read-only.
                 connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
                 yield place, SimCheck(reader, kind(connection), bar.update).run()
     if files is not None:
@@ -93,7 +98,7 @@ def _reports(
 
 
 def as_objects(reports: dict[str, "SimReport"]) -> str:
-    """One object for each place that was compared."""
+    """Return the reports as one JSON object with a member for each place."""
     import msgspec
 
     shown = {place: {"ok": report.is_clean, **msgspec.to_builtins(report)} for place, report in reports.items()}
@@ -101,6 +106,7 @@ def as_objects(reports: dict[str, "SimReport"]) -> str:
 
 
 def as_lines(reports: dict[str, "SimReport"]) -> str:
+    """Return the reports as lines for a person."""
     from app.simulator.check.report import text_lines
 
     return "\n".join(line for place, report in reports.items() for line in text_lines(place, report))
@@ -111,6 +117,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 def read_key(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    """Parse KEY_ID=FILE pairs."""
     keys = {}
     for value in values:
         key_id, separator, file = value.partition("=")
@@ -185,7 +192,7 @@ def simulator(
     """Run a faithful Kalshi on loopback, which knows what it sent."""
     if context.invoked_subcommand is not None:
         return
-    # The import patches the interpreter: nothing else may run in this process.
+    # The import patches the interpreter, so only the simulator may run in this process.
     from app.simulator.limits import SimLimits
     from app.simulator.process import run
     from app.simulator.simulator import Options

@@ -1,3 +1,8 @@
+"""Run the simulated exchange as a child process, and plan the faults of a demo with chaos.
+
+In: commands to the simulator's control port. Out: settings for the processes that use it, and its truth folder.
+"""
+
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -14,7 +19,7 @@ TOLD_SECONDS = 60.0
 
 
 class SimulatedExchange(Child):
-    """Its clock is ours. With another seed for every start, no trade's name comes back."""
+    """The simulated exchange, on this host's clock. Every start has another seed, so that trade ids never repeat."""
 
     def __init__(self, keys: Path, run: Path, seed: int) -> None:
         self.truth = run / "truth"
@@ -35,7 +40,7 @@ class SimulatedExchange(Child):
         return str(self._where["keys"][number]["key_id"])
 
     def settings(self, number: int) -> dict[str, str]:
-        """For the process that uses the key of this number."""
+        """Return the settings for the process that uses the key of this number."""
         return {
             "KALSHI_REST_URL": self._where["rest"],
             "KALSHI_WS_URL": self._where["websocket"],
@@ -47,7 +52,7 @@ class SimulatedExchange(Child):
         self._control("/faults", {"fault": fault, **details})
 
     def stop_the_clock(self) -> int:
-        """When it stopped. Returns when all that has happened until then is on its way."""
+        """Stop the clock and return its time, once everything that happened until then has been sent."""
         self._control("/clock", {"running": False})
         wait_until(self._why_not_told, TOLD_SECONDS)
         return int(self._control("/state")["now_us"])
@@ -65,10 +70,11 @@ class SimulatedExchange(Child):
         return answer.body if answer.text else None
 
 
-# What is done to a running platform, and when.
+# The faults that are done to a running platform, and when.
 
 AWAY_SECONDS = 2.0
-# Tickers carry no number: who misses one cannot know, and when nobody else hears anything, nobody does.
+# Tickers carry no sequence number: a gatherer cannot notice a missed one, and if every gatherer misses it, no gap is
+# declared.
 NUMBERED = ["orderbook_delta", "trade", "market_lifecycle_v2"]
 
 
@@ -76,12 +82,14 @@ class ChaosStep(NamedTuple):
     at_seconds: float
     what: str
     do: Callable[[], None]
-    repairs: bool = False  # what the one before broke: done even when the run is cut short
+    repairs: bool = False  # undoes the step before; done even if the run is cut short
 
 
 def chaos(platform: Platform, exchange: SimulatedExchange, seconds: float) -> Iterator[ChaosStep]:
-    """Another gatherer has another trouble at its own time, so that two are well; in the end nobody hears anything
-    for a moment, which must be said."""
+    """Yield the faults: a different one for each gatherer at its own time, so that two others work.
+
+    At the end every gatherer loses its connections for a moment, which must be declared as a hole.
+    """
     killed, _, without_database = (platform.recorders[name] for name in GATHERERS)
     keys = [exchange.key_id(1)]
 

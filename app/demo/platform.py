@@ -1,3 +1,9 @@
+"""Run the platform's processes for the demo, in front of some exchange.
+
+In: settings for the exchange, per gatherer. Out: databases, gatherers, deduplicator, exporter and admin service, ready,
+and stopped in the order in which data flows.
+"""
+
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,7 +31,7 @@ READY_SECONDS = 120.0
 MERGED_SECONDS = 120.0
 
 MERGED = "SELECT coalesce(min(ingest_id), 0) FROM sync_cursors WHERE gatherer = %s AND table_name = %s"
-# What a minute's run has to wait for otherwise: books that come again, for the audit, and a judgement on coverage.
+# Otherwise a run of a minute waits for these: books that are refreshed, for the audit, and coverage results.
 HASTE = {
     "KALSHI_SNAPSHOT_REFRESH_SECONDS": "60",
     "KALSHI_FOLLOW_MILLISECONDS": "500",
@@ -41,7 +47,7 @@ class DemoGatherer(NamedTuple):
 
 
 class Platform:
-    """Gatherers, the deduplicator and the admin service on databases of their own, in front of some exchange."""
+    """Gatherers, the deduplicator, the exporter and the admin service, on databases of their own."""
 
     def __init__(self, settings: Settings, run: Path) -> None:
         self._settings = settings
@@ -62,7 +68,7 @@ class Platform:
 
     @contextmanager
     def running(self, exchange: dict[str, dict[str, str]]) -> Iterator[None]:
-        """Ready, with a gatherer for each of the names, which come with its settings of the exchange."""
+        """Run a gatherer for each name with its settings of the exchange, and the rest; yield when all are ready."""
         with ExitStack() as stack:
             self._production.start()
             stack.callback(self._production.stop)
@@ -75,16 +81,17 @@ class Platform:
             yield
 
     def why_not_ready(self) -> str | None:
+        """Return why the platform is not ready, or None."""
         reasons = [process.why_not_ready() for process in self._workers()]
         return next(filter(None, [*reasons, self._why_no_admin()]), None)
 
     def check(self) -> None:
-        """Raises if one of the processes has ended by itself."""
+        """Raise if one of the processes has ended on its own."""
         for process in (*self._workers(), self.admin):
             process.check()
 
     def stop_recording(self) -> None:
-        """Everything that a gatherer had received is in production then."""
+        """Stop the gatherers, and return when everything they received is in production."""
         for recorder in self.recorders.values():
             recorder.process.stop()
         wait_until(self._why_not_merged, MERGED_SECONDS)
@@ -100,6 +107,7 @@ class Platform:
         return [*(recorder.process for recorder in self.recorders.values()), self.deduplicator, self.exporter]
 
     def _why_not_merged(self) -> str | None:
+        """Return a table with rows that are not in production yet, or None."""
         self.deduplicator.check()
         with connected(self.production) as production:
             for name, recorder in self.recorders.items():

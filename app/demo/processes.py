@@ -1,4 +1,4 @@
-"""A worker of the platform: its process, and what its ops port says."""
+"""Start, watch and stop the demo's processes and database servers, and query their ops ports."""
 
 import http.client
 import json
@@ -37,9 +37,9 @@ SHOWN_LINES = 10
 
 
 class Child:
-    """A process of the platform. What it says goes to a file, and the kernel stops it when we die.
+    """A process of the platform. Its output goes to a file, and the kernel stops it when the demo dies.
 
-    It is not of our terminal's group: Ctrl-C is ours alone, and processes end in their order.
+    It has its own session: Ctrl-C reaches only the demo, which stops the processes in order.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], settings: Mapping[str, str], logs: Path) -> None:
@@ -64,7 +64,7 @@ class Child:
             )
 
     def first_object(self) -> dict[str, Any]:
-        """The JSON object that it says on its first line."""
+        """Return the JSON object on the first line of its output."""
         deadline_seconds = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline_seconds:
             line, end, _ = self.log_file.read_bytes().partition(b"\n")
@@ -76,18 +76,19 @@ class Child:
         raise self._failure("does not start")
 
     def check(self) -> None:
-        """Raises if it has ended by itself."""
+        """Raise if it has ended on its own."""
         if self._process is not None and self._process.poll() is not None:
             raise self._failure("ended")
 
     def kill(self) -> None:
+        """Kill the process and wait for its end."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """Returns when it has ended in order; raises if it did not."""
+        """Stop the process and return when it has ended with code 0. Raise if it did not."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -105,7 +106,7 @@ class Child:
         return OperatorError(f"The demo's {self.name} {what}.", "\n".join(lines), f"see {self.log_file}.")
 
 
-# The demo's database servers, each in a folder of its own, with what is kept small for many on one host.
+# The demo's database servers, each in its own folder, with small memory settings: many run on one host.
 
 GATHERERS = ("one", "two", "three")
 PRODUCTION = "production"
@@ -122,7 +123,7 @@ def kinds_of(name: str) -> tuple[DatabaseKind, ...]:
 
 
 class Server:
-    """One database server, and its databases as far as they are migrated."""
+    """A database server and its migrated databases."""
 
     def __init__(self, folder: Path, kinds: Iterable[DatabaseKind], binaries: Path | None) -> None:
         self._server = EmbeddedServer(folder, binaries, SMALL)
@@ -138,7 +139,7 @@ class Server:
                 migrate(connection, migrations_of(kind))
 
     def start_again(self) -> None:
-        """Where it was: those who use it know no other place."""
+        """Start again at the same address, since the processes that use it know no other."""
         self._server.start()
         if any(self._server.dsn(kind.database).reveal() != dsn.reveal() for kind, dsn in self.dsns.items()):
             raise OperatorError(
@@ -150,7 +151,7 @@ class Server:
 
 @contextmanager
 def stop_request() -> Iterator[threading.Event]:
-    """Is set by the first Ctrl-C or SIGTERM. The second one does not wait for anything in order any more."""
+    """Yield an event that the first Ctrl-C or SIGTERM sets. The second raises KeyboardInterrupt immediately."""
     asked = threading.Event()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
@@ -167,7 +168,7 @@ def stop_request() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-# Asking processes on this host.
+# Requests to processes on this host.
 
 ANSWER_SECONDS = 10.0
 
@@ -177,18 +178,19 @@ class ProcessAnswer(NamedTuple):
     text: bytes
 
     @property
-    def body(self) -> Any:  # noqa: ANN401 - whatever the process says
+    def body(self) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(self.text)
 
 
 def free_port() -> int:
+    """Return a port that is free now. Another process may take it before it is used."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
 
 
 def ask(url: str, body: object = None) -> ProcessAnswer | None:
-    """None: nobody answers, as of a process that starts or has ended."""
+    """Return the answer, or None if there is none, for example because the process starts or has ended."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - our own
     try:
@@ -202,6 +204,8 @@ def ask(url: str, body: object = None) -> ProcessAnswer | None:
 
 
 class Process(Child):
+    """A worker of the platform, with its ops port."""
+
     def __init__(self, name: str, worker: str, settings: Mapping[str, str], logs: Path) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -209,6 +213,7 @@ class Process(Child):
         super().__init__(name, ["workers", worker], {**settings, **common}, logs)
 
     def why_not_ready(self) -> str | None:
+        """Return why the worker is not ready, or None."""
         self.check()
         answer = ask(f"{self.url}/ready")
         if answer is None:
@@ -216,7 +221,7 @@ class Process(Child):
         return None if answer.status == HTTPStatus.OK else f"{self.name}: {'; '.join(answer.body['reasons'])}"
 
     def metrics(self) -> Mapping[str, float]:
-        """Each one's sum over its labels; nothing while it does not answer."""
+        """Return each metric's sum over its labels; empty while the worker does not answer."""
         answer = ask(f"{self.url}/metrics")
         sums: dict[str, float] = defaultdict(float)
         for family in text_string_to_metric_families(answer.text.decode() if answer else ""):
@@ -229,7 +234,7 @@ LOOK_SECONDS = 0.2
 
 
 def wait_until(reason: Callable[[], str | None], most_seconds: float) -> None:
-    """Until there is no reason left to wait for."""
+    """Wait until `reason` returns None. Raise OperatorError with the last reason after the deadline."""
     deadline_seconds = time.monotonic() + most_seconds
     while (waiting_for := reason()) is not None:
         if time.monotonic() > deadline_seconds:

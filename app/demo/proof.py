@@ -1,4 +1,7 @@
-"""Production against the truth, once both are complete."""
+"""Compare production and the lake with the simulator's truth, once all are complete.
+
+In: the truth folder, production, the lake's ledger. Out: evidence for the summary.
+"""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -21,10 +24,10 @@ from app.simulator.market.catalog import Catalog
 from app.simulator.truth import TruthReader
 from app.storage.tables import PRODUCTION_TABLES
 
-# Production in the lake: asked for as an operator asks for it, and counted.
+# Export to the lake: requested through the admin service, as an operator would, and counted.
 
 ARCHIVED_SECONDS = 60.0
-# Hours that ended before are in the lake without being asked for.
+# Hours that ended before this were exported without a request.
 EXPORTED_BY_ITSELF = timedelta(hours=2)
 
 EXPORTED = """
@@ -36,7 +39,7 @@ JOB = "SELECT state, outcome FROM jobs WHERE job_id = %s"
 
 
 def archive(platform: Platform, since_us: int) -> None:
-    """Returns when all that was recorded since is in the lake, and was read back."""
+    """Export, and return when everything recorded since is in the lake and has been read back."""
     now = datetime.now(UTC)
     since = max(moment_of(since_us), now - EXPORTED_BY_ITSELF)
     times = {"from": since.isoformat(), "to": (now + timedelta(hours=1)).isoformat()}
@@ -46,6 +49,7 @@ def archive(platform: Platform, since_us: int) -> None:
 
 
 def archived_since(connection: Connection, since_us: int) -> Archived:
+    """Return what was exported since, and how many rows production has."""
     since = moment_of(since_us)
     recorded = 0
     for table in PRODUCTION_TABLES:
@@ -75,14 +79,14 @@ def _why_not_done(platform: Platform, job_id: int) -> str | None:
 
 
 def _why_not_whole(platform: Platform, since_us: int) -> str | None:
-    """Hours that have ended are the exporter's own, which may have been at one of them."""
+    """Return why the lake is incomplete, or None. The exporter may be busy with an hour that has ended."""
     platform.exporter.check()
     with connected(platform.production) as connection:
         archived = archived_since(connection, since_us)
     return None if archived.is_whole else f"Not all is in the lake: {archived}."
 
 
-# Trades that were fetched afterwards were not heard either, and it is said.
+# Holes that were repaired with fetched trades count too: the trades were not received in time, and that is declared.
 DECLARED = """
     SELECT channel, ticker, lower(unheard), upper(unheard) FROM coverage, unnest(holes + repaired) AS unheard
     WHERE hour > %s - INTERVAL '1 hour'
@@ -96,7 +100,7 @@ FRESHNESS = """
 FINDINGS = """
     SELECT count(*) FROM audit_findings WHERE resolved_at IS NULL AND NOT is_explained AND to_ts >= %s
 """
-# Up to a moment of the exchange it is known and judged who heard what.
+# True until coverage is known up to this time of the exchange.
 UNJUDGED = """
     SELECT NOT EXISTS (SELECT FROM coverage_hours WHERE known_until >= least(%(until)s, hour + INTERVAL '1 hour')
         AND hour <= %(until)s AND %(until)s < hour + INTERVAL '1 hour')
@@ -110,18 +114,21 @@ STALE = """
 
 
 def why_not_known(production: Dsn, until_us: int) -> str | None:
+    """Return why it is not known yet what was received until then, or None."""
     with connected(production) as connection:
         is_unknown = value_of(connection, UNJUDGED, {"until": moment_of(until_us)})
     return "It is not known yet who heard the last of it." if is_unknown else None
 
 
 def why_not_judged(production: Dsn, since_us: int) -> str | None:
+    """Return why coverage is out of date, or None."""
     with connected(production) as connection:
         is_stale = value_of(connection, STALE, (moment_of(since_us),))
     return "Coverage has not been judged since the last was learnt." if is_stale else None
 
 
 def evidence_of(truth: Path, production: Dsn, ready_us: int) -> Evidence:
+    """Return all evidence of a run, from one snapshot of production."""
     reader = TruthReader(truth)
     with connected(production) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
@@ -141,12 +148,14 @@ def evidence_of(truth: Path, production: Dsn, ready_us: int) -> Evidence:
 
 
 def _true_holes(reader: TruthReader, delivered: Delivered, ready_us: int) -> list[TrueHole]:
+    """Return the intervals in which changes were sent to no gatherer."""
     header = reader.header
     catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
     return list(true_holes(reader.changes(), delivered, lru_cache(maxsize=None)(catalog.ticker), ready_us))
 
 
 def _declared(connection: Connection, since_us: int) -> dict[Subject, Intervals]:
+    """Return the declared holes by subject, merged."""
     with connection.cursor() as cursor:
         cursor.execute(DECLARED, (moment_of(since_us),))
         rows = ((channel, ticker, us_of(start), us_of(end)) for channel, ticker, start, end in cursor)

@@ -1,4 +1,8 @@
-"""The whole platform in front of the simulated exchange, and the proof of what it recorded."""
+"""Run the whole platform in front of the simulated exchange, and prove what it recorded.
+
+In: settings and options of the demo. Out: a summary. Also runs it in front of the real exchange, where no proof is
+possible.
+"""
 
 import os
 import time
@@ -16,25 +20,25 @@ from app.runtime.clock import now_us
 from app.settings import Settings
 
 JUDGED_SECONDS = 60.0
-# The audit looks a minute around; two histories have markets of the same name, whose changes must not meet there.
+# The audit looks a minute to either side. Two histories have markets with the same names, whose changes must not meet.
 APART_SECONDS = 62.0
 
 
 def new_run(settings: Settings) -> Path:
-    """A folder for the logs, and the truth, of this start."""
+    """Create the folder for the logs and the truth of this start."""
     run = settings.data_dir / "demo" / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     run.mkdir(parents=True)
     return run
 
 
 def too_soon_seconds(runs: Path, now_seconds: float) -> float:
-    """How long to wait after the end of the last history."""
+    """Return how long to wait, so that this history begins long enough after the last one."""
     ends = [file.stat().st_mtime for file in runs.glob("*/truth/history.jsonl")]
     return max(0.0, max(ends, default=0.0) + APART_SECONDS - now_seconds)
 
 
 def run_simulated(settings: Settings, screen: Screen, seconds: float | None, *, with_chaos: bool) -> Summary:
-    """For so many seconds, or until somebody wants it to end."""
+    """Run for this long, or until the user stops it, and return the summary."""
     if pause_seconds := too_soon_seconds(settings.data_dir / "demo" / "runs", time.time()):
         screen.tell(f"The last exchange ended just now: another one begins in {pause_seconds:.0f} s.")
         time.sleep(pause_seconds)
@@ -65,10 +69,10 @@ def _record(
 
 
 def _drain(platform: Platform, exchange: SimulatedExchange, screen: Screen, ready_us: int) -> None:
-    """In the order of the data's way, so that nothing is on it at the end."""
+    """Stop the processes in the order in which data flows, so that nothing is under way at the end."""
     screen.tell("Waiting until all gatherers listen, and it is known who heard what.")
     wait_until(platform.why_not_ready, JUDGED_SECONDS)
-    # While the exchange goes on: gatherers claim nothing beyond the time that it tells.
+    # While the exchange still runs: gatherers claim nothing beyond the latest time that it sent.
     until_us = now_us()
     wait_until(lambda: why_not_known(platform.production, until_us), JUDGED_SECONDS)
     screen.tell("Stopping the exchange's clock; waiting until all is told, recorded, merged and judged.")
@@ -82,9 +86,9 @@ def _drain(platform: Platform, exchange: SimulatedExchange, screen: Screen, read
     exchange.stop()
 
 
-# One gatherer in front of the real exchange: the same platform in small, and nothing to compare it with.
+# One gatherer in front of the real exchange: the same platform, smaller, with nothing to compare it with.
 
-# As they came to us: a secret may be in a file that only its path is known of.
+# Passed on unchanged, since a secret may be given only as the path of a file.
 PASSED_ON = (
     "KALSHI_ENVIRONMENT",
     "KALSHI_REST_URL",
@@ -97,6 +101,7 @@ KEY_FILE = "KALSHI_API_PRIVATE_KEY_FILE"
 
 
 def run_live(settings: Settings, screen: Screen, seconds: float | None) -> None:
+    """Record the real exchange with one gatherer."""
     if settings.api_key_id is None or settings.api_private_key is None:
         raise SettingsError(
             "There is no key for the exchange.",

@@ -1,3 +1,8 @@
+"""Show the demo on a terminal: figures once a second, and what happens.
+
+In: metrics of the processes. Out: lines. Planned faults are started from the same loop.
+"""
+
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +16,7 @@ CLEAR_BELOW = "\x1b[J"
 
 
 class Screen:
-    """On a terminal the figures are written over the last ones; elsewhere only what happens is told."""
+    """The output of the demo. On a terminal the figures overwrite the last ones; elsewhere only events are printed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -39,7 +44,7 @@ class Screen:
         self._stream.flush()
 
 
-# What the demo shows of itself once a second.
+# The figures that are shown once a second.
 
 MESSAGES = "kalshi_messages_total"
 ROWS = "kalshi_rows_stored_total"
@@ -56,7 +61,7 @@ Metrics = Mapping[str, float]
 
 class Sample(NamedTuple):
     at_seconds: float  # since 1970
-    gatherers: Mapping[str, Metrics]  # one that does not answer has none
+    gatherers: Mapping[str, Metrics]  # empty for one that does not answer
     deduplicator: Metrics
 
 
@@ -66,7 +71,7 @@ def take_sample(platform: Platform, at_seconds: float) -> Sample:
 
 
 def shown(before: Sample, now: Sample) -> Iterator[str]:
-    """A line for each gatherer, and one for what is made of their recordings."""
+    """Yield a line for each gatherer, and one for the merged record."""
     seconds = now.at_seconds - before.at_seconds
     for name, metrics in now.gatherers.items():
         yield f"{name:12} {_gatherer(before.gatherers[name], metrics, seconds) if metrics else 'away'}"
@@ -93,7 +98,7 @@ def _production(before: Metrics, now: Sample, seconds: float) -> str:
 
 
 def _rate(before: Metrics, now: Metrics, name: str, seconds: float) -> float:
-    """Counters begin anew with their process."""
+    """Return the increase per second, and 0 after a restart, since counters begin at 0 with their process."""
     return max(0.0, now.get(name, 0) - before.get(name, 0)) / seconds if seconds > 0 else 0.0
 
 
@@ -103,7 +108,10 @@ SHOW_SECONDS = 1.0
 def watch(
     platform: Platform, screen: Screen, stopping: threading.Event, seconds: float | None, deeds: Sequence[ChaosStep]
 ) -> None:
-    """Shows what goes on and does what is planned, until the time is over or somebody wants it to end."""
+    """Show figures and run the planned faults, until the time is over or the user stops it.
+
+    If it is stopped between a fault and its repair, the repair is still done.
+    """
     _tell_where(platform, screen)
     started = time.monotonic()
     waiting = list(deeds)

@@ -1,3 +1,8 @@
+"""Summarize a run of the demo: what was lost, and whether every loss is declared as a hole.
+
+In: evidence from app/demo/proof.py. Out: a summary, and whether the platform's promise held.
+"""
+
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -10,7 +15,7 @@ from app.simulator.check.report import SimReport
 from app.simulator.market.changes import Change, SimDelta, SimLifecycle, SimTrade
 from app.simulator.market.lifecycle import SILENT
 
-# What nobody was sent, and whether it is said to be missing.
+# The changes that no gatherer was sent, and whether they are declared as missing.
 
 
 class Subject(NamedTuple):
@@ -27,7 +32,7 @@ class TrueHole(NamedTuple):
 def true_holes(
     changes: Iterable[Change], delivered: Container[int], ticker: Callable[[int], str], since_us: int
 ) -> Iterator[TrueHole]:
-    """Changes of one subject, one after the other, of which none was sent whole to anybody; in no order."""
+    """Yield the runs of consecutive changes of one subject that no gatherer was sent completely; unordered."""
     under_way: dict[Subject, TrueHole] = {}
     for ordinal, change in enumerate(changes):
         if change.at_us < since_us or (isinstance(change, SimLifecycle) and change.message_type == SILENT):
@@ -42,7 +47,7 @@ def true_holes(
 
 
 def undeclared(holes: Iterable[TrueHole], declared: Mapping[Subject, Intervals]) -> list[TrueHole]:
-    """Those that do not lie in one of the declared intervals."""
+    """Return the holes that are not inside a declared interval."""
     return [hole for hole in holes if not _lies_in(hole, declared.get(hole.subject, ()))]
 
 
@@ -72,14 +77,14 @@ def _subject(change: Change, ticker: Callable[[int], str]) -> Subject:
 
 
 class Freshness(NamedTuple):
-    """From the exchange's stamp on a change to its commit in production."""
+    """The time from the exchange's stamp on a change to its commit in production."""
 
     p50_ms: float | None  # None: there was no change
     p99_ms: float | None
 
 
 class Archived(NamedTuple):
-    """Of the hours since the exchange's start."""
+    """The lake's objects of the hours since the exchange's start."""
 
     objects: int
     verified: int
@@ -92,12 +97,12 @@ class Archived(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """All that is known once a run is over."""
+    """All facts about a run that is over."""
 
     events: int
     delivered: int
     report: SimReport
-    ready_us: int  # when everybody listened
+    ready_us: int  # when every gatherer was listening
     true_holes: Sequence[TrueHole]  # since then
     declared: Mapping[Subject, Intervals]
     freshness: Freshness
@@ -126,7 +131,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summary_of(evidence: Evidence) -> Summary:
-    """What was recorded before everybody listened counts; what was missed then is no hole of theirs."""
+    """Return the summary. Rows from before every gatherer listened count; misses from then are not holes."""
     report = evidence.report
     tables, books = report.tables, report.books
     unsaid = undeclared(evidence.true_holes, evidence.declared)
@@ -152,7 +157,7 @@ def summary_of(evidence: Evidence) -> Summary:
 
 
 def text_lines(summary: Summary) -> Iterator[str]:
-    """For a person."""
+    """Yield the summary as lines for a person."""
     for name, value in msgspec.structs.asdict(summary).items():
         if name != "held":
             yield f"{name.replace('_', ' '):18} {'-' if value is None else f'{value:,}':>12}"

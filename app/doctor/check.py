@@ -1,4 +1,4 @@
-"""A finding, and which processes cannot run because of it."""
+"""Define the result of a check, and which processes cannot run because of it."""
 
 from collections.abc import Collection, Iterable
 from enum import Enum
@@ -17,17 +17,18 @@ GATHERER, MAINTAINER, DEDUPLICATOR, EXPORTER, ARCHIVER, ADMIN = PROCESSES = (
 class CheckState(Enum):
     OK = "ok"
     FAIL = "FAIL"
-    NOTE = "--"  # nothing is wrong, but not every host has it
+    NOTE = "--"  # nothing is wrong, but this host lacks something that not every host needs
 
 
 class Check(NamedTuple):
     subject: str
     state: CheckState
     finding: str
-    needed_by: frozenset[str] = frozenset()  # processes that do not run where it is not ok
+    needed_by: frozenset[str] = frozenset()  # processes that cannot run unless it is ok
 
 
 def judged(subject: str, finding: str, needed_by: Collection[str] = (), *, ok: bool) -> Check:
+    """Return a check that is OK or FAIL."""
     return Check(subject, CheckState.OK if ok else CheckState.FAIL, finding, frozenset(needed_by))
 
 

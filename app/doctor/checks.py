@@ -1,4 +1,4 @@
-"""All checks in the order in which a person reads them."""
+"""Run all checks in the order in which a person reads them."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ NEEDED = {
 
 def checks(settings: Settings) -> Iterator[Check]:
     yield from host_checks(settings)
-    # Without those of files, which host_checks judges.
+    # Without warnings about files, which host_checks judges.
     yield from (note("settings", warning) for warning in warnings_of(settings, {}))
     databases, budgets = given_databases(settings), chunk_budgets(settings)
     if not databases:

@@ -1,4 +1,4 @@
-"""Databases: whether each can be reached, has this version's schema, safe settings, and rights for what runs here."""
+"""Check the databases: reachable, this version's schema, safe settings, and rights for what runs here."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.storage.migrations import applied_migrations, later, migrations_of, pending
 
 CLOCK_OFFSET_MAX_SECONDS = 1.0
-# A query over a month of hourly partitions locks each of them and its indexes.
+# A query over a month of hourly partitions locks each partition and its indexes.
 LOCKS_MIN = 256
 GIGABYTE = 1_000_000_000
 HERE = ("", "localhost", "127.0.0.1", "::1")
@@ -29,7 +29,8 @@ NEEDED_BY = {
     DatabaseKind.METADATA: (GATHERER,),
     DatabaseKind.PRODUCTION: (DEDUPLICATOR, EXPORTER, ADMIN),
 }
-# Who merges writes every table; the others read all and write some. Who maintains drops partitions: only an owner may.
+# The deduplicator writes every table; the others read all and write some. The maintainer drops partitions, which only
+# their owner may do.
 WRITERS = {
     DatabaseKind.TIMESERIES: (GATHERER,),
     DatabaseKind.METADATA: (GATHERER,),
@@ -49,8 +50,8 @@ RIGHTS = """
 MAY_CONFIRM = """
     SELECT has_table_privilege('confirmations', 'INSERT') AND has_table_privilege('confirmations', 'UPDATE')
 """
-# The extension is there, or the server would give it; the edition is known once it is. pg_settings leaves out what this
-# role may not see, where current_setting() would fail.
+# The extension is installed, or the server could provide it; its edition is known once it is installed. pg_settings
+# leaves out what this role may not see, where current_setting() would fail.
 TIMESCALEDB = r"""
     SELECT
         (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),
@@ -71,7 +72,7 @@ IDENTITY = "SELECT system_identifier || '/' || current_database() FROM pg_contro
 
 
 class TableRights(NamedTuple):
-    """What the role that we connect as may do to a table."""
+    """The rights of the connected role on a table."""
 
     name: str
     is_owner: bool
@@ -80,6 +81,7 @@ class TableRights(NamedTuple):
 
 
 def database_checks(database: Database, budget_bytes: int | None) -> Iterator[Check]:
+    """Check one database. If it cannot be reached, that is the only finding."""
     name, needed_by = database.kind.database, NEEDED_BY[database.kind]
     try:
         with connected(database.dsn, "doctor") as connection:
@@ -98,7 +100,7 @@ def database_checks(database: Database, budget_bytes: int | None) -> Iterator[Ch
 
 
 def gatherers_checks(settings: Settings) -> Iterator[Check]:
-    """Look at what the deduplicator reads: each gatherer's databases."""
+    """Check the databases of each gatherer, which the deduplicator reads."""
     if settings.gatherer_dsns is None:
         yield note("KALSHI_GATHERER_DSNS", "not set", (DEDUPLICATOR,))
         return
@@ -127,7 +129,7 @@ def _read_databases(kind: DatabaseKind, named: Mapping[str, Dsn]) -> Iterator[Ch
                 yield _reads(subject, connection, (DEDUPLICATOR,))
                 yield _confirms(subject, connection)
         except DatabaseError as error:
-            # The others go on without it.
+            # The deduplicator continues with the other gatherers.
             yield failed(subject, f"{error.what} {error.detail}")
             continue
         if identity in seen:
@@ -138,7 +140,7 @@ def _read_databases(kind: DatabaseKind, named: Mapping[str, Dsn]) -> Iterator[Ch
 
 
 def _disk(name: str, budget_bytes: int, connection: Connection) -> Check:
-    """Compare the budget with the disk: of a server on this host, for a role that may know where its data lies."""
+    """Compare the budget with the free space, if the server is on this host and the role may see its data folder."""
     subject = f"{name} disk"
     size_bytes = int(value_of(connection, "SELECT pg_database_size(current_database())"))
     told = f"{size_bytes // GIGABYTE} of {budget_bytes // GIGABYTE} GB that its budget allows"
@@ -155,7 +157,7 @@ def _disk(name: str, budget_bytes: int, connection: Connection) -> Check:
 
 
 def _version(name: str, connection: Connection) -> Check:
-    """Tell which server it is, and how tables are kept there, or would be if they were made now."""
+    """Report the server's version, and whether tables are hypertables or partitions, or would be if created now."""
     with connection.cursor() as cursor:
         cursor.execute(TIMESCALEDB)
         installed, loaded, license_of_it = cursor.fetchone() or (None, None, None)
@@ -169,7 +171,10 @@ def _version(name: str, connection: Connection) -> Check:
 
 
 def _compression(name: str, connection: Connection) -> Iterator[Check]:
-    """Look whether something else compresses: readers leave out what is compressed, and have to know up to where."""
+    """Check that only the maintainer compresses.
+
+    Readers leave out compressed rows, and rely on the maintainer's note of how far compression has gone.
+    """
     if not value_of(connection, "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'"):
         return
     with connection.cursor() as cursor:
@@ -189,13 +194,13 @@ def _clock(name: str, connection: Connection) -> Check:
     before = datetime.now(UTC)
     theirs = value_of(connection, "SELECT clock_timestamp()")
     after = datetime.now(UTC)
-    # Between the two readings there is no telling, so only what lies outside of them counts.
+    # The reading lies somewhere between the two of ours, so only what is outside them counts as offset.
     offset = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     return judged(f"{name} clock", f"{offset:.3f} s from this host's", ok=offset <= CLOCK_OFFSET_MAX_SECONDS)
 
 
 def _settings(name: str, connection: Connection, needed_by: tuple[str, ...]) -> Iterator[Check]:
-    """Committed must mean on disk, and the server must be one that is written to."""
+    """Check that a commit means on disk, and that the server is a primary."""
     found = {setting: str(value_of(connection, f"SHOW {setting}")) for setting in (*SAFE, "synchronous_commit")}
     wrong = [
         f"{setting} is {found[setting]} instead of {value}"
@@ -218,7 +223,7 @@ def _schema(kind: DatabaseKind, name: str, connection: Connection, needed_by: tu
 
 
 def _rights(kind: DatabaseKind, name: str, connection: Connection) -> Iterator[Check]:
-    """Note what the role may not do. That is no fault by itself: hosts have different ones."""
+    """Note the rights that the role lacks. Lacking some is normal: hosts have different roles."""
     yield _reads(name, connection, NEEDED_BY[kind])
     role, tables = value_of(connection, "SELECT current_user"), _tables(connection)
     if closed := [table.name for table in tables if not table.may_write]:
@@ -268,7 +273,7 @@ def lake_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _writable(settings: Settings, storage: Storage, known: binding.Identity | None) -> Iterator[Check]:
-    """All of it for an exporter; a gatherer's archiver may write its own folders alone."""
+    """Check write access: to the whole lake for an exporter, to a gatherer's own folders for its archiver."""
     raw = raw_folder(RAW_TABLES[0].name, settings.gatherer)
     is_gatherer_s = settings.ts_dsn is not None
     places = [("lake", "", EXPORTER)] if settings.production_dsn is not None or not is_gatherer_s else []

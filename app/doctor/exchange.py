@@ -1,4 +1,4 @@
-"""The exchange: whether it is there, takes the key, tells the same time, and grants the sockets that are needed."""
+"""Check the exchange: reachable, accepts the key, clock in step, and enough sockets granted."""
 
 from collections.abc import Iterator
 
@@ -42,7 +42,7 @@ def exchange_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _is_of_use(settings: Settings) -> bool:
-    """Return whether anything here speaks to the exchange."""
+    """Return whether any process that is configured here uses the exchange."""
     is_gatherer = settings.ts_dsn is not None and settings.meta_dsn is not None
     given = (settings.api_key_id, settings.rest_url, settings.ws_url, settings.gatherer_dsns)
     return is_gatherer or any(each is not None for each in given)

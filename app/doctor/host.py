@@ -1,4 +1,4 @@
-"""This host: its Python, disks, files of secrets, and the port that workers answer on."""
+"""Check this host: its Python, disks, secret files, and the ops port of its workers."""
 
 import os
 import shutil
@@ -59,7 +59,7 @@ def data_folder(folder: Path) -> Check:
 
 
 def disk(settings: Settings) -> Check:
-    """Compare its room with what may come to lie there: a gatherer's spool, or all data of the embedded server."""
+    """Compare the free space with what may still be stored: a gatherer's spool, or the embedded server's data."""
     folder = settings.data_dir
     allowed = {"KALSHI_SPOOL_MAX_BYTES": settings.spool_max_bytes} if settings.ts_dsn else {}
     taken = folder / "spool"
@@ -82,7 +82,7 @@ def disk(settings: Settings) -> Check:
 
 
 def secret_files(environment: Mapping[str, str]) -> Iterator[Check]:
-    """Look who may read the files that settings name. That we may was seen when the settings were read."""
+    """Check who may read the files that settings name. That we may read them was proven when settings were loaded."""
     for name in sorted(environment):
         if not (name.startswith(PREFIX) and name.endswith(FILE_SUFFIX)):
             continue
@@ -128,9 +128,10 @@ def _size_bytes(folder: Path) -> int:
 
 
 def _answers(url: str) -> bool:
-    """Return whether it is an ops port of ours, whatever it says of its health."""
+    """Return whether an ops port of ours answers at the URL, healthy or not."""
     try:
         with requests.Session() as session:
+            # No proxy from the environment may be between this host and its own port.
             session.trust_env = False
             answer = session.get(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS)
     except requests.RequestException:

@@ -1,4 +1,4 @@
-"""What the ops port of every process answers, and to whom."""
+"""Build the ops application of a process, and decide which requests it answers."""
 
 import platform
 import socket
@@ -19,14 +19,14 @@ from app.runtime.health import Heartbeats, Readiness, why_not_ready
 from app.runtime.networks import is_address, is_local
 from app.runtime.secrets import TokenRole
 
-# Where a request comes from, as its connection and a browser tell: this machine, or another site's page.
+# The origin of a request, judged by its connection and a browser's headers: this machine, or another site's page.
 
 ONLY_READ = {"GET", "HEAD", "OPTIONS"}
 OWN_PAGES = {"same-origin", "none"}
 
 
 def host_of(asked: Request) -> str:
-    """Return the host that was asked for, without its port."""
+    """Return the requested host, without its port; empty if it is malformed."""
     try:
         return urlsplit(f"//{asked.host}").hostname or ""
     except ValueError:
@@ -34,15 +34,19 @@ def host_of(asked: Request) -> str:
 
 
 def is_between_local_ends(asked: Request) -> bool:
-    """A name that someone else's page made point to this machine is no name of it."""
+    """Return whether client and requested host are both this machine.
+
+    The host is checked too, since another site's page can use a name of its own that resolves to this machine (DNS
+    rebinding).
+    """
     return is_local(asked.remote_addr or "") and is_local(host_of(asked))
 
 
 def refuse_other_sites(asked: Request) -> None:
-    """Refuse what another site's page has a browser send.
+    """Refuse what another site's page makes a browser send.
 
-    Browsers say where a request comes from: over TLS and on this machine by Sec-Fetch-Site, else by Origin alone. What
-    says nothing is no browser, and has no one's cookies.
+    Browsers state a request's origin: over TLS and on this machine in Sec-Fetch-Site, otherwise only in Origin. A
+    client that sends neither is no browser and has no user's cookies.
     """
     site, origin = asked.headers.get("Sec-Fetch-Site"), asked.headers.get("Origin")
     if site is None:
@@ -52,12 +56,13 @@ def refuse_other_sites(asked: Request) -> None:
 
 
 def refuse(rule: str, reason: str) -> NoReturn:
+    """Count and raise a refusal."""
     REFUSED_REQUESTS.labels(rule).inc()
     raise ProblemError(HTTPStatus.FORBIDDEN, reason)
 
 
 def health_blueprint(readiness: Sequence[Readiness], heartbeats: Heartbeats) -> Blueprint:
-    """For every process: each has its own parts that must be ready, and loops of its own."""
+    """Return /health and /ready, from the process's loops and from the parts that must be ready."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/health")
@@ -76,6 +81,7 @@ def health_blueprint(readiness: Sequence[Readiness], heartbeats: Heartbeats) -> 
 
 
 def metrics_blueprint(registry: CollectorRegistry = REGISTRY) -> Blueprint:
+    """Return /metrics for Prometheus."""
     BUILD.info({"version": __version__, "python": platform.python_version()})
     blueprint = Blueprint("metrics", __name__)
 
@@ -93,7 +99,10 @@ def create_ops_app(
     live: LiveState | None = None,
     hosts: Collection[str] = (),
 ) -> Flask:
-    """A gatherer's shows its live state too. It answers to addresses, to this machine's names and to these hosts."""
+    """Return the application for a process's ops port; a gatherer's also shows its live state.
+
+    It answers to addresses, to this machine's names and to `hosts`.
+    """
     app = Flask("admin", static_folder=None)
     show_problems(app)
     own_names = {"localhost", socket.gethostname().lower(), *hosts}
@@ -106,9 +115,10 @@ def create_ops_app(
 
 
 def _refuse_browsers_of_others(asked: Request, own_names: Collection[str]) -> None:
-    """Nobody needs a token here, but a page of the web must not use the browser of somebody who can reach the port.
+    """Refuse a web page that uses the browser of a person who can reach the port, since no token is needed here.
 
-    A name that such a page made point to this machine is no name of it; an address cannot be made to.
+    A page can make a name of its own resolve to this machine, so only known names are accepted. An address cannot be
+    faked like that.
     """
     host = host_of(asked)
     if not (is_address(host) or host in own_names):

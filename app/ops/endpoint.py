@@ -1,4 +1,4 @@
-"""What an endpoint says of itself: the one place for who may use it and for its documentation."""
+"""Describe endpoints in one place: who may use them, and their documentation."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -33,6 +33,8 @@ def endpoint(
     status: HTTPStatus = HTTPStatus.OK,
     types: tuple[str, ...] = (JSON,),
 ) -> Callable[[View], View]:
+    """Return a decorator that attaches the description to a view."""
+
     def mark(view: View) -> View:
         setattr(view, ATTRIBUTE, Description(summary, role, query, body, answer, status, types))
         return view
@@ -41,17 +43,18 @@ def endpoint(
 
 
 def description_of(view: Callable[..., Any] | None) -> Description | None:
+    """Return the view's description, or None if it has none."""
     return getattr(view, ATTRIBUTE, None)
 
 
-# What requests may ask for.
+# Schemas of request parameters.
 
 Part = TypeVar("Part", str, str | int)
 
 TICKER_LENGTH = Length(min=1, max=200)
 MOST_MARKETS = 1_000
 ROW_NUMBER = f"int(max={2**63 - 1})"  # in a path
-# Read by others too, in the documentation, who know no \Z.
+# The pattern also appears in the API documentation, for regex dialects without \Z.
 PRINTABLE = Regexp(r"^[^\x00-\x1f\x7f]*$(?!\n)", error="It has characters that nothing here has.")
 
 
@@ -69,7 +72,7 @@ class MarketPath(Schema):
 
 
 class TimeRange(Schema):
-    """Where both ends of a time are asked for, one is before the other: an empty answer would look like no rows."""
+    """A range of time. If both ends are given they must be in order: an empty answer would look like no rows."""
 
     @validates_schema
     def check_order(self, data: dict[str, Any], **_: object) -> None:
@@ -82,7 +85,7 @@ class NoQuery(Schema):
 
 
 def checked_path(path: Mapping[str, Part]) -> Mapping[str, Part]:
-    """Parts of an address are names of things."""
+    """Return the path's parts after checking that each may be a name. Raise ValidationError if not."""
     for name, value in path.items():
         try:
             TICKER_LENGTH(str(value))

@@ -1,4 +1,4 @@
-"""What a running gatherer shows of itself, and who tells it."""
+"""Define the live state of a running gatherer, and serve it over HTTP."""
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -18,8 +18,11 @@ from app.storage.tables import ORDERBOOK_SNAPSHOTS, Row
 
 
 class LiveMarket(Struct, frozen=True, kw_only=True):
-    """The names are those of the admin service's markets and tickers. Prices and volume are there twice: exact texts in
-    dollars and contracts, and integers in millionths of a dollar and hundredths of a contract."""
+    """A market as the gatherer knows it, with the names that the admin service uses for markets and tickers.
+
+    Prices and volume are given twice: as exact texts in dollars and contracts, and as integers in millionths of a
+    dollar and hundredths of a contract.
+    """
 
     ticker: str
     event_ticker: str
@@ -37,7 +40,7 @@ class LiveMarket(Struct, frozen=True, kw_only=True):
     yes_ask_e6: int | None = None
     last_price_e6: int | None = None
     volume_e2: int | None = None
-    quoted_at: datetime | None = None  # when prices and volume were so; None: none are known yet
+    quoted_at: datetime | None = None  # the time of prices and volume; None: none are known yet
     open_time: datetime | None = None
     close_time: datetime | None = None
     expiration_time: datetime | None = None
@@ -45,7 +48,7 @@ class LiveMarket(Struct, frozen=True, kw_only=True):
 
 
 class MarketPage(Struct, frozen=True):
-    """Some markets in the order of their tickers. `next` is where to go on after; None: these are the last."""
+    """Markets in the order of their tickers. `next` is the ticker to continue after; None: these are the last."""
 
     markets: list[LiveMarket]
     next: str | None
@@ -55,15 +58,15 @@ class LiveConnection(Struct, frozen=True, kw_only=True):
     conn: int
     role: str
     state: str
-    since: datetime  # it has been in this state
+    since: datetime  # when it entered this state
     messages: int
     age_seconds: float | None  # of the last message, by the exchange's clock; None before the first
     reconnects: int
-    in_doubt: int  # how many of its subscriptions lost something that is not repaired yet
+    in_doubt: int  # number of its subscriptions with a loss that is not repaired yet
 
 
 class LiveSubscription(Struct, frozen=True, kw_only=True):
-    """`sid` is None until the exchange has given one. Channels of the whole exchange name no markets: both are 0."""
+    """A subscription. `sid` is None until the exchange assigns one; exchange-wide channels have 0 markets."""
 
     conn: int
     channel: str
@@ -73,13 +76,13 @@ class LiveSubscription(Struct, frozen=True, kw_only=True):
 
 
 class LivePolling(Struct, frozen=True, kw_only=True):
-    """How often REST is asked for the books of a class. `took_seconds` is None before the first walk has ended."""
+    """The pace of REST polling for a class of books. `took_seconds` is None until the first cycle has ended."""
 
     books: str
-    every_seconds: float  # as the settings have it; a walk that takes longer is followed by the next at once
+    every_seconds: float  # as configured; a cycle that takes longer is followed by the next immediately
     took_seconds: float | None
     markets: int
-    oldest_seconds: float  # no book of the class was polled longer ago, new ones aside
+    oldest_seconds: float  # no book of the class was polled longer ago, except new ones
 
 
 class LiveLevel(Struct, frozen=True):
@@ -88,7 +91,7 @@ class LiveLevel(Struct, frozen=True):
 
 
 class LiveBook(Struct, frozen=True, kw_only=True):
-    """NO levels are at NO prices, as they are stored."""
+    """An order book. NO levels have NO prices, as they are stored."""
 
     ticker: str
     taken_at: datetime
@@ -97,34 +100,37 @@ class LiveBook(Struct, frozen=True, kw_only=True):
 
 
 class BusyError(OperatorError):
-    """As many ask for the same thing already as may wait for it at once."""
+    """The limit of requests that may wait for the same thing is reached."""
 
 
 class NoBookError(OperatorError):
-    """The market is not active, or its book is not understood."""
+    """The market is not active, or its book cannot be parsed."""
 
 
 class LiveState(Protocol):
-    """Answers in milliseconds with a million markets: by pages, and without a walk through all of them."""
+    """A gatherer's live state. It answers in milliseconds with a million markets: in pages, without a full scan."""
 
     def active_markets(self, after: str, limit: int) -> MarketPage:
-        """Those with a greater ticker; all of them are after the empty one."""
+        """Return the page of markets with greater tickers than `after`; every ticker is greater than the empty one."""
 
     def market(self, ticker: str) -> LiveMarket | None: ...
 
     def connections(self) -> list[LiveConnection]: ...
 
     def subscriptions(self, ticker: str | None = None) -> list[LiveSubscription]:
-        """All, or those that are to bring this market: on which connections it is."""
+        """Return all subscriptions, or the ones that are to receive this market."""
 
     def polling(self) -> list[LivePolling]: ...
 
     def poll_now(self, ticker: str) -> LiveBook:
-        """Asks the exchange. Raises its RestError, BusyError when too many wait, NoBookError when there is none to
-        give, StoppedError when we are stopping."""
+        """Poll the book now.
+
+        Raise the exchange's RestError, BusyError if too many wait, NoBookError if there is no book, StoppedError if the
+        process is stopping.
+        """
 
     def reconcile(self) -> str | None:
-        """Begins to walk through all markets that are not settled, and the events that changed. Else: why not."""
+        """Start to reconcile unsettled markets and changed events. Return why not, or None if it started."""
 
 
 def moment(moment_us: int) -> datetime:
@@ -132,7 +138,7 @@ def moment(moment_us: int) -> datetime:
 
 
 def book_of(row: Row) -> LiveBook:
-    """Of a row of orderbook_snapshots that has its levels."""
+    """Return the book in a row of orderbook_snapshots that has its levels."""
     column = dict(zip(ORDERBOOK_SNAPSHOTS.column_names, row, strict=True))
     return LiveBook(
         ticker=column["ticker"],
@@ -146,7 +152,7 @@ def _levels(prices_e6: list[int], sizes_e2: list[int]) -> list[LiveLevel]:
     return [LiveLevel(*level) for level in zip(prices_e6, sizes_e2, strict=True)]
 
 
-# A gatherer's live state over HTTP.
+# HTTP endpoints of the live state.
 
 
 def live_blueprint(live: LiveState) -> Blueprint:

@@ -1,4 +1,4 @@
-"""Every metric of app/metrics/: its name, labels and description."""
+"""Generate the table of metrics in the documentation, from app/metrics/: name, labels and description."""
 
 import pkgutil
 from collections.abc import Iterable, Iterator
@@ -24,12 +24,13 @@ class KnownMetric(NamedTuple):
 
 
 class Described(Protocol):
-    """A metric; or a class of collectors, whose `describe` needs no instance."""
+    """A metric, or a class of collectors whose `describe` needs no instance."""
 
     def describe(self) -> Iterable[Metric]: ...
 
 
 def known_metrics() -> list[KnownMetric]:
+    """Return every metric of app/metrics/, sorted by name."""
     return sorted({_known(made, family) for made in _metrics() for family in made.describe()})
 
 
@@ -43,7 +44,7 @@ def metrics_table() -> str:
 
 
 def with_metrics_table(document: str) -> str:
-    """The document with the table between its two markers."""
+    """Return the document with the table between its two markers."""
     return replace_section(document, METRICS_BEGIN, METRICS_END, metrics_table())
 
 
@@ -56,6 +57,6 @@ def _metrics() -> Iterator[Described]:
 
 
 def _known(made: Described, family: Metric) -> KnownMetric:
-    # Nothing public tells the labels of what has no values yet.
+    # No public attribute holds the labels of a metric without values.
     labels: tuple[str, ...] = tuple(getattr(made if isinstance(made, MetricWrapperBase) else family, "_labelnames"))  # noqa: B009
     return KnownMetric(family.name + SUFFIXES.get(family.type, ""), family.type, labels, family.documentation)

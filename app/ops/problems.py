@@ -1,4 +1,4 @@
-"""Errors: application/problem+json (RFC 9457) for programs, and pages for people."""
+"""Render errors as application/problem+json (RFC 9457) for programs, and as pages for people."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -42,13 +42,13 @@ class ProblemError(Exception):
 
 
 def is_for_a_person(asked: Request) -> bool:
-    """Whether it is a browser that shows the answer; the scripts of our pages want problems, as programs do."""
+    """Return whether a browser shows the answer. Scripts of our pages want problem details, as programs do."""
     best = asked.accept_mimetypes.best_match([PROBLEM, JSON, HTML])
     return best == HTML and "HX-Request" not in asked.headers
 
 
 def show_problems(app: Flask, as_pages: bool = False) -> None:
-    """An application that nobody looks at with a browser has no templates to make pages of."""
+    """Register error handlers on the application. Only an application with templates can show errors as pages."""
     problems = _Problems(as_pages)
     app.register_error_handler(ProblemError, problems.known)
     app.register_error_handler(DatabaseError, problems.unavailable)
@@ -76,7 +76,7 @@ class _Problems:
         return self._answer(HTTPStatus.BAD_REQUEST, detail, errors=messages)
 
     def refused(self, error: HTTPException) -> AnyResponse:
-        """What Flask itself refuses: its answer's headers, such as Allow, stay."""
+        """Convert Flask's own refusals, keeping their headers (for example Allow)."""
         if isinstance(error.response, AnyResponse):
             return error.response
         answer = self._answer(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR), error.description or "")

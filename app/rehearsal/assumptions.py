@@ -1,4 +1,4 @@
-"""What the design takes the exchange for, and where the code relies on it: the list of docs/assumptions.md."""
+"""List what the design assumes of the exchange, and where the code relies on it: the table of docs/assumptions.md."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -8,8 +8,8 @@ from typing import NamedTuple
 class Assumption(NamedTuple):
     key: str
     statement: str
-    relied_on: tuple[tuple[str, str], ...]  # files, and what in them
-    otherwise: str  # what goes wrong where it is not so
+    relied_on: tuple[tuple[str, str], ...]  # file, and the text in it that relies on the assumption
+    otherwise: str  # what goes wrong if it does not hold
 
 
 ASSUMPTIONS = (
@@ -64,7 +64,7 @@ ASSUMPTIONS = (
     Assumption(
         "markets_newest_first",
         "Markets are listed by creation, newest first.",
-        (("app/kalshi/rest_client.py", "Newest first"),),
+        (("app/kalshi/rest_client.py", "newest first"),),
         "A walk may miss markets that are created meanwhile.",
     ),
     Assumption(
@@ -124,7 +124,7 @@ ASSUMPTIONS = (
     Assumption(
         "ok_numbers",
         "An ok takes a number only if it shows it.",
-        (("app/normalize/stream.py", "Everything that carries one counts"),),
+        (("app/normalize/stream.py", "Messages of every type count if they carry one"),),
         "Each change of a subscription looks like a loss.",
     ),
     Assumption(
@@ -238,7 +238,7 @@ ASSUMPTIONS = (
 )
 
 
-# What a rehearsal says of an assumption: that it holds, that it does not, or that nothing was seen to judge it by.
+# The verdict of a rehearsal on an assumption: it holds, it does not, or nothing was observed to judge it by.
 
 
 class Judgement(Enum):
@@ -266,7 +266,7 @@ def not_judged(assumption: str, why: str) -> Verdict:
 
 
 def counted(assumption: str, what: str, total: int, wrong: Sequence[object], tolerated: float = 0.0) -> Verdict:
-    """Judge by how many of what was looked at is wrong; a share of them may be, where it is known that some are."""
+    """Return a verdict by the number of wrong items. A share of them, `tolerated`, is known to be wrong."""
     if not total:
         return not_judged(assumption, f"no {what} to look at")
     text = f"{total - len(wrong)} of {total} {what}"

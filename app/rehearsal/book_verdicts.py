@@ -1,4 +1,4 @@
-"""Judges books: rebuilt from changes they must be the next book, REST's, and what tickers say of their best levels."""
+"""Judge books: rebuilt from changes they must equal the next book, REST's book, and the best levels of tickers."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -23,16 +23,16 @@ QUOTE = [
     TICKERS.column_names.index(name) for name in ("yes_bid_e6", "yes_bid_size_e2", "yes_ask_e6", "yes_ask_size_e2")
 ]
 QUOTED = TICKERS.column_names.index("ticker")
-# How far REST's answer may be behind the stream, or the stream behind REST.
+# The most that REST's answer may be behind the stream, or the stream behind REST.
 SLACK_US = 5_000_000
-# Measured over real recordings: 8 of 28,641 tickers, each within the second of a close.
+# Measured on real recordings: 8 of 28,641 tickers were wrong, each within the second of a market's close.
 TOLERATED = 0.01
 
-Best = tuple[int, int, int, int]  # bid and its size, ask and its size; a side without size has no price
+Best = tuple[int, int, int, int]  # bid and its size, ask and its size; a side without size has price 0
 
 
 class BookState(NamedTuple):
-    """A book after one more message, until the next one."""
+    """A book after a message, valid until the next one."""
 
     exchange_us: int
     received_us: int
@@ -41,7 +41,7 @@ class BookState(NamedTuple):
 
 
 class Poll(NamedTuple):
-    """What REST answered."""
+    """The books that REST returned, and when."""
 
     asked_us: int
     answered_us: int
@@ -121,7 +121,7 @@ def books_match_rest(states: dict[str, list[BookState]], polls: Iterable[Poll]) 
 
 
 def books_match_tickers(states: dict[str, list[BookState]], tickers: Iterable[Row]) -> Verdict:
-    """Judge by tickers of a time that the book's socket was open all through."""
+    """Judge by tickers from a time during which the book's socket was open throughout."""
     total, wrong = 0, []
     for row in tickers:
         known = states.get(row[QUOTED], [])
@@ -139,14 +139,14 @@ def books_match_tickers(states: dict[str, list[BookState]], tickers: Iterable[Ro
 
 
 def states_of(said: Iterable[Heard]) -> Iterator[BookState]:
-    """Follow one market's book, message by message, from its first snapshot on. Times do not go back."""
+    """Yield a market's book after each message, from its first snapshot on. Times do not go back."""
     levels: Levels | None = None
     exchange_us = 0
     for each in said:
         if each.row is None:
             continue
         if isinstance(each.message, OrderbookSnapshot):
-            # Its stamp is of when it was sent: only the first one says more than the change before it.
+            # A snapshot's time is its sending time, so only the first one is used: after it the last change counts.
             exchange_us, levels = exchange_us or each.row[0], _levels(each.row)
         elif levels is not None:
             exchange_us, levels = max(exchange_us, each.row[0]), added_up(levels, [_delta(each.row)])
@@ -179,7 +179,7 @@ def _digest(levels: Levels) -> int:
 
 
 def _near(states: Sequence[BookState], since_us: int, until_us: int) -> Sequence[BookState]:
-    """Return those in force at some time in between, if the book was known all through."""
+    """Return the states in force at some time in the interval, or nothing if the book was not known throughout."""
     if not states or states[0].received_us > since_us:
         return []
     times = [state.received_us for state in states]

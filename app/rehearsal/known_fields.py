@@ -1,6 +1,6 @@
-"""The fields that objects and messages of the exchange had in October 2026, whether or not we read them.
+"""List the fields of the exchange's objects and messages in October 2026, whether or not we parse them.
 
-What has another one has changed since: nothing breaks by that, and somebody should look.
+An object with another field has changed since. Nothing breaks by that, but an operator should look at it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -69,13 +69,13 @@ ENVELOPE = _names("type id sid seq msg sending_ts_ms")
 
 
 def unknown_in(content: bytes | Raw, known: Iterable[str]) -> set[str]:
-    """Return the names of the fields that are not known. What is no object has none."""
+    """Return the names of unknown fields. Content that is no object has none."""
     told = msgspec.json.decode(content)
     return set(told).difference(known) if isinstance(told, dict) else set()
 
 
 def unknown_in_frame(frame: bytes) -> tuple[str, set[str]]:
-    """Return the message's type, and the names in it that are not known; what is no JSON object has no type."""
+    """Return the message's type and its unknown names. Content that is no JSON object has no type."""
     try:
         told = msgspec.json.decode(frame)
     except ValueError:

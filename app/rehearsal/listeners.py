@@ -1,4 +1,8 @@
-"""Four sockets that listen for a while: two to the same books, and two to everything that is told without a market."""
+"""Listen on four sockets for a while: two subscribe to the same books, two to all channels without markets.
+
+In: tickers and a time. Out: the record of each socket, and REST's books of that time. Two of each, so that verdicts can
+compare what two sockets receive.
+"""
 
 import queue
 import ssl
@@ -23,7 +27,7 @@ from app.subscriptions.commands import CommandKind
 from app.subscriptions.roles import BOOK_CHANNEL, LIFECYCLE, TICKER, TRADE
 
 HANDSHAKE_SECONDS = 10.0
-# Each socket is read and written by one thread alone: so long may a command wait for its turn.
+# Each socket is read and written by its own thread, so a command waits at most this long for its turn.
 TURN_SECONDS = 0.5
 ANSWER_SECONDS = 15.0
 POLLS = 8
@@ -35,7 +39,7 @@ Dial = Callable[[], WebSocket]
 
 
 class SocketSession(NamedTuple):
-    """What was heard."""
+    """The records of the four sockets."""
 
     books: list[SocketRecord]
     whole: list[SocketRecord]
@@ -55,7 +59,7 @@ def dial_of(url: str, signer: Signer) -> Dial:
 
 
 class Listener:
-    """One socket in a thread of its own, which ends with the socket or when it is told to."""
+    """A socket with its own thread, which ends with the socket or on stop()."""
 
     def __init__(self, record: SocketRecord, socket: WebSocket) -> None:
         self.record = record
@@ -102,6 +106,7 @@ class Listener:
             self.record.take(frame, batch.received_us)
 
     def _note_ping(self) -> None:
+        """Record the longest time without a ping, and count pings."""
         latest_seconds = self._socket.last_ping_seconds
         self.record.quiet_seconds = max(self.record.quiet_seconds, steady_seconds() - self._pinged_seconds)
         self.record.pings += latest_seconds != self._pinged_seconds
@@ -109,7 +114,7 @@ class Listener:
 
 
 def listen(dial: Dial, client: RestClient, tickers: Sequence[str], seconds: float) -> SocketSession:
-    """Raise a SocketError if the sockets cannot be opened."""
+    """Listen and return the records. Raise SocketError if the sockets cannot be opened."""
     with _listeners(dial, tickers) as listeners:
         books, whole = listeners[:2], listeners[2:]
         asked = [*_subscribe_to_books(books, tickers), *_subscribe_to_all(whole)]
@@ -133,7 +138,7 @@ def _listeners(dial: Dial, tickers: Sequence[str]) -> Iterator[list[Listener]]:
 
 
 def _subscribe_to_books(books: Sequence[Listener], tickers: Sequence[str]) -> Iterator[tuple[SocketRecord, str]]:
-    """Half of the markets at first, and the others by an update: the answer to that has a number."""
+    """Subscribe to half of the markets first and to the rest by an update, whose answer carries a sequence number."""
     half = max(len(tickers) // 2, 1)
     for each in books:
         each.send(each.record.commands.subscribe_to_books(list(tickers[:half]), now_us()))
@@ -171,7 +176,7 @@ def _poll(
     listeners: Sequence[Listener],
     halfway: Callable[[], None],
 ) -> Iterator[Poll]:
-    """Ask REST for the same books from time to time."""
+    """Poll the same books over REST, spread over the time of listening."""
     for number in range(POLLS):
         is_over = _wait(lambda: any(each.record.is_full or each.record.ended for each in listeners), seconds / POLLS)
         if is_over:
@@ -182,12 +187,12 @@ def _poll(
         try:
             rows = [rest_snapshot_row(each, asked_us) for each in client.order_books(tickers)]
         except (RestError, ValueError):
-            continue  # the endpoint itself is judged elsewhere
+            continue  # the endpoint itself is judged in rest_probe.py
         yield Poll(asked_us, now_us(), rows)
 
 
 def _until_answered(listeners: Sequence[Listener]) -> None:
-    """Wait until all is told: what was heard up to then, both sockets of a pair have heard."""
+    """Wait until every command is answered. Both sockets of a pair have then received everything up to that time."""
     for each in listeners:
         each.send(each.record.commands.list_subscriptions(None, now_us()))
 
@@ -195,7 +200,7 @@ def _until_answered(listeners: Sequence[Listener]) -> None:
 
 
 def _wait(condition: Callable[[], object], seconds: float) -> bool:
-    """Return whether it came true in time."""
+    """Return whether the condition became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
@@ -205,7 +210,7 @@ def _wait(condition: Callable[[], object], seconds: float) -> bool:
 
 
 def sockets_at_once(dial: Dial, wanted: int) -> tuple[int, SocketError | None]:
-    """Open so many sockets and close them all. Return how many opened, and why no more."""
+    """Open this many sockets and close them all. Return how many opened, and the error that stopped it."""
     opened: list[WebSocket] = []
     try:
         while len(opened) < wanted:

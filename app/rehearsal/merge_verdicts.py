@@ -1,4 +1,4 @@
-"""Judges whether two sockets that listened to the same told the same, by the keys that production merges by."""
+"""Judge whether two sockets with equal subscriptions received the same, by the keys that production merges by."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -9,14 +9,14 @@ from app.rehearsal.assumptions import Verdict, counted, not_judged
 from app.rehearsal.socket_record import Heard, rows_of
 from app.storage.tables import LIFECYCLE_EVENTS, ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, TRADES, Row, Table
 
-# One socket begins and ends a moment before the other, and messages do not come quite in the order of their times.
+# One socket starts and ends a moment before the other, and messages are not quite in the order of their times.
 EDGE_US = 2_000_000
 
 Name = Callable[[Row], Hashable]
 
 
 class HeardChange(NamedTuple):
-    """A row's key in production."""
+    """The key of a change in production."""
 
     ticker: str
     exchange_us: int
@@ -42,7 +42,7 @@ BOOK_TICKER, BOOK_CLOCK = map(ORDERBOOK_SNAPSHOTS.column_names.index, ("ticker",
 
 
 def merge_verdicts(books: Sequence[Sequence[Heard]], whole: Sequence[Sequence[Heard]]) -> list[Verdict]:
-    """Judge two sockets of books, and two of tickers, trades and announcements."""
+    """Return the verdicts on two sockets of books, and on two of tickers, trades and announcements."""
     first, second = map(changes_of, books)
     common = between_common_books(*books)
     return [
@@ -62,7 +62,7 @@ def changes_of(heard: Iterable[Heard]) -> list[HeardChange]:
 
 
 def clocks_equal(first: Sequence[HeardChange], second: Sequence[HeardChange]) -> Verdict:
-    """Judge by changes that both told, whatever their clocks."""
+    """Judge by changes that both sockets received, comparing their clocks."""
     if any(each.clock < 0 for each in (*first, *second)):
         return not_judged("clocks_equal", "changes carry no clock")
     return _same("clocks_equal", first, second, lambda each: each._replace(clock=0, nth=0), lambda each: each.clock)
@@ -78,13 +78,13 @@ def times_equal(first: Sequence[HeardChange], second: Sequence[HeardChange]) -> 
 
 
 def streamed_trades_us(heard: Iterable[Heard]) -> tuple[int, int] | None:
-    """Return the time, in the exchange's, from the first trade to the last; None: none came."""
+    """Return the exchange's times of the first and the last trade, or None if there was no trade."""
     times_us = [row[0] for row in rows_of(heard, Trade)]
     return (min(times_us), max(times_us)) if times_us else None
 
 
 def trades_match_rest(heard: Iterable[Heard], rest_rows: Sequence[Row], since_us: int, until_us: int) -> Verdict:
-    """Judge by trades well inside a time that the socket listened all through."""
+    """Judge by trades well inside a time during which the socket was listening throughout."""
     streamed = {trade_facts(row) for row in rows_of(heard, Trade)}
     listed = {trade_facts(row) for row in rest_rows}
     inner = [
@@ -103,7 +103,7 @@ def _same(
     name: Callable[[HeardChange], HeardChange],
     value: Callable[[HeardChange], int],
 ) -> Verdict:
-    """Judge by what both told equally often: at its edges, each socket heard a part alone."""
+    """Judge by changes that both received equally often: at the edges, each socket misses some."""
     ours, theirs = (_values(changes, name, value) for changes in (first, second))
     both = [each for each in ours.keys() & theirs.keys() if len(ours[each]) == len(theirs[each])]
     wrong = [f"{each.ticker}: {ours[each][:2]} and {theirs[each][:2]}" for each in both if ours[each] != theirs[each]]
@@ -122,7 +122,7 @@ def _values(
 def between_common_books(
     first: Sequence[Heard], second: Sequence[Heard]
 ) -> tuple[list[HeardChange], list[HeardChange]]:
-    """Return the changes between books that both sockets showed: exactly those, both must have told."""
+    """Return the changes between snapshots that both sockets received: they must be exactly the same."""
     shown = [_clocks(heard) for heard in (first, second)]
     bounds = {
         ticker: (max(each[ticker][0] for each in shown), min(each[ticker][-1] for each in shown))
@@ -159,7 +159,7 @@ def repetitions_equal(first: Sequence[HeardChange], second: Sequence[HeardChange
 
 
 def _clocks(heard: Sequence[Heard]) -> dict[str, list[int]]:
-    """Return those of the books that were shown, by market."""
+    """Return the clocks of the snapshots, by market."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows_of(heard, OrderbookSnapshot):
         if row[BOOK_CLOCK] >= 0:
@@ -179,7 +179,7 @@ def _by_market(changes: Iterable[HeardChange]) -> dict[str, list[HeardChange]]:
 
 
 def _alike(assumption: str, what: str, pair: Sequence[Sequence[Heard]], types: tuple[type, ...], name: Name) -> Verdict:
-    """Judge by what one told well inside the time of both: the other must have told it as often."""
+    """Judge by rows well inside the time of both sockets: the other must have received each equally often."""
     rows = [rows_of(heard, *types) for heard in pair]
     if not all(rows):
         return not_judged(assumption, f"no {what} came on both sockets")

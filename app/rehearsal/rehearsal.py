@@ -1,4 +1,4 @@
-"""One rehearsal: REST, then sockets, then verdicts. Everything is asked and nothing changed."""
+"""Run one rehearsal: REST, then sockets, then verdicts. It only reads and changes nothing."""
 
 import threading
 from collections.abc import Callable
@@ -37,7 +37,7 @@ Tell = Callable[[str], None]
 
 
 class RehearsalPlan(NamedTuple):
-    """How long to listen, to how many markets, and how many sockets to open at once; None: as many as all gatherers."""
+    """The extent of a rehearsal. `sockets` are opened together; None: as many as all gatherers open."""
 
     seconds: float
     markets: int
@@ -67,6 +67,7 @@ class _Rehearsal:
         self._verdicts: list[Verdict] = []
 
     def run(self, hosts: Hosts, started_at: datetime, wanted: int) -> RehearsalReport:
+        """Run all steps and return the report."""
         self._tell("asking every REST endpoint")
         self._probe.run(self._settings.request_sharers)
         self._verdicts += rest_verdicts(self._probe)
@@ -97,7 +98,7 @@ class _Rehearsal:
         )
 
     def _markets(self) -> list[str]:
-        """Choose the busiest that stay open for as long as we listen; any, if none does."""
+        """Choose the busiest markets that stay open while we listen; if none does, the busiest."""
         busiest = self._probe.busiest()[:CANDIDATES]
         ask = partial(self._probe.client.named_markets, busiest)
         rows = self._probe.list_of("/markets tickers, the busiest", ask, market_row, MARKET)

@@ -1,4 +1,4 @@
-"""What a rehearsal tells: verdicts with their evidence, and what the account and the exchange were like."""
+"""Report a rehearsal: verdicts with their evidence, the account's limits, and samples of the exchange's data."""
 
 import io
 import re
@@ -37,7 +37,7 @@ class RehearsalReport(NamedTuple):
         return all(verdict.answer is not Judgement.NO for verdict in self.verdicts)
 
     def facts(self) -> dict[str, object]:
-        """Return what a program reads."""
+        """Return the report as an object for programs."""
         return {
             "version": self.version,
             "started_at": self.started_at,
@@ -53,7 +53,7 @@ class RehearsalReport(NamedTuple):
         }
 
     def ended(self) -> list[str]:
-        """Return why sockets ended before they were told to: what they told until then is judged all the same."""
+        """Return why sockets ended before they were stopped. What they received until then is judged too."""
         return [f"socket {record.conn}: {record.ended}" for record in self.records if record.ended]
 
     def messages(self) -> dict[str, int]:
@@ -63,7 +63,7 @@ class RehearsalReport(NamedTuple):
         return dict(sorted(counts.items()))
 
     def unknown_fields(self) -> dict[str, list[str]]:
-        """Return the fields that were new in October 2026 or later, by what has them."""
+        """Return the fields that are not in known_fields.py (newer than October 2026), by object or message type."""
         found = {each.name: set(each.unknown_fields) for each in self.probed if each.unknown_fields}
         for record in self.records:
             for kind, names in record.unknown_fields.items():
@@ -71,7 +71,7 @@ class RehearsalReport(NamedTuple):
         return {name: sorted(fields) for name, fields in sorted(found.items())}
 
     def lines(self) -> Iterator[str]:
-        """Return what a person reads."""
+        """Yield the report as lines for a person."""
         yield f"kalshi-data {self.version}, {self.started_at}: {self.rest_url} and {self.ws_url}"
         yield "account: " + ", ".join(f"{name} {value}" for name, value in self.account.items())
         yield f"markets looked at: {', '.join(self.markets) or 'none'}"
@@ -86,7 +86,7 @@ class RehearsalReport(NamedTuple):
 
 
 def complete(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Return one for each assumption, in their order; what nobody judged is not judged."""
+    """Return a verdict for each assumption, in the order of the list; "not judged" if none was reached."""
     found = {verdict.assumption: verdict for verdict in verdicts}
     unlisted = found.keys() - {each.key for each in ASSUMPTIONS}
     if unlisted:
@@ -128,22 +128,23 @@ def _endpoint(each: Probed) -> dict[str, object]:
     }
 
 
-# A file for a bug report: the report, and a few messages and objects as they came. Never a key, signature or
+# A file for a bug report: the report, and a few original messages and objects. It never holds a key, signature or
 # password.
 #
-# It holds data of the exchange, whose agreement limits to whom it may be shown.
+# It holds data of the exchange, whose agreement limits who may see it.
 
 HIDDEN = b"***"
-# A signature, or the lines of a key; no ticker and no word is as long.
+# A signature or a line of a key. No ticker and no word is that long.
 LONG = re.compile(rb"[A-Za-z0-9+/=_-]{86,}")
-SHORTEST_SECRET = 6
+SHORTEST_SECRET = 6  # hiding shorter values would hide ordinary text
 
 
 def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> None:
-    """Readable by its owner alone. What is there already is replaced."""
+    """Write the bundle, readable by its owner only. An existing file is replaced."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
+            # Before anything is written to it.
             path.chmod(0o600)
             with tarfile.open(fileobj=file, mode="w:gz") as bundle:
                 for name, content in _parts(report):
@@ -153,18 +154,20 @@ def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> Non
 
 
 def without_secrets(content: bytes, settings: Settings) -> bytes:
+    """Return the content with every secret of the settings, and everything that looks like a key, hidden."""
     for secret in _secrets(settings):
         content = content.replace(secret, HIDDEN)
     return LONG.sub(HIDDEN, content)
 
 
 def _secrets(settings: Settings) -> Iterator[bytes]:
-    """Return the key's id, and every line of what is secret: JSON writes line ends otherwise."""
+    """Return the key's id and every line of each secret: line by line, since JSON encodes line ends differently."""
     found = [settings.api_key_id or ""]
     for setting in known_settings():
         value = getattr(settings, setting.field)
         if isinstance(value, Secret):
             found += value.reveal().splitlines()
+    # The longest first, so that a secret that contains another is hidden completely.
     return (each.encode() for each in sorted(found, key=len, reverse=True) if len(each) >= SHORTEST_SECRET)
 
 
@@ -186,7 +189,7 @@ def _frames(report: RehearsalReport) -> Iterator[dict[str, object]]:
 
 
 def _bundle_lines(objects: Iterable[dict[str, object]]) -> bytes:
-    """Write what came as text: a frame may be no JSON."""
+    """Encode objects as lines of JSON. Bytes become text, since a frame may not be valid JSON."""
     told = (
         {name: value.decode(errors="replace") if isinstance(value, bytes) else value for name, value in each.items()}
         for each in objects

@@ -1,4 +1,7 @@
-"""Asks every REST endpoint that the platform uses, and notes whether what comes is what is parsed."""
+"""Ask every REST endpoint that the platform uses, and judge whether the answers can be parsed.
+
+In: a client with a key. Out: for each endpoint the number of objects, what does not fit, unknown fields and samples.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +29,7 @@ from app.storage.tables import EVENTS, MARKETS, ORDERBOOK_SNAPSHOTS, TRADES, Row
 PATIENCE_SECONDS = 10.0
 MOST_OBJECTS = 1_200  # more than one page of any list
 SAMPLES = 3
-COSTS_PATH = "/account/endpoint_costs"  # which the platform itself does not ask
+COSTS_PATH = "/account/endpoint_costs"  # not used by the platform itself
 NO_SUCH_MARKET = "KXNOSUCHMARKET-26JAN01-T1"
 MARKET_STATUSES: tuple[MarketFilter, ...] = ("unopened", "open", "paused", "closed")
 EVENT_STATUSES: tuple[EventFilter, ...] = ("unopened", "open", "closed")
@@ -44,7 +47,7 @@ Told = TypeVar("Told")
 
 
 class Probed(NamedTuple):
-    """What was asked, and what came."""
+    """The result of one request or list."""
 
     name: str
     objects: int
@@ -70,7 +73,7 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class NotedSession(HttpSession):
-    """Keeps the latest answer as it came."""
+    """A session that keeps the latest answer unparsed."""
 
     latest = HttpAnswer(0, b"")
 
@@ -80,7 +83,7 @@ class NotedSession(HttpSession):
 
 
 class RestProbe:
-    """The endpoints, one after the other: what one answers names what the next is asked for."""
+    """Asks the endpoints one after the other: the answer of one provides the names that the next is asked for."""
 
     def __init__(self, transport: RestTransport, session: NotedSession) -> None:
         self.client = RestClient(transport, Priority.RECONCILE, PATIENCE_SECONDS)
@@ -89,9 +92,9 @@ class RestProbe:
         self.costs: EndpointCosts | None = None
         self.open_markets: list[Row] = []
         self.trades: list[Row] = []
-        self.pages: list[tuple[list[str], str]] = []  # tickers and cursor of two small ones
-        self.books_told: list[str] = []  # of the tickers below, whose books came
-        self.found_unknown: list[str] = []  # what came of a market that does not exist
+        self.pages: list[tuple[list[str], str]] = []  # tickers and cursor of two small pages
+        self.books_told: list[str] = []  # tickers of the property below whose books were in the answer
+        self.found_unknown: list[str] = []  # what was found of a market that does not exist
         self._transport = transport
         self._session = session
 
@@ -115,12 +118,12 @@ class RestProbe:
         self._ask_for_pages()
 
     def busiest(self) -> list[str]:
-        """Return the tickers of the latest trades, those with most of them first; then other open ones."""
+        """Return the tickers of the latest trades, the most frequent first, then other open markets."""
         counts = Counter(row[TRADED] for row in self.trades)
         return list(dict.fromkeys([*(ticker for ticker, _ in counts.most_common()), *self.tickers]))
 
     def whole(self, name: str, ask: Callable[[], Told], fields: Iterable[str]) -> Told | None:
-        """Ask for what is no list."""
+        """Ask for a single object. Return None after an error."""
         try:
             told = ask()
         except RestError as error:
@@ -132,7 +135,7 @@ class RestProbe:
         return told
 
     def list_of(self, name: str, ask: Ask, parse: Parse, fields: Iterable[str], most: int = MOST_OBJECTS) -> list[Row]:
-        """Ask for objects, and return those that could be parsed."""
+        """Ask for a list of objects. Return the rows of the objects that could be parsed."""
         rows: list[Row] = []
         unfit: list[str] = []
         unknown: set[str] = set()
@@ -219,10 +222,10 @@ class RestProbe:
         return [found for name in names[:1] if (found := ask(name)) is not None]
 
 
-# Judges what REST answered.
+# Verdicts on the REST answers.
 
 CREATED = MARKETS.column_names.index("created_time")
-# What the platform asks; the costs of others do not matter.
+# Endpoints that the platform uses; the costs of others do not matter.
 OUR_PATHS = ("/exchange/status", "/historical/", "/account/limits", "/markets", "/events", "/series")
 
 

@@ -1,4 +1,4 @@
-"""What one socket of a rehearsal said, in its order: read by the platform's own stream, and kept to be judged."""
+"""Record what one socket of a rehearsal receives, in order, parsed by the platform's own stream, for the verdicts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from app.subscriptions.commands import Command, CommandKind, Commands
 
 MOST_KEPT = 200_000
 SAMPLES = 3
-LOOKED_AT = 1_000  # frames of each type whose fields are looked at
+LOOKED_AT = 1_000  # number of frames of each type whose fields are checked
 MOST_UNFIT = 100
 
 
@@ -23,7 +23,7 @@ class Heard(NamedTuple):
 
 
 class RoundTrip(NamedTuple):
-    """A command and the answer to it."""
+    """A command and its answer."""
 
     command: Command
     answered_us: int
@@ -31,7 +31,7 @@ class RoundTrip(NamedTuple):
 
 
 class SocketRecord:
-    """Keeps the tickers of the wanted markets alone, and of everything not more than MOST_KEPT messages."""
+    """The record of one socket. It keeps tickers only of the wanted markets, and at most MOST_KEPT messages in all."""
 
     def __init__(self, conn: int, wanted: Iterable[str]) -> None:
         self.conn = conn
@@ -45,12 +45,12 @@ class SocketRecord:
         self.counts: Counter[str] = Counter()
         self.unknown_fields: defaultdict[str, set[str]] = defaultdict(set)
         self.samples: defaultdict[str, list[bytes]] = defaultdict(list)
-        self.markets: defaultdict[str, set[str]] = defaultdict(set)  # heard of, by type
-        self.asked = 0  # commands that were given to be sent
-        self.shown_again = 0  # books that were asked for
+        self.markets: defaultdict[str, set[str]] = defaultdict(set)  # markets seen, by message type
+        self.asked = 0  # number of commands queued to be sent
+        self.shown_again = 0  # number of requested books that were received
         self.pings = 0
         self.quiet_seconds = 0.0  # the longest time without a ping
-        self.ended: str | None = None  # why it ended before it was told to
+        self.ended: str | None = None  # why it ended before it was stopped
         self._wanted = frozenset(wanted)
         self._stream = Stream(conn, self.gaps.append)
 
@@ -96,7 +96,7 @@ class SocketRecord:
 
 
 def market_of(message: Message) -> str | None:
-    """Return the market that it is about, if it is a book, a change, a ticker or a trade."""
+    """Return the market of a book, change, ticker or trade; None for other messages."""
     if isinstance(message, OrderbookDelta | OrderbookSnapshot | Ticker | Trade):
         return message.msg.market_ticker
     return None
@@ -111,14 +111,14 @@ def rows_of(heard: Iterable[Heard], *types: type) -> list[Row]:
 
 
 def is_answered(record: SocketRecord) -> bool:
-    """Return whether all was told that was asked for. It may be asked while another thread takes what is said."""
+    """Return whether everything requested has been received. Safe to call while another thread adds to the record."""
     trips = list(record.round_trips)
     books = sum(len(trip.command.tickers) for trip in trips if trip.command.kind is CommandKind.SNAPSHOT)
     return len(trips) >= record.asked and record.shown_again >= books
 
 
 def _kind(message: Message) -> str:
-    """Return the type as the exchange names it."""
+    """Return the exchange's name of the message's type."""
     if isinstance(message, Unknown):
         return f"unfit {message.type or 'frame'}"
     return str(message.__struct_config__.tag)

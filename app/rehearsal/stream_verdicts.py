@@ -1,4 +1,4 @@
-"""Judges what single sockets said: answers, numbers, clocks and times."""
+"""Judge what single sockets received: answers, sequence numbers, clocks and times."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ def channels_known(asked: Sequence[tuple[SocketRecord, str]]) -> Verdict:
 
 
 def hears_all_markets(records: Sequence[SocketRecord], wanted: Iterable[str]) -> Verdict:
-    """Judge by whether there are others than those whose books were asked for."""
+    """Judge by whether markets beyond the ones with requested books were seen."""
     found = {kind: set[str]().union(*(record.markets[kind] for record in records)) for kind in ("ticker", "trade")}
     text = ", ".join(f"{kind}s of {len(markets)} markets" for kind, markets in found.items())
     if not any(found.values()):
@@ -49,11 +49,12 @@ def hears_all_markets(records: Sequence[SocketRecord], wanted: Iterable[str]) ->
 
 
 def clock_offset(records: Iterable[SocketRecord]) -> Verdict:
-    """Judge by answers to commands: each was sent between our question and its arrival."""
+    """Judge by answers to commands: each was sent between our command and its arrival."""
     trips = [trip for record in records for trip in record.round_trips if trip.sending_ts_ms is not None]
     if not trips:
         return not_judged("clock_offset", "no answer tells when it was sent")
     sent = [(trip, (trip.sending_ts_ms or 0) * MILLISECOND_US) for trip in trips]
+    # Every answer bounds the offset; its sending time is truncated to a millisecond.
     least_us = max(sent_us - trip.answered_us for trip, sent_us in sent)
     most_us = min(sent_us + MILLISECOND_US - trip.command.sent_us for trip, sent_us in sent)
     bounds = f"the exchange's clock is {least_us // 1_000} to {most_us // 1_000} ms ahead of this host's"
@@ -149,7 +150,7 @@ def _numbers(record: SocketRecord) -> Iterator[tuple[int, int]]:
 
 
 def _oks(record: SocketRecord) -> Iterator[str]:
-    """Tell, of each that answers an update, what is wrong with its number: nothing, if it is right."""
+    """Yield, for each answer to an update, what is wrong with its sequence number; empty if it is right."""
     by_sid: defaultdict[int, list[Heard]] = defaultdict(list)
     for each in record.heard:
         if each.message.sid is not None:

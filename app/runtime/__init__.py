@@ -1,5 +1,5 @@
-"""What any process needs: logs, clocks, backoff, health, threads, an HTTP server, secrets, jobs.
+"""Provide what every process needs: logs, clocks, backoff, health, threads, an HTTP server, secrets, jobs.
 
-Nothing of the exchange or of the database's tables is here.
-Read health.py first: it says how a process stops and how it is watched.
+Nothing here knows the exchange or the database's tables.
+Read health.py first: it defines how a process stops and how it is watched.
 """

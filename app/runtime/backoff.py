@@ -1,3 +1,5 @@
+"""Compute waiting times after failures and refusals. The classes here decide; the caller does the sleeping."""
+
 import random
 import time
 from collections.abc import Callable, Hashable
@@ -8,9 +10,9 @@ SECOND_US = 1_000_000
 
 
 class Backoff:
-    """Exponential backoff after refusals: twice as long after each, until something is granted.
+    """Exponential backoff for refused commands: each refusal doubles it, a success resets it.
 
-    With `random` it is shortened by up to a half: processes that were refused together do not come back together.
+    With `random` it is shortened by up to a half, so that processes that were refused together do not return together.
     """
 
     def __init__(
@@ -23,7 +25,7 @@ class Backoff:
         self.until_us = 0
 
     def refused(self, now_us: int) -> None:
-        # Refusals of one moment count once: several commands may have been under way.
+        # Refusals during a wait count once: several commands may have been under way.
         if now_us >= self.until_us:
             share = 1.0 if self._random is None else self._random.uniform(0.5, 1)
             self.until_us = now_us + int(self._next_us * share)
@@ -42,7 +44,7 @@ HEALTHY_SECONDS = 60.0
 
 
 class ReconnectBackoff:
-    """When to open a socket again: a random part of a limit that doubles, until one lasts for a minute."""
+    """Backoff for opening a socket again: a random part of a limit that doubles until one socket lasts for a minute."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -56,7 +58,7 @@ class ReconnectBackoff:
         self._limit_seconds = FIRST_SECONDS
 
     def delay_seconds(self, now_seconds: float) -> float:
-        """After a socket that ended."""
+        """Return how long to wait after a socket ended."""
         opened_seconds, self._opened_seconds = self._opened_seconds, None
         if opened_seconds is not None and now_seconds - opened_seconds >= HEALTHY_SECONDS:
             self._limit_seconds = FIRST_SECONDS
@@ -70,8 +72,11 @@ SLOWING_DOWN = 1.5
 
 
 class MergeBackoff:
-    """How long to wait before looking again: not at all while there is more, longer while there is nothing new, and
-    longer still, at a time that nobody else has, while it fails."""
+    """The pause before the next look for rows.
+
+    No pause while there is more, a growing one while nothing new arrives, and an exponential one with jitter while it
+    fails, so that processes do not retry together.
+    """
 
     def __init__(self, busy_seconds: float, idle_seconds: float, chance: Callable[[], float] = random.random) -> None:
         self._busy_seconds = busy_seconds
@@ -95,7 +100,7 @@ class MergeBackoff:
         self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
 
 
-# What failed and is tried again later, so that it does not keep the others waiting.
+# Backoff by key, so that what failed does not delay the others.
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -109,7 +114,7 @@ class _Pause(NamedTuple):
 
 
 class RetryLater(Generic[Key]):
-    """Exponential backoff of each of many things. One of which nothing was heard for long is forgotten."""
+    """Exponential backoff for each of many keys. A key without a failure for a long time is forgotten."""
 
     def __init__(
         self,
@@ -126,7 +131,7 @@ class RetryLater(Generic[Key]):
         return len(self._pauses)
 
     def failed(self, key: Key) -> float:
-        """Put it off, for twice as long as the last time. Return for how many seconds."""
+        """Put the key off, for twice as long as last time. Return the delay in seconds."""
         now = self._clock()
         self._pauses = {key: pause for key, pause in self._pauses.items() if pause.ends > now - self._longest_seconds}
         before = self._pauses.get(key)

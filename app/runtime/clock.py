@@ -1,4 +1,4 @@
-"""The clocks of this host. It stands alone: whatever needs the time must need nothing else."""
+"""Read this host's clocks. They are alone in this file: everything imports it, so it imports nothing of ours."""
 
 import time
 
@@ -8,8 +8,8 @@ def now_us() -> int:
 
 
 def steady_seconds() -> float:
-    """For ages and timers: nobody sets this clock, and it goes on while the process or the whole host is stopped."""
-    # CLOCK_MONOTONIC stands still while a host is suspended: what was heard before would seem to be seconds old.
+    """Return a time for ages and timers: it is never set, and runs on while the process or the host is stopped."""
+    # CLOCK_MONOTONIC stops while a host is suspended: data from before would seem only seconds old.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

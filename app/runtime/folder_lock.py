@@ -1,3 +1,5 @@
+"""Lock a folder for one process at a time."""
+
 import fcntl
 import os
 from pathlib import Path
@@ -7,14 +9,16 @@ from app.errors import ServerError
 
 
 class FolderLock:
-    """One process at a time works in a folder. The kernel lets go of the lock when its holder ends, however it ends."""
+    """A lock that one process at a time holds on a folder. The kernel releases it when its holder ends."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "lock"
         self._file: IO[str] | None = None
 
     def take(self) -> None:
+        """Take the lock. Raise ServerError with the holder's process id if another process has it."""
         try:
+            # Opened without truncation, so that the holder's process id stays readable.
             file = self._path.open("a+")
         except OSError as error:
             raise ServerError(

@@ -1,3 +1,8 @@
+"""Define how a process stops, when it is ready, and how hanging loops are found.
+
+A loop never asks the event itself but a WatchedStopping, so that asking whether to stop also proves that the loop runs.
+"""
+
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +19,7 @@ def why_not_ready(parts: Iterable[Readiness]) -> list[str]:
 
 
 class Latch:
-    """Keeps what was ready from flapping: a reason counts once there has been one for some minutes."""
+    """A filter that keeps readiness from flapping: a reason counts only after it has lasted for some minutes."""
 
     def __init__(self, seconds: float = LATCH_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -22,7 +27,7 @@ class Latch:
         self._ready_seconds: float | None = None  # when it last was
 
     def __call__(self, reason: str | None) -> str | None:
-        """Return the reason, or None if there was none lately."""
+        """Return the reason, or None if there was a time without one recently."""
         now_seconds = self._clock()
         if reason is None:
             self._ready_seconds = now_seconds
@@ -31,7 +36,7 @@ class Latch:
 
 
 class Stopping(Protocol):
-    """Set when the process, or a part of it, is asked to stop: threading's or gevent's Event."""
+    """Event that is set when the process, or a part of it, is asked to stop: threading's or gevent's Event."""
 
     def is_set(self) -> bool: ...
 
@@ -39,11 +44,11 @@ class Stopping(Protocol):
 
 
 class StoppedError(Exception):
-    """What was asked for is given up, since we are stopping. Not a failure."""
+    """The work was given up because the process is stopping. This is not a failure."""
 
 
 def pause(stopping: Stopping, seconds: float) -> None:
-    """Sleeps so long, or raises as soon as we are stopping."""
+    """Sleep for this long. Raise StoppedError as soon as the process is asked to stop."""
     if stopping.wait(seconds):
         raise StoppedError
 
@@ -52,7 +57,7 @@ Clock = Callable[[], float]
 
 
 class Heartbeats:
-    """Which loops of this process ran lately. A loop is late when its turn took longer than it is allowed to."""
+    """The times when the loops of this process ran last. A loop is late if one pass took longer than it may."""
 
     def __init__(self, allowed_seconds: float = 30, clock: Clock = time.monotonic) -> None:
         self._allowed_seconds = allowed_seconds
@@ -60,6 +65,7 @@ class Heartbeats:
         self._beats: dict[str, Heartbeat] = {}
 
     def of(self, name: str, allowed_seconds: float | None = None) -> "Heartbeat":
+        """Return a new heartbeat for a loop. Raise ValueError if the name is taken."""
         if name in self._beats:
             raise ValueError(f"two loops are called {name}")
         allowed = self._allowed_seconds if allowed_seconds is None else allowed_seconds
@@ -67,6 +73,7 @@ class Heartbeats:
         return self._beats[name]
 
     def late(self) -> list[str]:
+        """Return the names of the loops that are late."""
         now = self._clock()
         return [name for name, beat in self._beats.items() if beat.due < now]
 
@@ -78,15 +85,16 @@ class Heartbeat:
         self.beat()
 
     def beat(self, idle_seconds: float = 0) -> None:
-        """The loop turns now, and rests for so long before it works again."""
+        """Note that the loop runs now, and will be idle for this long before it works again."""
         self.due = self._clock() + idle_seconds + self._allowed_seconds
 
     def end(self) -> None:
+        """Stop expecting this loop to run."""
         self.due = math.inf
 
 
 class WatchedStopping:
-    """What one loop asks whether to stop; that it asks shows that it runs."""
+    """The stop event as one loop sees it: asking it counts as a heartbeat."""
 
     def __init__(self, stopping: Stopping, heartbeat: Heartbeat) -> None:
         self._stopping = stopping
@@ -100,7 +108,7 @@ class WatchedStopping:
         return self._turned(self._stopping.wait(timeout))
 
     def _turned(self, is_set: bool) -> bool:
-        # What a loop does after it was asked to stop may take its time: systemd has a limit of its own for that.
+        # A loop may take its time after it was asked to stop: systemd has its own limit for that.
         if is_set:
             self._heartbeat.end()
         else:

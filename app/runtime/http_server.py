@@ -1,4 +1,8 @@
-"""A small HTTP server inside a process that has more important work: whatever clients do, it asks little of it."""
+"""Serve HTTP from within a process that has more important work, so that no client can cost it much.
+
+In: requests, with limits on connections, sizes and time. Out: calls of a WSGI application with the whole body read.
+Built on gevent's pywsgi, whose gaps (lenient parsing, unlimited waiting) are closed here.
+"""
 
 import contextlib
 import io
@@ -15,23 +19,24 @@ from gevent.pywsgi import Input, LoggingLogAdapter, WSGIHandler, WSGIServer
 from app.metrics.process import HANG_UPS
 from app.runtime.health import Stopping
 
-# Whether a request's head leaves no doubt where the request ends and whom it is for.
+# Strict parsing of a request's head.
 #
-# A proxy in front may read an unclear head otherwise than we do, and take what follows for another client's request.
+# A proxy in front may read an ambiguous head differently and take what follows for another client's request (request
+# smuggling), so ambiguous heads are refused.
 
 MOST_HEAD_BYTES = 65_536
 MOST_HEADERS = 100
 
 NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 REQUEST_LINE = re.compile(rf"{NAME} [!-~\x80-\xff]+ HTTP/1\.[01]\r\n")
-# A value holds no control characters but tabs. One that goes on in a second line is of a time long past.
+# Values hold no control characters except tabs. Continuation lines (obsolete line folding) are refused.
 HEADER = re.compile(rf"({NAME}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*\r\n")
 LENGTH = re.compile(r"[0-9]{1,18}")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]+)(:[0-9]{1,5})?")
 
 
 def header_lines(file: BinaryIO) -> list[str]:
-    """Read up to the empty line. Raises ValueError where it is too long, ConnectionError where it ends early."""
+    """Read the lines up to the empty one. Raise ValueError if they are too long, ConnectionError if they end early."""
     lines: list[str] = []
     left_bytes = MOST_HEAD_BYTES
     while (line := file.readline(left_bytes)) != b"\r\n":
@@ -45,12 +50,12 @@ def header_lines(file: BinaryIO) -> list[str]:
 
 
 def problem_of_request_line(line: str) -> str | None:
-    """Return why it is refused. None: it is as RFC 9112 wants it."""
+    """Return why the request line is refused, or None if it conforms to RFC 9112."""
     return None if REQUEST_LINE.fullmatch(line) else "its first line is no request"
 
 
 def problem_of_headers(version: str, lines: Iterable[str]) -> str | None:
-    """Return why they are refused, or None."""
+    """Return why the headers are refused, or None."""
     headers: dict[str, list[str]] = {}
     for line in lines:
         if (header := HEADER.fullmatch(line)) is None:
@@ -104,7 +109,7 @@ class RequestHandler(WSGIHandler):
         self.server.make_room()
         try:
             super().handle()
-        except OSError as error:  # it is gone, or was hung up on, while it was answered
+        except OSError as error:  # the client left or was cut off during its answer
             requests_log.debug("a client left", exc_info=error)
 
     def handle_one_request(self) -> object:
@@ -119,14 +124,14 @@ class RequestHandler(WSGIHandler):
         return complete
 
     def MessageClass(self, file: BinaryIO, *_: object) -> Any:  # noqa: ANN401, N802 - as pywsgi calls it
-        """The standard library's parser leaves out what it does not understand: the lines are judged before."""
+        """Check the lines first, since the standard library's parser skips what it does not understand."""
         lines = header_lines(file)
         if reason := problem_of_headers(self.request_version, lines):
             raise ValueError(reason)
         return super().MessageClass(io.BytesIO("".join([*lines, "\r\n"]).encode("latin-1")))
 
     def run_application(self) -> None:
-        """Read the whole body first: the application waits for no client, and who only announces one can be put out."""
+        """Read the whole body first, so that the application never waits for a client, and slow ones can be cut off."""
         if (body := self._body()) is None:
             self._refuse_body()
             return
@@ -135,7 +140,7 @@ class RequestHandler(WSGIHandler):
         super().run_application()
 
     def _body(self) -> bytes | None:
-        """None: it is too large."""
+        """Return the body, or None if it is too large."""
         if (self.content_length or 0) > MOST_BODY_BYTES:
             return None
         try:
@@ -147,7 +152,7 @@ class RequestHandler(WSGIHandler):
         return body if len(body) <= MOST_BODY_BYTES else None
 
     def _refuse_body(self) -> None:
-        """Take the rest for as long as a request may take: who is cut off while it sends may not see the answer."""
+        """Answer 413 and keep reading for a while: a client cut off while it sends may not see the answer."""
         self.close_connection = True
         self.wsgi_input = Input(self.rfile, 0)  # nothing is left to be read by pywsgi
         self.socket.sendall(TOO_LARGE)
@@ -156,7 +161,7 @@ class RequestHandler(WSGIHandler):
             pass
 
     def _handle_client_error(self, ex: Exception) -> object:
-        """pywsgi would print a traceback of a client that leaves in the middle of its request."""
+        """Do not print a traceback for a client that leaves in the middle of its request, as pywsgi would."""
         if isinstance(ex, ConnectionError):
             requests_log.debug("a client left", exc_info=ex)
             return None
@@ -172,7 +177,10 @@ class RequestHandler(WSGIHandler):
 
 
 class BoundedServer(WSGIServer):
-    """Serves so many connections at once. One more, and the one that has not asked for the longest time must go."""
+    """Serves a limited number of connections.
+
+    When a new one exceeds the limit, the connection that has been without a complete request longest is closed.
+    """
 
     def __init__(
         self,
@@ -191,7 +199,7 @@ class BoundedServer(WSGIServer):
             error_log=LoggingLogAdapter(requests_log, logging.WARNING),
         )
         self._patience_seconds = patience_seconds
-        self._not_asked: dict[socket.socket, None] = {}  # the oldest first
+        self._not_asked: dict[socket.socket, None] = {}  # connections without a complete request, the oldest first
         self._timers: dict[socket.socket, Any] = {}
 
     @property
@@ -199,9 +207,9 @@ class BoundedServer(WSGIServer):
         return f"http://{self.server_host}:{self.server_port}"
 
     def take_port(self) -> None:
-        """From now on clients can connect, though nobody answers yet."""
+        """Bind the port. Clients can connect from now on, though nothing answers yet."""
         self.init_socket()
-        # Heads and bodies are sent one after the other: with Nagle's algorithm a body waits for the head's receipt.
+        # Heads and bodies are sent separately: with Nagle's algorithm a body would wait for the head's acknowledgement.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def serve_until(self, stopping: Stopping) -> None:
@@ -210,12 +218,13 @@ class BoundedServer(WSGIServer):
         self.stop(FINISH_SECONDS)
 
     def make_room(self) -> None:
+        """Close the oldest connection without a complete request if the server is full."""
         if self._connections.full() and self._not_asked:
             self._hang_up(next(iter(self._not_asked)), "crowded")
 
     @contextlib.contextmanager
     def patience(self, client: socket.socket) -> Iterator[None]:
-        """With one request and its answer."""
+        """Limit the time for one request and its answer."""
         self._not_asked[client] = None
         self._timers[client] = timer = gevent.get_hub().loop.timer(self._patience_seconds)
         timer.start(self._hang_up, client, "slow")
@@ -227,19 +236,19 @@ class BoundedServer(WSGIServer):
             self._not_asked.pop(client, None)
 
     def has_sent_head(self, client: socket.socket) -> None:
-        """Its body has as long again."""
+        """Restart the limit for the request's body."""
         self._timers[client].stop()
         self._timers[client].start(self._hang_up, client, "slow")
 
     def has_asked(self, client: socket.socket) -> None:
-        """It has sent all of it. Its answer has as long again."""
+        """Note that the request is complete, and restart the limit for its answer."""
         self._not_asked.pop(client, None)
         self._timers[client].stop()
         self._timers[client].start(self._hang_up, client, "slow")
 
     def _hang_up(self, client: socket.socket, cause: str) -> None:
-        """Whoever reads from it or writes to it finds it closed by the other side."""
+        """Close the connection, so that reading from it and writing to it end immediately."""
         HANG_UPS.labels(cause).inc()
         self._not_asked.pop(client, None)
-        with contextlib.suppress(OSError):  # it has gone by itself
+        with contextlib.suppress(OSError):  # the client has already closed it
             client.shutdown(socket.SHUT_RDWR)

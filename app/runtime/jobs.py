@@ -1,7 +1,7 @@
-"""Work that people ask for and worker processes do: a table, of which each process claims what it can do.
+"""Queue work that operators request and worker processes do, in a table from which each process claims jobs.
 
-A job runs while its claimer says so from time to time. One that has said nothing for long has died: its job is claimed
-again, so what a job does may happen twice, and must bear it.
+A job runs while its claimer confirms it from time to time. A claimer that is silent for long is taken for dead and the
+job is claimed again, so a job may be done twice, and must tolerate that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import psycopg2.extensions
 from psycopg2.extras import Json
 
-# Longer than any piece of a job takes, also behind the others of its process.
+# Longer than any step of a job takes, including the wait behind other jobs of its process.
 SILENCE = timedelta(minutes=30)
 BACKFILL, EXPORT = KINDS = ("backfill", "export")
 
 ASK = "INSERT INTO jobs (kind, parameters, asked_by) VALUES (%s, %s, %s) RETURNING job_id"
+# SKIP LOCKED lets processes that claim together take different jobs instead of waiting for each other.
 CLAIM = """
     UPDATE jobs SET state = 'running', claimed_by = %(claimer)s, claimed_at = now()
     WHERE job_id = (
@@ -26,6 +27,7 @@ CLAIM = """
     )
     RETURNING job_id, kind, parameters
 """
+# This and later statements name the claimer: a former claimer cannot change a job that another has claimed since.
 GO_ON = """
     UPDATE jobs SET claimed_at = now(), outcome = %s WHERE job_id = %s AND claimed_by = %s AND state = 'running'
 """
@@ -49,34 +51,43 @@ class Job(NamedTuple):
 
 
 def ask_for(cursor: psycopg2.extensions.cursor, kind: str, parameters: Mapping[str, Any], asked_by: str) -> int:
+    """Queue a job. Return its id."""
     cursor.execute(ASK, (kind, Json(dict(parameters)), asked_by))
     (job_id,) = cursor.fetchone() or (0,)
     return int(job_id)
 
 
 def claim(cursor: psycopg2.extensions.cursor, kinds: Sequence[str], claimer: str) -> Job | None:
-    """The one that waits longest, first of those that met no obstacle. `claimer`: a name that no other process has."""
+    """Claim the job that has waited longest, jobs without an obstacle first. Return None if there is none.
+
+    `claimer` is a name that no other process has.
+    """
     cursor.execute(CLAIM, {"kinds": list(kinds), "claimer": claimer, "silence": SILENCE})
     found = cursor.fetchone()
     return Job(*found) if found else None
 
 
 def goes_on(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, progress: str) -> bool:
-    """To be said after every piece. False: it was cancelled, or is another's now."""
+    """Confirm the job after each step. Return False if it was cancelled or is another claimer's now."""
     cursor.execute(GO_ON, (progress, job.job_id, claimer))
     return cursor.rowcount == 1
 
 
 def give_back(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, obstacle: str | None = None) -> None:
-    """Whoever claims next begins with it; after an obstacle, with those that met none or that were tried before it."""
+    """Queue the job again.
+
+    The next claimer begins with it; after an obstacle, with jobs that met none or that were tried before it.
+    """
     cursor.execute(GIVE_BACK, {"obstacle": obstacle, "job_id": job.job_id, "claimer": claimer})
 
 
 def end(cursor: psycopg2.extensions.cursor, job: Job, claimer: str, succeeded: bool, outcome: str) -> bool:
+    """Record the job's outcome. Return False if it was cancelled or is another claimer's now."""
     cursor.execute(END, ("done" if succeeded else "failed", outcome, job.job_id, claimer))
     return cursor.rowcount == 1
 
 
 def cancel(cursor: psycopg2.extensions.cursor, job_id: int) -> bool:
+    """Cancel the job. Return False if it has already ended."""
     cursor.execute(CANCEL, (job_id,))
     return cursor.rowcount == 1

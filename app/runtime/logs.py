@@ -1,3 +1,5 @@
+"""Configure structured logging for the process and for the libraries that it uses."""
+
 import logging
 import sys
 from typing import Literal, TextIO
@@ -7,12 +9,12 @@ import structlog
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-# A traceback's local variables may be secrets, or a whole book.
+# Local variables in a traceback may hold secrets, or a whole book.
 NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def configure(log_format: LogFormat, level: LogLevel, stream: TextIO = sys.stderr) -> None:
-    """One JSON object a line, or readable lines for a person; libraries' own log records included."""
+    """Write logs as one JSON object per line, or as readable text on a terminal; libraries' log records included."""
     as_text = log_format == "text" or (log_format == "auto" and stream.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

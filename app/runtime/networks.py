@@ -1,4 +1,4 @@
-"""Addresses and networks: which are this machine's own, and which proxies are believed."""
+"""Classify addresses: this machine's own, and proxies that are trusted."""
 
 import ipaddress
 import re
@@ -7,7 +7,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Networks:
-    """Addresses and networks such as 10.0.1.0/24, with commas or spaces between."""
+    """A set of addresses and networks, given as text like 10.0.1.0/24, separated by commas or spaces."""
 
     def __init__(self, value: str) -> None:
         self._networks = [_network(part) for part in re.split(r"[,\s]+", value.strip())]
@@ -17,20 +17,21 @@ class Networks:
 
 
 def address_of(text: str) -> Address:
-    """Return the address that a text is. An IPv4 address that a socket of both kinds shows as IPv6 is IPv4.
+    """Return the address in the text. IPv4 mapped into IPv6, as dual-stack sockets show it, is returned as IPv4.
 
-    Raises ValueError where it is none.
+    Raise ValueError if it is no address.
     """
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def is_local(host: str) -> bool:
-    """Whether a host, or an address, is this machine's own."""
+    """Return whether a host name or address is this machine's own."""
     return host == "localhost" or (is_address(host) and address_of(host).is_loopback)
 
 
 def is_address(host: str) -> bool:
+    """Return whether the text is an IP address."""
     try:
         address_of(host)
     except ValueError:

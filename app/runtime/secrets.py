@@ -1,3 +1,5 @@
+"""Hold secrets, and the tokens that give access to the admin service."""
+
 import hashlib
 import hmac
 import re
@@ -8,7 +10,7 @@ from typing import NamedTuple
 
 
 class Secret:
-    """A value that shows itself only when asked: never in a log, a repr or a traceback."""
+    """A value that is shown only on request: never in a log, a repr or a traceback."""
 
     __slots__ = ("_value",)
 
@@ -30,7 +32,7 @@ class Secret:
         return hash(self._value)
 
 
-# Who may ask the admin service for what: tokens, of which only digests are kept.
+# Tokens for the admin service, stored as digests only.
 
 TOKEN_BYTES = 32
 LIFETIME_DAYS = 90
@@ -39,7 +41,7 @@ ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}) (read|operate) ([0-9a-f]{
 
 
 class TokenRole(IntEnum):
-    """Each may do what the ones before it may."""
+    """The rights of a token's holder. Each role includes the ones before it."""
 
     NOBODY = 0
     READ = 1
@@ -47,7 +49,7 @@ class TokenRole(IntEnum):
 
 
 class Token(NamedTuple):
-    """`expires` is the first day, in UTC, on which it is no longer accepted. None: never."""
+    """A token. `expires` is the first day, in UTC, on which it is no longer accepted; None: never."""
 
     name: str
     role: TokenRole
@@ -64,7 +66,7 @@ class Token(NamedTuple):
 
 
 class Tokens(Secret):
-    """One a line, or with semicolons between: name, role, digest and the day it expires. Lines with # are remarks."""
+    """Tokens, one per line or separated by semicolons: name, role, digest, optional expiry day; # begins a comment."""
 
     __slots__ = ("_tokens",)
 
@@ -79,21 +81,25 @@ class Tokens(Secret):
         super().__init__(value)
 
     def holders(self) -> list[str]:
-        """Their names with their roles, without what they present."""
+        """Return the holders' names with their roles, without anything secret."""
         return [f"{token.name} ({token.role.name.lower()})" for token in self._tokens]
 
     def holder(self, presented: str) -> Token | None:
-        """Takes as long whichever it is, and however much of it is right. It may have expired."""
+        """Return the token that was presented, or None. It may have expired.
+
+        Takes constant time, whichever token it is and however much of it is right.
+        """
         digest = _digest(presented)
         found = [token for token in self._tokens if hmac.compare_digest(token.digest, digest)]
         return found[0] if found else None
 
     def known(self) -> list[Token]:
+        """Return all tokens."""
         return list(self._tokens)
 
 
 def new_token(name: str, role: TokenRole, expires: date | None = None) -> tuple[str, Token]:
-    """What its holder presents, and what is kept."""
+    """Return the new token's secret, for its holder, and the token to store."""
     presented = secrets.token_urlsafe(TOKEN_BYTES)
     return presented, Token(name, role, _digest(presented), expires)
 
@@ -110,5 +116,5 @@ def _token(number: int, entry: str) -> Token:
 
 
 def _digest(presented: str) -> bytes:
-    # Tokens are 256 random bits: there is nothing to guess, so nothing slow is needed.
+    # Tokens are 256 random bits and cannot be guessed, so no slow hash is needed.
     return hashlib.sha256(presented.encode()).digest()

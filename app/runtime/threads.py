@@ -1,4 +1,4 @@
-"""Calls that block, made in threads while other greenlets run."""
+"""Run blocking calls in threads while other greenlets run."""
 
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
@@ -10,23 +10,26 @@ Result = TypeVar("Result")
 
 
 class Offload(Protocol):
-    """Where a call that blocks is made."""
+    """Runs a blocking call and returns its result."""
 
     def __call__(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result: ...
 
 
 def inline(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-    """Here and now: in programs without greenlets."""
+    """Run the call in place, for programs without greenlets."""
     return function(*args, **kwargs)
 
 
 def threads(count: int) -> Offload:
-    """In one of so many threads, while other greenlets run. libpq lets go of the interpreter while it waits; a wait
-    callback would do so too, but forbids COPY."""
+    """Return an Offload that uses a pool of this many threads, while other greenlets run.
+
+    libpq releases the interpreter lock while it waits. A wait callback would do so too, but forbids COPY.
+    """
     pool = gevent.threadpool.ThreadPool(count)
 
     def offload(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
-        # gevent prints what a thread raises to standard error, though the caller handles it: nothing is raised there.
+        # gevent prints what a thread raises to standard error, even if the caller handles it: so nothing is raised
+        # there.
         result, error = pool.apply(_outcome_of, (function, args, kwargs))
         try:
             if error is not None:
@@ -34,7 +37,7 @@ def threads(count: int) -> Offload:
             returned: Result = result
             return returned
         finally:
-            del error  # its traceback holds this frame: a circle that only the garbage collector would find
+            del error  # its traceback refers to this frame: a cycle that only the garbage collector would find
 
     return offload
 

@@ -1,9 +1,10 @@
-"""Reading a table on from the last row read, while others write to it.
+"""Read a table from the last row read onward, while others write to it.
 
-Ids commit in order, because every writing transaction of a table first takes the table's lock. Yet a reader could pass
-rows over: what chunks a table has, a session learns a moment after a commit makes the rows in them visible (or, at
-READ COMMITTED, before the statement's own snapshot), so of a batch that made a chunk it would see what is in old ones.
-Who takes the lock after its snapshot knows the chunks of every commit in it: such commits let go of the lock last.
+Ids commit in order, because every writing transaction of a table first takes the table's lock. A reader could still
+skip rows: a session learns of new chunks a moment after a commit makes their rows visible (or, at READ COMMITTED,
+before the statement's own snapshot), so of a batch that created a chunk it would see only the rows in older chunks. A
+session that takes the lock after its snapshot knows the chunks of every commit in the snapshot, because a commit
+releases the lock as its last step.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ TOUCH_LOCK = f"SELECT pg_advisory_lock_shared({TABLE_LOCK}), pg_advisory_unlock_
 
 
 def connect_for_arrivals(dsn: Dsn, application: str) -> Connection:
-    """A connection for arrivals() that is kept."""
+    """Open a connection for arrivals() that the caller keeps."""
     connection = connect(dsn, application)
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     return connection
@@ -28,7 +29,7 @@ def connect_for_arrivals(dsn: Dsn, application: str) -> Connection:
 
 @contextmanager
 def arrivals_session(dsn: Dsn, application: str) -> Iterator[Connection]:
-    """A connection for arrivals()."""
+    """Open a connection for arrivals(), and close it at the end."""
     with connected(dsn, application) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         yield connection
@@ -36,30 +37,30 @@ def arrivals_session(dsn: Dsn, application: str) -> Iterator[Connection]:
 
 @contextmanager
 def arrivals(session: Connection, table_name: str) -> Iterator[psycopg2.extensions.cursor]:
-    """A transaction in which `ingest_id > last` finds every row that has been committed since."""
+    """Open a transaction in which `ingest_id > last` finds every row that has been committed since."""
     with session, session.cursor() as cursor:
         # At REPEATABLE READ the first statement takes the snapshot, and takes it before it waits for the lock.
         cursor.execute(TOUCH_LOCK, (table_name, table_name))
         yield cursor
 
 
-# Reading a table on in the order of arrival, past what TimescaleDB has compressed of it.
+# Reading in the order of arrival, without the rows that TimescaleDB has compressed.
 #
-# Compressed rows have no index by `ingest_id`: a look for new ones would open every batch that may hold one, of all
-# the history there is. So who has read beyond all compressed rows (`chunked_tables.compressed_through`) leaves them
-# out, and its look costs the same whether chunks are compressed or not.
+# Compressed rows have no index by `ingest_id`: a query for new rows would open every compressed batch that may hold
+# one, over the whole history. A reader that is past all compressed rows (`chunked_tables.compressed_through`) therefore
+# leaves them out, and its query costs the same whether chunks are compressed or not.
 #
-# Rows that are compressed between a reader's snapshot and its read may be missing from what it reads: those that it
-# left out, and, where a chunk is compressed anew, others too. So what was read counts only if no chunk of the table
-# was compressed meanwhile (`chunked_tables.compressions`); else it is read again.
+# Rows that are compressed between a reader's snapshot and its read may be missing from the result: the ones it left out
+# and, if a chunk is compressed again, others too. So a result counts only if no chunk of the table was compressed
+# meanwhile (`chunked_tables.compressions`); otherwise the reader repeats the read.
 
-# A gatherer's schema may be an earlier one, whose maintainer notes nothing: there nothing is left out.
+# A gatherer may still have an earlier schema, whose maintainer does not note compressions: nothing is left out there.
 NOTED = """
     SELECT array_agg(table_name) FROM chunked_tables AS t
     WHERE strategy = 'hypertable' AND to_jsonb(t) ? 'compressions'
         AND EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.enable_columnarscan')
 """
-# Without the scan of compressed rows, queries find only the others, until the transaction ends.
+# With the columnar scan off, queries of this transaction find only uncompressed rows.
 LEAVE_OUT_COMPRESSED = """
     SELECT compressed_through < %(first)s, compressions,
         set_config(
@@ -71,7 +72,7 @@ COMPRESSIONS = "SELECT compressions FROM chunked_tables WHERE table_name = %s"
 
 
 class Reach(NamedTuple):
-    """What a transaction sees of a table from the first wanted row on."""
+    """The part of a table that a transaction sees, from the first wanted row onward."""
 
     table_name: str
     is_past_compressed: bool  # compressed rows are left out
@@ -79,13 +80,13 @@ class Reach(NamedTuple):
 
 
 def tables_with_noted_compression(session: Connection) -> frozenset[str]:
-    """Return the tables whose rows may be compressed, and of which the database says up to where."""
+    """Return the tables whose rows may be compressed and for which the database notes how far."""
     with session:
         return frozenset(value_of(session, NOTED) or ())
 
 
 def leave_out_compressed(cursor: psycopg2.extensions.cursor, table_name: str, first_ingest_id: int) -> Reach:
-    """Have this transaction's queries see no compressed rows, if all of these come before the first wanted one."""
+    """Hide compressed rows from this transaction's queries, if all of them come before the first wanted row."""
     cursor.execute(LEAVE_OUT_COMPRESSED, {"first": first_ingest_id, "table": table_name})
     return _reach(cursor, table_name)
 
@@ -96,14 +97,14 @@ def arrivals_from(
 ) -> Iterator[tuple[psycopg2.extensions.cursor, Reach | None]]:
     """Open a transaction in which `ingest_id >= first_ingest_id` finds every row that has been committed since.
 
-    The reach is None where rows are never compressed.
+    The reach is None if the table's rows are never compressed.
     """
     if table_name not in noted:
         with arrivals(session, table_name) as cursor:
             yield cursor, None
         return
     with session, session.cursor() as cursor:
-        # In one message, since this is done many times a second. The first statement takes the snapshot of both.
+        # Sent as one message, since this runs many times a second. The first statement takes the snapshot for both.
         touch = cursor.mogrify(TOUCH_LOCK, (table_name, table_name))
         leave_out = cursor.mogrify(LEAVE_OUT_COMPRESSED, {"first": first_ingest_id, "table": table_name})
         cursor.execute(touch + b";" + leave_out)
@@ -111,7 +112,7 @@ def arrivals_from(
 
 
 def is_disturbed(session: Connection, reach: Reach | None) -> bool:
-    """Return whether a chunk was compressed since, which may have hidden some of the rows that were read."""
+    """Return True if a chunk was compressed since, which may have hidden some of the rows that were read."""
     if reach is None:
         return False
     with session:

@@ -1,7 +1,7 @@
-"""Rows to the bytes of PostgreSQL's binary COPY.
+"""Encode rows as PostgreSQL's binary COPY.
 
 This runs for every message of the exchange. A loop over columns costs three times as much per row as one expression
-that packs all of them, so that expression is written once for each table, from its columns, and compiled.
+that packs all of them, so that expression is generated once per table, from its columns, and compiled.
 """
 
 import struct
@@ -13,7 +13,7 @@ from app.storage.tables import ColumnType, Row, Table
 HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 TRAILER = struct.pack("!h", -1)
 NULL = struct.pack("!i", -1)
-# PostgreSQL counts from 2000, everybody else from 1970.
+# PostgreSQL's epoch is 2000, Unix's is 1970.
 POSTGRES_EPOCH_US = 946_684_800_000_000
 JSONB_VERSION = b"\x01"
 INTEGER_OID = 23
@@ -21,20 +21,22 @@ BIGINT_OID = 20
 
 Encoder = Callable[[Sequence[Row]], bytes]
 
+# The struct codes of a field (its length, then its value), and the length.
 FIXED = {
     ColumnType.TIMESTAMP: ("iq", 8),
     ColumnType.BIGINT: ("iq", 8),
     ColumnType.INTEGER: ("ii", 4),
     ColumnType.SMALLINT: ("ih", 2),
-    ColumnType.BOOLEAN: ("ib", 1),  # not "?", which takes None for False
+    ColumnType.BOOLEAN: ("ib", 1),  # not "?", which accepts None as False
 }
 
 
 class UnfitValueError(ValueError):
-    """A value is not of its column's type, or too large for it; or the row has too few of them."""
+    """A value does not fit its column's type or size, or the row has too few values."""
 
 
 def copy_bytes(table: Table, rows: Sequence[Row]) -> bytes:
+    """Return the whole COPY input for these rows. Raise UnfitValueError if a value does not fit its column."""
     try:
         return b"".join((HEADER, encoder(table)(rows), TRAILER))
     except (struct.error, TypeError, AttributeError, ValueError, ArithmeticError) as error:
@@ -43,7 +45,7 @@ def copy_bytes(table: Table, rows: Sequence[Row]) -> bytes:
 
 @cache
 def encoder(table: Table) -> Encoder:
-    """A function from rows to their bytes, without COPY's header and trailer."""
+    """Return a function from rows to their bytes, without COPY's header and trailer."""
     names = [f"v{position}" for position in range(len(table.columns))]
     parts = _Parts(len(names))
     for name, column in zip(names, table.columns, strict=True):
@@ -54,7 +56,7 @@ def encoder(table: Table) -> Encoder:
 
 
 class _Parts:
-    """The expression of a row, built column by column. Neighbours of fixed size share one struct."""
+    """The expression that packs a row, built column by column; adjacent columns of fixed size share one struct."""
 
     def __init__(self, columns: int) -> None:
         self.helpers: dict[str, object] = {
@@ -83,6 +85,7 @@ class _Parts:
                 self.helpers[f"pack_{kind.name}"] = struct.Struct("!" + FIXED[kind][0]).pack
 
     def expression(self) -> str:
+        """Return the source of the expression; its struct helpers are then complete too."""
         self._close()
         return " + ".join(self._pieces)
 
@@ -104,7 +107,7 @@ def _value(name: str, kind: ColumnType) -> str:
 
 
 def _single(name: str, kind: ColumnType, nullable: bool) -> str:
-    """A field with its length, by itself."""
+    """Return the expression for one field with its length, outside a shared struct."""
     if kind in FIXED:
         expression = f"pack_{kind.name}({FIXED[kind][1]}, {_value(name, kind)})"
     elif kind is ColumnType.TEXT:
@@ -119,6 +122,7 @@ def _single(name: str, kind: ColumnType, nullable: bool) -> str:
 
 
 def _array_encoder(element_oid: int, code: str, size: int) -> Callable[[Sequence[int]], bytes]:
+    """Return an encoder for a one-dimensional array without NULLs."""
     empty = struct.pack("!iiii", 12, 0, 0, element_oid)
 
     def encode(values: Sequence[int]) -> bytes:

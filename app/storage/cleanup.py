@@ -1,7 +1,8 @@
-"""What a gatherer keeps beside its records goes after them: its journal once production has it, quarantine by age.
+"""Delete what a gatherer keeps beside its records: journal rows that production has read, and old quarantine.
 
-A row of the journal goes no sooner than the records of its time. A production that never read them counts that time as
-lost (gatherer_losses), so nobody ever misses the row; and it stays for a while longer, for one that is restored.
+A journal row is deleted no sooner than the records of its time. A production database that never read the records
+counts that time as lost (gatherer_losses), so it does not need the row; and the row is kept a while longer for a
+production database that is restored from a backup.
 """
 
 from collections.abc import Mapping
@@ -19,11 +20,11 @@ log = logs.get(__name__)
 TABLES = ("runs", "subscriptions", "gaps", "quarantine")
 OUTLASTS_RECORDS = timedelta(days=8)
 ROWS_AT_ONCE = 10_000
-MOST_ROWS = 1_000_000  # of one round
-QUARANTINE_SHARE = 20
+MOST_ROWS = 1_000_000  # in one round
+QUARANTINE_SHARE = 20  # quarantine may take a twentieth of the disk budget
 
 SIZE = "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(%s) AS name"
-# The row read last stays, since readers look at it again.
+# The row that was read last is kept, since readers look at it again.
 FORGET = """
     WITH gone (channel, until) AS (
         SELECT of.channel, max(c.dropped_through) - %(outlasts)s
@@ -52,7 +53,7 @@ FORGET_QUARANTINE = """
         WHERE quarantined_at < %(now)s - (SELECT max(keep_for) FROM chunked_tables) LIMIT %(rows)s
     )
 """
-# Its file does not shrink when rows go: what counts is what is in it.
+# The table's file does not shrink when rows are deleted, so the size of its contents is what counts.
 QUARANTINED_BYTES = "SELECT coalesce(sum(octet_length(payload) + octet_length(reason)), 0) FROM quarantine"
 FORGET_OLDEST_QUARANTINED = """
     DELETE FROM quarantine WHERE quarantine_id IN (
@@ -67,7 +68,7 @@ FORGET_OLDEST_QUARANTINED = """
 
 
 class Forgotten(NamedTuple):
-    """How many rows went, by table."""
+    """The number of deleted rows, by table."""
 
     subscriptions: int
     gaps: int
@@ -75,11 +76,12 @@ class Forgotten(NamedTuple):
 
 
 def bytes_beside_chunks(connection: Connection) -> int:
+    """Return the size on disk of the tables that have no chunks."""
     return int(value_of(connection, SIZE, (list(TABLES),)))
 
 
 def forget(connection: Connection, max_bytes: int, now: datetime) -> Forgotten:
-    """Deletes in many transactions, each of few rows: nobody waits for long."""
+    """Delete journal and quarantine rows in many short transactions, so that no writer waits for long."""
     journal = {"outlasts": OUTLASTS_RECORDS, "rows": ROWS_AT_ONCE}
     subscriptions, gaps = (
         _delete(connection, FORGET.format(table=table, confirmed=CONFIRMED_BY_ALL.format(table=f"'{table}'")), journal)
@@ -103,6 +105,7 @@ def _delete(connection: Connection, statement: str, values: Mapping[str, object]
 
 
 def _keep_quarantine_small(connection: Connection, budget_bytes: int) -> int:
+    """Delete the oldest quarantined rows beyond the budget. Return how many."""
     if int(value_of(connection, QUARANTINED_BYTES)) <= budget_bytes:
         connection.commit()
         return 0
@@ -112,15 +115,15 @@ def _keep_quarantine_small(connection: Connection, budget_bytes: int) -> int:
         return cursor.rowcount
 
 
-# Markets and events that are over leave a gatherer's database at an age: production has them for ever.
+# Ended markets and events are deleted from a gatherer's database at an age; production keeps them indefinitely.
 #
-# A row that went and that the exchange shows once more comes back, and goes again at that age.
+# If the exchange shows a deleted market again, its row returns and is deleted again at that age.
 
 MOST_AT_ONCE = 5_000
 
-# In a statement of its own, before the one that chooses: else a row could be written anew after it was chosen.
+# Run as its own statement, before the one that chooses rows: otherwise a row could be rewritten after it was chosen.
 LOCK = f"SELECT pg_advisory_xact_lock({TABLE_LOCK})"
-# The last row of all stays: whoever reads on from there takes a table that ends before that for an older state of it.
+# The table's last row is kept: a reader that continues from it takes a table that ends earlier for a restored one.
 DROP = """
     DELETE FROM {table} WHERE {key} IN (
         SELECT {key} FROM {table} AS t
@@ -131,7 +134,7 @@ DROP = """
     )
 """
 DROPS = {
-    # One that REST knew no more never became final.
+    # A market that REST stopped showing never becomes final.
     MARKETS.name: DROP.format(
         table="markets",
         key="ticker",
@@ -148,8 +151,10 @@ DROPS = {
 
 
 def drop_ended(connection: Connection, keep_for: timedelta, now: datetime, most: int = MOST_AT_ONCE) -> dict[str, int]:
-    """Drop what has been over for so long and that the deduplicator has confirmed, in transactions of so many rows.
-    Return how many, by table."""
+    """Drop rows that ended before `keep_for` and that the deduplicator has confirmed, at most `most` per transaction.
+
+    Return the number of dropped rows, by table.
+    """
     return {table: _drop_all(connection, table, now - keep_for, most) for table in DROPS}
 
 

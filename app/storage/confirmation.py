@@ -1,9 +1,10 @@
-"""Whether a chunk's rows are safe elsewhere, so that it may be dropped here.
+"""Decide whether a chunk's rows are safe elsewhere, so that it may be dropped here.
 
-A gatherer's chunk may go when every production that reads it has committed its rows and, where its database is bound
-to a lake, raw/ of that one has them too. Without room for more, the second is given up before recording is: production
-has each event, and raw/ only tells how it came in. So a lake that cannot be reached for days costs copies and never an
-event, while a disk that fills up would cost what the exchange says next. What raw/ lacks is noted in archive_losses.
+A gatherer's chunk may be dropped when every production database that reads it has committed its rows and, if its
+database is bound to a lake, that lake's raw/ has them too. If the disk is full, the second condition is given up before
+recording is: production has each event, and raw/ only records how it arrived. So a lake that is unreachable for days
+costs copies but never an event, while a full disk would cost everything the exchange sends next. What raw/ lacks is
+noted in archive_losses.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,8 +19,8 @@ from app.postgres.databases import DatabaseKind
 class ChunkedTable(NamedTuple):
     name: str
     time_column: str
-    compress_after: timedelta  # once it was read
-    keep_for: timedelta | None  # None: for ever
+    compress_after: timedelta  # counted from when its rows were read
+    keep_for: timedelta | None  # None: without limit
 
 
 class Chunk(NamedTuple):
@@ -34,6 +35,7 @@ class Chunk(NamedTuple):
 
 
 def chunked_tables(connection: Connection) -> list[ChunkedTable]:
+    """Return the settings of every table that is kept in chunks."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_name, time_column, compress_read_after, keep_for FROM chunked_tables ORDER BY table_name"
@@ -48,11 +50,12 @@ def all_chunks(connection: Connection) -> list[Chunk]:
 
 
 def is_past_its_age(chunk: Chunk, keep_for: timedelta | None, now: datetime) -> bool:
+    """Return True if the chunk ended at least `keep_for` ago; False if rows are kept without limit."""
     return keep_for is not None and chunk.range_end <= now - keep_for
 
 
 def oldest_first(chunks: Iterable[Chunk], now: datetime) -> list[Chunk]:
-    """The order in which chunks go when room is needed, of all tables together; without those that still fill."""
+    """Return the chunks of all tables in the order in which they are dropped for space; not the ones still filling."""
     filled = (chunk for chunk in chunks if chunk.range_end <= now)
     return sorted(filled, key=lambda chunk: (chunk.range_end, chunk.table))
 
@@ -75,52 +78,52 @@ NOTE_LOSS = """
 LOSSES = "SELECT table_name, started_at, ended_at FROM archive_losses ORDER BY started_at DESC, table_name LIMIT 100"
 OF_CHUNK = "table_name = %(name)s AND hour >= %(start)s AND hour < %(end)s"
 FORGET_UNWRITTEN = f"DELETE FROM exports WHERE {OF_CHUNK} AND manifest = ''"  # noqa: S608
-# Whoever is just reading such an hour finds that it is not the hour any more.
+# An exporter that is reading one of these hours finds that the ledger's entry has changed.
 BEGIN_ANEW = f"""
     UPDATE exports SET through_ingest_id = 0, verified_at = NULL
     WHERE {OF_CHUNK} AND (verified_at IS NULL OR through_ingest_id < changed_through)
 """  # noqa: S608
 
-# At a gatherer: up to where every production that reads it has committed a table, but for those that it was told to
-# forget.
+# At a gatherer: the position up to which every known production has committed a table. A production that the gatherer
+# was made to forget does not count.
 CONFIRMED_BY_ALL = """
     SELECT coalesce(min(coalesce(ingest_id, 0)), 0)
     FROM (SELECT DISTINCT production FROM confirmations) AS known
     LEFT JOIN (SELECT * FROM confirmations WHERE table_name = {table}) AS confirmed USING (production)
 """
-# By which a gatherer tells a production from others.
+# The name by which a gatherer distinguishes production databases.
 NAME_OF_PRODUCTION = "SELECT system_identifier || '/' || current_database() FROM pg_control_system()"
 
 Confirmation = Callable[[Connection, ChunkedTable, Chunk, int], bool]
 
 
 def deduplicator_has_it(connection: Connection, table: ChunkedTable, _chunk: Chunk, last_ingest_id: int) -> bool:
-    """At a gatherer: every production that reads it has committed everything up to the chunk's last row."""
+    """Return True if every production that reads this gatherer has committed everything up to the chunk's last row."""
     return int(value_of(connection, CONFIRMED_BY_ALL.format(table="%s"), (table.name,))) >= last_ingest_id
 
 
 class ConfirmingProduction(NamedTuple):
-    production: str  # '': from before productions were told apart
+    production: str  # '': from before production databases had names
     confirmed_at: datetime
     tables: int
 
 
 def confirming_productions(connection: Connection) -> list[ConfirmingProduction]:
-    """At a gatherer: the productions that read it, the one that was silent longest first."""
+    """Return the productions that read this gatherer, the one that has been silent longest first."""
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT production, max(confirmed_at), count(*) FROM confirmations GROUP BY 1 ORDER BY 2")
         return [ConfirmingProduction(*row) for row in cursor.fetchall()]
 
 
 def forget_production(connection: Connection, production: str) -> bool:
-    """Have a gatherer not wait for a production any more. Return whether it was known."""
+    """Stop waiting for a production at this gatherer. Return whether it was known."""
     with connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM confirmations WHERE production = %s", (production,))
         return cursor.rowcount > 0
 
 
 def why_not_confirmed(connection: Connection, kind: DatabaseKind) -> str:
-    """For whoever wonders why chunks stay that are past their age: whom they wait for, and what to do."""
+    """Explain why chunks past their age are kept: what they wait for, and what the operator can do."""
     is_bound = value_of(connection, IS_BOUND)
     if kind is DatabaseKind.PRODUCTION:
         if is_bound:
@@ -135,13 +138,15 @@ def why_not_confirmed(connection: Connection, kind: DatabaseKind) -> str:
 
 
 def lake_has_it(connection: Connection, table: ChunkedTable, chunk: Chunk, last_ingest_id: int) -> bool:
-    """In production: the lake that it is bound to has the chunk, and the hours on both sides of it, which a row of the
-    chunk may still have to be merged into."""
+    """Return True if the lake that production is bound to has the chunk and the hours on both sides of it.
+
+    Rows of the chunk may still have to be merged into a neighbouring hour.
+    """
     return _bound_lake_has(connection, table.name, chunk, last_ingest_id, beside=timedelta(hours=1))
 
 
 def is_merged_and_archived(connection: Connection, table: ChunkedTable, chunk: Chunk, last_ingest_id: int) -> bool:
-    """At a gatherer: every production that reads it has the chunk, and so has the lake that it is bound to, if any."""
+    """Return True if every production that reads this gatherer has the chunk, and so has its bound lake, if any."""
     if not deduplicator_has_it(connection, table, chunk, last_ingest_id):
         return False
     if not value_of(connection, IS_BOUND):
@@ -150,8 +155,11 @@ def is_merged_and_archived(connection: Connection, table: ChunkedTable, chunk: C
 
 
 def note_archive_loss(connection: Connection, table: ChunkedTable, chunk: Chunk) -> None:
-    """Of a chunk that goes before raw/ has it, in the transaction that drops it. Of its hours, those that were never
-    written have no rows that could be; the others have what was written, and what came after that is lost."""
+    """Note the loss of a chunk that is dropped before raw/ has it, in the transaction that drops it.
+
+    Hours of the chunk that were never written have no rows left to write and are forgotten. The other hours keep what
+    was written and begin again at zero; the rows that came after it are lost.
+    """
     of = {"name": _raw_name(connection, table), "start": chunk.range_start, "end": chunk.range_end}
     with connection.cursor() as cursor:
         cursor.execute(NOTE_LOSS, {**of, "table": table.name})
@@ -160,8 +168,10 @@ def note_archive_loss(connection: Connection, table: ChunkedTable, chunk: Chunk)
 
 
 def _bound_lake_has(connection: Connection, name: str, chunk: Chunk, last_ingest_id: int, beside: timedelta) -> bool:
-    """The survey of the bound lake has seen the chunk's last row, and each hour that it noted of the chunk was exported
-    there up to its last row, and read back."""
+    """Return True if the bound lake has surveyed the chunk's last row and every noted hour of the chunk is complete.
+
+    An hour is complete when it was exported up to its last row and read back.
+    """
     if int(value_of(connection, SURVEYED, (name,))) < last_ingest_id:
         return False
     span = (chunk.range_start - beside, chunk.range_end + beside)
@@ -174,7 +184,7 @@ def _raw_name(connection: Connection, table: ChunkedTable) -> str:
 
 
 class ArchiveLoss(NamedTuple):
-    """A time of which raw/ lacks rows of a gatherer."""
+    """An interval for which raw/ lacks rows of a gatherer."""
 
     table_name: str
     started_at: datetime
@@ -182,14 +192,14 @@ class ArchiveLoss(NamedTuple):
 
 
 def archive_losses(connection: Connection) -> list[ArchiveLoss]:
-    """At a gatherer: the latest hundred."""
+    """Return the latest hundred archive losses of this gatherer."""
     with connection, connection.cursor() as cursor:
         cursor.execute(LOSSES)
         return [ArchiveLoss(*row) for row in cursor.fetchall()]
 
 
 class LastResort(NamedTuple):
-    """What may go for the disk budget when nothing that is safe is left, and how that is noted."""
+    """The chunks that may be dropped for the disk budget when no safe one is left, and how to note the loss."""
 
     may_go: Confirmation
     note: Callable[[Connection, ChunkedTable, Chunk], None]

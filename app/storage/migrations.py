@@ -1,4 +1,4 @@
-"""Forward-only migrations: numbered SQL files, each applied once, in one transaction, and never changed again."""
+"""Apply forward-only migrations: numbered SQL files, each applied once, in one transaction, and never changed again."""
 
 import hashlib
 import importlib.resources
@@ -40,14 +40,14 @@ class Migration(NamedTuple):
 
 
 def migrations_of(kind: DatabaseKind) -> list[Migration]:
-    """One sequence of numbers across all folders, so that every database of a kind went the same way."""
+    """Return a kind's migrations by number across all folders, so that every database takes the same path."""
     root = importlib.resources.files("sql")
     found = (_read(file) for folder in kind.folders for file in (root / folder).iterdir())
     return sorted(migration for migration in found if migration)
 
 
 def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> list[Migration]:
-    """What is still to be applied. Refuses a database whose past is not ours."""
+    """Return the migrations still to be applied. Raise MigrationError if the database's history does not match ours."""
     known = list(known)
     foreign = set(applied) - {migration.number for migration in known} - set(later(applied, known))
     if foreign:
@@ -74,7 +74,10 @@ def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> 
 
 
 def later(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> dict[int, str]:
-    """Names of what a later version applied. Migrations only add, and what they add is optional: this one runs on."""
+    """Return the names of migrations that a later version applied.
+
+    This version keeps working with them: migrations only add, and what they add is optional.
+    """
     last = max((migration.number for migration in known), default=0)
     return {number: name for number, (name, _) in sorted(applied.items()) if number > last}
 
@@ -88,8 +91,9 @@ def applied_migrations(connection: Connection) -> dict[int, tuple[str, str]]:
 
 
 def migrate(connection: Connection, migrations: list[Migration]) -> list[Migration]:
-    """Applies what is missing and returns it. Only one process at a time does this to a database."""
+    """Apply the missing migrations and return them. An advisory lock allows only one process at a time per database."""
     with connection.cursor() as cursor:
+        # The lock belongs to the session: it is held across the commit of each migration.
         cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (LOCK,))
         try:
             cursor.execute(TABLE)
@@ -101,6 +105,7 @@ def migrate(connection: Connection, migrations: list[Migration]) -> list[Migrati
             for migration in waiting:
                 _apply(connection, migration)
         finally:
+            # After an error the transaction is aborted, and the unlock would fail in it.
             connection.rollback()
             cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (LOCK,))
             connection.commit()

@@ -1,3 +1,9 @@
+"""Keep rows that their table refuses, so that one bad row never blocks its batch.
+
+In: rows with the reason for their refusal. Out: rows of the table `quarantine`, with column names, as JSON if they can
+be encoded.
+"""
+
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +20,7 @@ STATEMENT = """
 
 
 class RefusedRow(NamedTuple):
-    """A row that its table refuses, as a row of the table of quarantine: with its columns' names and the reason."""
+    """A refused row as a row of the table `quarantine`: its values with their columns' names, and the reason."""
 
     quarantined_us: int
     table_name: str
@@ -27,7 +33,7 @@ def refused(table: Table, row: Row, reason: str) -> RefusedRow:
 
 
 def quarantine(cursor: psycopg2.extensions.cursor, rows: Sequence[RefusedRow]) -> None:
-    """Keeps them in the transaction of their batch."""
+    """Insert refused rows in the transaction of their batch."""
     for row in rows:
         cursor.execute(STATEMENT, row)
 
@@ -36,7 +42,7 @@ def _payload(table: Table, row: Row) -> bytes:
     try:
         return msgspec.json.encode(dict(zip(table.column_names, row, strict=True)), enc_hook=repr)
     except ValueError:
-        # Text that is not Unicode, or a row of another length: whatever it is, it must not be in the way of its batch.
+        # Text that is not Unicode, or a row of another length. It must not block its batch, so its repr is kept.
         return repr(row).encode(errors="backslashreplace")
 
 
@@ -49,7 +55,10 @@ def store_what_fits(
     reject: Callable[[Item, Exception], None],
     unfit: tuple[type[Exception], ...],
 ) -> int:
-    """Stores all items, together if they fit, else in halves, so that a bad one is rejected alone. `store`'s sum."""
+    """Store all items, together if they fit, otherwise in halves, so that only a bad item is rejected.
+
+    Return the sum of what `store` returned.
+    """
     if not items:
         return 0
     try:

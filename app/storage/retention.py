@@ -1,4 +1,8 @@
-"""One round of looking after chunks: room for what is to come, compression, and dropping what may go."""
+"""Run one round of chunk maintenance: create chunks ahead, compress old ones, drop the ones that may go.
+
+Chunks are dropped by age, and by size when the disk budget is exceeded; in both cases only if their rows are safe
+elsewhere (app/storage/confirmation.py). Locks are waited for briefly: a chunk in use is tried again next round.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -26,7 +30,7 @@ from app.storage.confirmation import (
 log = logs.get(__name__)
 
 LOCK = "kalshi-data maintenance"
-AHEAD = timedelta(days=2)
+AHEAD = timedelta(days=2)  # chunks are created this long before they are needed
 LOCK_TIMEOUT = "2s"
 LICENSE = """
     SELECT CASE
@@ -34,7 +38,7 @@ LICENSE = """
             THEN current_setting('timescaledb.license', TRUE)
     END
 """
-MOST = 2**63 - 1
+MOST = 2**63 - 1  # above every ingest_id
 IN_USE = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected)
 
 
@@ -51,7 +55,7 @@ class Round(NamedTuple):
     unconfirmed: int
     busy: int
     size_bytes: int
-    sacrificed: int  # of those dropped, for the disk budget alone: the lake did not have them
+    sacrificed: int  # of the dropped chunks: dropped for the disk budget alone, before the lake had them
     sacrificed_bytes: int
 
 
@@ -62,7 +66,10 @@ def maintain(
     now: datetime,
     last_resort: LastResort | None = None,
 ) -> Round | None:
-    """None: another process is at it, as this one is until it closes the connection."""
+    """Run one round and return its counts. Return None if another process holds the lock.
+
+    The lock belongs to the session: this process holds it until it closes the connection.
+    """
     if not value_of(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (LOCK,)):
         return None
     tables = {table.name: table for table in chunked_tables(connection)}
@@ -98,7 +105,7 @@ def _sacrifice(
     excess_bytes: int,
     last_resort: LastResort,
 ) -> list[Chunk]:
-    """Drop of what is left, the oldest first, as much as is too much."""
+    """Drop the oldest of the remaining chunks until the excess is gone. Return the dropped chunks."""
     gone: list[Chunk] = []
     for chunk in left:
         if sum(each.size_bytes for each in gone) >= excess_bytes:
@@ -117,6 +124,7 @@ def _chunks_and_size(connection: Connection) -> tuple[list[Chunk], int]:
 
 
 def _make_room(connection: Connection, now: datetime) -> int:
+    """Create the chunks of the coming days, so that writers do not have to. Return how many."""
     query = "SELECT coalesce(sum(ensure_chunks(table_name, %s, %s)), 0) FROM chunked_tables"
     created = int(value_of(connection, query, (now, now + AHEAD)))
     connection.commit()
@@ -126,10 +134,10 @@ def _make_room(connection: Connection, now: datetime) -> int:
 def _compress(
     connection: Connection, tables: Mapping[str, ChunkedTable], now: datetime, *, are_unread_too: bool
 ) -> int:
-    """Compress what is past its age, and again what late rows have opened. Return how many chunks that took.
+    """Compress chunks past their age, and again chunks that late rows have reopened. Return how many.
 
-    Compressed rows are slow to read in the order of arrival: those that a reader still has to come by are left as they
-    are, unless the disk budget is exceeded.
+    Compressed rows are slow to read in order of arrival, so rows that a reader has not reached yet stay uncompressed
+    unless the disk budget is exceeded.
     """
     if value_of(connection, LICENSE) != "timescale":
         connection.commit()
@@ -169,12 +177,13 @@ def _drop(
     last_resort: LastResort | None = None,
 ) -> Fate:
     last_ingest_id = _last_ingest_id(connection, chunk)
+    # An empty chunk needs no confirmation.
     is_safe = last_ingest_id == 0 or confirmed(connection, table, chunk, last_ingest_id)
     connection.commit()
     if not is_safe:
         return Fate.UNCONFIRMED
     try:
-        # Who waits for a lock stands in everybody else's way: rather try again next round.
+        # A waiting lock request queues every later one behind it, so give up soon and try again next round.
         value_of(connection, "SELECT set_config('lock_timeout', %s, TRUE)", (LOCK_TIMEOUT,))
         drop = (table.name, chunk.range_start, last_ingest_id)
         is_dropped = value_of(connection, "SELECT drop_chunk(%s, %s, %s)", drop)
@@ -190,6 +199,6 @@ def _drop(
 
 
 def _last_ingest_id(connection: Connection, chunk: Chunk) -> int:
-    # The name comes from chunks(), quoted where it must be, and a hypertable's with its schema.
+    # chunks() returns the name quoted where needed, and with the schema for a hypertable.
     query = sql.SQL("SELECT coalesce(max(ingest_id), 0) FROM {}").format(sql.SQL(chunk.name))
     return int(value_of(connection, query))

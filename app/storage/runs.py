@@ -1,3 +1,8 @@
+"""Track how long a run of the gatherer has everything on disk, and ask the database about the previous run.
+
+Coverage and REST back-fill start from these times, so they err on the early side.
+"""
+
 import random
 
 from app.errors import DatabaseError
@@ -12,7 +17,7 @@ from app.storage.write_queue import TRADE_CONNECTIONS
 log = logs.get(__name__)
 
 LONGEST_PAUSE_SECONDS = 30
-# A gap that was still open when its run ended lasts to this day.
+# A gap that was still open when its run ended extends to today.
 QUERY = """
     SELECT (extract(epoch FROM max(least(runs.recorded_until, lost.since))) * 1000000)::BIGINT
     FROM runs
@@ -28,9 +33,9 @@ QUERY = """
 
 
 class PreviousRun:
-    """Up to when an earlier run is known to have heard every trade.
+    """Return the time until which an earlier run is known to have received every trade.
 
-    Its last rows may still be on disk, waiting for the database: then it was sure for longer than it is said here.
+    If that run's last rows are still on disk, waiting for the database, the true time is later than the one returned.
     """
 
     def __init__(self, dsn: Dsn, run_id: int, stopping: Stopping, offload: Offload = inline) -> None:
@@ -40,14 +45,17 @@ class PreviousRun:
         self._offload = offload
 
     def trades_heard_until_us(self) -> int | None:
-        """None: there was no run before. Waits while the database is away; StoppedError when we are stopping."""
+        """Return the time, or None if there was no earlier run.
+
+        Wait while the database is away. Raise StoppedError when the process is stopping.
+        """
         limit_seconds = 1.0
         while True:
             try:
                 return self._offload(self._ask)
             except DatabaseError as error:
                 log.warning("when the previous run ended is asked for again later", reason=str(error))
-            pause(self._stopping, random.uniform(limit_seconds / 4, limit_seconds))  # noqa: S311 - nobody has to guess
+            pause(self._stopping, random.uniform(limit_seconds / 4, limit_seconds))  # noqa: S311 - jitter, not a secret
             limit_seconds = min(2 * limit_seconds, LONGEST_PAUSE_SECONDS)
 
     def _ask(self) -> int | None:
@@ -60,9 +68,9 @@ MARGIN_US = 1_000_000
 
 
 class Run:
-    """One life of the gatherer, and up to when it is sure to have on disk whatever it received.
+    """One run of the gatherer process, with the time until which everything it received is on disk.
 
-    Its id is its start. What was said once is never taken back.
+    Its id is its start time. The reported time never goes back.
     """
 
     def __init__(self, run_id: int, gatherer: str) -> None:
@@ -71,6 +79,6 @@ class Run:
         self._gatherer = gatherer
 
     def row(self, sure_until_us: int, ended_us: int | None = None) -> Row:
-        """A second is left between what was received and what is said: a frame may lie in a socket for a moment."""
+        """Return the run's row. A second is subtracted, since a frame may wait in a socket buffer for a moment."""
         self.recorded_until_us = max(self.recorded_until_us, sure_until_us - MARGIN_US)
         return (self.run_id, self._gatherer, self.run_id, self.recorded_until_us, ended_us)

@@ -1,4 +1,4 @@
-"""The columns of the record tables as rows are written to them: sql/shared and sql/timeseries in Python's terms."""
+"""Describe the record tables' columns as rows are written to them: sql/shared and sql/timeseries in Python's terms."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 Row = tuple[Any, ...]
 
-# Where a table has such a column, a row that is older than the known one never replaces it.
+# If a table has this column, an older row never replaces a newer one.
 UPDATED_AT = "updated_at"
 
 
 class ColumnType(Enum):
-    """What a row's value is made of."""
+    """The Python value of a column in a row."""
 
     TIMESTAMP = "microseconds since 1970"
     BIGINT = "int"
@@ -36,7 +36,7 @@ class Table(NamedTuple):
     name: str
     time_column: str
     columns: tuple[TableColumn, ...]
-    key: tuple[str, ...] = ()  # a row replaces the one with the same; where there is none, rows never change
+    key: tuple[str, ...] = ()  # a row replaces the one with the same key; without a key, rows never change
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ PRODUCTION_TABLES = (
     PRODUCTION_LIFECYCLE_EVENTS,
 )
 
-# Where a row came in: only a gatherer's own tables have these.
+# Where a row was received; only a gatherer's own tables have these columns.
 LINEAGE = (TableColumn("conn", ColumnType.SMALLINT), TableColumn("sid", INTEGER), TableColumn("seq", BIGINT))
 
 
@@ -160,7 +160,7 @@ LIFECYCLE_EVENTS = with_lineage(PRODUCTION_LIFECYCLE_EVENTS)
 GATHERER_TABLES = (ORDERBOOK_DELTAS, TRADES, TICKERS, ORDERBOOK_SNAPSHOTS, LIFECYCLE_EVENTS)
 
 
-# The columns of series, events and markets as rows are written to them: sql/metadata in Python's terms.
+# Columns of series, events and markets as rows are written to them: sql/metadata in Python's terms.
 
 SERIES = Table(
     "series",
@@ -220,14 +220,14 @@ MARKETS = Table(
     ),
     key=("ticker",),
 )
-# A market that REST shows no more leaves a row with what the stream told: these columns, and no details. What REST
-# showed before stays as it is: see complete_told_market() in sql/metadata.
+# A market that REST no longer shows leaves a row of what the stream reported: these columns, without details. What REST
+# showed before stays: see complete_told_market() in sql/metadata.
 NO_DETAILS = b"null"
 TOLD_COLUMNS = ("status", "result", "close_time", "updated_time", "updated_at")
 METADATA_TABLES = (SERIES, EVENTS, MARKETS)
 
 
-# What a gatherer writes about its own recording: sql/timeseries/0007_recording.sql in Python's terms.
+# The gatherer's journal of its own recording: sql/timeseries/0007_recording.sql in Python's terms.
 
 RUNS = Table(
     "runs",
@@ -273,7 +273,7 @@ GAPS = Table(
 )
 JOURNAL_TABLES = (RUNS, SUBSCRIPTIONS, GAPS)
 
-# A frame that was not understood, or a row that its table refused.
+# Frames that could not be parsed, and rows that their table refused.
 QUARANTINE = Table(
     "quarantine",
     "quarantined_at",

@@ -1,3 +1,9 @@
+"""Hold the rows that a gatherer has received until they are stored, in memory and, if the database is slow, on disk.
+
+In: rows from the sockets and from REST, by table. Out: batches for the writer of each table. Memory is bounded by
+making producers wait; a spiller moves rows to disk before sockets have to wait for long.
+"""
+
 import threading
 import time
 from collections import deque
@@ -14,10 +20,10 @@ NEVER = 1 << 62
 
 
 class RowBuffer:
-    """Rows of one table in the order in which they came, from when they are put until they are stored.
+    """Rows of one table in order of arrival, from when they are put until they are stored.
 
-    It holds its capacity, and what each producer came with when it was full. Rows stay while they are being written;
-    positions count all rows that ever came, so that what was dropped meanwhile is not dropped twice.
+    It holds its capacity plus at most one put of each producer that found it full. Rows stay while they are being
+    written; positions count all rows that ever arrived, so that rows dropped meanwhile are not dropped twice.
     """
 
     def __init__(self, capacity_rows: int) -> None:
@@ -26,7 +32,7 @@ class RowBuffer:
         self._start = 0  # position of the first row
         self._arrivals: deque[tuple[int, int]] = deque()  # bounded by the rows: up to where, since when
         self._is_bounded = True
-        self._wanted = NEVER  # rows that the taker waits for
+        self._wanted = NEVER  # number of rows that the taker waits for
         lock = threading.Lock()
         self._filled = threading.Condition(lock)
         self._room = threading.Condition(lock)
@@ -36,17 +42,21 @@ class RowBuffer:
 
     @property
     def oldest_us(self) -> int | None:
-        """Since when the oldest row waits."""
+        """Return since when the oldest row has been waiting, or None if there is none."""
         with self._filled:
             return self._arrivals[0][1] if self._arrivals else None
 
     def put(self, rows: list[Row], since_us: int | None = None) -> None:
-        """Takes the rows at once; then waits while there are more than fit. They may have waited elsewhere before."""
+        """Take over the rows immediately, then wait while more than fit are held.
+
+        `since_us` is the time since when the rows have been waiting elsewhere.
+        """
         if not rows:
             return
         with self._filled:
             self._rows += rows
             self._arrive(min(since_us or NEVER, now_us()))
+            # Wake the taker only when it has as many rows as it waits for, not for every put.
             if len(self._rows) >= self._wanted:
                 self._wanted = NEVER
                 self._filled.notify()
@@ -54,13 +64,13 @@ class RowBuffer:
                 self._room.wait()
 
     def release(self) -> None:
-        """Nobody waits for room any more: those who put rows are about to end, and bring no more than they have."""
+        """Stop making producers wait for room: they are about to end and bring no more than they already have."""
         with self._filled:
             self._is_bounded = False
             self._room.notify_all()
 
     def wait_for_rows(self, rows: int, batch_seconds: float, idle_seconds: float) -> bool:
-        """Until there are so many rows, or the oldest has waited for a batch's time. False: none came at all."""
+        """Wait for `rows` rows, or until the oldest has waited for a batch's time. Return False if no rows arrived."""
         with self._filled:
             if not self._rows:
                 self._wait(1, idle_seconds)
@@ -68,18 +78,18 @@ class RowBuffer:
                 return False
             if len(self._rows) < rows:
                 waited_seconds = (now_us() - self._arrivals[0][1]) / 1_000_000
-                # A clock that was set back must not make it longer.
+                # A clock that was set back must not extend the wait.
                 self._wait(rows, min(batch_seconds, batch_seconds - waited_seconds))
             return True
 
     def first(self, max_rows: int) -> tuple[list[Row], int]:
-        """The oldest rows, which stay, and the position after them."""
+        """Return the oldest rows, which stay in the buffer, and the position after them."""
         with self._filled:
             rows = self._rows[:max_rows]
             return rows, self._start + len(rows)
 
     def drop_through(self, position: int) -> int:
-        """Forgets the rows before this position, and returns how many were left to forget."""
+        """Drop the rows before this position. Return how many were still there to drop."""
         with self._filled:
             dropped = max(0, position - self._start)
             del self._rows[:dropped]
@@ -91,7 +101,7 @@ class RowBuffer:
             return dropped
 
     def _arrive(self, since_us: int) -> None:
-        """Those that came later and wait for longer stand for those before them: so the first is always the oldest."""
+        """Record an arrival and drop earlier ones that have waited less, so that the first entry is the oldest."""
         while self._arrivals and self._arrivals[-1][1] >= since_us:
             self._arrivals.pop()
         self._arrivals.append((self._start + len(self._rows), since_us))
@@ -104,26 +114,27 @@ class RowBuffer:
 
 
 SLOW_WRITE_SECONDS = 0.5  # of a batch
-PATIENCE_SECONDS = 1.0
-# A database that takes rows, but fewer than come: it may catch up, but nobody waits for that while there is a disk.
+PATIENCE_SECONDS = 1.0  # rows wait this long in memory for a database that is away or slow, then go to disk
+# A database may accept rows more slowly than they arrive. It may catch up, but producers do not wait for that while
+# there is disk space.
 BEHIND_SECONDS = 2.0
-# Rows cost a database less in larger batches; those of a database that keeps up are small, and soon there.
+# Larger batches cost a database less per row. While it keeps up, batches stay small, so that rows arrive soon.
 LARGER_BATCHES = 4
 RECEIVED_AT = "received_at"
-# From then on nobody may be told that all is recorded, until the row that says otherwise is durable.
+# From this time on the gatherer must not report everything as recorded, until the row that states otherwise is durable.
 TAKEN_BACK_FROM = {GAPS.name: "started_at", SUBSCRIPTIONS.name: "ended_at"}
 
 
 class WriteBatch(NamedTuple):
     rows: list[Row]
-    end: int | None  # where it ends in the buffer; None: it is on disk
+    end: int | None  # where it ends in the buffer; None: it is from disk
 
 
 class WriteQueue:
-    """Rows of one table that its database has not taken yet, in their order: the oldest on disk, the others in memory.
+    """Rows of one table that its database has not accepted yet, in order: the oldest on disk, the rest in memory.
 
-    One worker takes rows from here to the database. Another moves what waits for too long to the disk, from the oldest
-    row on, even those that are just being written: should that fail, or never end, no newer row was there before them.
+    One worker takes rows from here to the database. Another moves rows that wait too long to disk, from the oldest on,
+    even rows that are just being written: if that write fails or never ends, no newer row was stored before them.
     """
 
     def __init__(
@@ -148,21 +159,21 @@ class WriteQueue:
         self._since = names.index(since) if since in names else None
 
     def put(self, rows: list[Row]) -> None:
-        """Rows of one put come in the order in which they were received; those of the journal in any."""
+        """Put rows in the order in which they were received (rows of the journal: in any order)."""
         self._buffer.put(rows, self._since_us(rows))
 
     def release(self) -> None:
-        """From now on no put waits for room."""
+        """Stop making put() wait for room."""
         self._buffer.release()
 
     @property
     def waiting_rows(self) -> int:
-        """Rows that are not durable yet."""
+        """Return the number of rows that are not durable yet."""
         return len(self._buffer)
 
     @property
     def waiting_since_us(self) -> int | None:
-        """When the oldest of them was received, or put where rows do not say."""
+        """Return when the oldest waiting row was received, or was put if rows carry no time; None if none waits."""
         return self._buffer.oldest_us
 
     @property
@@ -174,7 +185,8 @@ class WriteQueue:
         return self._spool.damaged_files
 
     def take(self, max_rows: int, batch_seconds: float, idle_seconds: float) -> WriteBatch | None:
-        """Return the oldest rows, for being written; of a database that is behind more at once. None: none came."""
+        """Return the oldest rows for writing, more of them if the database is behind; None if no rows arrived."""
+        # Spooled rows are older than the rows in memory, so they are taken first and without waiting.
         if self._spool.is_empty and not self._buffer.wait_for_rows(max_rows, batch_seconds, idle_seconds):
             return None
         batch_rows, max_rows = max_rows, self._rows_at_once(max_rows)
@@ -187,7 +199,7 @@ class WriteQueue:
         return batch if batch.rows else None
 
     def written(self, batch: WriteBatch) -> None:
-        """The database has these rows."""
+        """Note that the database has the batch, and remove it."""
         self._writing_since = None
         self.away = None
         if batch.end is not None:
@@ -197,10 +209,12 @@ class WriteQueue:
             self._offload(self._spool.remove_first)
 
     def not_written(self, reason: str) -> None:
+        """Note why the database did not accept the batch; its rows stay."""
         self._writing_since = None
         self.away = reason
 
     def should_spill(self) -> bool:
+        """Return True if the rows in memory should move to disk now."""
         oldest_us = self._buffer.oldest_us
         if oldest_us is None:
             return False
@@ -209,12 +223,12 @@ class WriteQueue:
         is_half_full = len(self._buffer) > capacity // 2
         if self.away or self._is_slow() or not self._spool.is_empty:
             return is_half_full or waiting_seconds > PATIENCE_SECONDS
-        # Sockets must not wait. Whoever asks REST may.
+        # Sockets must not wait for room; REST polling may.
         is_nearly_full = self._since is not None and len(self._buffer) > capacity * 4 // 5
         return is_nearly_full or (is_half_full and waiting_seconds > BEHIND_SECONDS)
 
     def spill(self) -> int:
-        """Moves what is in memory to the disk, and returns how many rows."""
+        """Move the rows in memory to disk. Return how many."""
         with self._lock:
             rows, end = self._buffer.first(len(self._buffer))
             if not rows:
@@ -225,6 +239,7 @@ class WriteQueue:
                 self.refusal = str(error)
                 raise
             self.refusal = None
+            # The writer may have stored some of these rows meanwhile; only the remaining ones count.
             return self._buffer.drop_through(end)
 
     def _rows_at_once(self, batch_rows: int) -> int:
@@ -252,31 +267,31 @@ LOOK_SECONDS = 0.02
 
 
 class WriteQueues:
-    """The sink of everything that a gatherer records: a backlog for each table."""
+    """The sink of everything that a gatherer records: one write queue for each table."""
 
     def __init__(self, backlogs: Mapping[str, WriteQueue]) -> None:
         self.backlogs = backlogs
 
     def put(self, table: Table, rows: list[Row]) -> None:
-        """The rows are the sink's at once, and the list too; then waits while too much is not stored yet."""
+        """Take over the rows and their list immediately, then wait while too much is not stored yet."""
         self.backlogs[table.name].put(rows)
 
     def release(self) -> None:
-        """When all who put rows are asked to end: nobody waits for room any more, or they never would."""
+        """Stop making producers wait for room. Called when they are asked to end; otherwise they might never end."""
         for backlog in self.backlogs.values():
             backlog.release()
 
     def waiting_since_us(self) -> int | None:
-        """When the oldest row came that is neither in its database nor on disk."""
+        """Return when the oldest row arrived that is neither in its database nor on disk, or None if all are."""
         times_us = (backlog.waiting_since_us for backlog in self.backlogs.values())
         return min((time_us for time_us in times_us if time_us is not None), default=None)
 
     def waiting_rows(self) -> dict[str, int]:
-        """Rows that are neither in their database nor on disk, by table."""
+        """Return the number of rows that are neither in their database nor on disk, by table."""
         return {name: backlog.waiting_rows for name, backlog in self.backlogs.items() if backlog.waiting_rows}
 
     def why_not_ready(self) -> str | None:
-        """The disk's reason if it refuses rows, else a database's if one is away."""
+        """Return the disk's reason if it refuses rows, otherwise a database's if one is away, otherwise None."""
         backlogs = self.backlogs.values()
         for backlog in backlogs:
             if backlog.refusal:
@@ -287,7 +302,7 @@ class WriteQueues:
         return None
 
     def drain(self, deadline_seconds: float) -> None:
-        """Until everything that was put is durable: stored, or on disk where the database does not take it in time."""
+        """Wait until everything that was put is durable. What the database does not accept in time goes to disk."""
         deadline = time.monotonic() + deadline_seconds
         while self.waiting_since_us() is not None and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
@@ -300,7 +315,7 @@ class WriteQueues:
                 )
 
 
-# Numbers of connections, as they are in every row's lineage: two each for what concerns the whole exchange.
+# Numbers of connections as in every row's lineage. Each exchange-wide channel has two, for redundancy.
 TICKER_CONNECTIONS = (1, 2)
 TRADE_CONNECTIONS = (3, 4)
 LIFECYCLE_CONNECTIONS = (5, 6)
@@ -308,7 +323,7 @@ FIRST_BOOK_CONNECTION = 7
 
 
 class Sink(Protocol):
-    """Takes rows for being stored, in memory or on disk, in the order in which they are given."""
+    """Accepts rows to be stored, in memory or on disk, in the order given."""
 
     def put(self, table: Table, rows: list[Row]) -> None:
-        """The rows are the sink's at once, and the list too; then waits while too much is not stored yet."""
+        """Take over the rows and their list immediately, then wait while too much is not stored yet."""

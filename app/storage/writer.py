@@ -1,3 +1,9 @@
+"""Write batches of rows into one table by binary COPY, one transaction per batch.
+
+In: rows from a write queue. Out: committed rows; rows that do not fit go to quarantine. Writing a batch again after a
+failure is safe. Every transaction takes the table's lock first, so that ids commit in order (app/storage/arrivals.py).
+"""
+
 import io
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
@@ -23,7 +29,7 @@ TOLD = {MARKETS.column_names.index(name) for name in TOLD_COLUMNS}
 
 
 def latest_of_each(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
-    """Of rows with the same key the last, or the newest where rows say how new they are."""
+    """Return the last row of each key, or the newest if rows carry `updated_at`."""
     if not table.key:
         return rows
     try:
@@ -35,7 +41,7 @@ def latest_of_each(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
 def _latest(table: Table, rows: Sequence[Row]) -> list[Row]:
     key_of = itemgetter(*map(table.column_names.index, table.key))
     if UPDATED_AT in table.column_names:
-        # Sorting is stable: of equally new ones the last stays the last.
+        # Sorting is stable: among equally new rows the last stays last.
         rows = sorted(rows, key=itemgetter(table.column_names.index(UPDATED_AT)))
     latest: dict[object, Row] = {}
     for row in rows:
@@ -52,7 +58,7 @@ def _completed(told: Row, known: Row | None) -> Row:
 
 
 class WriteStatements:
-    """What is said to the database in order to write into one table."""
+    """The SQL statements for writing into one table."""
 
     def __init__(self, table: Table) -> None:
         names = {
@@ -68,9 +74,10 @@ class WriteStatements:
         self.create_staging = statement(
             "CREATE TEMPORARY TABLE {staging} ON COMMIT DELETE ROWS AS SELECT {columns} FROM {table} WITH NO DATA"
         )
-        # Without it a transaction that began earlier could commit later, behind the back of a reader by ingest_id.
+        # Without this lock, a transaction that began earlier could commit later, and a reader by ingest_id would miss
+        # its rows.
         self.lock_table = statement(f"SELECT pg_advisory_xact_lock({TABLE_LOCK % '{literal}'})")
-        # Of a bisected batch, an earlier part may still be staged.
+        # If a batch is bisected, an earlier part may still be staged.
         self.begin_attempt = statement("DELETE FROM {staging}; SAVEPOINT attempt")
         self.copy_to_table = statement("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")
         self.copy_to_staging = statement("COPY {staging} ({columns}) FROM STDIN (FORMAT binary)")
@@ -102,10 +109,10 @@ MOST_STAGED_BATCHES = 128
 
 
 class Conflicts:
-    """Expects whether the next batch has a row that is known: a plain COPY would be in vain then, and staging better.
+    """Predicts whether the next batch contains a known row, so that plain COPY would fail and staging is better.
 
-    The more often that came true, the longer it is expected. Rows that are written once more after they went to disk
-    are one conflict; those that each of two sockets brings are one in nearly every batch.
+    Each correct prediction doubles the number of batches it is made for. Rows that are written again after a spill are
+    one conflict; rows that each of two sockets delivers conflict in nearly every batch.
     """
 
     def __init__(self) -> None:
@@ -113,7 +120,7 @@ class Conflicts:
         self._batches_after_next = 1
 
     def are_expected(self) -> bool:
-        """Asked once a batch."""
+        """Return the prediction for the next batch. Call it once per batch."""
         if self._expected_batches == 0:
             return False
         self._expected_batches -= 1
@@ -132,11 +139,11 @@ log = logs.get(__name__)
 REFUSED_BY_THE_DATABASE = (
     psycopg2.DataError,
     psycopg2.IntegrityError,
-    # An index, or the reader of JSON, has its limits too.
+    # An index and the JSON parser have limits too.
     psycopg2.errors.ProgramLimitExceeded,
     psycopg2.errors.StatementTooComplex,
 )
-# Errors of a database that is not as it should be, or of a row that it cannot handle: who knows?
+# Errors that mean either a broken database or a row that it cannot handle; see _raise_what_concerns_all().
 SUSPECT = (psycopg2.InternalError, psycopg2.NotSupportedError)
 UNFIT = (*REFUSED_BY_THE_DATABASE, *SUSPECT, UnfitValueError)
 READ_SIZE = 1 << 20
@@ -146,8 +153,8 @@ END_ATTEMPT = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt"
 
 
 class WriteResult(NamedTuple):
-    inserted: int  # new rows, and those that replaced what was known
-    conflicting: int  # rows that were there already, or of which the batch has a newer state
+    inserted: int  # new rows, and rows that replaced a known one
+    conflicting: int  # rows that were already stored, or that a newer row of the batch replaces
     quarantined: int
 
     def plus(self, other: "WriteResult") -> "WriteResult":
@@ -155,26 +162,28 @@ class WriteResult(NamedTuple):
 
 
 class _TooManyChunksError(Exception):
-    """A transaction keeps a lock on every chunk that it makes, and the server has room for so many."""
+    """The batch needs too many new chunks: each is locked until the commit, and the lock table is limited."""
 
 
 class CopyWriter:
-    """Writes batches of rows into a table by binary COPY, each in one transaction; rows that are there already are left
-    out, and a row that does not fit is quarantined while the rest of its batch stays.
+    """Writes batches of rows into a table by binary COPY, each in one transaction.
 
-    A batch goes straight into the table, which costs half of the way round by a staging table and ON CONFLICT. That way
-    is taken when the first meets a row that is there already, and for a while after, since such rows come in company.
+    Rows that are already stored are skipped. A row that does not fit is quarantined while the rest of its batch is
+    stored.
 
-    Into a table with a key all rows go by staging: a row replaces the one with its key if it says anything new, and not
-    if it is older. What is replaced gets a new ingest_id, so that whoever reads on sees it.
+    A batch goes straight into the table, which costs half as much as a staging table with ON CONFLICT. Staging is used
+    when the direct COPY meets a stored row, and for a while after, since conflicts come in groups.
 
-    Rows that do not fit are quarantined in the transaction of their batch; or, where the database has no table for
-    them, given to `set_aside` after it. `on_refused` hears of them before the transaction is committed.
+    Into a table with a key, all rows go through staging: a row replaces the one with its key if it differs and is not
+    older. A replaced row gets a new ingest_id, so that readers by ingest_id see it.
 
-    (Rows that are spread over very many chunks, as of a back-fill, take several transactions.)
+    Rows that do not fit are quarantined in the transaction of their batch or, if the database has no table for them,
+    given to `set_aside` after it. `on_refused` is called with them before the transaction is committed.
 
-    Returns after the commit. When the database fails the batch may or may not have been written; writing it again is
-    safe, and connects anew.
+    Rows that are spread over very many chunks, for example of a back-fill, take several transactions.
+
+    write() returns after the commit. If the database fails, the batch may or may not have been written; writing it
+    again is safe, and reconnects.
     """
 
     def __init__(
@@ -207,7 +216,7 @@ class CopyWriter:
 
     def _write_once(self, rows: Sequence[Row]) -> WriteResult:
         if self._is_writing:
-            # Its caller was ended while it waited; a thread cannot be.
+            # The caller was killed while it waited, but its worker thread cannot be.
             raise DatabaseError(f"An earlier batch is still being written to {self.table.name}.")
         self._is_writing = True
         self._refused = []
@@ -223,6 +232,7 @@ class CopyWriter:
                 written = self._store(cursor, rows)
         except _TooManyChunksError:
             connection.rollback()
+            # Halves by time touch fewer chunks each.
             by_time, middle = self.table.by_time(rows), len(rows) // 2
             return self._write(connection, by_time[:middle]).plus(self._write(connection, by_time[middle:]))
         connection.commit()
@@ -258,6 +268,7 @@ class CopyWriter:
 
     def _attempt(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> int:
         content = copy_bytes(self.table, latest_of_each(self.table, rows))
+        # A savepoint, since a failed COPY would otherwise abort the transaction with the parts that are stored already.
         cursor.execute(self._statements.begin_attempt)
         try:
             try:
@@ -265,7 +276,8 @@ class CopyWriter:
             except psycopg2.errors.CheckViolation as error:
                 if error.diag.constraint_name is not None:
                     raise
-                # No constraint was violated: a row found no chunk. The new chunks stay whatever comes of this attempt.
+                # No named constraint was violated: a row found no chunk. The new chunks stay even if this attempt
+                # fails.
                 cursor.execute(END_ATTEMPT)
                 self._ensure_chunks(cursor, rows)
                 cursor.execute(self._statements.begin_attempt)
@@ -277,7 +289,7 @@ class CopyWriter:
         return inserted
 
     def _load(self, cursor: psycopg2.extensions.cursor, content: bytes) -> int:
-        """How many of the rows were new."""
+        """Load the rows and return how many were new."""
         if not self.table.key and not self._conflicts.are_expected():
             try:
                 cursor.copy_expert(self._statements.copy_to_table, io.BytesIO(content), READ_SIZE)
@@ -300,7 +312,7 @@ class CopyWriter:
 
 
 def _raise_what_concerns_all(rows: Sequence[Row], errors: Sequence[Exception]) -> None:
-    """A suspect error is a row's own only if others of its batch were stored."""
+    """Raise a suspect error only if every row of the batch failed: then the database is the cause, not a row."""
     if len(errors) == len(rows):
         for error in errors:
             if isinstance(error, SUSPECT):

@@ -1,4 +1,4 @@
-"""What each socket asks for, receives and lacks.
+"""Manage what each socket subscribes to, receives and lacks.
 
 In: messages, and changes of the market registry. Out: commands, rows for the writers, the journal of gaps.
 Read router.py first (the message router), then book_subscription.py.

@@ -1,3 +1,9 @@
+"""Decide the next commands for the order books of one connection: join, leave, refresh, and recover after a loss.
+
+In: the market states, losses, and the exchange's answers. Out: encoded commands. After a loss, every book of the
+subscription needs a new snapshot before it can be trusted.
+"""
+
 from collections.abc import Iterable
 
 from app.kalshi.messages import Error
@@ -14,7 +20,7 @@ HURRIED_BOOKS = 100
 
 
 class Refresh:
-    """Whose book is asked for anew: each about once in an interval, spread evenly over it."""
+    """Chooses the books to request again, each about once per interval, spread evenly over it."""
 
     def __init__(self, interval_seconds: int) -> None:
         self._interval_us = interval_seconds * SECOND_US
@@ -23,17 +29,17 @@ class Refresh:
         self._hurried: dict[str, None] = {}
 
     def start(self, now_us: int, place: int) -> None:
-        """Sockets in different places do not ask at the same time."""
+        """Start the cycle, at a time that depends on the socket's number, so that sockets do not ask together."""
         self._next_us = now_us + self._interval_us * (1 + place % 10) // 100
         self._turn = []
         self._hurried.clear()
 
     def hurry(self, tickers: Iterable[str]) -> None:
-        """These are due at once."""
+        """Make these books due immediately."""
         self._hurried.update(dict.fromkeys(tickers))
 
     def due(self, tickers: Iterable[str], count: int, now_us: int) -> list[str]:
-        """Some that may have gone in the meantime; at most a command's worth."""
+        """Return the books that are due, at most one command's worth. Some may have left in the meantime."""
         if self._hurried:
             return [self._hurried.popitem()[0] for _ in range(min(len(self._hurried), HURRIED_BOOKS))]
         if now_us < self._next_us or not count:
@@ -52,7 +58,7 @@ UNREADABLE_US = 60 * SECOND_US
 
 
 class BookRecovery:
-    """What books lack since something was lost, until each has had its snapshot again: then the gaps are closed."""
+    """The books that lack data since a loss. When each has had a new snapshot, the gaps are closed."""
 
     def __init__(self, journal: Journal) -> None:
         self.lacking: set[str] = set()
@@ -63,8 +69,8 @@ class BookRecovery:
         self._is_partial = False
         self._ask_from_us = 0
         self._unreadable_us = 0
-        self._resumed_us = 0  # when the latest book came that is gone on from
-        self._claimed_us = 0  # up to when a market was listened to that has left
+        self._resumed_us = 0  # when the latest snapshot arrived that changes are applied to
+        self._claimed_us = 0  # until when a market that has left was received
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +81,7 @@ class BookRecovery:
         return min(gap.started_us for gap in self._gaps.values())
 
     def begin(self, cause: str, sid: int, started_us: int, lacking: Iterable[str], missing: int | None = None) -> None:
+        """Open a gap, or add to the open one of the same cause and subscription."""
         self.lacking = set(lacking)
         gap = self._gaps.get((cause, sid))
         if gap is None:
@@ -85,11 +92,11 @@ class BookRecovery:
         self._gaps[cause, sid] = gap
 
     def ask_for(self, tickers: Iterable[str]) -> None:
-        """By themselves, not by joining again; what has been asked for since the loss or before is on its way."""
+        """Queue requests for snapshots. Unanswered requests are not repeated: their answers follow the loss."""
         self._to_ask = {ticker: None for ticker in tickers if ticker not in self._asked}
 
     def ask_later(self, now_us: int) -> None:
-        """A frame that says something we cannot read may well come again and again."""
+        """Delay requests, at most one round a minute: a frame that cannot be read may recur again and again."""
         self._ask_from_us = max(now_us, self._unreadable_us + UNREADABLE_US)
         self._unreadable_us = self._ask_from_us
 
@@ -110,14 +117,17 @@ class BookRecovery:
                 self._to_ask[ticker] = None
 
     def missed(self, now_us: int) -> list[str]:
-        """Those whose answer should have come."""
+        """Return the books whose answer is overdue, and forget the requests."""
         missed = due(self._asked, now_us)
         for ticker in missed:
             del self._asked[ticker]
         return missed
 
     def begin_after_end(self, cause: str, sid: int, started_us: int, lacking: Iterable[str]) -> None:
-        """All of them, or else the last that left when the subscription may have been dead already."""
+        """Open a gap for all markets when a subscription ended.
+
+        If none is left, open it for the last one that left, in case the subscription was already dead by then.
+        """
         if lacking or self._claimed_us > started_us:
             self.begin(cause, sid, started_us, lacking)
         if not lacking and self.is_open:
@@ -126,7 +136,7 @@ class BookRecovery:
         self._claimed_us = 0
 
     def heard_until_us(self, ticker: str, now_us: int) -> int:
-        """Of one that leaves now."""
+        """Return until when a market that leaves now was received."""
         if ticker in self.lacking:
             return self.started_us
         self._claimed_us = max(self._claimed_us, now_us)
@@ -139,12 +149,15 @@ class BookRecovery:
         self._asked.pop(ticker, None)
 
     def give_up(self, ticker: str) -> None:
+        """Stop waiting for the book. The subscription as a whole cannot be trusted then."""
         self.heard(ticker)
         self._is_partial = True
 
     def close(self) -> bool:
-        """When nothing lacks any more: the last book was heard again, or has left. True if all of the subscription can
-        be trusted again."""
+        """Close the gaps, since no book is lacking: the last one was received again or has left.
+
+        Return True if the whole subscription can be trusted again.
+        """
         for gap in self._gaps.values():
             self._journal.close_gap(gap, self._resumed_us)
         self._resumed_us = 0
@@ -161,11 +174,11 @@ LIST_US = 60 * SECOND_US
 
 
 class BookRequests:
-    """What to ask of the exchange next: never more than it has just answered, so that it sets the pace."""
+    """Decides the next commands. It asks for no more than was just answered, so the exchange sets the pace."""
 
     def __init__(self, markets: BookMarkets, repair: BookRecovery, refresh: Refresh) -> None:
         self.extra_sids: list[int] = []
-        self._closing: dict[str, None] = {}  # whose books are asked for once more
+        self._closing: dict[str, None] = {}  # markets whose books are requested once more
         self._markets = markets
         self._repair = repair
         self._refresh = refresh
@@ -185,11 +198,13 @@ class BookRequests:
         self._refresh.start(now_us, place)
 
     def start_over(self) -> None:
+        """Forget commands and requests of the subscription that has ended."""
         self._commands.forget()
         self.extra_sids.clear()
         self._closing.clear()
 
     def next(self, sid: int | None, now_us: int) -> list[bytes]:
+        """Return the commands to send now. Commands without an answer in time are queued again first."""
         for command in self._commands.overdue(now_us):
             self.put_back(command, perhaps=True)
         if self._backoff.lasts(now_us):
@@ -202,7 +217,7 @@ class BookRequests:
         self._refresh.hurry(tickers)
 
     def ask_before_closing(self, ticker: str) -> None:
-        """Another snapshot proves the changes since the last one."""
+        """Request one more snapshot of a market that is about to close: it proves the changes since the last one."""
         if ticker in self._markets.since:
             self._closing[ticker] = None
 
@@ -210,6 +225,7 @@ class BookRequests:
         return self._commands.answered(number)
 
     def refused(self, error: Error, conn: int) -> Command | None:
+        """Count and log a refusal. Return the command that it is about, or None if it is not known."""
         code = error.msg.code
         metrics.REFUSED_COMMANDS.labels(code).inc()
         if code not in self._codes_seen:
@@ -219,7 +235,7 @@ class BookRequests:
 
     def granted(self, command: Command) -> None:
         self._backoff.granted()
-        # That anything is granted shows that the exchange is there, and that a deletion is refused for its own sake.
+        # A granted command proves that the exchange works, so a deletion that is refused is refused for its own sake.
         self._granted[CommandKind.DELETE] += 1
         if command.kind is CommandKind.DELETE:
             self._markets.left(command.tickers)
@@ -229,11 +245,11 @@ class BookRequests:
             self._joined_at_once = min(2 * self._joined_at_once, MARKETS_PER_COMMAND)
 
     def back_off(self, now_us: int) -> None:
-        """After anything was refused."""
+        """Wait before the next command, after any refusal."""
         self._backoff.refused(now_us)
 
     def put_back(self, command: Command, *, perhaps: bool = False) -> None:
-        """To be asked again. Perhaps: it may have been heard, since nobody answered."""
+        """Queue the command's markets again. `perhaps`: it was not answered, so it may have been carried out."""
         match command.kind:
             case CommandKind.SUBSCRIBE | CommandKind.ADD:
                 self._markets.not_joined(command.tickers, perhaps=perhaps)
@@ -243,7 +259,7 @@ class BookRequests:
                 self._repair.not_asked(command.tickers)
 
     def halved(self, command: Command) -> bool:
-        """To be asked again in two halves. False if it was about a single market."""
+        """Queue the command's markets again, in two halves. Return False if it had a single market."""
         self.put_back(command)
         self._markets.note_refused(command.tickers, self._granted_like(command))
         half = max(len(command.tickers) // 2, 1)
@@ -254,8 +270,11 @@ class BookRequests:
         return len(command.tickers) > 1
 
     def is_to_blame(self, command: Command) -> bool:
-        """Return whether the only market of a refused command is the reason: others were granted since it was first
-        refused, be it with them. Else it is the exchange that refuses."""
+        """Return True if the single market of a refused command is the reason for the refusal.
+
+        It is if other commands of its kind were granted since it was first refused, be it in one command with theirs.
+        Otherwise the exchange refuses in general.
+        """
         granted = self._granted_like(command)
         return granted > self._markets.granted_when_refused.get(command.tickers[0], granted)
 
@@ -268,7 +287,7 @@ class BookRequests:
         self._markets.return_at_once()
         if not self._markets.waiting:
             return []
-        # One that ends as soon as it begins is not begun again at once.
+        # A subscription that ends as soon as it begins is not requested again immediately.
         self._subscribe_from_us = now_us + SECOND_US
         tickers = self._markets.join(self._joined_at_once, now_us)
         return [self._commands.subscribe_to_books(tickers, now_us)]
@@ -291,7 +310,7 @@ class BookRequests:
         while tickers := self._repair.next_to_ask(now_us):
             commands.append(self._commands.update(CommandKind.SNAPSHOT, sid, tickers, now_us))
         since = self._markets.since
-        # Where something was lost, every book is asked for anyway.
+        # After a loss every book is requested anyway.
         if self._closing and not self._repair.is_open:
             last = [ticker for ticker in first(self._closing, RECOVERED_BOOKS_PER_COMMAND) if ticker in since]
             commands += [self._commands.update(CommandKind.SNAPSHOT, sid, last, now_us)] if last else []
@@ -301,7 +320,10 @@ class BookRequests:
         return commands
 
     def _check(self, sid: int, now_us: int) -> list[bytes]:
-        """Whether the subscription is still there, should its end have been said and lost; and whether others are."""
+        """Return commands to list the subscriptions and to end extra ones.
+
+        The list reveals a subscription whose end was announced and lost.
+        """
         commands = [self._commands.unsubscribe(extra, now_us) for extra in self.extra_sids]
         self.extra_sids.clear()
         if now_us >= self._list_us:

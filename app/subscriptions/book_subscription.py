@@ -1,3 +1,9 @@
+"""Keep the order books of one connection subscribed, over all of its sockets.
+
+In: which markets are wanted, and the exchange's messages. Out: commands and journal entries. A loss makes every book of
+the subscription doubtful until its next snapshot.
+"""
+
 from app.kalshi.messages import (
     Error,
     Message,
@@ -20,7 +26,7 @@ from app.subscriptions.roles import BOOK, BOOK_CHANNEL
 
 
 class BookSubscription:
-    """The order books of one connection: one subscription a socket, grown and shrunk to what is wanted."""
+    """The order books of one connection: one subscription per socket, grown and shrunk to what is wanted."""
 
     def __init__(self, journal: Journal, refresh_seconds: int) -> None:
         self.must_reconnect: str | None = None
@@ -33,7 +39,7 @@ class BookSubscription:
         self.ask_before_closing = self._requests.ask_before_closing
         self._stream: Trust | None = None
         self._turned_away: list[str] = []
-        self._heard_us = self._now_us = 0  # the one in the exchange's time, the other by the clock of timers
+        self._heard_us = self._now_us = 0  # the first in the exchange's time, the second by the steady clock
 
     @property
     def sids(self) -> list[int]:
@@ -68,7 +74,7 @@ class BookSubscription:
         self._close_gaps()
 
     def take_turned_away(self) -> list[str]:
-        """There was no room for these: they are wanted here no more, and belong elsewhere."""
+        """Return and forget the markets that had no room here: they are not wanted here any more."""
         taken, self._turned_away = self._turned_away, []
         return taken
 
@@ -86,7 +92,7 @@ class BookSubscription:
         if sid == self.sid:
             self._heard_us = received_us
 
-    def lost_some(self, gap: SequenceGap, now_us: int) -> None:  # noqa: ARG002 - a book is heard from its next snapshot
+    def lost_some(self, gap: SequenceGap, now_us: int) -> None:  # noqa: ARG002 - a book resumes at its next snapshot
         if gap.sid == self.sid:
             self._mend("sequence", gap.sid, max(gap.missing, 0))
 
@@ -132,10 +138,12 @@ class BookSubscription:
     def _subscribed(self, subscription: SubscriptionEntry, now_us: int) -> None:
         if self.sid is None:
             self.sid, self._heard_us = subscription.sid, now_us
+        # A repeated command may be granted twice; the second subscription is ended again.
         elif subscription.sid != self.sid:
             self._requests.extra_sids.append(subscription.sid)
 
     def _compare(self, listed: list[SubscriptionEntry], now_us: int) -> None:
+        """Compare the exchange's list of subscriptions with ours."""
         sids = [each.sid for each in listed if each.channel == BOOK_CHANNEL]
         if self.sid is not None and self.sid not in sids:
             self._lost("unsubscribed", self.sid)
@@ -154,7 +162,7 @@ class BookSubscription:
 
     def _failed(self, command: Command, code: int, now_us: int) -> None:
         if code == codes.MARKET_LIMIT and command.kind in JOINS:
-            # No reason to wait: a smaller command may have room, and the market that has none is asked for elsewhere.
+            # No reason to wait: a smaller command may have room, and the market that has none is requested elsewhere.
             if not self._requests.halved(command):
                 self._turn_away()
             return
@@ -165,13 +173,13 @@ class BookSubscription:
         elif code in codes.LATER or not command.tickers:
             self._requests.put_back(command)
         elif command.kind is CommandKind.SNAPSHOT:
-            # The older wire has no such command; joining anew gives a snapshot too.
+            # The older wire lacks the snapshot command; joining again gives a snapshot too.
             self._try_again([ticker for ticker in command.tickers if ticker in self._repair.lacking], now_us)
         elif not self._requests.halved(command) and self._requests.is_to_blame(command):
             self._blame(command.kind, command.tickers[0], now_us)
 
     def _blame(self, kind: CommandKind, ticker: str, now_us: int) -> None:
-        """The exchange does not want to hear of this one."""
+        """Give up the one market that the exchange refuses."""
         if kind is CommandKind.DELETE:
             self._markets.left([ticker])
         elif self._markets.holds(ticker):
@@ -184,12 +192,14 @@ class BookSubscription:
             self._turned_away.append(ticker)
 
     def _unreadable(self, message: Unknown) -> None:
+        """Treat a message that cannot be parsed as a loss: it may have been a change of any book."""
         sid = self.sid if message.sid is None else message.sid
         if sid is not None and sid == self.sid and self._stream is not None:
             self._stream.distrust(sid)
             self._mend(UNREADABLE, sid, 1, may_recur=message.type in BOOK.message_types)
 
     def _mend(self, cause: str, sid: int, missing: int, *, may_recur: bool = False) -> None:
+        """Open a gap and request every book again. Without books nothing is lost: trust the subscription again."""
         since = self._markets.since
         if since:
             self._repair.begin(cause, sid, self._heard_us, since, missing)
@@ -200,6 +210,7 @@ class BookSubscription:
             self._stream.trust(sid)
 
     def _lost(self, cause: str, sid: int) -> None:
+        """Start over after the subscription ended."""
         if self._stream is not None:
             self._stream.forget(sid)
         self._start_over(cause, sid, self._heard_us)
@@ -218,7 +229,7 @@ class BookSubscription:
         self._close_gaps()
 
     def _give_up(self, ticker: str) -> None:
-        """It ended when something was lost, as far as we know."""
+        """End the market at the time of the loss: as far as is known, nothing of it was received since."""
         self._markets.end(ticker, self._repair.started_us if self._repair.is_open else self._heard_us)
         self._repair.give_up(ticker)
 

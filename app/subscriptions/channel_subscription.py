@@ -1,3 +1,9 @@
+"""Keep the exchange-wide channels (tickers, trades, lifecycle) of one connection subscribed.
+
+In: the exchange's messages. Out: commands and journal entries. The exchange cannot be asked to repeat these messages,
+so each loss is a gap, which REST or another connection may fill.
+"""
+
 from app.kalshi.messages import (
     Error,
     Message,
@@ -28,25 +34,28 @@ class Channel:
     def __init__(self, name: str) -> None:
         self.name = name
         self.sid: int | None = None
-        self.is_wanted = True  # not if this exchange is of a time before it had the channel
+        self.is_wanted = True  # False if this exchange predates the channel
         self._names: tuple[str, ...] = (name, *EARLIER_NAMES.get(name, ()))
-        self._asked = 0  # which of them
+        self._asked = 0  # index of the name that is asked for
         self._unknown_in_row = 0
         self.is_listened_to = False
         self.gap: Gap | None = None
         self.heard_us = 0
-        self.subscribe_from_us = 0  # one that ends as soon as it begins is not begun again at once
+        self.subscribe_from_us = 0  # a subscription that ends as soon as it begins is not requested again immediately
 
     @property
     def asked_name(self) -> str:
-        """What it is asked for by: the exchange may be of a time when it had another name."""
+        """Return the name to subscribe to: an older exchange may use an earlier name of the channel."""
         return self._names[self._asked]
 
     def is_called(self, name: str) -> bool:
         return name in self._names
 
     def is_not_known(self, now_us: int) -> bool:
-        """The exchange says so. Return True when it knows none of the names; then it is asked again after a while."""
+        """Note that the exchange does not know the name, and go on to the next name.
+
+        Return True if it knows none of the names; the channel is then requested again after a while.
+        """
         self._asked = (self._asked + 1) % len(self._names)
         self._unknown_in_row += 1
         if self._unknown_in_row < len(self._names):
@@ -56,7 +65,7 @@ class Channel:
         return True
 
     def is_subscribed(self, sid: int, heard_us: int, now_us: int) -> None:
-        """From when on it hears, in the exchange's time, and when that was by the clock of timers."""
+        """Note the subscription. `heard_us` is in the exchange's time, `now_us` by the steady clock."""
         self.sid, self.heard_us, self.is_wanted = sid, heard_us, True
         self.subscribe_from_us = now_us + SECOND_US
         self._unknown_in_row = 0
@@ -64,12 +73,12 @@ class Channel:
 
 log = logs.get(__name__)
 
-# The shorter, the less is declared a hole when a quiet channel ends: six sockets ask that.
+# An ended quiet channel is declared a gap since the last list, so a short interval keeps gaps short. Six sockets ask.
 LIST_US = 40 * SECOND_US
 
 
 class ChannelSubscription:
-    """Channels that tell of all markets at once. What they lose cannot be asked for again on the socket."""
+    """Channels that carry all markets. Messages that they lose cannot be requested again on the socket."""
 
     def __init__(self, journal: Journal, role: SocketRole) -> None:
         self.must_reconnect: str | None = None
@@ -80,8 +89,8 @@ class ChannelSubscription:
         self._backoff = Backoff()
         self._stream: Trust | None = None
         self._list_us = 0
-        self._extra_sids: list[int] = []  # of channels that were granted twice, since an answer came late
-        self._now_us = 0  # by the clock of timers
+        self._extra_sids: list[int] = []  # of channels that were granted twice, since an answer was late
+        self._now_us = 0  # by the steady clock
 
     @property
     def sids(self) -> list[int]:
@@ -100,7 +109,7 @@ class ChannelSubscription:
         return sum(channel.gap is not None for channel in self._channels)
 
     def channels(self) -> dict[str, bool]:
-        """Whether each channel that is wanted is subscribed to."""
+        """Return whether each wanted channel is subscribed to."""
         return {channel.name: channel.sid is not None for channel in self._channels if channel.is_wanted}
 
     def opened(self, stream: Trust, now_us: int) -> None:
@@ -115,7 +124,7 @@ class ChannelSubscription:
         self._extra_sids.clear()
         for channel in self._channels:
             channel.subscribe_from_us = 0
-            # Not where the last ping was: the exchange may stand still and go on pinging.
+            # Not the time of the last ping: the exchange may stall and still send pings.
             self._miss(channel, "disconnected", ALL_SUBSCRIPTIONS, min(channel.heard_us, last_sign_us))
 
     def heard_of(self, sid: int, received_us: int) -> None:
@@ -149,12 +158,12 @@ class ChannelSubscription:
         return True
 
     def ask_anew(self, tickers: list[str]) -> None:
-        """There are no books here."""
+        """Do nothing: there are no books here."""
 
     def commands(self, now_us: int) -> list[bytes]:
         self._now_us = now_us
         for _ in self._commands.overdue(now_us):
-            continue  # what is still to be subscribed to is seen below
+            continue  # channels that are still to be subscribed to are found below
         if self._stream is None or self._backoff.lasts(now_us):
             return []
         due = [channel for channel in self._channels if self._is_due(channel, now_us)]
@@ -189,6 +198,7 @@ class ChannelSubscription:
                 self._extra_sids.append(subscription.sid)
 
     def _listen(self, channel: Channel, now_us: int) -> None:
+        """Note that the channel is received from now on, and close its gap."""
         if not channel.is_listened_to:
             channel.is_listened_to = True
             self._journal.began(channel.name, WHOLE_EXCHANGE, now_us)
@@ -197,7 +207,7 @@ class ChannelSubscription:
             channel.gap = None
 
     def _listed(self, message: Ok | SubscriptionList, now_us: int) -> None:
-        """A subscription whose end was said and lost is not in the list."""
+        """Compare the exchange's list with ours: a subscription whose end was announced and lost is not in it."""
         command = self._commands.answered(message.id)
         listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
         if command is None or command.kind is not CommandKind.LIST or not isinstance(listed, list):
@@ -218,7 +228,7 @@ class ChannelSubscription:
             for sid in self.sids if message.sid is None else [message.sid]:
                 self._lost(sid, codes.CAUSES[code])
         elif code == codes.ALREADY_SUBSCRIBED and command is not None and self._hears(command.channel):
-            pass  # what was asked for again, since nobody answered, was granted late
+            pass  # the request was repeated for lack of an answer, and the first one was granted late
         elif code in (codes.AUTHENTICATION_REQUIRED, codes.ALREADY_SUBSCRIBED):
             self.must_reconnect = message.msg.msg
         else:
@@ -229,7 +239,8 @@ class ChannelSubscription:
     def _unknown(self, name: str, message: Error, now_us: int) -> None:
         for channel in self._channels:
             if channel.is_called(name) and channel.is_not_known(now_us):
-                # Today's exchange says in every message when it was sent.
+                # The current exchange sends a sending time in every message; an older one does not have the newer
+                # channels.
                 channel.is_wanted = channel.name not in NEWER_CHANNELS or message.sending_ts_ms is not None
                 log.error(
                     "the exchange does not know a channel: asking again later",
@@ -239,7 +250,7 @@ class ChannelSubscription:
                 )
 
     def _missed(self, sid: int, cause: str, missing: int, now_us: int) -> None:
-        """Some of its messages, which are gone."""
+        """Record a gap for lost messages of a subscription that continues."""
         channel = self._of(sid)
         if channel is not None:
             gap = self._journal.open_gap(

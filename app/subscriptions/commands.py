@@ -1,4 +1,4 @@
-"""Commands to the exchange, and which of them it has not answered yet."""
+"""Encode commands to the exchange, and track which ones it has not answered yet."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -11,7 +11,7 @@ from app.metrics import gatherer as metrics
 from app.subscriptions.roles import BOOK_CHANNEL
 
 ANSWER_US = 10_000_000
-KEPT_JOINS = 8
+KEPT_JOINS = 8  # granted joins, kept since an error may still follow as a second answer
 
 
 class CommandKind(Enum):
@@ -35,12 +35,12 @@ class Command(NamedTuple):
 
 
 class Commands:
-    """Those of one connection."""
+    """The commands of one connection."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self._unanswered: dict[int, Command] = {}
-        self._joins: dict[int, Command] = {}  # the latest that were granted
+        self._joins: dict[int, Command] = {}  # the latest granted ones
 
     def subscribe(self, channel: str, now_us: int) -> bytes:
         return self._encode(Command(CommandKind.SUBSCRIBE, now_us, [], channel), "subscribe", channels=[channel])
@@ -67,7 +67,7 @@ class Commands:
         return any(command.channel == channel for command in self._unanswered.values())
 
     def answered(self, number: int | None) -> Command | None:
-        """The command that this is the answer to, if it was not given up."""
+        """Return the command that this answers, or None if it is unknown or was given up."""
         command = None if number is None else self._unanswered.pop(number, None)
         if number is not None and command is not None and command.kind in JOINS:
             self._joins[number] = command
@@ -76,17 +76,17 @@ class Commands:
         return command
 
     def refused(self, number: int | None) -> Command | None:
-        """The command that an error is about. It may be the second answer to one that was granted."""
+        """Return the command that an error is about, or None. A granted command may get an error as a second answer."""
         if number is None:
             return None
         return self._unanswered.pop(number, None) or self._joins.pop(number, None)
 
     def overdue(self, now_us: int) -> Iterable[Command]:
-        """Given up: to be given again, if it is still wanted."""
+        """Yield the commands without an answer in time and forget them; the caller repeats what is still wanted."""
         late = [number for number, command in self._unanswered.items() if now_us - command.sent_us >= ANSWER_US]
         for number in late:
             command = self._unanswered.pop(number)
-            # Books that were asked for answer by themselves, each with this number.
+            # Requested books answer one by one, each with this number, so an overdue request of books is not counted.
             if command.kind is not CommandKind.SNAPSHOT:
                 metrics.UNANSWERED_COMMANDS.labels(command.kind.value).inc()
             yield command

@@ -1,3 +1,9 @@
+"""Limit how fast and how often the process dials the exchange, and open its sockets.
+
+In: connections that want to dial. Out: whose turn it is, and how long to wait. What refuses one connection refuses
+all, so one queue serves the whole process.
+"""
+
 import bisect
 import ssl
 from collections.abc import Callable
@@ -19,18 +25,18 @@ FOREVER_SECONDS = 3_600.0
 
 
 class DialTurn(NamedTuple):
-    """A place in the queue. Turns sort as they come: connections of the whole exchange first, then by arrival."""
+    """A place in the queue. Turns sort in dialling order: exchange-wide connections first, then by arrival."""
 
     is_of_books: bool
     number: int
 
 
 class DialQueue:
-    """Decides which connection of the process dials next, and when. Pure: the time is told, and nobody is woken.
+    """Decides which connection of the process dials next, and when. Pure: the caller passes the time and waits.
 
-    So many dial in a second. Order books wait for the answers that those of the whole exchange get, who might find no
-    room otherwise. After an attempt that failed all dial one at a time and ever more slowly, until one succeeds that
-    began later: a door that is closed to one is closed to all.
+    A limited number dials per second. Order books wait until exchange-wide connections have their answers, since these
+    might find no room otherwise. After a failed attempt connections dial one at a time and ever more slowly, until an
+    attempt that began later succeeds: what refuses one connection refuses all.
     """
 
     def __init__(self, connects_per_second: int, random: Random, now_seconds: float) -> None:
@@ -39,11 +45,11 @@ class DialQueue:
         self._numbers = count(1)
         self._line: list[DialTurn] = []
         self._dialling: set[DialTurn] = set()
-        self._probe: DialTurn | None = None  # the latest that dialled while attempts failed
+        self._probe: DialTurn | None = None  # the latest turn that dialled while attempts failed
         self._backoff = self._new_backoff()
         self._closed_until_seconds = 0.0
         self.is_failing = False
-        self.is_refusing = False  # the exchange answers, and lets nobody in
+        self.is_refusing = False  # the exchange answers, but refuses connections
 
     @property
     def first(self) -> DialTurn | None:
@@ -59,8 +65,10 @@ class DialQueue:
             self._line.remove(turn)
 
     def take(self, turn: DialTurn, now_seconds: float) -> float:
-        """Return 0 if it may dial: it has left the queue then, and opened() or failed() must follow. Else seconds to
-        wait, unless something changes before."""
+        """Return 0 if this turn may dial. It has then left the queue, and opened() or failed() must follow.
+
+        Otherwise return the seconds to wait, unless something changes before.
+        """
         if turn != self.first or self._must_await_answers(turn):
             return FOREVER_SECONDS
         wait_seconds = max(
@@ -75,7 +83,7 @@ class DialQueue:
         return 0
 
     def opened(self, turn: DialTurn) -> bool:
-        """Return True if that shows that the exchange lets in again."""
+        """Return True if this shows that the exchange accepts connections again."""
         self._dialling.discard(turn)
         is_news = self.is_failing and turn == self._probe
         if is_news:
@@ -90,12 +98,13 @@ class DialQueue:
         self._closed_until_seconds = max(self._closed_until_seconds, until_seconds)
 
     def forget_failures(self) -> None:
-        """The exchange is open again, as far as is known."""
+        """Forget failures: as far as is known, the exchange accepts connections again."""
         self._backoff = self._new_backoff()
         self._closed_until_seconds = 0.0
         self.is_failing = self.is_refusing = False
 
     def _must_await_answers(self, turn: DialTurn) -> bool:
+        """Return True if the turn must wait for the attempts under way."""
         if self.is_failing:
             return bool(self._dialling)
         return turn.is_of_books and not all(other.is_of_books for other in self._dialling)
@@ -114,7 +123,7 @@ FEWEST_SOCKETS = 7  # two each for tickers, trades and lifecycle, and one for or
 
 
 def sockets_of(settings: Settings) -> int:
-    """Return how many sockets this gatherer opens: never more than its share of what the account is granted."""
+    """Return how many sockets this gatherer opens: at most its share of the account's connections."""
     granted, gatherers = settings.account_connections, settings.gatherers
     share = granted // gatherers
     sockets = settings.ws_connections or min(MOST_SOCKETS, share)
@@ -135,9 +144,9 @@ def sockets_of(settings: Settings) -> int:
 
 
 def socket_factory(settings: Settings) -> Callable[[], WebSocket]:
-    """Opens one more socket to the exchange, each time it is called."""
+    """Return a function that opens one more socket to the exchange each time it is called."""
     url, signer = hosts_of(settings).ws_url, required_signer(settings)
     path = urlsplit(url).path
-    # Making one takes longer than a handshake, and 150 of them would hold the same authorities 150 times.
+    # Creating a context takes longer than a handshake, and 150 of them would hold the same authorities 150 times.
     context = ssl.create_default_context() if url.startswith("wss:") else None
     return lambda: connect(url, signer.headers("GET", path), TIMEOUT_SECONDS, context)

@@ -1,3 +1,5 @@
+"""Define the interfaces between the connection manager, the message router and the subscriptions of a connection."""
+
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -7,7 +9,7 @@ from app.normalize.stream import SequenceGap
 
 
 class Trust(Protocol):
-    """What a connection's stream is told of its subscriptions."""
+    """The part of a stream that its subscriptions control: whether the data of a sid can be trusted."""
 
     def distrust(self, sid: int) -> None: ...
 
@@ -17,20 +19,20 @@ class Trust(Protocol):
 
 
 class Subscriber(Protocol):
-    """What one connection is to listen to, over all of its sockets: told what happens, it says what to send.
+    """The subscriptions of one connection, over all of its sockets: it is informed of events and returns commands.
 
-    Timers run by the steady clock (app.runtime.clock.steady_us), which is what opened() and commands() are given.
-    All else is for claims of what is heard, and as near as can be to the exchange's time, on the side that claims less.
+    Timers use the steady clock (app.runtime.clock.steady_us), which opened() and commands() are given. All other times
+    state what was received, in the exchange's time as nearly as possible, erring on the side that claims less.
     """
 
-    must_reconnect: str | None  # why, if only a new socket helps
+    must_reconnect: str | None  # the reason, if only a new socket helps
 
     @property
     def sids(self) -> list[int]: ...
 
     @property
     def wanted(self) -> int:
-        """Markets, or channels of the whole exchange."""
+        """Return the number of markets, or of exchange-wide channels."""
 
     @property
     def heard(self) -> int: ...
@@ -41,26 +43,28 @@ class Subscriber(Protocol):
     def opened(self, stream: Trust, now_us: int) -> None: ...
 
     def heard_of(self, sid: int, received_us: int) -> None:
-        """Until then, all that happened came in: what is lost from now on begins here."""
+        """Note that everything until this time was received: a later loss begins here."""
 
     def lost_some(self, gap: SequenceGap, now_us: int) -> None:
-        """What happens from now on may be heard again."""
+        """Note a loss. Everything from `now_us` on may be received again."""
 
     def take(self, message: Message, received_us: int) -> bool:
-        """Whatever is not a change, a trade or a ticker; what happens from when it was received on may be heard. True
-        if there may be commands to send now."""
+        """Handle a message that is not a change, a trade or a ticker.
+
+        What happens from `received_us` on may be received. Return True if there may be commands to send now.
+        """
 
     def ask_anew(self, tickers: list[str]) -> None:
-        """Books of these are wanted at once, though nothing was lost."""
+        """Request the books of these markets immediately, though nothing was lost."""
 
     def commands(self, now_us: int) -> list[bytes]:
-        """To be sent now. To be asked for again after each send, whenever take() says so, and every second."""
+        """Return the commands to send now. Call it after each send, whenever take() returns True, and every second."""
 
     def closed(self, last_sign_us: int) -> None:
-        """The socket is no more; what happened after its last sign of life was not heard, whatever seemed to be."""
+        """Note that the socket is closed. Whatever happened after its last sign of life does not count as received."""
 
 
-# What is shown of connections to who asks.
+# Connection state for the operations API.
 
 State = Literal["waiting", "connecting", "open"]
 OPEN: Final = "open"
@@ -76,7 +80,7 @@ class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     heard: int
     in_doubt: int
     messages: int
-    age_ms: int | None  # our clock less the exchange's, in the latest message that tells it
+    age_ms: int | None  # our clock minus the exchange's, in the latest message that carries a time
     last_sign_us: int | None
     reconnects: int
 
@@ -90,21 +94,21 @@ class SubscriptionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnyMarketChange(Protocol):
-    """Something happened to a market."""
+    """A change of a market's state."""
 
     @property
     def ticker(self) -> str: ...
 
     @property
     def is_to_be_recorded(self) -> bool:
-        """Whether its order book is to be listened to from now on."""
+        """Return whether its order book is to be recorded from now on."""
 
     @property
     def is_closing(self) -> bool:
-        """Whether it is about to close: its book is asked for once more."""
+        """Return whether it is about to close, so that its book is requested once more."""
 
 
 class AnyMarketChanges(Protocol):
-    """gevent's queue of them."""
+    """gevent's queue of market changes."""
 
     def get(self, block: bool = True, timeout: float | None = None) -> AnyMarketChange: ...

@@ -1,3 +1,10 @@
+"""Write the journal of a gatherer's own recording: runs, subscriptions and gaps.
+
+In: what connections report, and losses found by the spool and the writers. Out: rows of the tables `runs`,
+`subscriptions` and `gaps`, from which coverage is computed. A gap must be durable before, or together with, any row
+that claims its time as recorded.
+"""
+
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +28,8 @@ from app.subscriptions.roles import role_of
 WHOLE_EXCHANGE = ""
 ALL_SUBSCRIPTIONS = -1
 ALL_MARKETS = -1
-LISTED_US = 12_000_000  # by then the list was asked for: answers that take longer are not waited for
-BEFORE_THE_FIRST = 0  # no gap that is stored: the time of a run in which a channel is not yet subscribed to
+LISTED_US = 12_000_000  # the list was requested at most this long before its answer: later answers are given up
+BEFORE_THE_FIRST = 0  # not a stored gap: the part of a run in which a channel is not yet subscribed to
 
 
 class Gap(NamedTuple):
@@ -52,13 +59,14 @@ class Listening(NamedTuple):
 
 
 def before_the_first(run_id: int, conn: int, ended_us: int | None) -> Gap:
+    """Return the gap of a run before its first subscription; open if `ended_us` is None."""
     return Gap(
         run_id, BEFORE_THE_FIRST, conn, run_id, ended_us, ALL_SUBSCRIPTIONS, ALL_MARKETS, None, "", "unsubscribed"
     )
 
 
 class Journal:
-    """What one connection has to write about its own recording, until that is taken for being stored."""
+    """The journal entries of one connection, until they are taken to be stored."""
 
     def __init__(
         self, run_id: int, conn: int, numbers: Iterator[int], on_gap: Callable[[Gap], None] = lambda _: None
@@ -68,7 +76,7 @@ class Journal:
         self._role = role_of(conn)
         self._numbers = numbers
         self._on_gap = on_gap
-        self.lag_us = 0  # of what is listened to up to now, so much is still under way
+        self.lag_us = 0  # how long messages are under way: that much of the time until now is not received yet
         self._rows: dict[str, list[Row]] = {GAPS.name: [], SUBSCRIPTIONS.name: []}
 
     def open_gap(
@@ -81,7 +89,7 @@ class Journal:
         return gap
 
     def close_gap(self, gap: Gap, ended_us: int) -> None:
-        # Clocks are set back now and then; what has ended before it began is no interval.
+        # Clocks are set back sometimes; an interval must not end before it begins.
         self._write(gap._replace(ended_us=max(ended_us, gap.started_us)))
 
     def began(self, channel: str, ticker: str, started_us: int) -> None:
@@ -93,13 +101,15 @@ class Journal:
         self._listen(channel, ticker, started_us, max(started_us, ended_us - self.lag_us))
 
     def listed_us(self, received_us: int) -> int:
-        """Up to when a subscription lost nothing that is in the exchange's list, of which the answer came by then.
+        """Return until when a subscription that is in the exchange's list lost nothing, given when the list arrived.
 
-        One that overflowed or ended is not in it. On a quiet channel this is what tells silence from a loss.
+        A subscription that overflowed or ended is not in the list. On a quiet channel only the list distinguishes
+        silence from a loss.
         """
         return received_us - LISTED_US - self.lag_us
 
     def take(self) -> list[tuple[Table, list[Row]]]:
+        """Return the new rows by table, and forget them."""
         taken = [(table, self._rows[table.name]) for table in (SUBSCRIPTIONS, GAPS) if self._rows[table.name]]
         for table, _ in taken:
             self._rows[table.name] = []
@@ -118,19 +128,19 @@ KEPT_GAPS = 64
 
 
 class MissedTrades:
-    """From the gaps of the connections that hear every trade: when none of them did.
+    """Finds when no connection received trades, from the gaps of the connections that receive every trade.
 
-    A gap that is not closed reaches at least up to the end of any that is. So what two of them share is told as soon as
-    one of them is closed, and once more with the other. Before its first subscription a connection hears nothing.
+    An open gap extends at least to the end of any closed one. So the overlap of two gaps is reported as soon as one of
+    them is closed, and again with the other. Before its first subscription a connection receives nothing.
     """
 
     def __init__(self, conns: tuple[int, ...], run_id: int) -> None:
         self._open = {conn: {BEFORE_THE_FIRST: before_the_first(run_id, conn, None)} for conn in conns}
-        # What is forgotten is long over: no gap that is told of later reaches back so far.
+        # Only the latest are kept. Older gaps ended long ago, and no gap reported from now on begins that early.
         self._closed: dict[int, deque[Gap]] = {conn: deque(maxlen=KEPT_GAPS) for conn in conns}
 
     def see(self, gap: Gap) -> list[Interval]:
-        """Intervals that have become certain."""
+        """Return the intervals without any connection that have become certain with this gap."""
         if gap.ended_us is None:
             self._open[gap.conn][gap.number] = gap
             return []
@@ -146,15 +156,16 @@ class MissedTrades:
 
 
 def _common(gap: Gap, other: Gap) -> Interval | None:
+    """Return the common interval, or None if there is none or if both gaps are open."""
     ended_us = gap.ended_us if other.ended_us is None else min(gap.ended_us or 0, other.ended_us)
     started_us = max(gap.started_us, other.started_us)
     return None if ended_us is None or ended_us < started_us else Interval(started_us, ended_us)
 
 
-# Writes `runs`, and what their recorded_until must not be read without: the gaps of rows that were lost.
+# Writing `runs` together with the gaps of lost rows: recorded_until must not be read without them.
 
 BOOK_TABLES = (tables.ORDERBOOK_DELTAS.name, tables.ORDERBOOK_SNAPSHOTS.name)
-# Without a row of these nobody knows what else must be taken back.
+# If a row of these tables is lost, it is unknown which other rows must be taken back.
 JOURNALS = (SUBSCRIPTIONS.name, GAPS.name, EVERY_TABLE)
 SOCKETS = {
     tables.TICKERS.name: TICKER_CONNECTIONS,
@@ -165,7 +176,8 @@ SOCKETS = {
 LOCK_GAPS = f"SELECT pg_advisory_xact_lock({TABLE_LOCK})"
 KNOWN_RUNS = "SELECT run_id, (extract(epoch FROM recorded_until) * 1000000)::BIGINT FROM runs"
 LAST_SOCKET = "SELECT coalesce(max(conn), 0) FROM subscriptions WHERE run_id = %s"
-# One that overlaps is made longer: there is one for as long as rows are lost.
+# Declared gaps have negative numbers, apart from the numbers that connections count. An overlapping one is extended, so
+# that one gap covers the whole time in which rows are lost.
 DECLARE = """
     WITH lost AS (
         SELECT
@@ -196,18 +208,19 @@ DECLARE = """
 
 
 class Unheard(NamedTuple):
-    """What a loss means to one run: from when to when its sockets of that kind count as not listened to."""
+    """The effect of a loss on one run: the interval in which its sockets of that kind count as not subscribed."""
 
     run_id: int
     started_us: int
-    ended_us: int | None  # None: as long as it runs
+    ended_us: int | None  # None: until the run ends
 
 
 class RunWriter(CopyWriter):
-    """Whoever reads up to when a run has recorded everything finds the gaps of what was lost before, since both are
-    one transaction.
+    """Writes `runs` and the gaps of lost rows in one transaction.
 
-    A loss is known for as long as rows of earlier runs wait on the disk: each may turn out to have been concerned.
+    So a reader that sees until when a run has recorded everything also finds the gaps of what was lost before.
+
+    A loss is kept while rows of earlier runs wait on disk: each of these runs may turn out to be affected.
     """
 
     def __init__(
@@ -225,10 +238,11 @@ class RunWriter(CopyWriter):
         self._refresh_us = refresh_seconds * 1_000_000
         self._has_older_rows = has_older_rows
         self._declared: dict[Path, list[Loss]] = {}
-        self._endless: set[int] = set()  # runs, of which this process is the last
+        self._endless: set[int] = set()  # runs whose gap has no end; this process is the last of them
         self._run_id = 0
 
     def why_not_ready(self) -> str | None:
+        """Return why the gatherer is not ready, or None if it is."""
         if self._run_id in self._endless:
             return "The journal lacks rows, so that nothing of this run counts any more: restart this gatherer."
         if waiting := len(self._losses):
@@ -246,6 +260,7 @@ class RunWriter(CopyWriter):
     def _store(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> WriteResult:
         self._declared = self._losses.read()
         if self._declared:
+            # The writer of gaps takes the same lock, so that ids commit in order.
             cursor.execute(LOCK_GAPS, (GAPS.name,))
             cursor.execute(KNOWN_RUNS)
             known = dict(cursor.fetchall())
@@ -267,10 +282,12 @@ class RunWriter(CopyWriter):
 
 
 def unheard_by(loss: Loss, known: Mapping[int, int], written: Collection[int], refresh_us: int) -> Iterator[Unheard]:
-    """Yield each run that may have received what was lost. `known` runs are in the database, with their recorded_until:
-    rows that were on the disk since are all newer. What is `written` says more only after this.
+    """Yield the effect on each run that may have received the lost rows.
 
-    What runs claim is in the exchange's time, and a loss in this host's, which may be SLACK_US off either way.
+    `known` runs are in the database, with their recorded_until: rows that were on disk since then are all newer.
+    `written` runs raise their recorded_until only after this.
+
+    Runs use the exchange's time and a loss this host's, which may differ by SLACK_US either way.
     """
     runs = {**dict.fromkeys(written), **known}
     latest = max(known, default=None)
@@ -288,6 +305,7 @@ def unheard_by(loss: Loss, known: Mapping[int, int], written: Collection[int], r
 
 
 def sockets_of(loss: Loss, connections: int) -> Sequence[int]:
+    """Return the numbers of the connections that a loss concerns."""
     if loss.conn is not None:
         return (loss.conn,)
     if loss.table in BOOK_TABLES:

@@ -1,19 +1,22 @@
+"""Assign markets to the connections of a gatherer, evenly and in blocks."""
+
 import heapq
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from random import Random
 
-SESSION_MARKETS = 500_000  # what the exchange grants a socket
-# Of markets that come together: one command costs less than many, and ten sockets share the burst of one event.
+SESSION_MARKETS = 500_000  # granted per socket by the exchange
+# The largest number of new markets assigned together: one command costs less than many. Ten sockets share the burst of
+# one event.
 LARGEST_BLOCK = 100
 BLOCKS = 10
 
 
 class Placement:
-    """Which connection listens to which market: the least loaded of those that can be counted on.
+    """Assigns each market to the least loaded of the usable connections.
 
-    Each gatherer has an order of its own, by its name: markets that share a socket of one of them do not share one of
-    another's, so that what a buffer at the exchange loses of one, the others have.
+    Each gatherer shuffles by its name, so that markets that share a socket at one gatherer do not share one at another:
+    what a buffer at the exchange loses for one gatherer, the others have.
     """
 
     def __init__(self, conns: Iterable[int], name: str = "", capacity: int = SESSION_MARKETS) -> None:
@@ -29,20 +32,21 @@ class Placement:
         self._homeless: dict[str, None] = {}
 
     def __len__(self) -> int:
-        """Markets that are wanted."""
+        """Return the number of wanted markets."""
         return len(self._home) + len(self._homeless)
 
     @property
     def homeless(self) -> int:
-        """Markets that no connection has room for."""
+        """Return the number of markets that no connection has room for."""
         return len(self._homeless)
 
     def home_of(self, ticker: str) -> int | None:
         return self._home.get(ticker)
 
     def place(self, tickers: Iterable[str]) -> dict[int, list[str]]:
-        """Where those of them go that have no place yet."""
+        """Assign the markets that have no connection yet. Return the new ones by connection."""
         new = [ticker for ticker in dict.fromkeys(tickers) if ticker not in self._home]
+        # Shuffled, so that each gatherer forms other blocks.
         self._random.shuffle(new)
         heap = [
             (self._loads[conn], self._order[conn], conn)
@@ -69,7 +73,7 @@ class Placement:
         return self.place(list(islice(self._homeless, room))) if room else {}
 
     def remove(self, ticker: str) -> int | None:
-        """Where it was."""
+        """Remove the market. Return the connection that it was assigned to, or None."""
         self._homeless.pop(ticker, None)
         conn = self._home.pop(ticker, None)
         if conn is not None:
@@ -80,15 +84,15 @@ class Placement:
         self._usable.add(conn)
 
     def give_up(self, conn: int) -> None:
-        """Nothing is placed there any more; what is there stays until it is removed."""
+        """Assign nothing more to this connection; its markets stay until they are removed."""
         self._usable.discard(conn)
 
     def is_full(self, conn: int) -> None:
-        """The exchange has room for no more than what is there, after what it turned away was removed."""
+        """Limit the connection to its current load, after the markets that the exchange rejected were removed."""
         self._room[conn] = self._loads[conn]
 
     def has_room(self, conn: int) -> None:
-        """As far as is known: it may be tried."""
+        """Allow new markets on the connection again, though the exchange may still reject them."""
         self._room[conn] = self._capacity
 
     def load(self, conn: int) -> int:

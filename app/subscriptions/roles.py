@@ -1,21 +1,23 @@
+"""Define what each connection subscribes to, and what the exchange's error codes mean to a recorder."""
+
 from typing import NamedTuple
 
 from app.kalshi.messages import OrderbookDelta, Ticker, Trade
 from app.storage.write_queue import LIFECYCLE_CONNECTIONS, TICKER_CONNECTIONS, TRADE_CONNECTIONS
 
 BOOK_CHANNEL = "orderbook_delta"
-# The exchange of the first documents has these channels by other names, and others not at all.
+# The exchange of the first documents has earlier names for these channels, and lacks others.
 EARLIER_NAMES = {"market_lifecycle_v2": ("market_lifecycle",)}
 NEWER_CHANNELS = frozenset({"multivariate_market_lifecycle"})
 
 
 class SocketRole(NamedTuple):
-    """What a connection listens to."""
+    """The channels of a connection and the messages that they carry."""
 
     name: str
     channels: tuple[str, ...]
-    record: type | None  # what nearly all of its messages are
-    message_types: frozenset[str]  # of its records, as the exchange names them
+    record: type | None  # the type of nearly all its messages
+    message_types: frozenset[str]  # the exchange's names of its records
 
     @property
     def is_of_books(self) -> bool:
@@ -49,9 +51,9 @@ def role_of(conn: int) -> SocketRole:
     return LIFECYCLE if conn in LIFECYCLE_CONNECTIONS else BOOK
 
 
-# What the exchange's error codes mean to a recorder.
+# Error codes of the exchange.
 
-ALREADY_SUBSCRIBED = 6  # the older wire's
+ALREADY_SUBSCRIBED = 6  # from the older wire only
 UNKNOWN_SID = 7
 UNKNOWN_CHANNEL = 8
 AUTHENTICATION_REQUIRED = 9
@@ -61,6 +63,6 @@ BUFFER_OVERFLOW = 25
 MARKET_LIMIT = 26
 COMMAND_LIMIT = 27
 
-# The subscription is over, and whatever the exchange could not send before is lost.
+# The subscription is over, and what the exchange had not sent yet is lost.
 CAUSES = {CHANNEL_ERROR: "channel_error", BUFFER_OVERFLOW: "overflow"}
 LATER = frozenset({COMMAND_TIMEOUT, COMMAND_LIMIT})

@@ -1,3 +1,9 @@
+"""Route the messages of one socket: parse them, turn records into rows, and inform the subscriptions of the rest.
+
+In: batches of frames. Out: rows by table, lifecycle frames for the registry, and news for the journal. Repeated frames
+are dropped here, and the offset between this host's clock and the exchange's is estimated from message times.
+"""
+
 from collections import deque
 from typing import NamedTuple
 
@@ -11,24 +17,24 @@ from app.storage.tables import QUARANTINE, Row, Table
 from app.subscriptions.interface import Subscriber
 from app.subscriptions.roles import SocketRole
 
-# How this host's clock stands to the exchange's, by what messages say: what is claimed to be heard is in its time.
+# The offset between this host's clock and the exchange's. Claims about what was received are in the exchange's time.
 
 UNKNOWN_US = 1 << 62
 
 
 def happened_us(message: OrderbookDelta | Trade | Ticker) -> tuple[int, int] | None:
-    """Return the earliest time that it may have happened, and how much later it may have been; None: it tells none."""
+    """Return the earliest time it may have happened and by how much it may be later; None if it carries no time."""
     if message.msg.ts_ms is not None:
         return message.msg.ts_ms * MILLISECOND_US, 0
     earliest_us = exchange_us(None, message.msg.ts)
     if earliest_us is None:
         return None
-    # The older wire cuts the fraction of a second off.
+    # The older wire truncates to whole seconds.
     return earliest_us, 0 if earliest_us % SECOND_US else SECOND_US
 
 
 def said_us(message: Message) -> int | None:
-    """Return when it was sent, or when it happened at the latest; None if the message does not tell."""
+    """Return when it was sent, or the latest time it may have happened; None if the message carries no time."""
     sending_ts_ms: int | None = getattr(message, "sending_ts_ms", None)
     if sending_ts_ms is not None:
         return sending_ts_ms * MILLISECOND_US
@@ -37,37 +43,39 @@ def said_us(message: Message) -> int | None:
 
 
 class ExchangeClock:
-    """One for all connections: a socket that has just been opened knows nothing by itself.
+    """The clock offset, shared by all connections: a socket that was just opened has no measurement of its own.
 
-    Our clock less a message's time is how long it took to come, plus what our clock is ahead, less what it is behind.
-    So the least of the last minute or two tells nearly what the clocks differ by.
+    Our clock minus a message's time is its transit time plus our clock's lead (or minus its lag). So the minimum over
+    the last minute or two is close to the offset of the clocks.
     """
 
     def __init__(self) -> None:
-        self.least_us = self._least_before_us = UNKNOWN_US  # what was heard since the last turn, and before it
+        self.least_us = self._least_before_us = UNKNOWN_US  # since the last turn, and before it
         self._doubt_us = self._doubt_before_us = 0
 
     def hear(self, age_us: int, doubt_us: int = 0) -> None:
-        """Our clock less the exchange's, and how much less that may be."""
+        """Note one measurement: our clock minus the exchange's, and by how much less it may be."""
         if age_us - doubt_us < self.least_us:
             self.least_us, self._doubt_us = age_us - doubt_us, doubt_us
 
     def turn(self) -> None:
-        """Forget what is older than the turn before, so that a clock that was set is known anew. If nothing came since,
-        what is known stays."""
+        """Forget what is older than the previous turn, so that a clock that was set is measured again.
+
+        If nothing was received since, keep what is known.
+        """
         if self.least_us != UNKNOWN_US:
             self._least_before_us, self._doubt_before_us = self.least_us, self._doubt_us
             self.least_us = UNKNOWN_US
 
     @property
     def behind_us(self) -> int:
-        """What our clock is behind, at most by what a message takes: whatever begins now begins so much later there."""
+        """Return our clock's lag, too small by a transit time at most. By exchange time, events begin later by this."""
         least_us, _ = self._known()
         return max(-least_us, 0)
 
     @property
     def ahead_us(self) -> int:
-        """What our clock is ahead, and what a message takes at least: whatever we know by now ended so much earlier."""
+        """Return our clock's lead plus the least transit time. By exchange time, what is known ends earlier by this."""
         least_us, doubt_us = self._known()
         return max(least_us + doubt_us, 0)
 
@@ -76,19 +84,19 @@ class ExchangeClock:
         return (0, 0) if known[0] == UNKNOWN_US else known
 
 
-# A frame is looked for among these when its number comes again. Larger ones are not kept: books, which are no events.
+# Recent frames, to recognize a repeated one when its number recurs. Larger frames are books, not events: not kept.
 REMEMBERED_FRAMES = 256
 LARGE_BYTES = 4_096
 
 
 class Routed(NamedTuple):
     rows: list[tuple[Table, list[Row]]]
-    lifecycle: list[bytes]  # frames that tell of the life of markets and events
-    has_news: bool  # for the journal, or of commands that can be sent now
+    lifecycle: list[bytes]  # frames about markets and events, for the registry
+    has_news: bool  # for the journal, or commands that can be sent now
 
 
 class RouterContext:
-    """What the connections of a gatherer know together."""
+    """The state that the connections of a gatherer share."""
 
     def __init__(self) -> None:
         self.clock = ExchangeClock()
@@ -97,9 +105,9 @@ class RouterContext:
 
 
 class MessageRouter:
-    """What the batches of one socket become: rows, and news for the subscriber.
+    """Turns the batches of one socket into rows, and into news for the subscriber.
 
-    This runs for every message of the exchange: one look tells what nearly all of them are from the rest.
+    This runs for every message of the exchange: one type comparison separates nearly all of them from the rest.
     """
 
     def __init__(
@@ -114,7 +122,7 @@ class MessageRouter:
             first_numbers=common.first_numbers,
             from_the_first=not role.is_of_books,
         )
-        self.age_us: int | None = None  # our clock less the exchange's, in the latest message that tells it
+        self.age_us: int | None = None  # our clock minus the exchange's, in the latest message that carries a time
         self._gone_back = self.stream.gone_back
         self._clock = common.clock
         self._record = role.record
@@ -139,7 +147,7 @@ class MessageRouter:
         latest_frame = self._latest_frame
         self._remembered.extend(frames)
         for frame in frames:
-            # The same bytes, number and all, are no second event.
+            # The same bytes, including the sequence number, are not a second event.
             if frame == latest_frame:
                 self._repeated.inc()
                 continue
@@ -164,7 +172,7 @@ class MessageRouter:
 
     @property
     def lag_us(self) -> int:
-        """What we were sent by a moment is what happened until so long before: the rest was still under way."""
+        """Return how long before now the latest received events happened: later ones are still under way."""
         return self._clock.ahead_us if self.age_us is None else max(self.age_us, 0)
 
     def _take_other(self, frame: bytes, message: Message, row: Row | None, rest: "_Rest") -> None:
@@ -181,15 +189,15 @@ class MessageRouter:
             rest.add(QUARANTINE, (self._received_us, None, message.reason, frame))
         if not isinstance(message, Unknown) and message.sending_ts_ms is not None:
             self._learn_age(message.sending_ts_ms * MILLISECOND_US)
-        # Before anything behind it is read: that may be a change of the book that begins here.
+        # Called before the next frame is read, which may be a change of the book that begins here.
         self._has_news |= self._subscriber.take(message, self._begins_us(message))
-        # Whatever carries a subscription's number comes in its order, and proves what was sent before; a ping does not.
+        # A message with a subscription's number arrives in order and proves what was sent before it; a ping does not.
         sid = message.msg.sid if isinstance(message, Subscribed) else message.sid
         if sid is not None:
             self._subscriber.heard_of(sid, self._received_us - self.lag_us)
 
     def _look_at(self, message: OrderbookDelta | Trade | Ticker) -> None:
-        """One message of a batch stands for all of it."""
+        """Measure the age of one message, which represents its whole batch."""
         received_us, ts_ms = self._received_us, message.msg.ts_ms
         if ts_ms is None:
             happened = happened_us(message)
@@ -197,7 +205,7 @@ class MessageRouter:
                 self._age.observe(self._learn_age(*happened) / SECOND_US)
             self._subscriber.heard_of(message.sid, received_us - self.lag_us)
             return
-        # In place, since where messages come one by one this runs for each.
+        # Inlined for speed: if messages arrive one by one, this runs for each.
         happened_at_us = ts_ms * MILLISECOND_US
         age_us = self.age_us = received_us - happened_at_us
         if age_us < self._clock.least_us:
@@ -211,18 +219,21 @@ class MessageRouter:
         return age_us
 
     def _begins_us(self, message: Message) -> int:
-        """From when on, by the exchange's clock, all is heard that comes behind this message."""
+        """Return the time, by the exchange's clock, from which everything after this message is received."""
         now_us = self._received_us + self._clock.behind_us
         return max(now_us, said_us(message) or now_us)
 
     def _ask_anew(self) -> None:
-        """A change of a clock that began anew comes after any book of the old clock, and cannot be counted to it."""
+        """Request books whose clock restarted.
+
+        A change of the new clock is later than any book of the old clock, but cannot be ordered against it.
+        """
         self._subscriber.ask_anew(self._gone_back)
         self._gone_back.clear()
         self._has_news = True
 
     def _was_read(self, frame: bytes) -> bool:
-        """Whether the same bytes came before this very frame."""
+        """Return True if the same bytes were received before this very frame."""
         for each in self._remembered:
             if each is frame:
                 return False
@@ -231,6 +242,7 @@ class MessageRouter:
         return False
 
     def _forget_large(self) -> None:
+        """Drop large frames from memory after each batch; only small ones are kept for recognition."""
         small = [frame for frame in self._remembered if len(frame) <= LARGE_BYTES]
         self._remembered.clear()
         self._remembered.extend(small)
@@ -244,6 +256,8 @@ class MessageRouter:
 
 
 class _Rest:
+    """Rows and lifecycle frames of a batch's rare messages."""
+
     def __init__(self) -> None:
         self.rows: dict[str, tuple[Table, list[Row]]] = {}
         self.lifecycle: list[bytes] = []

@@ -1,7 +1,7 @@
-"""Rows that a gatherer received and does not have: what is known of each loss, until the journal's gaps say so.
+"""Record rows that a gatherer received and no longer has, until the journal's gaps state each loss.
 
-A loss is on the disk before whoever found it goes on, and goes when its gaps are committed: a process that ends in
-between declares it again, which adds nothing.
+A loss is written to disk before the code that found it continues, and removed when its gaps are committed. A process
+that ends in between declares it again, which adds nothing.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ log = logs.get(__name__)
 DAMAGED = "damaged"
 QUARANTINED = "quarantined"
 EVERY_TABLE = ""
-# When a row that was refused happened: by itself, unless that is what is wrong with it.
+# A refused row's own times say when the loss happened, unless they differ by more than this: then they are the error.
 LATEST_US = 3_600_000_000
 MARGIN_US = 1_000_000
 SOCKETS = range(1, 2**15)
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """Rows of a table that were received in this time, on this connection or on any."""
+    """Lost rows of a table that were received in this interval, on this connection or (None) on any."""
 
     table: str
     cause: str
@@ -42,9 +42,9 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 class Losses:
-    """The losses that the journal does not tell yet, each in a file of its own, so that nobody has to wait for others.
+    """The losses that the journal does not state yet, each in its own file, so that writers need no common lock.
 
-    Its methods may be called in any thread.
+    Its methods may be called from any thread.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,10 +59,11 @@ class Losses:
         return sum(1 for _ in self._folder.glob("*.json"))
 
     def add(self, losses: Sequence[Loss]) -> None:
-        """Return once they are on the disk."""
+        """Write the losses to disk, and return once they are durable."""
         if not losses:
             return
         content = msgspec.json.encode(losses)
+        # Named by its content, so that a loss that is declared again adds no file.
         path = self._folder / f"{hashlib.sha256(content).hexdigest()[:32]}.json"
         with disk(self._folder):
             if path.exists():
@@ -81,7 +82,7 @@ class Losses:
 
 
 def losses_of(table: Table, refused: Iterable[Row]) -> list[Loss]:
-    """Return what is lost by rows that their table refused, one loss for each connection."""
+    """Return the losses caused by rows that their table refused, one for each connection."""
     found: dict[int | None, Loss] = {}
     for row in refused:
         loss = _loss_of(table, row)
@@ -91,7 +92,7 @@ def losses_of(table: Table, refused: Iterable[Row]) -> list[Loss]:
 
 
 def _loss_of(table: Table, row: Row) -> Loss | None:
-    """None: it is of no socket, so that nobody counts on it."""
+    """Return the loss of one refused row, or None if it came from no socket: coverage does not rely on it."""
     if table == GAPS:
         return Loss(table.name, QUARANTINED, None, now_us())
     if table not in GATHERER_TABLES:
@@ -133,6 +134,7 @@ def _write_whole(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    # The rename is atomic: a reader finds the whole file or none.
     unfinished.rename(path)
     sync_folder(path.parent)
 
@@ -149,7 +151,7 @@ def _summary(losses: Sequence[Loss]) -> dict[str, object]:
 
 
 class SpoolFolder:
-    """The spools of all tables, which share a folder that is one process's alone, and the room in it."""
+    """The folder that holds the spools of all tables, used by one process only, and its limit of space."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder

@@ -1,10 +1,10 @@
-"""What a file of spooled rows looks like: a header, then records, each of which proves itself.
+"""Read and write files of spooled rows: a header, then records that are each verified by a checksum.
 
     header: MAGIC  length  crc  msgpack of [table, columns]
     record: MARK   length  crc  rows
 
-Numbers are 32 bits, big-endian. A record's crc also covers its length, the file's number and the layout of its rows:
-bytes that lie there for any other reason, such as those of a file that was here before, are not taken for a record.
+Numbers are 32 bits, big-endian. A record's crc also covers its length, the file's number and the layout of its rows, so
+that stray bytes, for example from a file that occupied these disk blocks before, are not taken for a record.
 """
 
 import os
@@ -37,7 +37,7 @@ def header(layout: Layout) -> bytes:
 
 
 def header_at_start(content: bytes) -> tuple[Layout, int] | None:
-    """The layout and where the records begin. None: it cannot be read."""
+    """Return the layout and the position of the first record, or None if the header cannot be read."""
     if not content.startswith(MAGIC) or len(content) < HEADER_BYTES:
         return None
     length, crc = NUMBERS.unpack_from(content, len(MAGIC))
@@ -48,7 +48,7 @@ def header_at_start(content: bytes) -> tuple[Layout, int] | None:
 
 
 def seed(number: int, layout: Layout) -> int:
-    """What the crc of a file's records starts from."""
+    """Return the initial crc value for a file's records."""
     return zlib.crc32(msgspec.msgpack.encode((number, layout)))
 
 
@@ -57,7 +57,7 @@ def record(rows: bytes, seed: int) -> bytes:
 
 
 def length_of_rows(head: bytes) -> int | None:
-    """What a record's head says. None: it is no head."""
+    """Return the length that a record's head states, or None if this is no head."""
     if len(head) < HEAD_BYTES or not head.startswith(MARK):
         return None
     length: int = NUMBERS.unpack_from(head, len(MARK))[0]
@@ -69,7 +69,7 @@ def is_sound(head: bytes, rows: bytes, seed: int) -> bool:
 
 
 def next_record(content: bytes, start: int, seed: int) -> int | None:
-    """Where the first sound record at or after the start lies."""
+    """Return the position of the first sound record at or after `start`, or None if there is none."""
     position = content.find(MARK, start)
     while position >= 0:
         head = content[position : position + HEAD_BYTES]
@@ -83,7 +83,7 @@ def next_record(content: bytes, start: int, seed: int) -> int | None:
 
 
 def is_record_but_for_its_head(content: bytes, seed: int) -> bool:
-    """Whether the rows are proven by the head's crc, whatever became of its mark and its length."""
+    """Return True if the head's crc proves the rows, even if the head's mark or length is damaged."""
     if len(content) < HEAD_BYTES:
         return False
     crc: int = NUMBERS.unpack_from(content, len(MARK))[1]
@@ -95,7 +95,7 @@ def _crc(rows: bytes, seed: int) -> int:
 
 
 class SegmentWriter:
-    """Appends records to a new file. What append() returned from is on the disk and survives a power cut."""
+    """Append records to a new file. When append() returns, the records are on disk and survive a power cut."""
 
     def __init__(self, path: Path, number: int, layout: Layout) -> None:
         self.size_bytes = 0
@@ -131,20 +131,20 @@ class SegmentWriter:
         try:
             os.fsync(self._file)
         except OSError:
-            # What is on the disk after that nobody knows: nothing is appended to it.
+            # After a failed fsync the contents on disk are unknown, so nothing more is appended to this file.
             self.is_intact = False
             self._cut()
             raise
 
     def _cut(self) -> None:
-        """Takes off what was written in part. Where that fails too, nothing may come to lie behind it."""
+        """Remove a partly written record. If that fails, `is_intact` stays False and nothing is appended after it."""
         was_intact, self.is_intact = self.is_intact, False
         os.ftruncate(self._file, self.size_bytes)
         self.is_intact = was_intact
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes names that came or went in it survive a power cut."""
+    """Make the creation and removal of files in the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -152,7 +152,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-# Rows as bytes and back.
+# Packing rows as msgpack.
 
 ENCODER = msgspec.msgpack.Encoder()
 DECODER = msgspec.msgpack.Decoder(list[tuple[Any, ...]])
@@ -166,7 +166,7 @@ def pack(rows: Sequence[Row]) -> bytes:
 
 
 def unpack(content: bytes, columns: Sequence[str], table: Table) -> list[Row]:
-    """Rows of the table as it is now, whatever columns it had when they were packed."""
+    """Return rows in the table's current layout, whatever columns it had when they were packed."""
     rows = DECODER.decode(content)
     if tuple(columns) == table.column_names:
         return rows
@@ -174,7 +174,7 @@ def unpack(content: bytes, columns: Sequence[str], table: Table) -> list[Row]:
 
 
 def _packable(value: object) -> object:
-    """What cannot be packed fits no column either: it becomes something that fits none, so that it is quarantined."""
+    """Replace a value that cannot be packed by a list, which no column accepts: the row is quarantined."""
     try:
         ENCODER.encode(value)
     except (TypeError, ValueError, OverflowError):
@@ -183,6 +183,7 @@ def _packable(value: object) -> object:
 
 
 def _rearranged(row: Row, columns: Sequence[str], table: Table) -> Row:
+    """Return the row in the table's layout. A row of the wrong length becomes one that is refused and quarantined."""
     if len(row) != len(columns):
         return (list(row),)
     values = dict(zip(columns, row, strict=True))
@@ -196,26 +197,26 @@ LONGEST_HEADER_BYTES = 65_536
 
 class Found(NamedTuple):
     rows: list[Row]
-    end: int  # where to read on
+    end: int  # where to continue reading
     is_after_loss: bool  # rows before these could not be read
 
 
 class SegmentReader:
-    """The records of one file in their order, without those that are damaged."""
+    """The records of one file in order, without the damaged ones."""
 
     def __init__(self, path: Path, number: int, table: Table) -> None:
         self.is_damaged = False
         self._path = path
         self._table = table
-        # Unbuffered: what lies beyond the end may be cut off and written anew.
+        # Unbuffered: the bytes beyond `end` may be truncated and rewritten.
         self._file = path.open("rb", buffering=0)
         found = header_at_start(self._file.read(LONGEST_HEADER_BYTES))
-        # Without a header the rows' layout is taken for today's; a record of any other fails its check.
+        # Without a header, assume the current layout; a record with any other layout fails its check.
         self._layout, self.start = found or (Layout(table.name, table.column_names), 0)
         self._seed = seed(number, self._layout)
 
     def next(self, position: int, end: int) -> Found | None:
-        """Return the first sound record from there on, or no rows when what is left was lost. None: nothing is left."""
+        """Return the first sound record from `position` on, one without rows if the rest is lost, None at the end."""
         self._file.seek(position)
         head = self._file.read(min(HEAD_BYTES, end - position))
         length = length_of_rows(head)
@@ -223,13 +224,14 @@ class SegmentReader:
             packed = self._file.read(length)
             if is_sound(head, packed, self._seed):
                 return Found(self._unpacked(packed), position + HEAD_BYTES + length, is_after_loss=False)
-        # A file that has not even its header was cut, or never came to be: who reads it cannot tell.
+        # A file without even a header was either truncated or never finished; the reader cannot distinguish the two.
         return None if position >= end > 0 else self._after_damage(position, end)
 
     def close(self) -> None:
         self._file.close()
 
     def _after_damage(self, position: int, end: int) -> Found:
+        """Return the next readable rows after a record that failed its check."""
         self._file.seek(position)
         rest = self._file.read(end - position)
         own_header = header(self._layout)

@@ -1,3 +1,9 @@
+"""Keep the rows of one table on disk, in order, until its database accepts them.
+
+In: batches of rows. Out: the same rows, each batch at least once. A process that ends between reading and removing a
+batch reads it again.
+"""
+
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +21,15 @@ log = logs.get(__name__)
 SEGMENT_BYTES = 32_000_000
 RECORD_ROWS = 5_000
 RECEIVED_AT = "received_at"
-# Rows come nearly in the order in which they were received, and happened a moment before: who waited for another
-# table's room puts its rows a bit later.
+# Rows are put nearly in the order in which they were received, and happened a moment earlier. A producer that waited
+# for room in another table puts its rows a little later.
 SLACK_US = 10_000_000
 
 OnLoss = Callable[[int | None, int], None]
 
 
 class SpoolError(OperatorError):
-    """The disk does not take, give or let go of spooled rows."""
+    """The disk fails to write, read or remove spooled rows."""
 
 
 @dataclass
@@ -31,15 +37,15 @@ class Segment:
     number: int
     path: Path
     size_bytes: int
-    until_us: int | None = None  # no row in it was received later; None: rows may still come to it
+    until_us: int | None = None  # no row in it was received later; None: rows may still be added
 
 
 class Spool:
-    """Rows of one table on disk until its database takes them, in their order.
+    """Rows of one table on disk, in order, until its database accepts them.
 
-    What is appended is durable. What was read stays until it is removed: whoever ends in between reads it again. When
-    rows cannot be read, `on_loss` is told since when (None: not known) and until when they were received, before the
-    rows behind them are given out.
+    Appended rows are durable. Rows that were read stay until they are removed, so a process that ends in between reads
+    them again. If rows cannot be read, `on_loss` is called with the times since when (None: unknown) and until when
+    they were received, before the rows that follow are returned.
     """
 
     def __init__(
@@ -62,10 +68,11 @@ class Spool:
         self._writer: SegmentWriter | None = None
         self._reader: SegmentReader | None = None
         self._done = self._read = 0  # positions in the oldest segment
-        self._told = (0, 0)  # the segment and the position of the last loss that was told
+        self._told = (0, 0)  # segment and position of the last loss that was reported
         with disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
+            # Rows of segments from an earlier run were received before now.
             opened_us = now_us()
             self._segments = deque(  # bounded by the disk that segments may take
                 Segment(int(path.stem), path, path.stat().st_size, opened_us)
@@ -73,6 +80,7 @@ class Spool:
             )
             damaged = list(folder.glob("[0-9]*.damaged"))
             self.damaged_files = len(damaged)
+            # Numbers are never reused, since the number is part of the check of every record.
             numbers = [*(segment.number for segment in self._segments), *(int(path.stem) for path in damaged)]
             self._next_number = max(numbers, default=0) + 1
 
@@ -85,6 +93,7 @@ class Spool:
         return sum(segment.size_bytes for segment in tuple(self._segments))
 
     def append(self, rows: Sequence[Row]) -> None:
+        """Append rows durably. Raise SpoolError if they do not fit the limit or the disk fails."""
         packed = [pack(rows[start : start + RECORD_ROWS]) for start in range(0, len(rows), RECORD_ROWS)]
         self._check_room(sum(map(len, packed)))
         with disk(self._folder):
@@ -93,7 +102,7 @@ class Spool:
             self._segments[-1].size_bytes = writer.size_bytes
 
     def first(self, max_rows: int) -> list[Row]:
-        """The oldest rows, at least a record's. None are left if there are none."""
+        """Return the oldest rows, at least one record's. Return an empty list if none are left."""
         with disk(self._folder):
             while self._segments:
                 if rows := self._read_on(self._segments[0], max_rows):
@@ -102,7 +111,7 @@ class Spool:
         return []
 
     def remove_first(self) -> None:
-        """Those that first() returned last."""
+        """Remove the rows that first() returned last."""
         self._done, self._done_us = self._read, self._read_us
         if self._done >= self._segments[0].size_bytes:
             with disk(self._folder):
@@ -145,6 +154,7 @@ class Spool:
 
     def _tell_loss(self, segment: Segment, rows_behind: list[Row]) -> None:
         where = segment.number, self._read + 1
+        # Records are read again until they are removed, but a loss is reported once.
         if where <= self._told:
             return
         since_us = None if self._read_us is None else self._read_us - SLACK_US
@@ -155,7 +165,7 @@ class Spool:
         self._told = where
 
     def _rows_of_later_segments(self) -> list[Row]:
-        """Return the first that can be read."""
+        """Return the first readable rows of the segments after the oldest."""
         for segment in list(self._segments)[1:]:
             reader = SegmentReader(segment.path, segment.number, self.table)
             try:
@@ -167,13 +177,15 @@ class Spool:
         return []
 
     def _received_us(self, row: Row) -> int | None:
-        """None: the row does not say, or is none."""
+        """Return when the row was received, or None if it lacks the column or is malformed."""
         at = self._received_at
         received_us = row[at] if at is not None and at < len(row) else None
         return received_us if isinstance(received_us, int) else None
 
     def _finish_oldest(self) -> None:
+        """Remove the oldest segment. A damaged file is kept under another name."""
         oldest = self._segments[0]
+        # The writer appends to the newest segment, which is also the oldest if there is only one.
         if len(self._segments) == 1:
             self._close_writer()
         if self._reader and self._reader.is_damaged:
@@ -199,6 +211,7 @@ class Spool:
 
 @contextmanager
 def disk(folder: Path) -> Iterator[None]:
+    """Turn OSError into SpoolError."""
     try:
         yield
     except OSError as error:
