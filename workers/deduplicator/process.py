@@ -56,6 +56,7 @@ class Deduplicator:
         ]
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
+        # Four threads, one for each worker that shares them: repairer, fetcher, coverage keeper and auditor.
         client, offload = RestClient(transport, Priority.REPAIR, REPAIR_PATIENCE_SECONDS), threads(4)
         repairer = ProductionTradeRepairer(production, client, offload, stopping)
         fetcher = MarketFetcher(production, client, offload, stopping, combos=settings.combos)

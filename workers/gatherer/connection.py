@@ -191,10 +191,13 @@ class Connection:
             self.write_journal()
             self.news.set()
         self._in_hand_us = None
+        # The rows are in the sink now; from here on, only the registry's queue is waited for.
         self._is_telling = bool(lifecycle)
         for frame in lifecycle:
             self._around.on_lifecycle(frame)
         self._is_telling = False
+        # receive() does not switch greenlets while more frames are buffered: one busy socket must not starve the
+        # others.
         gevent.sleep(0)
 
     def _ended(self, socket: WebSocket) -> None:

@@ -52,6 +52,7 @@ class ConnectionManager:
         self._changes = changes
         self._on_trades_missed = on_trades_missed
         self._missed_trades = MissedTrades(TRADE_CONNECTIONS, run_id)
+        # Shared by all connections: the journal identifies a gap by its run and number.
         self._gap_numbers = count(1)
         self._common = RouterContext()
         self._clock_turned_seconds = steady_seconds()

@@ -229,6 +229,7 @@ class Gatherer:
             RestClient(transport, Priority.RECONCILE), settings.request_sharers, self._poller, self._producers
         )
         around = self._surroundings(dial, sink)
+        # Subscribed before the registry starts, so that the queue receives every market as it becomes known.
         changes = self._registry.subscribe_changes()
         self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)
         run = Run(run_id, settings.gatherer)

@@ -92,6 +92,7 @@ class SnapshotPoller:
 
     def step(self) -> bool:
         """Poll the next batch. Return True while there may be more to poll."""
+        # Choosing a batch may walk over all markets, and rests while it does: one greenlet chooses at a time.
         with self._choosing:
             chosen = self._cycles.next_batch(self._clock())
         if chosen is not None:

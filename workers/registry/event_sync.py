@@ -74,6 +74,7 @@ class EventSync:
         for first in range(0, markets.slots, SLOTS_AT_ONCE):
             known = markets.events(range(first, min(first + SLOTS_AT_ONCE, markets.slots)))
             self._intake.want_events(ticker for ticker in known - listed if not ticker.startswith(COMBO_PREFIX))
+            # There may be a million slots: let other greenlets run after each run of them.
             gevent.sleep(0)
 
     def _done(self, started_us: int) -> None:

@@ -105,6 +105,7 @@ class MarketSync:
             unseen = markets.sweep(slots, self._intake.now_us() - SETTLED_FOR_US)
             for start in range(0, len(unseen), ASKED_AT_ONCE):
                 self._ask_for(unseen[start : start + ASKED_AT_ONCE])
+            # There may be a million slots: let other greenlets run after each run of them.
             gevent.sleep(0)
 
     def _ask_for(self, tickers: list[str]) -> None:

@@ -136,7 +136,7 @@ MARKETS_AT_ONCE = 500
 
 
 class MarketRegistry:
-    """The one source of which markets exist and what their states are; other parts query it or subscribe to it.
+    """The single source for the set of markets and their states, for other parts to query or subscribe to.
 
     docs/registry.md maps its calls and fields to the interface that was asked for.
     """
