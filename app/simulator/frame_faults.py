@@ -94,6 +94,7 @@ class Tampering:
         held_back = self._held_back
         if held_back is None or held_back is outgoing or held_back.subscription is not outgoing.subscription:
             return result
+        # A frame held back by Reorder follows the next one of its subscription.
         self._held_back = None
         return [*result, held_back]
 

@@ -135,6 +135,10 @@ class TableMerger:
         return True
 
     def _round(self) -> bool:
+        """Merge what the pullers have read, and leave the lane if this process holds too many.
+
+        Return True if it still holds it.
+        """
         post = self._inbox.take(WAIT_SECONDS)
         if post.failures:
             self._offload(self._merger.note_failures, post.failures)
@@ -178,6 +182,7 @@ class TableMerger:
         self._pace.failed()
 
     def _leave(self) -> None:
+        """Release the lane, and its place in this process's share."""
         self._inbox.close()
         self._merger.close()
         if self._has_place:

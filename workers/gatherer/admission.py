@@ -62,6 +62,7 @@ class Admission:
                 gevent.wait([self._stopping, waker], min(wait_seconds, LOOK_SECONDS), count=1)
             return None
         finally:
+            # Whether it dials or gives up, the next in the queue may be due now.
             self._queue.leave(turn)
             del self._wakers[turn]
             self._wake_first()
@@ -96,6 +97,7 @@ class Admission:
             if wait_seconds > 0:
                 return wait_seconds
         wait_seconds = self._queue.take(turn, time.monotonic())
+        # This turn is the attempt of a closed exchange: the next one follows after the same interval.
         if not wait_seconds and self._closed_since_seconds is not None:
             self._closed_since_seconds = time.monotonic()
         return wait_seconds

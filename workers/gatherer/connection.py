@@ -161,6 +161,7 @@ class Connection:
             log.warning("could not connect", conn=self.number, reason=str(error))
 
     def _listen(self, socket: WebSocket) -> None:
+        # A router per socket: sids and sequence numbers begin again on each.
         intake = self._intake = MessageRouter(self.number, self.role, self.subscriber, self._common)
         self._redial.opened(time.monotonic())
         self.subscriber.opened(intake.stream, steady_us())
@@ -201,6 +202,8 @@ class Connection:
         gevent.sleep(0)
 
     def _ended(self, socket: WebSocket) -> None:
+        # in_hand_since_us() must not become None before the gap's row is in the sink: until then this moment holds back
+        # recorded_until.
         last_sign_us = self._in_hand_us = socket.last_sign_us
         self.socket, self.down_since_seconds = None, time.monotonic()
         self.subscriber.closed(last_sign_us - self._journal.lag_us)
@@ -261,6 +264,7 @@ class CommandSender:
         self._connection.write_journal()
 
     def _send(self, socket: WebSocket) -> None:
+        """Send the commands that are due. A failed send ends the socket."""
         try:
             for command in self._connection.subscriber.commands(steady_us()):
                 socket.send(command)

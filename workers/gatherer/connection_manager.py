@@ -159,11 +159,13 @@ class ConnectionManager:
             return
 
     def _want(self, placed: dict[int, list[str]]) -> None:
+        """Make the connections want these markets, and wake their senders."""
         for conn, tickers in placed.items():
             self._books[conn].want(tickers)
             self._connections[conn].news.set()
 
     def _unwant(self, tickers: list[str], moment_us: int) -> None:
+        """Remove the markets from their connections, and wake the senders."""
         leaving: dict[int, list[str]] = {}
         for ticker in tickers:
             conn = self._placement.remove(ticker)
@@ -174,6 +176,7 @@ class ConnectionManager:
             self._connections[conn].news.set()
 
     def _ask_before_closing(self, tickers: Iterable[str]) -> None:
+        """Request a last snapshot of these markets: it proves the changes since the one before."""
         for ticker in tickers:
             conn = self._placement.home_of(ticker)
             if conn is not None:
@@ -181,6 +184,7 @@ class ConnectionManager:
                 self._connections[conn].news.set()
 
     def _look_after(self, moment_us: int) -> None:
+        """Move markets off full and failed connections, place the homeless ones, and update the metrics."""
         for conn, subscription in self._books.items():
             if turned_away := subscription.take_turned_away():
                 for ticker in turned_away:

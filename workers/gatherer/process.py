@@ -267,6 +267,8 @@ class Gatherer:
         try:
             self._producers.run_until_stopped()
         finally:
+            # The run's last row states that everything is recorded: it must follow the drain. close() drains again, and
+            # so stores that row.
             self._recording.drain()
             self._keeper.end()
             stuck = self._recording.close()

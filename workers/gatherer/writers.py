@@ -90,6 +90,7 @@ class TableWriter:
     def _write(self, batch: WriteBatch) -> None:
         started = time.monotonic()
         written = self._writer.write(batch.rows)
+        # Removed from memory or spool only after the commit: a crash repeats the batch.
         self._backlog.written(batch)
         if self._failures:
             log.info("rows are stored again", table=self._table, failed_attempts=self._failures)

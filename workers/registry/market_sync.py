@@ -99,6 +99,7 @@ class MarketSync:
         self.walked.set()
 
     def _sweep(self) -> None:
+        """Ask by name for every market that the walk did not show, and for settlements that only the stream announced."""
         markets = self._intake.markets
         for first in range(0, markets.slots, SLOTS_AT_ONCE):
             slots = range(first, min(first + SLOTS_AT_ONCE, markets.slots))
@@ -192,6 +193,7 @@ class MissedSettlements:
         read_us = now_us()
         while not self._since.are_stored(read_us):
             pause(self._stopping, LOOK_SECONDS)
+        # The starting point is forgotten only once the rows are stored: a crash before that repeats the read.
         self._since.settle()
 
     def _read(self, since_seconds: int) -> None:
@@ -236,6 +238,7 @@ class VanishedMeanwhile:
             pause(self._stopping, 0)
         missing = self._missing()
         if missing:
+            # Asked twice, since one answer without a market is no proof that it vanished.
             pause(self._stopping, self._vanishing_seconds)
             vanished = [market for ticker, market in self._missing().items() if ticker in missing]
             for market in vanished:

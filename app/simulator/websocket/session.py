@@ -151,6 +151,7 @@ class SimSession:
                 if batch := self.outbox.take(BATCH_FRAMES, BATCH_BYTES):
                     self._send(batch)
                     gevent.sleep(0)
+                # A blast only fills the time in which nothing is waiting to be sent.
                 elif self._hub.blast and not self.backlog and (subscription := self.subscription_to("orderbook_delta")):
                     self._send_block(self._hub.blast, subscription)
                 elif not self.backlog:
@@ -255,6 +256,7 @@ class SimSession:
         waiting = memoryview(b"".join(frames))
         done, boundary, position = 0, len(frames[0]), 0
         while position < len(waiting):
+            # The kernel may take part of the batch: a frame is recorded once its last byte is taken.
             position += self._connection.send(waiting[position:])
             while boundary <= position:
                 self._handed_over(batch[done])
