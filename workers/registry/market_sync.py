@@ -99,7 +99,7 @@ class MarketSync:
         self.walked.set()
 
     def _sweep(self) -> None:
-        """Ask by name for the markets that the walk did not show, and for settlements that only the stream announced."""
+        """Ask by name for the markets that the walk did not show, and for settlements only the stream announced."""
         markets = self._intake.markets
         for first in range(0, markets.slots, SLOTS_AT_ONCE):
             slots = range(first, min(first + SLOTS_AT_ONCE, markets.slots))
