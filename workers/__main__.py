@@ -1,9 +1,5 @@
-"""The command line of the long-running processes: load the settings, build one process, run it until it is stopped.
-
-This is the one entry module of the workers, so it applies gevent's monkey patch, and does so before any other import.
-"""
-
-# Patch first: a module imported earlier would keep the blocking socket, lock or sleep it bound at its import.
+# The command line of the long-running processes. As their one entry module it applies gevent's monkey patch, before any
+# other import: a module imported earlier would keep the blocking socket, lock or sleep it bound at its import.
 from gevent import monkey
 
 monkey.patch_all()

@@ -1,4 +1,4 @@
-"""The simulator as a process. It patches the interpreter, so only its own command imports this module."""
+"""The simulator as a process, alone in its module: it patches the interpreter, so only its command imports it."""
 
 from gevent import monkey
 
