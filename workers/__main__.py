@@ -1,4 +1,5 @@
-# Before anything else: a module that is imported first keeps the blocking socket, lock or sleep it has taken hold of.
+# The command line of the long-running processes. As their one entry module it applies gevent's monkey patch, before any
+# other import: a module imported earlier would keep the blocking socket, lock or sleep it bound at its import.
 from gevent import monkey
 
 monkey.patch_all()
@@ -44,6 +45,7 @@ def gatherer(settings: Settings) -> None:
 
 
 def databases_to_maintain(settings: Settings) -> list[Database]:
+    """Return the databases given by the settings. Raise SettingsError if there is none."""
     databases = given_databases(settings)
     if not databases:
         raise SettingsError(
@@ -57,6 +59,7 @@ def databases_to_maintain(settings: Settings) -> list[Database]:
 def maintainer_of(
     settings: Settings, database: Database, offload: Offload, group: Group
 ) -> Maintainer | MetadataMaintainer:
+    """Return the maintainer for one database: ended markets of a gatherer's metadata, or chunks of any other."""
     interval_seconds, stopping = settings.maintenance_seconds, group.stopping
     if database.kind is DatabaseKind.METADATA:
         keep_for = timedelta(days=settings.local_metadata_days)
@@ -90,6 +93,7 @@ def deduplicator(settings: Settings) -> None:
 
 
 def production_of(settings: Settings) -> Dsn:
+    """Return the DSN of production. Raise SettingsError if it is not set."""
     if settings.production_dsn is None:
         fix = "set it, or KALSHI_PRODUCTION_DSN_FILE to the file that holds the connection string."
         raise SettingsError("There is no database to export.", "KALSHI_PRODUCTION_DSN is not set.", fix)
@@ -108,7 +112,7 @@ def exporter(settings: Settings) -> None:
 
     production = production_of(settings)
     group = Group()
-    # A lake that nobody named, below whoever's home, is not what production is bound to unasked.
+    # Production is bound only to a lake that the settings name, never to the default one below the user's home.
     archive, offload = Archive(production, storage_of(settings), binds=settings.lake is not None), threads(1)
     worker = Exporter(archive, settings.lake_settle_seconds, offload, group.stopping)
     tasks = {EXPORT: AskedHours(archive, offload).export}
@@ -120,6 +124,7 @@ def exporter(settings: Settings) -> None:
 
 
 def timeseries_to_archive(settings: Settings) -> Dsn:
+    """Return the DSN of the gatherer's database. Raise SettingsError if it or the lake is not set."""
     if settings.ts_dsn is None or settings.lake is None:
         given = {"KALSHI_TS_DSN": settings.ts_dsn, "KALSHI_LAKE": settings.lake}
         missing = [name for name, value in given.items() if value is None]
@@ -131,8 +136,8 @@ def timeseries_to_archive(settings: Settings) -> Dsn:
     return settings.ts_dsn
 
 
-# A process of its own: Arrow, DuckDB and S3's client have no place in the gatherer, whose hub must not wait, nor has
-# what S3 takes its time for in the maintainer's rounds.
+# The archiver is a process of its own: Arrow, DuckDB and S3's client would block the gatherer's hub, and S3's slow
+# requests would delay the maintainer's rounds.
 @workers.command()
 @check_config(timeseries_to_archive)
 @click.pass_obj

@@ -1,3 +1,9 @@
+"""The worker of the lake: export hours once they have settled, and read every written object back.
+
+In: an `Archive` (production) or a `RawArchive` (one gatherer's rows as received). Out: Parquet objects and the ledger.
+The exporter and the archiver process of workers/__main__.py both run it.
+"""
+
 from collections.abc import Callable
 
 from app.errors import OperatorError
@@ -13,12 +19,15 @@ log = logs.get(__name__)
 
 IDLE_SECONDS = 10.0
 RETRY_SECONDS = 30.0
-PROOF_SECONDS = 300.0  # between two proofs that the lake can be written, while they succeed
+PROOF_SECONDS = 300.0  # between two writability probes, while they succeed
 
 
 class Exporter:
-    """Brings hours that have settled into the lake, and reads back what it wrote: production's, of which it makes
-    candles too, or a gatherer's as received."""
+    """Write settled hours of an archive to the lake and verify what was written; for production, make candles as well.
+
+    Each table is tried in every step, whatever became of the others. The first failure is the reason for not being
+    ready.
+    """
 
     def __init__(
         self,
@@ -37,7 +46,7 @@ class Exporter:
         self._idle_seconds = idle_seconds
         self._retry_seconds = retry_seconds
         self._clock = clock
-        self._proved_seconds: float | None = None  # when the lake last took what was written to it
+        self._proved_seconds: float | None = None  # when a probe was last written to the lake; None: probe again
         self.failure: str | None = None
         self._failures: list[str] = []
         self._why_nothing_is_dropped: str | None = None
@@ -51,10 +60,10 @@ class Exporter:
         return self.failure or self._why_nothing_is_dropped
 
     def step(self) -> bool:
-        """An hour of every table. Whether to go on at once."""
+        """Write or verify one hour of every table. Return True if there is more to do immediately."""
         self._failures = []
         datasets = list((self._tried(self._archive.datasets) or {}).values())
-        # How far behind it is has to be known also while the lake is away, each request of which takes minutes to fail.
+        # Measure the backlog before the lake is contacted: while it is unreachable, each request takes minutes to fail.
         for dataset in datasets:
             self._tried(self._archive.look, dataset, self._settle_seconds)
         has_more = self._look_at_the_lake() and self._advance(datasets)
@@ -62,14 +71,17 @@ class Exporter:
         return has_more and self.failure is None
 
     def _advance(self, datasets: list[Dataset]) -> bool:
-        # A list: every table has its turn, whatever the others have to do, and whatever becomes of them.
+        # A list, not a generator: any() must not skip the other tables once one has more to do.
         has_more = [self._tried(self._archive.step, dataset, self._settle_seconds) or False for dataset in datasets]
         if not self._archive.is_raw:
             has_more.append(self._tried(self._archive.make_candles) or False)
         return any(has_more)
 
     def _tried(self, work: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result | None:
-        """None: it failed. What was not finished is found unfinished the next time."""
+        """Run the work in a thread.
+
+        Return its result, or None if it failed; unfinished work is found again by the next step.
+        """
         try:
             return self._offload(work, *arguments, **options)
         except OperatorError as error:
@@ -79,7 +91,7 @@ class Exporter:
             return None
 
     def _look_at_the_lake(self) -> bool:
-        """Return whether it is there and can be written."""
+        """Return whether the lake is reachable and can be written."""
         failures = len(self._failures)
         reason = self._tried(self._archive.why_nothing_is_dropped)
         if len(self._failures) > failures:
@@ -91,7 +103,11 @@ class Exporter:
         return self._can_be_written()
 
     def _can_be_written(self) -> bool:
-        """An hour that cannot be written is that hour's failure; that none can has to be found by itself."""
+        """Probe the lake every five minutes. Return whether it takes writes.
+
+        A failed export alone does not show this: it counts as that hour's failure, and a lake that takes no writes at
+        all has to be detected separately.
+        """
         now_seconds = self._clock()
         if self._proved_seconds is not None and now_seconds - self._proved_seconds < PROOF_SECONDS:
             return True

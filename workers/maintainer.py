@@ -1,3 +1,9 @@
+"""The maintenance process: chunks of one time-series database, and ended markets of a gatherer's metadata database.
+
+In: a database and its disk budget. Out: chunks made ahead, compressed and dropped; rows of ended markets deleted.
+One worker per database, so that one that is down delays no other.
+"""
+
 from datetime import UTC, datetime, timedelta
 
 import gevent.event
@@ -18,7 +24,7 @@ log = logs.get(__name__)
 
 
 class Maintainer:
-    """Looks after the chunks of one database, now and again every interval."""
+    """Maintain the chunks of one database: once at the start, then every interval."""
 
     def __init__(
         self,
@@ -45,10 +51,11 @@ class Maintainer:
             self.step()
 
     def step(self) -> None:
+        """Run one round. A failure is logged, shown in readiness and retried in the next round."""
         try:
             done = self._offload(self._maintain)
         except DatabaseError as error:
-            # Chunks are made days ahead and on demand: the next round is soon enough.
+            # Chunks are made days ahead, and on demand by an insert: the next round is early enough.
             self._failure = str(error)
             log.error("maintenance failed", database=self._name, error=self._failure)  # noqa: TRY400
         else:
@@ -61,6 +68,7 @@ class Maintainer:
                 SACRIFICED_BYTES.inc(done.sacrificed_bytes)
 
     def _maintain(self) -> Round | None:
+        """Run one round. Return None if another process holds the database's lock."""
         kind, now = self._database.kind, datetime.now(UTC)
         with connected(self._database.dsn, "maintainer") as connection:
             done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now, LAST_RESORTS.get(kind))
@@ -80,7 +88,7 @@ NAME = DatabaseKind.METADATA.database
 
 
 class MetadataMaintainer:
-    """Drops ended markets and events from a gatherer's database, now and again every interval."""
+    """Delete ended markets and events from a gatherer's database: once at the start, then every interval."""
 
     def __init__(
         self, metadata: Dsn, keep_for: timedelta, interval_seconds: float, offload: Offload, stopping: Stopping

@@ -1,8 +1,8 @@
-"""Order book deltas as fast as a client reads them: for measuring readers, not for telling a history.
+"""Order book deltas as fast as a client reads them: for measuring readers, not for producing a history.
 
-A block of frames is encoded once. What runs on in it is the sequence number, and the exchange clock, which is the same
-number: its last three digits are fixed by the frame's place in the block, and those before them are the block's number,
-the same in every frame. So the next block is one join of constant pieces with that number.
+A block of frames is encoded once. Only the sequence number changes in it, and the exchange's clock, which is the same
+number: its last three digits are fixed by the frame's place in the block, and the digits before them are the block's
+number, the same in every frame. So the next block is one join of constant pieces with that number.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,15 @@ TIME = b"1111111111111"  # as many digits as milliseconds since 1970 have
 
 
 class Blast:
+    """Source of encoded blocks of deltas, shared by all connections."""
+
     def __init__(self, names: MarketNames) -> None:
         self._names = names
         self._pieces: dict[tuple[int, tuple[int, ...], int], list[bytes]] = {}
         self._blocks: dict[tuple[int, tuple[int, ...], int], bytes] = {}
 
     def next_block(self, subscription: SimSubscription, now_ms: int) -> tuple[bytes, int]:
-        """Frames for the numbers after the subscription's latest, up to the end of a block; and how many they are."""
+        """Return the frames from the subscription's next number to the end of a block, and how many they are."""
         first = subscription.seq + 1
         number, place = divmod(first, BLOCK_FRAMES)
         markets = tuple(islice(subscription.markets, MARKETS))
@@ -40,7 +42,7 @@ class Blast:
         return data.replace(TIME, b"%d" % now_ms), len(frames)
 
     def _block(self, sid: int, markets: tuple[int, ...], number: int) -> bytes:
-        # Clients that read side by side are at the same block.
+        # Clients that read side by side are at the same block: cached blocks are shared.
         key = (sid, markets, number)
         block = self._blocks.get(key)
         if block is None:
@@ -51,7 +53,10 @@ class Blast:
         return block
 
     def _pieces_of(self, sid: int, markets: tuple[int, ...], digits: int) -> list[bytes]:
-        """A frame's length depends on how many digits the number has, and on nothing else of it."""
+        """Return the constant pieces between the places of the block's number.
+
+        They depend on how many digits the number has, but not on the digits themselves.
+        """
         key = (sid, markets, digits)
         if key not in self._pieces:
             mark = NUMBER * digits
@@ -61,7 +66,7 @@ class Blast:
     def _frames(self, sid: int, markets: tuple[int, ...], number: bytes) -> Iterator[bytes]:
         names = [self._names.of(market) for market in markets]
         for place in range(BLOCK_FRAMES):
-            # In pairs that cancel each other out: the book stays a book for ever.
+            # In pairs that cancel each other out: the book stays valid indefinitely.
             name, sign = names[place // 2 % len(names)], "-" if place % 2 else ""
             count = number + (b"%03d" % place if number else b"%d" % place)
             yield frame(_delta(name, sid, count, sign))

@@ -1,4 +1,4 @@
-"""HTTP for tests and for people: what goes on, and what shall go wrong."""
+"""HTTP for tests and people: shows the state of the simulator and inflicts or lifts faults."""
 
 import msgspec
 from flask import Flask, Response, request
@@ -13,16 +13,23 @@ from app.simulator.websocket.session import SimSession
 
 
 class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The body that stops or restarts the simulated clock."""
+
     running: bool
 
 
 def create_control(server: WebSocketServer, faults: FaultDesk, director: Director, clock: Clock) -> Flask:
+    """Return the control application, which is served on a port of its own."""
     application = Flask("kalshi-simulator-control")
     application.config["PROPAGATE_EXCEPTIONS"] = True
 
     @application.get("/state")
     def state() -> Response:
-        """`waiting_frames` of all connections are 0 and `told_until_us` stands still: all that happened is sent."""
+        """Return the state.
+
+        Everything that happened is sent once `waiting_frames` of all connections are 0 and `told_until_us` no longer
+        changes.
+        """
         return json_response(
             msgspec.json.encode(
                 {
@@ -40,7 +47,7 @@ def create_control(server: WebSocketServer, faults: FaultDesk, director: Directo
 
     @application.get("/connections/<int:ordinal>/markets")
     def markets(ordinal: int) -> Response:
-        """The numbers of the markets whose books a connection follows."""
+        """Return the numbers of the markets whose books a connection follows."""
         session = server.sessions.get(ordinal)
         books = session.subscription_to("orderbook_delta") if session else None
         return json_response(msgspec.json.encode(list(books.markets) if books else []))

@@ -1,4 +1,8 @@
-"""Lets the exchange happen in its time, and what is planned to befall it at its exact moments."""
+"""Advances the exchange with its clock, and carries out planned actions at their exact moments.
+
+In: the clock and the planned actions. Out: every change, recorded in the history and published to the hub.
+An action takes place between two changes, so that the same plan yields the same history in every run.
+"""
 
 import heapq
 import itertools
@@ -17,17 +21,23 @@ SLICE_US = 5_000
 
 
 class History(Protocol):
+    """The record of all changes."""
+
     def history(self, change: Change) -> int:
-        """The change's ordinal, from now on."""
+        """Record a change. Return its ordinal."""
 
 
 class Act(NamedTuple):
+    """A planned action; `number` keeps actions of one moment in their order."""
+
     at_us: int
     number: int
     action: Callable[[], object]
 
 
 class Director:
+    """The loop that advances the exchange."""
+
     def __init__(self, exchange: Exchange, hub: Hub, history: History, clock: Clock) -> None:
         self._exchange = exchange
         self._hub = hub
@@ -43,11 +53,11 @@ class Director:
         heapq.heappush(self._acts, Act(at_us, next(self._numbers), action))
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
-        # From the moment that has been told, not from now: under a plan the same history follows every time.
+        # Relative to the moment already published, not to the clock: under a plan the same history follows every time.
         self.at(self.told_until_us + int(seconds * 1_000_000), action)
 
     def end(self) -> None:
-        """Nothing happens after the moment that has been told, however late it is by the clock."""
+        """Stop the history at the moment already published, however far the clock has advanced."""
         self._is_over = True
 
     def run(self) -> None:
@@ -65,12 +75,14 @@ class Director:
         self._tell(now_us)
 
     def _tell(self, until_us: int) -> None:
+        """Publish the history up to a moment, in slices, letting other greenlets run in between."""
         while self.told_until_us < until_us:
             self._tell_slice(min(until_us, self.told_until_us + SLICE_US))
             gevent.sleep(0)
 
     def _tell_slice(self, until_us: int) -> None:
-        # Without a pause: books already hold the whole slice, and a snapshot in between would show what is yet to come.
+        # Without switching greenlets: books already hold the whole slice, and a snapshot in between would show changes
+        # that are not published yet.
         for change in self._exchange.advance(until_us):
             self._hub.publish(change, self._history.history(change))
             self.told_changes += 1

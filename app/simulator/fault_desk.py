@@ -1,4 +1,8 @@
-"""Inflicts faults on the running simulator, and lifts them."""
+"""Inflicts faults on the running simulator, and lifts them.
+
+Frame faults are handed to each selected connection, present and future; connection faults strike once; service faults
+last for a time, after which the director lifts them.
+"""
 
 import itertools
 from collections.abc import Mapping
@@ -30,10 +34,12 @@ from app.simulator.websocket.session import SimSession
 
 class Inflicted(NamedTuple):
     fault_id: int
-    connections: list[int]  # those that were there; a frame fault also waits for later ones
+    connections: list[int]  # the connections present then; a frame fault also waits for later ones
 
 
 class FaultDesk:
+    """The faults in force. Connections, handshakes and REST requests query it."""
+
     def __init__(self, sessions: Mapping[int, SimSession], exchange: Exchange, director: Director) -> None:
         self._sessions = sessions
         self._exchange = exchange
@@ -46,6 +52,7 @@ class FaultDesk:
         self.is_trading = True
 
     def inflict(self, fault: AnyFault) -> Inflicted:
+        """Begin a fault. Return its id and the connections that it struck."""
         fault_id = next(self._numbers)
         selected = [each for each in self._sessions.values() if fault.selects(each.ordinal, each.key_id)]
         if isinstance(fault, FrameFault):
@@ -60,26 +67,27 @@ class FaultDesk:
         return Inflicted(fault_id, [session.ordinal for session in selected])
 
     def lift(self, fault_id: int) -> bool:
-        """False when there is no such fault, or it is over."""
+        """End a fault. Return False if it does not exist or is already over."""
         for session in self._sessions.values():
             session.tampering.lift(fault_id)
         lifted = [faults.pop(fault_id, None) for faults in (self._frame_faults, self._refusals, self._rest_faults)]
         return lifted != [None, None, None]
 
     def receive(self, session: SimSession) -> None:
-        """A new connection suffers the faults that wait for it."""
+        """Apply the frame faults in force to a new connection."""
         for fault_id, fault in self._frame_faults.items():
             if fault.selects(session.ordinal, session.key_id):
                 self._tamper(session, fault_id, fault)
 
     def refusal(self) -> int | None:
-        """The status that a new connection is answered with; 0: it is reset; None: it is welcome."""
+        """Return the HTTP status that refuses a new connection; 0 resets it, None accepts it."""
         return 503 if self.is_in_maintenance else next(iter(self._refusals.values()), None)
 
     def active(self) -> list[int]:
         return [*self._frame_faults, *self._refusals, *self._rest_faults]
 
     def rest_fault(self, path: str) -> SimRestError | RestDelay | None:
+        """Return the fault that befalls a request with this path, or None, and count it down."""
         for fault_id, fault in self._rest_faults.items():
             if path.startswith(fault.path):
                 fault.count -= 1

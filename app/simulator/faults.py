@@ -1,4 +1,4 @@
-"""What can be made to go wrong, as it stands in a plan file or in the body of a request."""
+"""The faults that can be inflicted, in the form that a plan file or the body of a request gives them."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="fault"):
-    """`connections` are ordinals, `keys` are key ids; empty: all of them."""
+    """A fault of selected connections: `connections` are ordinals, `keys` are key ids; an empty list selects all."""
 
     connections: list[int] = []
     keys: list[str] = []
@@ -16,8 +16,10 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field=
 
 
 class FrameFault(Fault, kw_only=True):
-    """Befalls frames of subscriptions, on each selected connection of now and later: lets `skip` pass, then takes
-    `count` of them (0: until it is lifted), one of each `every`."""
+    """A fault of the frames of subscriptions, on each selected connection, present or future.
+
+    It lets `skip` frames pass, then takes `count` of them (0: until it is lifted), one of each `every`.
+    """
 
     channels: list[str] = []
     types: list[str] = []
@@ -27,33 +29,33 @@ class FrameFault(Fault, kw_only=True):
 
 
 class Drop(FrameFault, tag="drop"):
-    """Taken out of the stream: the client sees a gap in seq."""
+    """The frame is removed from the stream: the client sees a gap in seq."""
 
 
 class Lose(FrameFault, tag="lose"):
-    """Never said at all, without a gap: nothing on this connection tells the client."""
+    """The frame never existed, so that there is no gap: nothing on this connection shows the loss to the client."""
 
 
 class Duplicate(FrameFault, tag="duplicate"):
-    """Sent twice, with the same seq."""
+    """The frame is sent twice, with the same seq."""
 
 
 class Reorder(FrameFault, tag="reorder"):
-    """Sent after the frame that follows it on its subscription."""
+    """The frame is sent after the one that follows it on its subscription."""
 
 
 class Corrupt(FrameFault, tag="corrupt"):
-    """`bytes` makes it invalid UTF-8, `json` invalid JSON, `value` valid JSON that says something else."""
+    """The frame is altered: `bytes` makes it invalid UTF-8, `json` invalid JSON, `value` gives it a wrong value."""
 
     how: Literal["bytes", "json", "value"] = "json"
 
 
 class Truncate(FrameFault, tag="truncate"):
-    """Half of the JSON, in a valid frame."""
+    """Half of the JSON is sent, in a valid frame."""
 
 
 class Untimed(FrameFault, tag="untimed"):
-    """Order book deltas without ts and ts_ms."""
+    """Order book deltas are sent without ts and ts_ms."""
 
 
 class SimClose(Fault, tag="close"):
@@ -62,19 +64,19 @@ class SimClose(Fault, tag="close"):
 
 
 class Reset(Fault, tag="reset"):
-    """The connection breaks without a close frame."""
+    """The connection breaks without a Close frame."""
 
 
 class Cut(Fault, tag="cut"):
-    """Half of a frame, then the connection breaks."""
+    """Half of a frame is sent, then the connection breaks."""
 
 
 class HalfOpen(Fault, tag="half_open"):
-    """The connection stays, and nothing comes or is answered any more."""
+    """The connection stays open, but nothing more is sent or answered."""
 
 
 class Stall(Fault, kw_only=True, tag="stall"):
-    """Nothing is sent for a while; then all that had to wait."""
+    """Nothing is sent for a while; then everything that had to wait is sent."""
 
     seconds: float
 
@@ -85,20 +87,20 @@ class SubscriptionError(Fault, tag="subscription_error"):
 
 
 class Refuse(Fault, kw_only=True, tag="refuse"):
-    """New connections: reset at once, or answered with an HTTP status. `keys` only matter to the latter."""
+    """New connections are reset immediately, or answered with an HTTP status. `keys` only matter to the latter."""
 
     seconds: float
     status: int = 0
 
 
 class Halt(Fault, kw_only=True, tag="halt"):
-    """Nobody trades for a while, as every Thursday morning; connections stay."""
+    """Trading stops for a while, as every Thursday morning; connections stay."""
 
     seconds: float
 
 
 class Maintenance(Fault, kw_only=True, tag="maintenance"):
-    """Trading stops, connections are closed, everything answers 503; afterwards markets' clocks start again."""
+    """Trading stops, connections are closed, everything answers 503; afterwards the markets' clocks restart."""
 
     seconds: float
 
@@ -113,6 +115,8 @@ class SimRestError(Fault, tag="rest_error"):
 
 
 class RestDelay(Fault, kw_only=True, tag="rest_delay"):
+    """The next `count` requests (0: all for `seconds`) whose path starts with `path` are answered late."""
+
     delay_seconds: float
     path: str = ""
     count: int = 1
@@ -126,7 +130,7 @@ AnyFault = AnyFrameFault | ConnectionFault | ServiceFault
 
 
 class Planned(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of a plan file: the fault, and when it comes, counted from the exchange's start."""
+    """One entry of a plan file: the fault, and its time in seconds after the exchange's start."""
 
     at_seconds: float
     fault: AnyFault
@@ -140,5 +144,6 @@ def decode_fault(text: bytes) -> AnyFault:
 
 
 def decode_plan(text: bytes) -> list[Planned]:
-    msgspec.json.decode(text)  # what is no JSON at all is told as that
+    """Return the planned faults in order of time. Raise msgspec.DecodeError if the text is no plan."""
+    msgspec.json.decode(text)  # a file that is no JSON is reported as that, not as a wrong entry
     return sorted(msgspec.json.decode(text, type=list[Planned]), key=lambda planned: planned.at_seconds)

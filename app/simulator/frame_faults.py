@@ -1,4 +1,9 @@
-"""What one connection's frames suffer on their way out."""
+"""The effect of frame faults on one connection's outgoing frames.
+
+In: frames in the order of sending. Out: none, one or several frames each, and entries of the ledger for withheld ones.
+`Lose` and `Untimed` act before a frame is encoded, since they change its seq or its fields; the others act on its
+bytes.
+"""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Running:
-    """A fault at work: how many frames it still lets pass, and how many it still takes."""
+    """A fault in force: how many frames it still lets pass, and how many it has taken."""
 
     def __init__(self, fault_id: int, fault: AnyFrameFault) -> None:
         self.fault_id = fault_id
@@ -22,6 +27,7 @@ class Running:
         self._prefixes = tuple(b'{"type":"%b"' % kind.encode() for kind in fault.types)
 
     def takes(self, channel: str, start: bytes) -> bool:
+        """Return True if the fault takes this frame, and count it."""
         fault = self.fault
         if fault.channels and channel not in fault.channels:
             return False
@@ -45,6 +51,8 @@ class Count(NamedTuple):
 
 
 class Tampering:
+    """The frame faults in force on one connection."""
+
     def __init__(self, connection: str, ledger: SimLedger) -> None:
         self._connection = connection
         self._ledger = ledger
@@ -66,16 +74,18 @@ class Tampering:
         return [*self._done, *(Count(each.fault_id, each.taken) for each in self._running)]
 
     def keeps_time(self, subscription: "SimSubscription") -> bool:
+        """Return False if an Untimed fault takes the next delta: then it is sent without its times."""
         return not self._running or not self._take((Untimed,), subscription, b'{"type":"orderbook_delta"')
 
     def hides(self, subscription: "SimSubscription", ordinal: int, message: Message) -> bool:
-        """A frame that will not exist: decided before it gets its seq."""
+        """Return True if a Lose fault takes the change: then it gets no frame, and no seq is used."""
         if not self._take((Lose,), subscription, message.head):
             return False
         self._ledger.sent(self._connection, ordinal, "withheld")
         return True
 
     def apply(self, outgoing: Outgoing) -> list[Outgoing]:
+        """Return the frames to send in place of this one, including one held back by Reorder."""
         if outgoing.subscription is None:
             return [outgoing]
         kinds = (Drop, Duplicate, Reorder, Corrupt, Truncate)
@@ -84,12 +94,14 @@ class Tampering:
         held_back = self._held_back
         if held_back is None or held_back is outgoing or held_back.subscription is not outgoing.subscription:
             return result
+        # A frame held back by Reorder follows the next one of its subscription.
         self._held_back = None
         return [*result, held_back]
 
     def _take(
         self, kinds: tuple[type[AnyFrameFault], ...], subscription: "SimSubscription", start: bytes
     ) -> Running | None:
+        """Return the first running fault of these kinds that takes the frame, or None. A spent one is lifted."""
         for running in self._running:
             if isinstance(running.fault, kinds) and running.takes(subscription.channel, start):
                 if running.is_spent:
@@ -122,7 +134,7 @@ def _corrupted(payload: bytes, how: str) -> bytes:
         return payload[:-3] + b"\xff\xfe" + payload[-1:]
     if how == "json":
         return payload.replace(b'"msg":', b'"msg";', 1)
-    # The last digit of what is said, after the envelope: still JSON, and no longer true.
+    # Change the last digit of the message, within the envelope: it stays valid JSON with a wrong value.
     for place in range(len(payload) - 1, -1, -1):
         if payload[place : place + 1].isdigit():
             other = b"%d" % ((int(payload[place : place + 1]) + 1) % 10)

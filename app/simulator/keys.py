@@ -1,4 +1,4 @@
-"""Who may sign: public keys by their id, and the check of a signature as the exchange does it."""
+"""The keys that may sign requests: public keys by id, and the exchange's check of a signature."""
 
 import base64
 import uuid
@@ -19,6 +19,8 @@ PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 
 class AuthenticationError(Exception):
+    """A request that is not validly signed, with the exchange's error code and message."""
+
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -31,14 +33,17 @@ class DemoKey(NamedTuple):
 
 
 class KeyRing:
-    """Knows the keys of all users. Every key belongs to one user, named like the key."""
+    """The public keys of all users. Every key belongs to one user, named like the key."""
 
     def __init__(self, keys: Mapping[str, PublicKey], tolerance_ms: int) -> None:
         self._keys = keys
         self._tolerance_ms = tolerance_ms
 
     def authenticate(self, headers: Mapping[str, str], method: str, path: str, wall_ms: int) -> str:
-        """The id of the key that signed the request. `headers` have names in lower case."""
+        """Return the id of the key that signed the request. Raise AuthenticationError if the signature is invalid.
+
+        `headers` have names in lower case.
+        """
         key_id = headers.get("kalshi-access-key", "")
         timestamp = headers.get("kalshi-access-timestamp", "")
         key = self._keys.get(key_id)
@@ -76,8 +81,10 @@ def load_public_key(path: Path) -> PublicKey:
 
 
 def make_demo_keys(folder: Path) -> tuple[list[DemoKey], dict[str, PublicKey]]:
-    """Three, as many as a platform has gatherers, of both kinds; written where only this user can read them, and kept
-    over restarts."""
+    """Return the demo keys and their public keys by id. Keys are created once and kept over restarts.
+
+    There are three, as many as a platform has gatherers, of both kinds, in files that only this user can read.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     demo_keys, public_keys = [], {}
     for name, kind in (("rsa", "rsa"), ("ed25519", "ed25519"), ("ed25519-2", "ed25519")):

@@ -1,3 +1,8 @@
+"""The exchange's limits per client, its request budget by tier, and the two shapes of its error bodies.
+
+The numbers are the documented ones, where there are any.
+"""
+
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,17 +12,17 @@ import msgspec
 
 
 class SimLimits(NamedTuple):
-    """What one client may take. The documented numbers, where there are any."""
+    """The limits of one client, with the documented numbers where there are any."""
 
     connections_per_user: int = 200
     markets_per_session: int = 500_000
     commands_per_second: int = 10_000
-    buffer_frames: int = 10_000  # a subscription's; the exchange keeps its own number to itself
+    buffer_frames: int = 10_000  # of one subscription; the exchange does not publish its own number
     heartbeat_seconds: float = 10.0
 
 
 class SimTokenBucket:
-    """Refilled continuously; holds what was not used, up to its capacity."""
+    """A token bucket that refills continuously and holds unused tokens up to its capacity."""
 
     def __init__(self, per_second: float, capacity: float, now_seconds: Callable[[], float] = time.monotonic) -> None:
         self.per_second = per_second
@@ -36,7 +41,7 @@ class SimTokenBucket:
         return True
 
 
-# How many requests a user may make: a bucket of tokens each, refilled continuously.
+# The request budget: one continuously refilled token bucket per user.
 
 COST_TOKENS = 10
 KEPT_BUCKETS = 10_000
@@ -63,20 +68,21 @@ TIERS = {
         Tier("paragon", 2_400, 2_400, 1),
         Tier("prime", 4_800, 4_800, 1),
         Tier("prestige", 12_000, 9_600, 1),
-        # Not one of the exchange's: for measuring how fast the simulator itself is.
+        # Not a tier of the exchange: for measuring how fast the simulator itself is.
         Tier("unlimited", 1_000_000_000, 1_000_000_000, 1),
     )
 }
 
 
 class SimRequestBudget:
-    """One bucket for each key, and for each address that does not sign."""
+    """The token buckets, one for each key, and one for each address of unsigned requests."""
 
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
         self._buckets: OrderedDict[str, SimTokenBucket] = OrderedDict()
 
     def spend(self, user: str) -> bool:
+        """Spend one request's tokens. Return False if the user's budget does not allow it."""
         bucket = self._buckets.get(user)
         if bucket is None:
             bucket = self._buckets[user] = SimTokenBucket(self.tier.read_per_second, self.tier.read_capacity)
@@ -89,7 +95,7 @@ Shape = Literal["nested", "flat"]
 
 
 class ErrorBodies:
-    """`nested` is what the exchange answers, `flat` what its documents say."""
+    """Error bodies in one of two shapes: `nested` as the exchange answers, `flat` as its documents describe."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
@@ -103,10 +109,10 @@ class ErrorBodies:
 
 
 class SimLedger(Protocol):
-    """Is told what each connection was sent, at the moment its last byte has been handed to the kernel.
+    """The record of what each connection was sent, written when its last byte has been handed to the kernel.
 
-    What is not told was not sent whole. What is told was received unless the connection broke afterwards. The frames
-    of a blast are counted, and not told.
+    What is not recorded was not sent whole. What is recorded was received unless the connection broke afterwards. The
+    frames of a blast are counted, but not recorded.
     """
 
     def sent(self, connection: str, ordinal: int, what: str) -> None: ...

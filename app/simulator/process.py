@@ -1,8 +1,8 @@
-"""The simulator as a process. It stands alone: it patches the interpreter, so only its command imports it."""
+"""The simulator as a process, alone in its module: it patches the interpreter, so only its command imports it."""
 
 from gevent import monkey
 
-# Before anything that opens sockets or takes locks: libraries' waits must become switches between greenlets.
+# Patch before any import that opens sockets or takes locks: their waits must become switches between greenlets.
 monkey.patch_all()
 
 import signal  # noqa: E402
@@ -15,7 +15,7 @@ from app.simulator.simulator import Options, Simulator  # noqa: E402
 
 
 def run(options: Options) -> None:
-    """Until SIGTERM, SIGINT or its own end. Says on standard output, in one line of JSON, where it is to be found."""
+    """Run until SIGTERM, SIGINT or the simulation's end. Print the addresses as one line of JSON on standard output."""
     simulator = Simulator(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, simulator.supervisor.finish)

@@ -1,3 +1,5 @@
+"""The simulator's base: supervised greenlets, HTTP servers and the simulated clock."""
+
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from app.runtime import logs
 
 
 class Supervisor:
-    """Every greenlet is spawned through here: what one of them does not handle ends the whole process."""
+    """The owner of every greenlet: an error that one of them does not handle ends the whole process."""
 
     def __init__(self) -> None:
         self._greenlets = Group()
@@ -32,7 +34,7 @@ class Supervisor:
             self._outcome.set(None)
 
     def wait(self) -> None:
-        """Until it is finished; raises the first error that nobody handled."""
+        """Wait until the simulator is finished. Raise the first unhandled error."""
         self._outcome.get()
 
     def kill(self) -> None:
@@ -43,14 +45,14 @@ Application = Callable[..., Any]
 
 
 def http_server(address: tuple[str, int], application: Application, supervisor: Supervisor) -> WSGIServer:
-    """Without an access log; an error that the application does not handle ends the process."""
+    """Return a server without an access log; an error that the application does not handle ends the process."""
 
     class SimRequestHandler(WSGIHandler):
         def handle(self) -> None:
             try:
                 super().handle()  # type: ignore[no-untyped-call]
             except OSError as error:
-                # A client that left early is its own affair.
+                # A client that disconnects early is no error of the simulator.
                 logs.get(__name__).debug("connection lost", reason=str(error))
 
         def handle_error(self, kind: Any, value: BaseException, traceback: Any) -> None:  # noqa: ANN401
@@ -65,7 +67,7 @@ def http_server(address: tuple[str, int], application: Application, supervisor: 
 
 
 class Clock:
-    """The exchange's own time: starts where it is told, and runs as fast as it is told."""
+    """The exchange's own time, with a given start and speed."""
 
     def __init__(self, start_us: int, speed: float = 1.0, wall: Callable[[], int] = time.monotonic_ns) -> None:
         self._wall = wall
@@ -83,6 +85,7 @@ class Clock:
         return self.now_us() // 1_000
 
     def stop(self) -> None:
+        """Freeze the time; go_on() continues from there."""
         self._from_us = self.now_us()
         self._since_ns = None
 

@@ -1,4 +1,8 @@
-"""One simulated exchange: its history, and the servers that tell it."""
+"""One simulated exchange: its history, and the servers that publish it.
+
+In: `Options`. Out: REST, WebSocket and control ports, and the truth on disk. `Simulator.__init__` shows how the parts
+are connected.
+"""
 
 import shutil
 from functools import partial
@@ -30,7 +34,7 @@ from app.simulator.websocket.server import PATH, WebSocketServer
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How one simulator runs."""
+    """The settings of one simulator."""
 
     host: str = "127.0.0.1"
     rest_port: int = 0
@@ -61,12 +65,14 @@ FLUSH_SECONDS = 1.0
 
 
 class Simulator:
+    """The exchange, the director that advances it, and its three servers."""
+
     def __init__(self, options: Options) -> None:
         if options.blast and options.wire == "cents":
             raise OperatorError("The blast speaks today's wire alone.", fix="leave out --wire cents, or --blast")
         self._options = options
         self.supervisor = Supervisor()
-        # First what the user may have got wrong: a truth that is begun is a folder that no later run can have.
+        # Validate the user's input before the truth is begun: its folder cannot be used by a later run.
         planned = _planned(options.plan) if options.plan else []
         self._demo_keys, keys = _keys(options)
         # Making keys can take a second, by which an exchange of now would be behind.
@@ -102,7 +108,7 @@ class Simulator:
         self._plan(faults, planned)
 
     def start(self) -> dict[str, Any]:
-        """Where it is to be found."""
+        """Start the servers and the history. Return the addresses, the demo keys and the start time."""
         host, port = self._listen()
         self._clock.go_on()
         self.supervisor.spawn(self._director.run)
@@ -122,7 +128,7 @@ class Simulator:
             self._control.start()
             return self._websocket.start()
         except OSError as error:
-            shutil.rmtree(self._options.truth)  # there is none: this run had not begun
+            shutil.rmtree(self._options.truth)  # the run had not begun: leave no folder behind
             raise OperatorError(
                 "The simulator cannot listen where it should.",
                 str(error),

@@ -1,4 +1,13 @@
-"""The ground truth: the exchange's own history, and what was sent of it on each connection."""
+"""The ground truth: the exchange's own history, and what was sent of it on each connection.
+
+`history.jsonl` begins with the header; every line after it is one change, whose place after the header is its ordinal.
+Lines are arrays with the fields of a change; the kinds of changes differ in their number of fields. The file is
+determined by the seed, the start and the plan alone, byte by byte.
+
+`sent/NAME.bin` holds what one connection was sent, in the order of sending, as 64-bit words in compressed blocks: an
+ordinal, or a market followed by a word with its snapshot's clock. The lowest bits of a word give its kind and what was
+sent of it.
+"""
 
 import struct
 import zlib
@@ -15,16 +24,6 @@ import msgspec
 from app.errors import OperatorError
 from app.simulator.market.changes import Change, SimDelta, SimLifecycle, SimTicker, SimTrade
 
-# The files of a truth, and how they are read back.
-#
-# `history.jsonl` begins with the header; every line after it is one change, whose place after the header is its
-# ordinal. Lines are arrays with the fields of a change, told apart by their number. The file follows from the seed,
-# the start and the plan alone, byte by byte.
-#
-# `sent/NAME.bin` holds what one connection was sent, in the order of sending, as 64-bit words in compressed blocks:
-# an ordinal, or a market and in the next word its snapshot's clock; the lowest bits say which, and what was sent of
-# it.
-
 HISTORY = "history.jsonl"
 SENT = "sent"
 VERSION = 1
@@ -36,6 +35,8 @@ VALUE_SHIFT = WHAT_BITS + 1
 
 
 class What(IntEnum):
+    """How much of a change or snapshot was sent."""
+
     WHOLE = 0
     DUPLICATE = 1  # the same frame again, with its old seq
     ALTERED = 2
@@ -46,7 +47,7 @@ WHATS = {what.name.lower(): what for what in What}
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Enough to make the same exchange again."""
+    """The parameters of a run: enough to create the same exchange again."""
 
     seed: int
     markets: int
@@ -66,7 +67,7 @@ CHANGE_TYPES: dict[int, type[Change]] = {
 
 
 def sent_file(folder: Path, connection: str) -> Path:
-    """Whatever characters a connection's name is made of."""
+    """Return the file of a connection, whatever characters its name contains."""
     return folder / f"{quote(connection, safe='')}.bin"
 
 
@@ -76,7 +77,10 @@ FLUSH_WORDS = 100_000
 
 
 class Truth:
-    """Writes down what happened and what was sent. Whoever uses it calls flush() once a second: more is never lost."""
+    """Writer of the history and of what was sent.
+
+    The simulator flushes it once a second: no more than that is ever lost.
+    """
 
     def __init__(self, folder: Path, header: Header) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +97,7 @@ class Truth:
         self.changes = 0
 
     def history(self, change: Change) -> int:
-        """The change's ordinal."""
+        """Record a change. Return its ordinal."""
         lines = self._lines
         self._encode(change, lines, -1)
         lines.append(NEWLINE)
@@ -103,10 +107,12 @@ class Truth:
         return self.changes - 1
 
     def sent(self, connection: str, ordinal: int, what: str = "whole") -> None:
+        """Record that a connection was sent the frame of a change."""
         words = self._words(connection)
         words.append(ordinal << VALUE_SHIFT | WHATS[what])
 
     def snapshot(self, connection: str, market: int, clock: int, what: str = "whole") -> None:
+        """Record that a connection was sent a snapshot."""
         words = self._words(connection)
         words.append(market << VALUE_SHIFT | SNAPSHOT_BIT | WHATS[what])
         words.append(clock)
@@ -136,13 +142,13 @@ class Truth:
 
     def _write_block(self, connection: str, words: "array[int]") -> None:
         packed = zlib.compress(words, level=1)
-        # Opened for each block: connections come and go, and their number has no bound.
+        # Opened for each block: connections are opened and closed, and their number has no bound.
         with sent_file(self._sent_folder, connection).open("ab", buffering=0) as file:
             _write_whole(file, BLOCK_HEAD.pack(len(packed), zlib.crc32(packed)) + packed)
 
 
 def _write_whole(file: RawIOBase, data: bytes | bytearray) -> None:
-    """One write takes what the disk has room for; the rest is written again, or the error of a full disk is raised."""
+    """Write all bytes, repeating partial writes. Raise the error of a full disk."""
     with memoryview(data) as rest:
         written = 0
         while written < len(rest):
@@ -153,7 +159,7 @@ PIECE_BYTES = 1_000_000
 
 
 class TruthReader:
-    """Reads what Truth wrote, of a run that has ended in whatever way: an unfinished line or block is the end."""
+    """Reader of what Truth wrote, even if the run was killed: an unfinished line or block is the end."""
 
     def __init__(self, folder: Path) -> None:
         self._history = folder / HISTORY
@@ -161,12 +167,12 @@ class TruthReader:
         self.header = self._read_header()
 
     def count(self) -> int:
-        """How many changes there are, much sooner than by reading them."""
+        """Return the number of changes, without decoding them."""
         with self._history.open("rb") as file:
             return sum(piece.count(b"\n") for piece in iter(partial(file.read, PIECE_BYTES), b"")) - 1
 
     def changes(self) -> Iterator[Change]:
-        """In the order of their ordinals."""
+        """Yield the changes in the order of their ordinals."""
         decode = msgspec.json.Decoder().decode
         with self._history.open("rb") as lines:
             next(lines)
@@ -180,7 +186,7 @@ class TruthReader:
         return sorted(unquote(file.stem) for file in self._sent.glob("*.bin"))
 
     def sent(self, connection: str) -> Iterator["array[int]"]:
-        """Its words, block after block."""
+        """Yield the words of a connection, block by block."""
         with sent_file(self._sent, connection).open("rb") as file:
             while len(head := file.read(BLOCK_HEAD.size)) == BLOCK_HEAD.size:
                 length, checksum = BLOCK_HEAD.unpack(head)

@@ -1,3 +1,9 @@
+"""Two checks on production: every rebuilt book against the next snapshot, and what single gatherers alone recorded.
+
+In: production, and one second of each gatherer's database per minute. Out: findings, metrics and log lines.
+The progress of the audit is stored in production; a failed step is repeated.
+"""
+
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +27,7 @@ LOOK_AGAIN_SECONDS = 600.0
 
 
 class Auditor:
-    """Rebuilds every book from one snapshot to the next, and says where that does not come out even."""
+    """Rebuild every book from one snapshot to the next, and report each difference."""
 
     def __init__(
         self,
@@ -42,11 +48,11 @@ class Auditor:
                 self._stopping.wait(IDLE_SECONDS)
 
     def step(self) -> bool:
-        """Audits the next snapshots. False: all are audited that can be."""
+        """Audit the next snapshots. Return False if all that can be audited are."""
         try:
             audited = self._ask(self._audit)
         except DatabaseError as error:
-            # How far it came stands in the database.
+            # Its progress is stored in the database: the next step repeats this one.
             log.error("books cannot be audited", error=str(error))  # noqa: TRY400
             return False
         _show(audited)
@@ -75,12 +81,13 @@ def _show(audited: Audited) -> None:
 
 
 SAMPLE_SECONDS = 60.0
-# What happened so long before a gatherer's last sure moment has reached it, whatever the way and the clocks.
+# Rows of events that happened this long before a gatherer's recorded moment have arrived in its database, whatever the
+# network's delay and the clocks' difference.
 ON_THE_WAY_SECONDS = 10
 
 
 class OverlapSampler:
-    """Counts of one second in each minute what only one gatherer has."""
+    """Count, for one second of each minute, the events that only one gatherer recorded."""
 
     def __init__(self, gatherers: Mapping[str, Dsn], production: Dsn, offload: Offload, stopping: Stopping) -> None:
         self._gatherers = gatherers
@@ -94,7 +101,7 @@ class OverlapSampler:
             self.step()
 
     def step(self) -> bool:
-        """False: one could not be asked, so nothing is counted."""
+        """Compare one second. Return False if a gatherer is unreachable: then nothing is counted."""
         try:
             compared = self._offload(self._compare)
         except DatabaseError as error:
@@ -111,7 +118,7 @@ class OverlapSampler:
             known_us = known_until_us(read_gatherers(connection), now_us(), PATIENCE // MICROSECOND)
         second = known_us // SECOND_US - ON_THE_WAY_SECONDS
         if second <= self._last_second:
-            return {}  # nothing has become known since
+            return {}  # no later second is complete yet
         compared = compare_second(self._gatherers, second)
         self._last_second = second
         return compared

@@ -1,3 +1,8 @@
+"""The worker that judges coverage: for every hour, which channels and markets no gatherer received.
+
+In: the gatherers' journals as copied into production. Out: production's coverage tables, and metrics of the last day.
+"""
+
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -18,12 +23,12 @@ IDLE_SECONDS = 5.0
 SHORTEST_PAUSE_SECONDS = 60.0
 COUNT_HOLES_SECONDS = 600.0
 FORGET_SECONDS = 3_600.0
-# Judging the same hour again and again takes no more than one part in twenty of the time.
+# Hours are judged again when evidence arrives late; that may take one part in twenty of the time.
 PAUSE_PER_WORK = 20
 
 
 class CoverageKeeper:
-    """Says of every hour what nobody heard, and says it again when more is known."""
+    """Record for every hour what no gatherer received, and judge the hour again when later evidence arrives."""
 
     def __init__(
         self,
@@ -45,11 +50,11 @@ class CoverageKeeper:
                 self._stopping.wait(IDLE_SECONDS)
 
     def step(self) -> bool:
-        """Judges one hour. False: none is due."""
+        """Judge one hour. Return False if none is due."""
         try:
             kept, seconds = self._ask(self._keep)
         except DatabaseError as error:
-            # Nothing is lost by that: what is to be judged stands in the database.
+            # Nothing is lost: the hours still to judge are recorded in the database.
             log.error("coverage cannot be judged", error=str(error))  # noqa: TRY400
             return False
         _show(kept)
@@ -61,11 +66,14 @@ class CoverageKeeper:
         return True
 
     def _keep(self, connection: Connection) -> tuple[JudgedHour, float]:
-        """And how many seconds the judging took: to forget may take minutes, and is no reason to judge more seldom."""
+        """Judge one hour. Return the result and how many seconds the judging took.
+
+        Deleting old rows is not counted: it may take minutes, and that is no reason to judge less often.
+        """
         started = time.monotonic()
         kept = judge_next_hour(connection, datetime.now(UTC), self._patience, timedelta(seconds=self._pause_seconds))
         seconds = time.monotonic() - started
-        # Nothing else changes them, but that they grow old; and they are many.
+        # Only a judged hour or the passing of time changes the holes of the last day, and counting them is expensive.
         if kept.judged or time.monotonic() > self._count_holes_at:
             _show_holes(holes_of_the_last_day(connection))
             self._count_holes_at = time.monotonic() + COUNT_HOLES_SECONDS

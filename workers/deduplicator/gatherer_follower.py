@@ -1,3 +1,8 @@
+"""The workers per gatherer beside the merging: copying its journal and metadata, and confirming what is safe.
+
+In: one gatherer's databases. Out: rows in production, and positions in the gatherer's database up to which it may drop.
+"""
+
 import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -22,9 +27,9 @@ LONGEST_RETRY_SECONDS = 30.0
 
 
 class GathererFollower:
-    """Copies what one database of one gatherer knows into production, round after round; waits for it when it is away.
+    """Copy one database of one gatherer into production, round after round, with backoff while it is unreachable.
 
-    Each has its own: a gatherer that is down or slow holds up no other.
+    Each gatherer has its own follower, so that one that is down or slow delays no other.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class GathererFollower:
             self.step()
 
     def step(self) -> bool:
-        """Reads all that there is. False: it could not be read."""
+        """Read everything available. Return False if the gatherer could not be read."""
         try:
             copied = self._offload(self._follow)
         except DatabaseError as error:
@@ -79,7 +84,7 @@ CONFIRM_SECONDS = 5.0
 
 
 class Confirmer:
-    """Tells one gatherer up to where its rows are safe in production, so that it may drop what is old."""
+    """Report to one gatherer up to which position its rows are safe in production, so that it may drop old ones."""
 
     def __init__(
         self,
@@ -123,7 +128,7 @@ CONFIRM_METADATA_SECONDS = 60.0
 
 
 class MetadataConfirmer:
-    """Tells all gatherers up to where their series, events and markets are in production."""
+    """Report to all gatherers up to where their series, events and markets are in production."""
 
     def __init__(self, metadata: Mapping[str, Dsn], production: Dsn, offload: Offload, stopping: Stopping) -> None:
         self._metadata = metadata
@@ -136,7 +141,7 @@ class MetadataConfirmer:
             self.step()
 
     def step(self) -> None:
-        """Confirm to all; one that is away keeps no other waiting."""
+        """Confirm to every gatherer; an unreachable one delays no other."""
         for gatherer, source in self._metadata.items():
             try:
                 self._offload(confirm_metadata, gatherer, source, self._production)

@@ -1,3 +1,8 @@
+"""The worker that fetches metadata of markets which were recorded but which no gatherer has described.
+
+In: tickers of rows in production without a market. Out: rows of markets, events and series, fetched by REST.
+"""
+
 import time
 from collections.abc import Callable
 
@@ -23,7 +28,7 @@ log = logs.get(__name__)
 
 INTERVAL_SECONDS = 60.0
 MOST_AT_ONCE = 100
-# The exchange shows a new market a while after it has told of it.
+# REST shows a new market some time after the stream announced it.
 ASK_AGAIN_SECONDS = 600.0
 COMBOS = "KXMVE%"
 
@@ -34,7 +39,7 @@ EVENT_OF_MARKET, SERIES_OF_EVENT = (
 
 
 class MarketFetcher:
-    """Asks REST for markets that were recorded a minute ago and that still no gatherer knows."""
+    """Fetch by REST the markets that were recorded at least a minute ago and that no gatherer has described."""
 
     def __init__(
         self, production: Dsn, client: RestClient, offload: Offload, stopping: Stopping, *, combos: bool = True
@@ -56,7 +61,7 @@ class MarketFetcher:
         self._component.run(self._run)
 
     def step(self) -> bool:
-        """Fetches what was recorded before the last step and is unknown. True: there may be more of it."""
+        """Fetch the unknown markets recorded before the last step. Return True if there may be more of them."""
         if self._through is None:
             self._after = self._through = self._ask(table_ends)
             return False
@@ -77,7 +82,7 @@ class MarketFetcher:
             self._try_step()
 
     def _try_step(self) -> None:
-        """What fails is looked at again the next time."""
+        """Run one step. A failed one covers the same rows again the next time."""
         try:
             self._has_more = self.step()
         except AccessDeniedError:
@@ -87,7 +92,7 @@ class MarketFetcher:
             log.error("unknown markets could not be fetched", error=str(error))  # noqa: TRY400
 
     def _try_to_fetch(self, ticker: str) -> None:
-        """One that the exchange refuses keeps no other waiting."""
+        """Fetch one market. A refused one is set aside for ten minutes, so that it does not delay the others."""
         try:
             self._fetch(ticker)
         except (RequestRefusedError, UnexpectedAnswerError) as error:
@@ -95,6 +100,7 @@ class MarketFetcher:
             self._refused[ticker] = time.monotonic()
 
     def _fetch(self, ticker: str) -> None:
+        """Fetch a market, and its event and series if production does not know them."""
         market = self._store(MARKETS, self._client.market(ticker), market_row)
         self._component.works()
         metrics.UNKNOWN_MARKETS.labels("fetched" if market else "unknown to the exchange").inc()
@@ -110,6 +116,7 @@ class MarketFetcher:
             self._store(SERIES, self._client.series(series_ticker), series_row)
 
     def _store(self, table: Table, content: Raw | None, row_of: Callable[[Raw, int], Row]) -> Row | None:
+        """Store one object. Return its row, or None if the exchange has none or it was not understood."""
         if content is None:
             return None
         try:
@@ -121,6 +128,7 @@ class MarketFetcher:
         return row
 
     def _still_refused(self) -> list[str]:
+        """Return the tickers that were refused lately, and forget the older ones."""
         oldest = time.monotonic() - ASK_AGAIN_SECONDS
         self._refused = {ticker: asked for ticker, asked in self._refused.items() if asked > oldest}
         return list(self._refused)

@@ -1,3 +1,9 @@
+"""The merging workers: one lane per table and shard, divided fairly among the deduplicator processes.
+
+In: batches from the pullers, at most one per gatherer and lane. Out: rows of production with the gatherers' positions,
+in one transaction. A lane is held by a lock in production; the share of lanes keeps one process from holding all.
+"""
+
 import time
 
 import gevent.event
@@ -25,7 +31,7 @@ COUNT_SECONDS = 2.0
 
 
 class Membership:
-    """This process among the deduplicators: how many lanes it may hold, so that all get their share."""
+    """This process among the deduplicators: how many lanes it may hold, so that every process gets its share."""
 
     def __init__(self, members: Members, lanes: int, offload: Offload, stopping: gevent.event.Event) -> None:
         self._members = members
@@ -42,6 +48,7 @@ class Membership:
         self._members.close()
 
     def step(self) -> None:
+        """Count the processes. While production is unreachable, the last share holds."""
         try:
             members = self._offload(self._members.count)
         except DatabaseError as error:
@@ -51,7 +58,7 @@ class Membership:
         MEMBERS.set(members)
 
     def take_one(self) -> bool:
-        """False: the others have to have the rest."""
+        """Take a place for one more lane. Return False if the share is used up."""
         if self._held >= self._share:
             return False
         self._held += 1
@@ -70,7 +77,7 @@ WAIT_SECONDS = 1.0
 
 
 class TableMerger:
-    """Merges one table, or one shard of it, whenever this process is the one that does."""
+    """Merge one lane, a table or a shard of it, while this process holds it."""
 
     def __init__(
         self,
@@ -100,7 +107,7 @@ class TableMerger:
         self._leave()
 
     def step(self) -> bool:
-        """Whether to go on at once."""
+        """Open the lane or merge one round. Return True if there may be more to do immediately."""
         try:
             goes_on = self._round() if self._is_open else self._open()
         except DatabaseError as error:
@@ -111,7 +118,8 @@ class TableMerger:
         return goes_on
 
     def _open(self) -> bool:
-        # Counted before it is opened, or all tables would be opened before the first one is counted.
+        """Try to open the lane. Return False if the share is used up or the lane cannot be opened now."""
+        # The place is taken before opening, or all tables would be opened before the first one is counted.
         self._has_place = self._has_place or self._membership.take_one()
         if not self._has_place:
             return False
@@ -127,6 +135,10 @@ class TableMerger:
         return True
 
     def _round(self) -> bool:
+        """Merge what the pullers have read, and leave the lane if this process holds too many.
+
+        Return True if it still holds it.
+        """
         post = self._inbox.take(WAIT_SECONDS)
         if post.failures:
             self._offload(self._merger.note_failures, post.failures)
@@ -162,6 +174,7 @@ class TableMerger:
         self.obstacle = self._merger.obstacle
 
     def _fail(self, error: DatabaseError) -> None:
+        """Close the lane after an error: what was read ahead is dropped and read again."""
         metrics.FAILED_ROUNDS.labels(self._table).inc()
         log.error("merging failed and is repeated", table=self._table, error=str(error))
         self.failure = str(error)
@@ -169,6 +182,7 @@ class TableMerger:
         self._pace.failed()
 
     def _leave(self) -> None:
+        """Release the lane, and its place in this process's share."""
         self._inbox.close()
         self._merger.close()
         if self._has_place:
@@ -181,7 +195,7 @@ STANDBY_SECONDS = 2.0
 
 
 class MergeSupervisor:
-    """Pulls the records of all gatherers, merges them, and writes them to production."""
+    """Build and start the pullers, mergers and confirmers of all gatherers."""
 
     def __init__(self, settings: Settings, gatherers: dict[str, Dsn], production: Dsn, group: Group) -> None:
         self._settings = settings
@@ -190,7 +204,7 @@ class MergeSupervisor:
         self._production_name = name_of(production)
         shards = [Shard(number, settings.dedup_shards) for number in range(settings.dedup_shards)]
         lanes = [(rule, shard) for shard in shards for rule in RULES]
-        # A thread for every call that may wait at the same time: for a gatherer that hangs, no other has to.
+        # One thread for every call that may block at the same time: a gatherer that hangs must not delay another.
         self._offload = threads(len(lanes) * (len(self._gatherers) + 1) + len(self._gatherers) + 1)
         members = Members(self._production)
         self._membership = Membership(members, len(lanes), self._offload, group.stopping)
@@ -213,7 +227,10 @@ class MergeSupervisor:
             self._group.spawn(confirmer.run)
 
     def why_not_ready(self) -> str | None:
-        """None: rows come in, or another process brings them in."""
+        """Return None while rows can be read from at least one gatherer and no lane fails.
+
+        A lane held elsewhere is fine.
+        """
         for merger in self._mergers:
             if reason := merger.failure or merger.obstacle:
                 return reason

@@ -1,3 +1,9 @@
+"""The deduplicator process: builds its workers from the settings and runs them.
+
+In: DSNs of the gatherers and of production. Out: the process; `databases_of` checks the settings before it starts.
+Read `Deduplicator.__init__` for the list of workers.
+"""
+
 from collections.abc import Callable
 
 from prometheus_client import REGISTRY
@@ -26,14 +32,14 @@ from workers.process.group import Group
 from workers.process.job_worker import JobWorker
 from workers.process.service import service_workers
 
-# Whoever asked is told that the exchange is away, rather than nothing.
+# Bounded, so that a job reports that the exchange is unreachable, rather than nothing.
 JOB_PATIENCE_SECONDS = 60.0
-# One question that the exchange fails to answer keeps the others waiting for no longer.
+# Bounded, so that one request that the exchange fails to answer does not delay the others longer.
 REPAIR_PATIENCE_SECONDS = 60.0
 
 
 class Deduplicator:
-    """Makes one recording of those of all gatherers, and judges how complete it is."""
+    """Merge the recordings of all gatherers into one, and judge how complete it is."""
 
     def __init__(self, settings: Settings) -> None:
         gatherers, metadata, production = databases_of(settings)
@@ -50,6 +56,7 @@ class Deduplicator:
         ]
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
+        # Four threads, one for each worker that shares them: repairer, fetcher, coverage keeper and auditor.
         client, offload = RestClient(transport, Priority.REPAIR, REPAIR_PATIENCE_SECONDS), threads(4)
         repairer = ProductionTradeRepairer(production, client, offload, stopping)
         fetcher = MarketFetcher(production, client, offload, stopping, combos=settings.combos)
@@ -69,7 +76,7 @@ class Deduplicator:
         self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher, jobs, confirmer, share]
 
     def run(self) -> None:
-        """Until it is asked to stop."""
+        """Run until asked to stop."""
         self._merging.start()
         for worker in self._workers:
             self._group.spawn(worker.run)
@@ -78,12 +85,12 @@ class Deduplicator:
     def _follower(
         self, gatherer: str, what: str, follow: Callable[[], dict[str, int]], settings: Settings
     ) -> GathererFollower:
-        # A thread of its own: one that hangs holds up no other.
+        # A thread per follower: one that hangs delays no other.
         interval_seconds = settings.follow_milliseconds / 1_000
         return GathererFollower(gatherer, what, follow, interval_seconds, threads(1), self._group.stopping)
 
     def _why_nobody_is_followed(self) -> str | None:
-        """A gatherer that is away is what the others are there for."""
+        """Return a reason only if *every* follower fails: one unreachable gatherer is expected."""
         reasons = [follower.why_not_ready() for follower in self._followers]
         return reasons[0] if all(reasons) else None
 
@@ -95,6 +102,10 @@ def _jobs(production: Dsn, client: RestClient, stopping: Stopping) -> JobWorker:
 
 
 def databases_of(settings: Settings) -> tuple[dict[str, Dsn], dict[str, Dsn], Dsn]:
+    """Return the gatherers' time-series and metadata DSNs by name, and production's.
+
+    Raise SettingsError if one is missing.
+    """
     if settings.gatherer_dsns is None or settings.production_dsn is None:
         raise SettingsError(
             "The deduplicator does not know its databases.",

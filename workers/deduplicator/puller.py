@@ -1,3 +1,10 @@
+"""Reading ahead: pullers fetch the next batch of each gatherer while the merger commits the last ones.
+
+In: one table of each gatherer, from the merged position on. Out: at most one batch per gatherer in a `PullBuffer`.
+The buffer accepts a batch only at the position where the last one ended, so that a failed merge discards what was read
+ahead of it.
+"""
+
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,9 +25,9 @@ class PulledBatches(NamedTuple):
 
 
 class PullBuffer:
-    """Where pullers lay down what they read, at most one batch of each gatherer, for the merger to take all at once.
+    """Hand-over from the pullers to the merger: at most one batch per gatherer, all taken together.
 
-    A batch is accepted only where the one before it ended; so after a failure, what was read ahead is dropped.
+    A batch is accepted only if it starts where the last one ended; so after a failure, what was read ahead is dropped.
     """
 
     def __init__(self) -> None:
@@ -30,36 +37,41 @@ class PullBuffer:
         self._has_room = gevent.event.Event()
 
     def open(self, positions: Mapping[str, Position]) -> None:
-        """From now on batches are accepted, from these positions on."""
+        """Accept batches that continue from these positions. Batches still in the buffer are dropped."""
         self._positions = dict(positions)
         self._post = PulledBatches({}, {})
         self._has_post.clear()
         self._has_room.set()
 
     def close(self) -> None:
+        """Accept no batches until it is opened again."""
         self.open({})
 
     def wanted(self, gatherer: str, timeout_seconds: float) -> Position | None:
-        """From where to read next. None: nobody merges, or has not taken the last batch yet."""
+        """Return the position to read from next.
+
+        None if no merger is open, or if it has not taken the last batch in time.
+        """
         if gatherer not in self._positions or gatherer in self._post.pulls:
             self._has_room.clear()
             self._has_room.wait(timeout_seconds)
         return None if gatherer in self._post.pulls else self._positions.get(gatherer)
 
     def put(self, gatherer: str, pull: Pull) -> None:
+        """Hand over a batch. It is dropped if the buffer was reopened at another position meanwhile."""
         if self._positions.get(gatherer) == pull.after:
             self._positions[gatherer] = pull.through
             self._post.pulls[gatherer] = pull
             self._has_post.set()
 
     def put_failure(self, gatherer: str, failure: str | None) -> None:
-        """None: it works again."""
+        """Hand over why the gatherer cannot be read; None means that it can be again."""
         if gatherer in self._positions:
             self._post.failures[gatherer] = failure
             self._has_post.set()
 
     def take(self, timeout_seconds: float) -> PulledBatches:
-        """All there is; waits while there is nothing."""
+        """Wait up to the timeout for batches or failures. Return all there are, possibly none."""
         self._has_post.wait(timeout_seconds)
         self._has_post.clear()
         post, self._post = self._post, PulledBatches({}, {})
@@ -73,7 +85,7 @@ WAIT_SECONDS = 1.0
 
 
 class Puller:
-    """Reads one table of one gatherer on, a batch ahead of its merger. When it fails, no other has to wait for it."""
+    """Read one table of one gatherer, one batch ahead of its merger. A failure delays no other gatherer."""
 
     def __init__(
         self,
@@ -100,7 +112,7 @@ class Puller:
         self._source.close()
 
     def step(self) -> bool:
-        """Whether to look again at once."""
+        """Read one batch. Return True if the next one should be read immediately."""
         after = self._inbox.wanted(self._source.gatherer, WAIT_SECONDS)
         if after is None:
             return True

@@ -1,3 +1,10 @@
+"""The worker that fetches trades which no gatherer recorded.
+
+In: holes of the trade channel in production's coverage, and hours whose market volumes exceed the stored trades.
+Out: trades from REST, stored in production. What fails is retried later as a whole; storing a trade twice changes
+nothing.
+"""
+
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -26,14 +33,16 @@ from workers.process.group import Component
 log = logs.get(__name__)
 
 IDLE_SECONDS = 10.0
-# So many markets are refused one after the other: then it is the exchange, and the hour is looked at again later.
+# After this many refusals in a row, the exchange is at fault, not the markets: the hour is retried later.
 MOST_REFUSALS = 10
 
 
 class ProductionTradeRepairer:
-    """Fetches by REST the trades that no gatherer has: of times in which nobody heard any, and of markets whose volume
-    says that there were more. What the exchange refuses, or we cannot
-    store, is put off, and keeps nothing else waiting."""
+    """Fetch by REST the trades that no gatherer has.
+
+    These are trades of times without coverage, and of markets whose volume shows that trades are missing. A repair that
+    the exchange refuses, or whose trades cannot be stored, is postponed and delays no other.
+    """
 
     def __init__(
         self,
@@ -57,7 +66,7 @@ class ProductionTradeRepairer:
         self._component.run(self._run)
 
     def step(self) -> bool:
-        """Repairs one hole, or all that the volumes of one hour tell. False: nothing is known to be missing."""
+        """Repair one hole, or one hour's markets that lack volume. Return False if nothing is known to be missing."""
         for hole in self._ask(holes_to_repair):
             if self._holes.is_due(hole.period):
                 self._repair_hole(hole)
@@ -74,7 +83,7 @@ class ProductionTradeRepairer:
                 self._stopping.wait(IDLE_SECONDS)
 
     def _try_step(self) -> bool:
-        """What fails is repeated as a whole later: what was fetched already does no harm."""
+        """Run one step. A failed one is repeated as a whole later: fetching a trade twice does no harm."""
         try:
             return self.step()
         except DatabaseError as error:
@@ -88,6 +97,7 @@ class ProductionTradeRepairer:
             self._holes.failed(hole.period)
 
     def _check_volumes(self, hour: datetime) -> None:
+        """Repair the markets of one hour whose volume exceeds their trades, and mark the hour as checked."""
         suspects = self._ask(lambda connection: suspects_of(connection, hour))
         refusals = in_a_row = 0
         for suspect in suspects.listed:
@@ -104,7 +114,7 @@ class ProductionTradeRepairer:
         self._ask(lambda connection: note_checked(connection, hour))
 
     def _repair(self, repair: TradeRepair) -> bool:
-        """Return False if the exchange refuses it, or tells of a trade that cannot be stored."""
+        """Fetch and store the trades. Return False if REST fails, or if one of the trades cannot be stored."""
         try:
             fetched = self._trades.repair(repair)
         except AccessDeniedError:

@@ -1,4 +1,4 @@
-"""The gatherer: records everything that the exchange says into the databases of its host.
+"""The gatherer: records everything that the exchange sends into the databases of its host.
 
 In: sockets and REST. Out: rows, by way of the message router and the writers.
 Read process.py first, then connection.py and writers.py.

@@ -1,3 +1,9 @@
+"""The queue in which all sockets of the process wait to connect.
+
+In: attempts, their outcomes, and whether the exchange is open. Out: a turn to dial. The order and the backoff are
+decided by app/subscriptions/dial_queue.py, which is pure; this module adds the waiting and the waking.
+"""
+
 import time
 from collections.abc import Callable
 from random import Random
@@ -13,38 +19,38 @@ log = logs.get(__name__)
 
 CONNECTS_PER_SECOND = 15
 DENIED = (401, 403)
-# An exchange that is said to be closed is tried all the same now and then: the word may be wrong.
+# While the exchange reports itself closed, one attempt is made at this interval: the report may be wrong.
 CLOSED_SECONDS = 60
 LOOK_SECONDS = 1.0
 
 
 class Admission:
-    """Where all sockets of the process queue up to be opened, so that they never stampede.
+    """The queue for opening sockets, which limits the rate at which the process connects.
 
-    Once the exchange says that it is open again, or lets one in after it refused, nobody waits any longer than for its
-    turn.
+    When the exchange reports that it is open again, or accepts a connection after refusing some, backoff ends and every
+    connection waits only for its turn.
     """
 
     def __init__(
         self,
         stopping: gevent.event.Event,
-        exchange_is_open: Callable[[], bool],  # as far as it says
+        exchange_is_open: Callable[[], bool],  # according to its own report
         connects_per_second: int = CONNECTS_PER_SECOND,
     ) -> None:
         self._stopping = stopping
         self._exchange_is_open = exchange_is_open
-        self._queue = DialQueue(connects_per_second, Random(), time.monotonic())  # noqa: S311 - no secret
+        self._queue = DialQueue(connects_per_second, Random(), time.monotonic())  # noqa: S311 - jitter, not a secret
         self._wakers: dict[DialTurn, gevent.event.Event] = {}
         self._closed_since_seconds: float | None = None
         self._openings = 0
 
     @property
     def is_refusing(self) -> bool:
-        """Whether the exchange answers handshakes and lets nobody in."""
+        """Return True if the exchange answers handshakes but refuses them."""
         return self._queue.is_refusing
 
     def wait(self, *, is_of_books: bool) -> DialTurn | None:
-        """Return at our turn to dial: opened() or failed() must follow. None if we are stopping."""
+        """Wait for a turn to dial: opened() or failed() must follow. Return None if the process is stopping."""
         turn = self._queue.join(is_of_books=is_of_books)
         waker = self._wakers[turn] = gevent.event.Event()
         try:
@@ -56,23 +62,26 @@ class Admission:
                 gevent.wait([self._stopping, waker], min(wait_seconds, LOOK_SECONDS), count=1)
             return None
         finally:
+            # Whether it dials or gives up, the next in the queue may be due now.
             self._queue.leave(turn)
             del self._wakers[turn]
             self._wake_first()
 
     def opened(self, turn: DialTurn) -> None:
+        """Note that a socket opened. If that ends a series of failures, every rest() returns immediately."""
         if self._queue.opened(turn):
             self._openings += 1
         self._wake_first()
 
     def failed(self, turn: DialTurn, error: SocketError) -> None:
+        """Note that a dial failed: the next ones follow one at a time, with backoff."""
         is_refused = isinstance(error, HandshakeRefusedError)
         is_denied = isinstance(error, HandshakeRefusedError) and error.status in DENIED
         self._queue.failed(turn, time.monotonic(), is_refused=is_refused, is_denied=is_denied)
         self._wake_first()
 
     def rest(self, seconds: float) -> bool:
-        """Wait so long, or until the exchange lets in again. Return True in the latter case."""
+        """Wait this long, or until the exchange accepts connections again. Return True in the latter case."""
         until_seconds, openings = time.monotonic() + seconds, self._openings
         while (left_seconds := until_seconds - time.monotonic()) > 0 and not self._stopping.is_set():
             self._look_at_exchange()
@@ -88,6 +97,7 @@ class Admission:
             if wait_seconds > 0:
                 return wait_seconds
         wait_seconds = self._queue.take(turn, time.monotonic())
+        # This turn is the attempt of a closed exchange: the next one follows after the same interval.
         if not wait_seconds and self._closed_since_seconds is not None:
             self._closed_since_seconds = time.monotonic()
         return wait_seconds

@@ -1,3 +1,10 @@
+"""One connection to the exchange: `Connection` receives; `CommandSender` sends commands and ends a dead socket.
+
+In: the batches of one socket after another. Out: rows to the sink, lifecycle frames to the registry, and a journal of
+gaps.
+Receiving and sending are separate greenlets, since a socket that takes no bytes must not stop the reading.
+"""
+
 import time
 from collections.abc import Callable
 from random import Random
@@ -28,19 +35,19 @@ BATCH_MESSAGES = 50
 
 
 class ConnectionContext(NamedTuple):
-    """What all connections share."""
+    """The collaborators that all connections share."""
 
     dial: Callable[[], WebSocket]
     admission: Admission
     sink: Sink
-    on_lifecycle: Callable[[bytes], None]  # may wait
-    on_tickers: Callable[[list[Row]], None]  # before the sink has them; must not wait
+    on_lifecycle: Callable[[bytes], None]  # may block
+    on_tickers: Callable[[list[Row]], None]  # called before the sink has them; must not block
     set_halted: Callable[[bool], None]  # whether the exchange refuses our key
     stopping: Stopping
 
 
 class Connection:
-    """Receives what the exchange sends to one subscriber, on one socket after another, for ever."""
+    """Receive what the exchange sends to one subscriber, over a sequence of sockets, until stopped."""
 
     def __init__(
         self, subscriber: Subscriber, journal: Journal, around: ConnectionContext, common: RouterContext | None = None
@@ -56,7 +63,7 @@ class Connection:
         self._journal = journal
         self._journaling = gevent.lock.BoundedSemaphore()
         self._around = around
-        self._redial = ReconnectBackoff(Random())  # noqa: S311 - who comes when is no secret
+        self._redial = ReconnectBackoff(Random())  # noqa: S311 - jitter, not a secret
         self._state: State = "waiting"
         self._state_since_us = now_us()
         self._in_hand_us: int | None = None
@@ -77,23 +84,27 @@ class Connection:
             self.is_over = True
 
     def in_hand_since_us(self) -> int | None:
-        """Whatever happened before was sent to this socket and is in the sink. None: its journal says the rest."""
+        """Return the time before which everything sent to this socket is in the sink.
+
+        None if no socket is open and nothing is being handed over: then the journal's gaps describe what is missing.
+        """
         socket = self.socket
         if socket is None:
             return self._in_hand_us
-        # What came last proves what was sent before, and nothing after: the line may be cut, or the exchange hang. Here
-        # a ping counts too, or nothing could be said while any socket of all is quiet. Should the exchange have stood
-        # still while it went on pinging, the gap that this socket's end opens takes it back.
+        # The latest message proves what was sent before it and nothing after: the line may be cut, or the exchange
+        # hang. A ping counts here too, or one quiet socket would hold back the whole process's time. If the exchange
+        # stalled while it went on pinging, the gap opened at this socket's end covers that time.
         moments_us = (self._in_hand_us, socket.waiting_since_us, socket.last_sign_us)
         return min(moment_us for moment_us in moments_us if moment_us is not None) - self._journal.lag_us
 
     @property
     def is_handing_over(self) -> bool:
-        """It waits for who takes rows, or what is said of markets: nothing is read meanwhile."""
+        """Return True while it waits for the sink or for the registry, and therefore reads nothing."""
         return self._in_hand_us is not None or self._is_telling
 
     def write_journal(self) -> None:
-        # One after the other: the row that closes a gap must not overtake the one that opens it.
+        """Put the journal's rows into the sink."""
+        # Serialised: the row that closes a gap must not overtake the one that opens it.
         with self._journaling:
             for table, rows in self._journal.take():
                 self._around.sink.put(table, rows)
@@ -117,6 +128,7 @@ class Connection:
         )
 
     def _open(self) -> WebSocket | None:
+        """Wait for a turn and dial. Return None if stopping or if the dial failed."""
         self._enter("waiting")
         turn = self._around.admission.wait(is_of_books=self.role.is_of_books)
         if turn is None:
@@ -136,7 +148,7 @@ class Connection:
         return socket
 
     def _rest(self) -> None:
-        """A socket that ended as soon as it was opened is not opened again at once."""
+        """Pause before reconnecting: a socket that ended soon after it opened is not reopened immediately."""
         if self._around.admission.rest(self._redial.delay_seconds(time.monotonic())):
             self._redial.reset()
 
@@ -149,6 +161,7 @@ class Connection:
             log.warning("could not connect", conn=self.number, reason=str(error))
 
     def _listen(self, socket: WebSocket) -> None:
+        # A router per socket: sids and sequence numbers begin again on each.
         intake = self._intake = MessageRouter(self.number, self.role, self.subscriber, self._common)
         self._redial.opened(time.monotonic())
         self.subscriber.opened(intake.stream, steady_us())
@@ -166,7 +179,7 @@ class Connection:
         try:
             batch = socket.receive(BATCH_MESSAGES)
         except SocketTimeoutError:
-            return  # whether it has been quiet for too long is for the commander to say
+            return  # the CommandSender decides whether the silence is too long
         self._in_hand_us = batch.received_us
         rows, lifecycle, has_news = intake.take(batch)
         self._messages += len(batch.messages)
@@ -179,18 +192,23 @@ class Connection:
             self.write_journal()
             self.news.set()
         self._in_hand_us = None
+        # The rows are in the sink now; from here on, only the registry's queue is waited for.
         self._is_telling = bool(lifecycle)
         for frame in lifecycle:
             self._around.on_lifecycle(frame)
         self._is_telling = False
+        # receive() does not switch greenlets while more frames are buffered: one busy socket must not starve the
+        # others.
         gevent.sleep(0)
 
     def _ended(self, socket: WebSocket) -> None:
+        # in_hand_since_us() must not become None before the gap's row is in the sink: until then this moment holds back
+        # recorded_until.
         last_sign_us = self._in_hand_us = socket.last_sign_us
         self.socket, self.down_since_seconds = None, time.monotonic()
         self.subscriber.closed(last_sign_us - self._journal.lag_us)
         self.write_journal()
-        # From here on the gap in the journal says that nothing is heard.
+        # From here on, the open gap in the journal states that nothing is received.
         self._in_hand_us = None
         self._enter("waiting")
         socket.close()
@@ -202,14 +220,14 @@ class Connection:
 
 
 TICK_SECONDS = 1.0
-HELD_UP_SECONDS = 10.0  # shorter pauses are common on a busy host, and hide no silence of the exchange for long
+HELD_UP_SECONDS = 10.0  # shorter pauses are common on a busy host, and hide a silence of the exchange only briefly
 GOODBYE_SECONDS = 5.0
 
 
 class CommandSender:
-    """Sends what one connection's subscriber has to say, and ends a socket that is of no more use.
+    """Send what one connection's subscriber wants to send, and end a socket that is of no more use.
 
-    A socket that takes no bytes keeps nobody waiting but this.
+    It runs in its own greenlet: a socket that takes no bytes blocks only this.
     """
 
     def __init__(self, connection: Connection, stale_seconds: float, stopping: Stopping) -> None:
@@ -218,7 +236,7 @@ class CommandSender:
         self._stopping = stopping
         self._ending: WebSocket | None = None
         self._abort_seconds = 0.0
-        # Since when the socket has been read without a pause, as far as this has looked.
+        # When the present stretch of uninterrupted reading began, as observed by the steps of this object.
         self._read_since_seconds = self._looked_seconds = steady_seconds()
 
     def run(self) -> None:
@@ -229,6 +247,9 @@ class CommandSender:
             self.step()
 
     def step(self) -> None:
+        """Send pending commands, or end the socket if it is stale, unwanted or stopping; abort it if ending takes too
+        long.
+        """
         self._note_pauses()
         socket = self._connection.socket
         if socket is None:
@@ -243,6 +264,7 @@ class CommandSender:
         self._connection.write_journal()
 
     def _send(self, socket: WebSocket) -> None:
+        """Send the commands that are due. A failed send ends the socket."""
         try:
             for command in self._connection.subscriber.commands(steady_us()):
                 socket.send(command)
@@ -250,6 +272,7 @@ class CommandSender:
             self._end(socket, str(error))
 
     def _why_to_end(self, socket: WebSocket) -> str | None:
+        """Return the reason to end the socket, or None."""
         if self._stopping.is_set():
             return "we are stopping"
         latest_seconds = max(socket.last_message_seconds, socket.last_ping_seconds, self._read_since_seconds)
@@ -259,7 +282,7 @@ class CommandSender:
         return self._connection.subscriber.must_reconnect
 
     def _note_pauses(self) -> None:
-        """While rows or frames are handed over, or the process is stopped, nobody reads: no silence of the exchange."""
+        """Note when reading was interrupted by a hand-over or a stopped process: no silence of the exchange."""
         now_seconds = steady_seconds()
         was_held_up = now_seconds - self._looked_seconds > HELD_UP_SECONDS
         if self._connection.is_handing_over or was_held_up:
@@ -267,7 +290,10 @@ class CommandSender:
         self._looked_seconds = now_seconds
 
     def _end(self, socket: WebSocket, reason: str) -> None:
-        """What the exchange sends until it says goodbye too is received, unless that takes too long."""
+        """Begin the closing handshake.
+
+        What the exchange still sends is received until its Close frame, or until the abort.
+        """
         log.info("ending a socket", conn=self._connection.number, reason=reason)
         socket.ask_to_close()
         self._ending, self._abort_seconds = socket, steady_seconds() + GOODBYE_SECONDS

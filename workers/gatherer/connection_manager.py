@@ -1,3 +1,9 @@
+"""The connection manager: all connections of a gatherer, and which of them receives which market's order book.
+
+In: changes of the registry and the state of each connection. Out: wanted markets per connection.
+app/subscriptions/placement.py decides where a market goes; this worker notices full, failed and recovered connections.
+"""
+
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,13 +29,13 @@ log = logs.get(__name__)
 
 CHANGES_AT_ONCE = 1_000
 TICK_SECONDS = 1.0
-# The exchange may have room on a socket again.
+# A connection counts as full for this long; by then the exchange may have room on its socket again.
 FULL_SECONDS = 300.0
 CLOCK_TURN_SECONDS = 60.0
 
 
 class ConnectionManager:
-    """Gives each market that is to be recorded to one connection, and to another when that is down for too long."""
+    """Assign each market to be recorded to one connection, and reassign it if that one is down for too long."""
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class ConnectionManager:
         self._changes = changes
         self._on_trades_missed = on_trades_missed
         self._missed_trades = MissedTrades(TRADE_CONNECTIONS, run_id)
+        # Shared by all connections: the journal identifies a gap by its run and number.
         self._gap_numbers = count(1)
         self._common = RouterContext()
         self._clock_turned_seconds = steady_seconds()
@@ -68,7 +75,7 @@ class ConnectionManager:
             self.step()
 
     def step(self) -> None:
-        """Places what has changed, and waits a moment for that."""
+        """Wait briefly for changes and apply them; once per second, check the connections."""
         changes = list(self._next_changes())
         wishes = {change.ticker: change.is_to_be_recorded for change in changes}
         moment_us = now_us()
@@ -98,30 +105,30 @@ class ConnectionManager:
         ]
 
     def connection_of(self, ticker: str) -> int | None:
-        """Which one listens to its order book."""
+        """Return the connection that receives the market's order book, or None."""
         return self._placement.home_of(ticker)
 
     def in_hand_since_us(self) -> int | None:
-        """Whatever any socket was sent before is in the sink."""
+        """Return the time before which everything sent to any socket is in the sink; None if no socket limits it."""
         moments_us = (connection.in_hand_since_us() for connection in self._connections.values())
         return min((moment_us for moment_us in moments_us if moment_us is not None), default=None)
 
     def why_not_ready(self) -> str | None:
         reason = self._why_not_hearing()
-        # Before the first markets are known there is nothing to be ready for.
+        # The latch applies only once markets are known: with none wanted, the absence of a reason proves nothing.
         return self._latch(reason) if len(self._placement) else reason
 
     def _why_not_hearing(self) -> str | None:
         reasons = [f"nothing hears {channel}" for channel, conns in self._channels().items() if not conns]
         wanted, heard = len(self._placement), self._heard()
-        # Some may be unknown to the exchange, and some have always just come.
+        # Up to 1 % may be missing: some markets are unknown to the exchange, and some are always just being subscribed.
         if 100 * heard < 99 * wanted:
             reasons.append(f"{heard} of {wanted} order books are listened to")
         sockets = [connection.socket is not None for connection in self._connections.values()]
         return f"{', '.join(reasons)}; {sum(sockets)} of {len(sockets)} sockets are open" if reasons else None
 
     def _channels(self) -> dict[str, int]:
-        """How many connections hear each channel of the whole exchange."""
+        """Return how many connections receive each channel of the whole exchange."""
         heard: dict[str, int] = {}
         for subscriber in self._whole_exchange:
             for channel, is_heard in subscriber.channels().items():
@@ -143,6 +150,7 @@ class ConnectionManager:
             self._on_trades_missed(*missed)
 
     def _next_changes(self) -> Iterator[AnyMarketChange]:
+        """Yield the next change, waiting up to a tick for it, and all that are queued after it."""
         try:
             yield self._changes.get(timeout=TICK_SECONDS)
             for _ in range(CHANGES_AT_ONCE):
@@ -151,11 +159,13 @@ class ConnectionManager:
             return
 
     def _want(self, placed: dict[int, list[str]]) -> None:
+        """Make the connections want these markets, and wake their senders."""
         for conn, tickers in placed.items():
             self._books[conn].want(tickers)
             self._connections[conn].news.set()
 
     def _unwant(self, tickers: list[str], moment_us: int) -> None:
+        """Remove the markets from their connections, and wake the senders."""
         leaving: dict[int, list[str]] = {}
         for ticker in tickers:
             conn = self._placement.remove(ticker)
@@ -166,6 +176,7 @@ class ConnectionManager:
             self._connections[conn].news.set()
 
     def _ask_before_closing(self, tickers: Iterable[str]) -> None:
+        """Request a last snapshot of these markets: it proves the changes since the one before."""
         for ticker in tickers:
             conn = self._placement.home_of(ticker)
             if conn is not None:
@@ -173,6 +184,7 @@ class ConnectionManager:
                 self._connections[conn].news.set()
 
     def _look_after(self, moment_us: int) -> None:
+        """Move markets off full and failed connections, place the homeless ones, and update the metrics."""
         for conn, subscription in self._books.items():
             if turned_away := subscription.take_turned_away():
                 for ticker in turned_away:
@@ -190,11 +202,12 @@ class ConnectionManager:
         metrics.MARKETS_TURNED_AWAY.set(self._placement.homeless)
 
     def _rehome(self, moment_us: int) -> None:
+        """Move the markets of connections that are down to others."""
         down = [conn for conn in self._books if self._is_down(conn)]
         for conn in self._books.keys() - set(down):
             self._placement.count_on(conn)
-        # When most are down it is the exchange, or our own line: moving markets to the few others helps nobody. While
-        # the exchange answers and lets no more in, those that are open have room for all.
+        # If most are down, the cause is the exchange or our own line, and moving markets to the few others does not
+        # help. If the exchange answers but refuses new sockets, the open ones have room for all markets.
         most = len(self._books) - 1 if self._around.admission.is_refusing else len(self._books) // 2
         if len(down) > most:
             return
@@ -205,6 +218,7 @@ class ConnectionManager:
                 self._move(tickers, conn, "it is down")
 
     def _try_full_ones(self) -> None:
+        """Let connections that were full for long enough receive markets again."""
         for conn, since_seconds in list(self._full_since_seconds.items()):
             if time.monotonic() - since_seconds > FULL_SECONDS:
                 del self._full_since_seconds[conn]
@@ -224,4 +238,4 @@ class ConnectionManager:
 
 
 def _nothing(_gap: Gap) -> None:
-    """Books and tickers cannot be fetched later."""
+    """Ignore the gap: books and tickers cannot be fetched later."""

@@ -1,3 +1,9 @@
+"""The gatherer process: builds all parts from the settings, runs them, and stops them in order.
+
+In: settings. Out: a process that ends only after its rows are stored or spooled. Read `Gatherer.__init__` for how the
+parts are connected. Producers stop first; then the writers drain what was received.
+"""
+
 import os
 from collections.abc import Callable
 from typing import TypeVar
@@ -52,7 +58,7 @@ log = logs.get(__name__)
 
 
 class RequestLimits:
-    """Asks for the account's request budget; how many poll at a time follows from it."""
+    """Ask for the account's request budget, and start as many polling greenlets as it can use."""
 
     def __init__(self, client: RestClient, gatherers: int, poller: SnapshotPoller, group: Group) -> None:
         self.component = Component("account", group.stopping)
@@ -70,7 +76,7 @@ class RequestLimits:
         try:
             self.component.tries(lambda: adopted.append(self._client.adopt_account_limits(self._gatherers)))
         finally:
-            # Without an answer that is understood, it is the lowest tier's: recording goes on.
+            # Without an answer that is understood, the lowest tier is assumed: recording goes on.
             limits = adopted[0] if adopted else None
             self._poll(limits.read.limits if limits else BASIC)
 
@@ -85,7 +91,7 @@ Shown = TypeVar("Shown")
 
 
 class GathererLiveState:
-    """What the ops port shows, asked of those who know it."""
+    """The live state shown on the ops port, read from the registry, the connections and the poller."""
 
     def __init__(self, registry: MarketRegistry, connections: ConnectionManager, poller: SnapshotPoller) -> None:
         self._registry = registry
@@ -183,14 +189,16 @@ def _subscriptions(status: SubscriptionStatus) -> list[LiveSubscription]:
 
 
 ON_DEMAND_SECONDS = 5.0
-# One question that the exchange fails to answer must not keep the others of its kind waiting for ever.
+# Bounded: one request that the exchange fails to answer must not block the others of its kind indefinitely.
 RECONCILE_PATIENCE_SECONDS = 600.0
 REPAIR_PATIENCE_SECONDS = 60.0
 
 
 class Gatherer:
-    """Records the whole exchange into this host's databases. All parts are made here, and know of each other by what
-    they are given."""
+    """Record the whole exchange into this host's databases.
+
+    All parts are built here and receive their collaborators.
+    """
 
     def __init__(self, settings: Settings) -> None:
         check(settings)
@@ -221,6 +229,7 @@ class Gatherer:
             RestClient(transport, Priority.RECONCILE), settings.request_sharers, self._poller, self._producers
         )
         around = self._surroundings(dial, sink)
+        # Subscribed before the registry starts, so that the queue receives every market as it becomes known.
         changes = self._registry.subscribe_changes()
         self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)
         run = Run(run_id, settings.gatherer)
@@ -248,7 +257,7 @@ class Gatherer:
         return [part.why_not_ready for part in parts]
 
     def run(self) -> None:
-        """Until it is asked to stop; then what was received is stored first."""
+        """Run until asked to stop; then store what was received. Raise OperatorError if rows are lost."""
         self._recording.start(self._writers)
         self._producers.spawn(self._release)
         for worker in (*self._shown, self._keeper, self._account, self._repairer):
@@ -258,12 +267,14 @@ class Gatherer:
         try:
             self._producers.run_until_stopped()
         finally:
+            # The run's last row states that everything is recorded: it must follow the drain. close() drains again, and
+            # so stores that row.
             self._recording.drain()
             self._keeper.end()
             stuck = self._recording.close()
         lost = self._recording.recorder.waiting_rows()
         if stuck:
-            # No ordinary end of the process would get past their threads.
+            # Threads that wait for the database cannot be joined: only os._exit ends the process.
             log.warning("leaving without the database", tables=stuck, lost_rows=lost)
             os._exit(1 if lost else 0)
         self._writers.join()
@@ -275,12 +286,13 @@ class Gatherer:
             )
 
     def _release(self) -> None:
+        """Once stopping, release the producers that wait to put rows into a full queue, so that they can end."""
         self._producers.stopping.wait()
         self._recording.recorder.release()
 
 
 def check(settings: Settings) -> None:
-    """Raise where it could not start with these, of all that is wrong at once."""
+    """Raise SettingsError if a gatherer cannot start with these settings, with all problems in one error."""
     problems = [problem for needs in NEEDS if (problem := _problem(needs, settings)) is not None]
     if len(problems) == 1:
         raise problems[0]
@@ -298,6 +310,7 @@ def _problem(needs: Callable[[Settings], object], settings: Settings) -> Setting
 
 
 def databases_of(settings: Settings) -> tuple[Dsn, Dsn]:
+    """Return the DSNs of the time-series and the metadata database. Raise SettingsError if one is not set."""
     if settings.ts_dsn is None or settings.meta_dsn is None:
         given = {"KALSHI_TS_DSN": settings.ts_dsn, "KALSHI_META_DSN": settings.meta_dsn}
         missing = [name for name, dsn in given.items() if dsn is None]

@@ -1,3 +1,10 @@
+"""The snapshot poller: order books by REST, each class of books at its own interval.
+
+In: the active markets and the request budget. Out: snapshots of changed books, confirmations of unchanged ones,
+metrics.
+app/polling decides which books are due and what is stored; this module does the requests.
+"""
+
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,22 +31,22 @@ from workers.process.group import Component, Group
 log = logs.get(__name__)
 
 TICKERS_BETWEEN_RESTS = 5_000
-# Not 0: that would let other ready greenlets run, but not look at sockets and clocks until fifty such rests.
+# Not 0: that would let other ready greenlets run, but would poll sockets and timers only after fifty sleeps.
 REST_SECONDS = 0.001
 MOST_AT_ONCE_ON_DEMAND = 8
 
 
 class Walk(NamedTuple):
-    """The last over the books of a class; `seconds` is None before the first."""
+    """The last walk over the books of a class; `seconds` is None before the first."""
 
     seconds: float | None = None
     markets: int = 0
 
 
 class SnapshotPoller:
-    """Asks REST for the active markets' books, each class once per interval, or as often as the request budget allows.
+    """Ask REST for the active markets' books, each class once per interval, or as often as the request budget allows.
 
-    As many greenlets run it as requests must be under way to use the budget; they share the walks over the markets.
+    As many greenlets run it as requests must be in flight to use the budget; they share the walks over the markets.
     """
 
     def __init__(
@@ -84,7 +91,8 @@ class SnapshotPoller:
             self.step()
 
     def step(self) -> bool:
-        """Poll the next batch. True while there are more to give out."""
+        """Poll the next batch. Return True while there may be more to poll."""
+        # Choosing a batch may walk over all markets, and rests while it does: one greenlet chooses at a time.
         with self._choosing:
             chosen = self._cycles.next_batch(self._clock())
         if chosen is not None:
@@ -98,7 +106,7 @@ class SnapshotPoller:
         return chosen is not None
 
     def poll_now(self, ticker: str) -> Row:
-        """One market's book, in full, ahead of the others in the line for the request budget. It is stored too."""
+        """Return one market's full book, fetched with priority over the other polls, and store it too."""
         if not self._markets.is_active(ticker):
             raise NoBookError(f"{ticker} is not an active market.")
         if not self._demands.acquire(blocking=False):
@@ -113,13 +121,13 @@ class SnapshotPoller:
 
     def _tickers_of(self, which: BookClass) -> Iterable[str]:
         if which is BookClass.COMBO:
-            # A million, of which none changes its class.
+            # Lazily: there are a million combos, and a combo never changes its class.
             return self._members(which)
-        # As of now: a book whose sides are found out on the way is not polled once more as one of another class.
+        # A list, fixed now: a book whose sides are learnt during the walk must not be polled again in another class.
         return list(self._members(which))
 
     def _members(self, which: BookClass) -> Iterator[str]:
-        """A book that has not been polled yet may have two sides."""
+        """Yield the tickers of a class. A book that has not been polled yet counts as possibly two-sided."""
         if which is BookClass.ONE_SIDED:
             self._forget_ended()
         for ticker in _with_rests(self._markets.active_tickers()):
@@ -146,7 +154,7 @@ class SnapshotPoller:
     def _not_polled(self, tickers: list[str], error: RestError) -> None:
         metrics.POLLS.inc()
         if len(tickers) > 1 and isinstance(error, RequestRefusedError):
-            # One that the exchange does not take must not keep the others from being polled.
+            # Split the batch: one refused ticker must not keep the others from being polled.
             middle = len(tickers) // 2
             self._poll(tickers[:middle])
             self._poll(tickers[middle:])
@@ -176,7 +184,7 @@ class SnapshotPoller:
         log.info("polled", books=which.value, markets=cycle.markets, seconds=round(took_seconds, 1), refusal=refusal)
 
     def polling(self) -> list[LivePolling]:
-        """Return what is reached for each class of books."""
+        """Return the achieved polling interval of each class of books."""
         return [self._polling(which) for which in BookClass]
 
     def _polling(self, which: BookClass) -> LivePolling:
@@ -194,7 +202,7 @@ class SnapshotPoller:
 
 
 def _with_rests(tickers: Iterable[str]) -> Iterator[str]:
-    """Other greenlets run in between, however many markets there are."""
+    """Yield the tickers, letting other greenlets run regularly, however many there are."""
     for number, ticker in enumerate(tickers, start=1):
         yield ticker
         if number % TICKERS_BETWEEN_RESTS == 0:
@@ -205,7 +213,7 @@ RETRY_SECONDS = 300.0
 
 
 class RequestShare:
-    """Asks for the account's request budget until it is told, and takes this process's part of it."""
+    """Ask for the account's request budget until it is answered, and adopt this process's share of it."""
 
     def __init__(
         self, client: RestClient, sharers: int, stopping: Stopping, retry_seconds: float = RETRY_SECONDS

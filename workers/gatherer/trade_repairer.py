@@ -1,3 +1,8 @@
+"""The worker of a gatherer that fetches by REST the trades of times in which no socket was subscribed to them.
+
+In: gaps that all trade connections share, and the end of the last run. Out: trades, put into the same sink.
+"""
+
 from collections.abc import Callable
 
 from app.kalshi.errors import AccessDeniedError, RestError
@@ -14,14 +19,14 @@ log = logs.get(__name__)
 
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = 30.0
-# REST shows a trade a moment after it happened.
+# REST shows a trade only some time after it happened.
 SETTLE_SECONDS = 5.0
 # The last run may have ended before it fetched the trades of its latest gap.
 BEFORE_ITS_END_US = 60_000_000
 
 
 class TradeRepairer:
-    """Fetches the trades of the times in which no socket heard any: since the last run, and in this one's gaps."""
+    """Fetch the trades of times in which no socket received any: since the last run, and in this run's gaps."""
 
     def __init__(
         self,
@@ -45,7 +50,7 @@ class TradeRepairer:
         self.component = Component("trade_repairer", stopping)
 
     def repair(self, started_us: int, ended_us: int) -> None:
-        """Remembers that no socket heard trades then. Never waits."""
+        """Remember that no socket received trades in this interval. Never blocks."""
         self._unheard.add(Interval(started_us, ended_us))
         self._count()
 
@@ -60,7 +65,7 @@ class TradeRepairer:
             continue
 
     def step(self) -> bool:
-        """Fetch one interval, or an hour of it. True while there may be more."""
+        """Fetch one interval, or an hour of it. Return True while there may be more."""
         piece = self._unheard.next_piece(self._clock_us() - self._settle_us)
         if piece is None:
             return False

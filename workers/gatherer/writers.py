@@ -1,3 +1,9 @@
+"""The writers of a gatherer: per table one thread-backed writer to its database and one spiller to disk.
+
+In: rows put by producers into `WriteQueues`. Out: rows in the databases, and `recorded_until` of the run.
+The run's row is written last: a reader of `recorded_until` must find all rows up to it.
+"""
+
 import random
 import threading
 import time
@@ -45,7 +51,7 @@ class WritePace(NamedTuple):
 
 
 class TableWriter:
-    """Brings the rows of one table to its database, oldest first, and tries again for as long as that is away."""
+    """Write the rows of one table to its database, oldest first, and retry for as long as it is unreachable."""
 
     def __init__(
         self,
@@ -74,7 +80,7 @@ class TableWriter:
             self._ended.wait(IDLE_SECONDS)
             return
         try:
-            # Waits when there is nothing to write.
+            # Blocks briefly when there is nothing to write.
             batch = self._backlog.take(self._pace.batch_rows, self._pace.batch_seconds, IDLE_SECONDS)
             if batch is not None:
                 self._write(batch)
@@ -84,6 +90,7 @@ class TableWriter:
     def _write(self, batch: WriteBatch) -> None:
         started = time.monotonic()
         written = self._writer.write(batch.rows)
+        # Removed from memory or spool only after the commit: a crash repeats the batch.
         self._backlog.written(batch)
         if self._failures:
             log.info("rows are stored again", table=self._table, failed_attempts=self._failures)
@@ -99,10 +106,10 @@ class TableWriter:
         self._ended.wait(pause_seconds)
 
     def _pause_seconds(self) -> float:
-        """A random part of a limit that doubles, so that the writers of all tables do not come at once."""
+        """Return a random part of a limit that doubles, so that the writers of all tables do not retry together."""
         first, longest = self._pace.first_retry_seconds, self._pace.longest_retry_seconds
         limit = min(longest, first * 2.0 ** min(self._failures - 1, 30))
-        return random.uniform(first / 4, limit)  # noqa: S311 - nobody has to guess it
+        return random.uniform(first / 4, limit)  # noqa: S311 - jitter, not a secret
 
     def _count(self, batch: WriteBatch, written: WriteResult, seconds: float) -> None:
         metrics.ROWS.labels(self._table).inc(written.inserted)
@@ -118,7 +125,7 @@ RETRY_SECONDS = 1.0
 
 
 class Spiller:
-    """Moves rows of one table to the disk when they wait in memory for too long, so that no socket has to."""
+    """Move rows of one table to disk when they wait in memory for too long, so that no socket has to wait."""
 
     def __init__(self, backlog: WriteQueue, ended: Stopping) -> None:
         self._backlog = backlog
@@ -156,7 +163,10 @@ LARGE_BUFFER_ROWS = 10_000
 
 
 class WritePipeline:
-    """The recorder of a gatherer with the workers of all its tables. They outlive whoever records, until close()."""
+    """The write queues of a gatherer with the workers of all their tables.
+
+    They run until close(), longer than any producer.
+    """
 
     def __init__(self, settings: Settings, timeseries: Dsn, metadata: Dsn) -> None:
         self._folder = SpoolFolder(settings.data_dir / "spool", settings.spool_max_bytes)
@@ -165,7 +175,7 @@ class WritePipeline:
         self.recorder = WriteQueues({table.name: self._backlog(table, settings.buffer_rows, disk) for table in tables})
         self._ended = threading.Event()
         self._running: list[str] = []
-        # The database of series, events and markets has no table for rows that do not fit.
+        # The metadata database has no quarantine table: its unfit rows go to the time-series database's.
         set_aside = partial(self.recorder.put, QUARANTINE)
         self._run_writer = self._writer_of_runs(settings, timeseries)
         self._writers: list[CopyWriter] = [self._run_writer]
@@ -183,17 +193,19 @@ class WritePipeline:
             why_wait = self._why_runs_wait if writer.table is RUNS else _nothing_to_wait_for
             table_writer = TableWriter(backlog, writer, self._pace, self._ended, why_wait)
             for worker in (table_writer, Spiller(backlog, self._ended)):
-                # Before it starts: close() must not pass it over.
+                # Registered before it starts: close() must not overlook it.
                 self._running.append(writer.table.name)
                 group.spawn(partial(self._run, worker, writer.table.name))
 
     def drain(self) -> None:
-        """Call it when nobody puts rows any more: then all of them are durable."""
+        """Wait until all rows are durable. Call it once no producer puts rows any more."""
         self.recorder.drain(DRAIN_SECONDS)
 
     def close(self) -> list[str]:
-        """Drains, and ends the workers. The tables whose writer does not end: its thread waits for the database, and
-        only os._exit ends the process."""
+        """Drain the queues and end the workers. Return the tables whose writer does not end.
+
+        Its thread still waits for the database then, and only os._exit ends the process.
+        """
         self.drain()
         self._ended.set()
         deadline = time.monotonic() + END_SECONDS
@@ -221,10 +233,14 @@ class WritePipeline:
         )
 
     def _declare(self, table: Table, refused: list[Row]) -> None:
+        """Record the loss of rows that the database refused: the journal must not claim them."""
         self._folder.losses.add(losses_of(table, refused))
 
     def _why_runs_wait(self) -> str | None:
-        """A run says up to when all is recorded: whoever reads that in the database finds the rows there as well."""
+        """Return which tables have spooled rows; the run's row must wait for them.
+
+        It states up to when everything is recorded: a reader of it in the database must find the rows there as well.
+        """
         backlogs = (self.recorder.backlogs[table.name] for table in TIMESERIES_TABLES if table is not RUNS)
         behind = [backlog.table.name for backlog in backlogs if backlog.spool_bytes]
         return f"rows of {', '.join(behind)} come first" if behind else None
@@ -255,7 +271,7 @@ LATE_SECONDS = 1.0
 
 
 class RunKeeper:
-    """Writes every second up to when everything is recorded, as far as frames in hand and rows that wait allow."""
+    """Write every second up to when everything is recorded, limited by frames in hand and by rows that wait."""
 
     def __init__(
         self,
@@ -284,13 +300,13 @@ class RunKeeper:
     def step(self) -> None:
         late_seconds = self._clock() - self._asleep_since - INTERVAL_SECONDS
         if late_seconds > LATE_SECONDS:
-            # Whoever reads the sockets was held up as well: what came meanwhile still lies in them.
+            # The socket readers were held up as well: frames received meanwhile still lie in the sockets' buffers.
             log.warning("the process was held up", seconds=round(late_seconds, 1))
             return
         self._keep()
 
     def end(self) -> None:
-        """The last word, when nobody receives any more and everything is drained."""
+        """Write the run's last row. Call it when nothing is received any more and everything is drained."""
         self._keep(self._stopped_us, ended_us=now_us())
 
     def _keep(self, until_us: int | None = None, ended_us: int | None = None) -> None:

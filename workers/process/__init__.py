@@ -1,5 +1,5 @@
-"""What every process is made of: its greenlets, its components, its ops port, jobs that people asked for.
+"""The parts that every process shares: supervised greenlets, components, the ops port, and jobs requested by users.
 
-In: settings and the parts of a process. Out: an exit code, and what systemd and the ops port are told.
+In: settings and the workers of a process. Out: an exit code, and what systemd and the ops port show.
 Read group.py first.
 """

@@ -1,3 +1,8 @@
+"""Supervision: a group of greenlets that fail together, and components that survive a refused key.
+
+In: the `run` of every worker. Out: one `stopping` event for all, and the first unhandled error, raised by `join`.
+"""
+
 import signal
 from collections.abc import Callable
 
@@ -15,8 +20,10 @@ log = logs.get(__name__)
 
 
 class Group:
-    """Greenlets of a process. SIGTERM and SIGINT ask them to stop; an error that one does not handle ends all, those of
-    other groups with the same stopping too."""
+    """Greenlets of a process. SIGTERM and SIGINT set `stopping`; so does the first unhandled error of a greenlet.
+
+    Several groups may share a `stopping` event: then an error in one stops all of them.
+    """
 
     def __init__(self, stopping: gevent.event.Event | None = None) -> None:
         self.stopping = stopping or gevent.event.Event()
@@ -36,7 +43,7 @@ class Group:
         self.join()
 
     def join(self) -> None:
-        """Returns when all have ended; raises what one of them did not handle."""
+        """Return when all greenlets have ended. Raise the first error that one of them did not handle."""
         self._greenlets.join()
         if self._failure is not None:
             raise self._failure
@@ -51,8 +58,11 @@ DENIED_SECONDS = 300.0
 
 
 class Component:
-    """A part of the process that ends when we stop. When the exchange refuses access it halts, alarms, and tries again
-    every five minutes: the key may be gone, or a proxy have a bad hour. The rest of the process lives on."""
+    """A part of the process that survives being refused access.
+
+    When the exchange refuses the key, the component halts, raises its alarm, and retries every five minutes: the key
+    may be revoked, or a proxy may fail for a while. The rest of the process continues.
+    """
 
     def __init__(self, name: str, stopping: Stopping) -> None:
         self.name = name
@@ -64,7 +74,7 @@ class Component:
         return self.halted_because and f"{self.name} halted, and tries again: {self.halted_because}"
 
     def run(self, work: Callable[[], None]) -> None:
-        """Run work, again from its beginning when it is refused access."""
+        """Run `work`; after a refused access, run it again from its beginning. Return when stopping."""
         try:
             while not self._is_done(work):
                 self._stopping.wait(DENIED_SECONDS)
@@ -72,7 +82,7 @@ class Component:
             log.info("stopped", component=self.name)
 
     def tries(self, action: Callable[[], None]) -> bool:
-        """Whether it was done. What the exchange does not answer as it should is for the next round."""
+        """Run one action. Return False if REST failed; the caller repeats it in its next round."""
         try:
             action()
         except AccessDeniedError:
@@ -85,7 +95,7 @@ class Component:
         return True
 
     def works(self) -> None:
-        """The exchange has answered."""
+        """Note that the exchange has answered: the component is no longer halted."""
         if self.halted_because is not None:
             self.halted_because = None
             COMPONENT_HALTED.labels(self.name).set(0)
@@ -105,7 +115,7 @@ class Component:
 
 
 class Rounds:
-    """When a loop makes its next round: after its interval, or as soon as somebody asks for one."""
+    """The timer of a loop: the next round is due after the interval, or as soon as one is requested."""
 
     def __init__(self, interval_seconds: float, stopping: gevent.event.Event) -> None:
         self._interval_seconds = interval_seconds
@@ -113,11 +123,11 @@ class Rounds:
         self._asked = gevent.event.Event()
 
     def ask(self) -> None:
-        """Never waits. While a round is being made, there will be another one after it."""
+        """Request a round without waiting. If one is running, another follows it."""
         self._asked.set()
 
     def wait(self) -> bool:
-        """False: we are stopping."""
+        """Wait for the next round. Return False if the process is stopping."""
         gevent.wait([self._stopping, self._asked], self._interval_seconds, count=1)
         self._asked.clear()
         return not self._stopping.is_set()

@@ -1,3 +1,8 @@
+"""The worker of jobs that users request through the admin API: backfills and exports.
+
+In: rows of production's jobs table, claimed one at a time. Out: progress, the outcome, or a job given back.
+"""
+
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +20,7 @@ from app.runtime.threads import Offload
 
 log = logs.get(__name__)
 
-# Does what the parameters say piece by piece, and tells after each how far it is. Repeated, it does no harm.
+# Works piece by piece on what the parameters describe, and yields its progress after each piece. Must be idempotent.
 Task = Callable[[Mapping[str, Any]], Iterator[str]]
 Result = TypeVar("Result")
 
@@ -25,7 +30,7 @@ NOTHING = "There was nothing to be done."
 
 
 class JobWorker:
-    """Does the jobs of some kinds that people ask for, one after the other."""
+    """Run the jobs of the given kinds, one after the other."""
 
     def __init__(
         self,
@@ -49,13 +54,13 @@ class JobWorker:
                 self._stopping.wait(self._idle_seconds)
 
     def step(self) -> bool:
-        """Does the one that waits longest. False: there is none, or the database is away."""
+        """Run the oldest waiting job. Return False if there is none, or if the database is unreachable."""
         try:
             job = self._ask(lambda cursor: jobs.claim(cursor, list(self._tasks), self._name))
             if job is not None:
                 self._do(job)
         except DatabaseError as error:
-            # A job that was begun is in line again, or falls silent and is claimed again.
+            # A job in progress was given back, or its claim lapses and another process takes it over.
             log.error("jobs cannot be done", error=str(error))  # noqa: TRY400
             self._stopping.wait(self._retry_seconds)
             return False
@@ -66,7 +71,7 @@ class JobWorker:
         try:
             outcome = self._work(job)
         except DatabaseError as error:
-            # It may pass, and until then people see what keeps the job.
+            # It may be temporary: give the job back with the obstacle, which users see while it waits.
             obstacle = str(error)
             self._ask(lambda cursor: jobs.give_back(cursor, job, self._name, obstacle))
             raise
@@ -75,13 +80,15 @@ class JobWorker:
         except OperatorError as error:
             self._end(job, succeeded=False, outcome=str(error))
         except Exception as error:
-            # Else it would end the next process that claims it too.
+            # An unexpected error ends this process. The job must fail with it, or it would end the next process that
+            # claims it.
             self._end(job, succeeded=False, outcome=repr(error))
             raise
         else:
             self._end(job, succeeded=True, outcome=outcome)
 
     def _work(self, job: Job) -> str:
+        """Run the task piece by piece. Return its last progress; stop early if another process took the job over."""
         progress = NOTHING
         for progress in self._tasks[job.kind](job.parameters):
             if not self._goes_on(job, progress):
@@ -92,6 +99,7 @@ class JobWorker:
         return progress
 
     def _goes_on(self, job: Job, progress: str) -> bool:
+        """Store the progress. Return False if the job is no longer this process's."""
         return self._ask(lambda cursor: jobs.goes_on(cursor, job, self._name, progress))
 
     def _end(self, job: Job, *, succeeded: bool, outcome: str) -> None:

@@ -1,3 +1,8 @@
+"""The workers that show how a process fares: the ops port, systemd's notifications and watchdog, and the hub's lag.
+
+In: readiness functions and heartbeats of the loops. Out: HTTP answers, sd_notify messages, metrics and log lines.
+"""
+
 import os
 import socket
 import time
@@ -17,7 +22,10 @@ log = logs.get(__name__)
 
 
 class OpsServer:
-    """Answers on the ops port. The port is taken at once, so that a process that cannot have it ends at its start."""
+    """The HTTP server on the ops port.
+
+    It binds the port when constructed, so that a process without one fails at its start.
+    """
 
     def __init__(self, address: str, app: WSGIApp, stopping: Stopping) -> None:
         host, _, port = address.rpartition(":")
@@ -40,7 +48,7 @@ WORTH_A_WARNING_SECONDS = 1
 
 
 class HubWatch:
-    """Measures how late greenlets that are due get their turn."""
+    """Measure how late greenlets run that are due."""
 
     def __init__(self, stopping: Stopping) -> None:
         self._stopping = stopping
@@ -60,23 +68,26 @@ class HubWatch:
 
 
 def lags(late_seconds: float) -> Iterator[float]:
-    """What would have been measured at every interval: else a long stall would count once, and quantiles hide it."""
+    """Yield the lag that each interval within a stall would have measured.
+
+    A single observation would count a long stall once, and quantiles would hide it.
+    """
     yield max(late_seconds, 0)
     while (late_seconds := late_seconds - HUB_INTERVAL_SECONDS) > 0:
         yield late_seconds
 
 
-# What systemd is told about this process (man sd_notify), where it asked to be told.
+# Notifications to systemd (man sd_notify), sent only if it set an address.
 
 MICROSECONDS = 1_000_000
 SEND_SECONDS = 1
 
 
 class Notifier:
-    """Without an address nothing is told, and nobody feeds a watchdog."""
+    """Sender of notifications to systemd. Without an address it sends nothing, and no watchdog is fed."""
 
     def __init__(self, address: str | None = None, watchdog_seconds: float | None = None) -> None:
-        # Linux writes an abstract socket's name with a leading zero byte, the environment with an @.
+        # Linux writes an abstract socket's name with a leading zero byte, the environment variable with an @.
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
         self.watchdog_seconds = watchdog_seconds
 
@@ -87,7 +98,7 @@ class Notifier:
         self._tell("STATUS=" + " ".join(text.split()))
 
     def needs_longer(self, seconds: int) -> None:
-        """To start or to stop: so long from now on, whatever its unit allows."""
+        """Extend the timeout for starting or stopping to this many seconds from now, beyond what the unit allows."""
         self._tell(f"EXTEND_TIMEOUT_USEC={seconds * MICROSECONDS}")
 
     def feed_watchdog(self) -> None:
@@ -105,12 +116,15 @@ class Notifier:
                 channel.connect(self._address)
                 channel.send(line.encode())
         except OSError as error:
-            # It draws its own conclusions; a recorder has better things to do than to end for it.
+            # systemd acts on missing notifications by its own rules; recording must not end because of them.
             log.warning("systemd was not told", line=line, error=str(error))
 
 
 def notifier_from(environment: MutableMapping[str, str] = os.environ) -> Notifier:
-    """Takes what systemd set out of the environment: a child of ours must not speak for us."""
+    """Return the notifier that systemd configured.
+
+    Its variables are removed: a child process must not notify for this one.
+    """
     address = environment.pop("NOTIFY_SOCKET", None)
     watchdog_us = environment.pop("WATCHDOG_USEC", None)
     watchdog_pid = environment.pop("WATCHDOG_PID", None)
@@ -119,13 +133,13 @@ def notifier_from(environment: MutableMapping[str, str] = os.environ) -> Notifie
 
 
 LOOK_SECONDS = 1
-# The first synchronisation takes minutes, and a database that is down takes as long as it takes: a process whose
-# loops run has not failed to start.
+# The first synchronisation takes minutes, and a database may be down for any time: a process whose loops run has not
+# failed to start.
 LONGER_SECONDS = 60
 
 
 class LifeCycle:
-    """Tells systemd and the log when the process is ready, why not, and when it stops."""
+    """Report to systemd and to the log when the process is ready, why it is not, and when it stops."""
 
     def __init__(
         self, notifier: Notifier, readiness: Sequence[Readiness], heartbeats: Heartbeats, stopping: Stopping
@@ -145,6 +159,7 @@ class LifeCycle:
         log.info("stopping")
 
     def step(self) -> None:
+        """Report readiness if it changed. Until the first READY, extend systemd's timeout if no loop is late."""
         reasons = why_not_ready(self._readiness)
         if reasons != self._told:
             self._tell(reasons)
@@ -171,7 +186,7 @@ TURNS_PER_LIMIT = 3
 
 
 class Watchdog:
-    """Feeds systemd's watchdog as long as every loop ran lately; else systemd starts the process anew."""
+    """Feed systemd's watchdog as long as no loop is late; without that, systemd restarts the process."""
 
     def __init__(self, notifier: Notifier, heartbeats: Heartbeats, stopping: Stopping) -> None:
         self._notifier = notifier
@@ -199,7 +214,7 @@ class ServiceWorker(Protocol):
 def service_workers(
     settings: Settings, readiness: Sequence[Readiness], stopping: Stopping, live: LiveState | None = None
 ) -> list[ServiceWorker]:
-    """Who tells systemd, and whoever asks the ops port, how the process fares."""
+    """Return the workers that report the process's state to systemd and on the ops port."""
     notifier, heartbeats = notifier_from(), Heartbeats()
     return [
         OpsServer(settings.ops_address, create_ops_app(readiness, heartbeats, live, settings.ops_names), stopping),

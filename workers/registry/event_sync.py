@@ -1,3 +1,9 @@
+"""The worker that reads series and events from REST: all unsettled ones once, then the changed ones.
+
+In: event and series lists. Out: rows, and wanted events of markets whose event no list contained.
+It begins after the first walk over the markets, since only then is it known which events the lists lack.
+"""
+
 import gevent
 import gevent.event
 
@@ -11,16 +17,16 @@ from workers.process.group import Component, Rounds
 log = logs.get(__name__)
 
 SECOND_US = 1_000_000
-# Our clock and the exchange's may differ.
+# Each round asks from this much earlier: our clock and the exchange's may differ.
 OVERLAP_SECONDS = 300
 RETRY_SECONDS = 10
 SLOTS_AT_ONCE = 5_000
-# Of combos' events there is a list without any conditions.
+# Combos' events are listed separately, without filters; so they are never fetched one by one here.
 COMBO_PREFIX = "KXMVE"
 
 
 class EventSync:
-    """Reads series and events once markets are known, then every interval the events that changed."""
+    """Read series and events once the markets are known, then every interval the events that changed."""
 
     def __init__(
         self,
@@ -43,6 +49,7 @@ class EventSync:
         self.component.run(self._loop)
 
     def first_step(self) -> None:
+        """Read all series and unsettled events, and request the events of known markets that no list contained."""
         started_us = self._intake.now_us()
         self._intake.meets_events = True
         self._reading.read_series()
@@ -52,12 +59,13 @@ class EventSync:
         log.info("events read", events=len(listed))
 
     def step(self) -> None:
+        """Read the events that changed since the last round."""
         started_us = self._intake.now_us()
         self._reading.read_updated_since(self._complete_until_us // SECOND_US - OVERLAP_SECONDS)
         self._done(started_us)
 
     def combos_step(self) -> None:
-        """Nobody waits for these: there are as many as combos."""
+        """Read the events of combos. There are as many as combos, so that nothing waits for this."""
         count = self._reading.read_combos()
         log.info("events of combos read", events=count)
 
@@ -66,6 +74,7 @@ class EventSync:
         for first in range(0, markets.slots, SLOTS_AT_ONCE):
             known = markets.events(range(first, min(first + SLOTS_AT_ONCE, markets.slots)))
             self._intake.want_events(ticker for ticker in known - listed if not ticker.startswith(COMBO_PREFIX))
+            # There may be a million slots: let other greenlets run after each run of them.
             gevent.sleep(0)
 
     def _done(self, started_us: int) -> None:

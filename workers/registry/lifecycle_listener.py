@@ -1,3 +1,8 @@
+"""Lifecycle messages on their way into the registry, and the refetching of what they announce.
+
+In: frames of the lifecycle channels, from two connections. Out: changes of the registry, and objects refetched by REST.
+"""
+
 from collections.abc import Callable
 
 import gevent
@@ -18,8 +23,10 @@ FRAMES_AT_ONCE = 50
 
 
 class LifecycleListener:
-    """Follows what the exchange says of markets and events. Two connections carry it, so it comes twice: the second
-    time it changes nothing."""
+    """Apply the lifecycle messages of markets and events to the registry.
+
+    Two connections carry them, so each arrives twice; the second copy changes nothing.
+    """
 
     def __init__(
         self, intake: RegistryUpdater, markets: RefetchQueue, events: RefetchQueue, stopping: Stopping, *, combos: bool
@@ -36,7 +43,7 @@ class LifecycleListener:
         self.component.run(self._loop)
 
     def step(self, source: gevent.queue.Queue) -> bool:
-        """Whether there may be more."""
+        """Apply the frames waiting in the queue, up to a batch. Return True if there may be more."""
         try:
             self.hear(source.get(timeout=LOOK_UP_SECONDS))
             for _ in range(FRAMES_AT_ONCE - 1):
@@ -46,6 +53,7 @@ class LifecycleListener:
         return True
 
     def hear(self, frame: bytes) -> None:
+        """Apply one frame. Other messages are ignored, and so are combos' if they are not recorded."""
         message = decode(frame)
         if not isinstance(message, LIFECYCLE_MESSAGES) or (isinstance(message, ComboLifecycle) and not self._combos):
             return
@@ -74,14 +82,14 @@ FRAMES = 10_000
 
 
 class LifecycleFrames:
-    """What the lifecycle sockets bring, on its way to the registry. A registry that is busy is waited for."""
+    """Hand-over of lifecycle frames from the sockets to the registry. It blocks while the registry is busy."""
 
     def __init__(self, stopping: Stopping) -> None:
         self.queue: gevent.queue.Queue = gevent.queue.Queue(FRAMES)
         self._stopping = stopping
 
     def put(self, frame: bytes) -> None:
-        # Whoever takes them may have stopped already; the next start reads every market anew.
+        # The reader may have stopped already. Frames dropped then are no loss: the next start reads every market again.
         while not self._stopping.is_set():
             try:
                 self.queue.put(frame, timeout=LOOK_UP_SECONDS)
@@ -95,7 +103,7 @@ TICKERS_AT_ONCE = BOOKS_PER_CALL
 
 
 class Refetcher:
-    """Asks REST for the markets, or the events, to which something happened."""
+    """Fetch by REST the markets, or the events, that lifecycle messages were about."""
 
     def __init__(
         self,
@@ -116,7 +124,7 @@ class Refetcher:
         self.component.run(self._loop)
 
     def step(self) -> bool:
-        """Whether there may be more."""
+        """Fetch the objects that are due, up to one request's worth. Return True if there may be more."""
         taken = self._rereads.take(TICKERS_AT_ONCE)
         self._waiting.set(len(self._rereads))
         if not taken:

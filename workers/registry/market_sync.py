@@ -1,3 +1,10 @@
+"""The workers that keep markets complete by REST, whatever the stream delivered.
+
+`MarketSync` walks through all unsettled markets, `MarketUpdates` reads what changed, and two workers run once after the
+first walk: `MissedSettlements` and `VanishedMeanwhile` find markets that ended while no gatherer ran.
+In: pages of markets. Out: changes of the registry and rows of markets.
+"""
+
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -26,8 +33,10 @@ ASKED_AT_ONCE = 100
 
 
 class MarketSync:
-    """Walks through all markets that are not settled: once at the start, then again every interval. Of those that are
-    known but that no page showed, each is asked for by its name: it settled, or is no more."""
+    """Walk through all unsettled markets: once at the start, then every interval.
+
+    A known market that no page contained is asked for by its name: it has settled, or it no longer exists.
+    """
 
     def __init__(
         self,
@@ -50,13 +59,13 @@ class MarketSync:
         self.component.run(self._loop)
 
     def step(self) -> bool:
-        """Make one walk. Return False if some part of it could not be read: who was not shown then may be there."""
+        """Make one walk. Return False if a part could not be read: a market that was not shown may be in that part."""
         self._intake.markets.begin_walk()
         failed = self._read(self._reading.parts)
         return not failed and self._finish()
 
     def _read(self, parts: Sequence[MarketsPart]) -> list[MarketsPart]:
-        """Return those that could not be read; they keep no other part waiting."""
+        """Read the parts. Return the parts that could not be read; a failed one delays no other."""
         failed = [part for part in parts if not self.component.tries(partial(self._read_part, part))]
         self.part = None
         return failed
@@ -66,6 +75,7 @@ class MarketSync:
         log.info("markets walked", **part._asdict(), markets=self._reading.read_part(part))
 
     def _finish(self) -> bool:
+        """Ask for the markets that the walk did not show. Return False if that failed."""
         is_done = self.component.tries(self._sweep)
         if is_done:
             SYNCED.labels("markets").set_to_current_time()
@@ -79,7 +89,7 @@ class MarketSync:
             self.step()
 
     def _first_walk(self) -> None:
-        """Nothing else begins before it: what failed is repeated until all parts are read."""
+        """Make the first walk, repeating failed parts until all are read: the other workers begin after it."""
         self._intake.markets.begin_walk()
         remaining: Sequence[MarketsPart] = self._reading.parts
         while remaining := self._read(remaining):
@@ -89,12 +99,14 @@ class MarketSync:
         self.walked.set()
 
     def _sweep(self) -> None:
+        """Ask by name for the markets that the walk did not show, and for settlements only the stream announced."""
         markets = self._intake.markets
         for first in range(0, markets.slots, SLOTS_AT_ONCE):
             slots = range(first, min(first + SLOTS_AT_ONCE, markets.slots))
             unseen = markets.sweep(slots, self._intake.now_us() - SETTLED_FOR_US)
             for start in range(0, len(unseen), ASKED_AT_ONCE):
                 self._ask_for(unseen[start : start + ASKED_AT_ONCE])
+            # There may be a million slots: let other greenlets run after each run of them.
             gevent.sleep(0)
 
     def _ask_for(self, tickers: list[str]) -> None:
@@ -102,14 +114,15 @@ class MarketSync:
             self._intake.vanish(ticker)
 
 
-# Our clock and the exchange's may differ, and answers come through a cache.
+# Each round asks from this much earlier: our clock and the exchange's may differ, and answers come through a cache.
 OVERLAP_SECONDS = 300
-# A market that was created just before the first walk is told of by nobody, and REST may not have shown it yet.
+# The first round is early: a market created just before the first walk is announced no more, and the walk's pages may
+# not have contained it yet.
 FIRST_SECONDS = 60
 
 
 class MarketUpdates:
-    """Asks every interval which markets changed, whatever the stream told."""
+    """Ask every interval which markets changed, whatever the stream announced."""
 
     def __init__(
         self, reading: MarketReader, intake: RegistryUpdater, interval_seconds: float, stopping: Stopping
@@ -143,8 +156,11 @@ LOOK_SECONDS = 1
 
 
 class MissedSettlements:
-    """Asks once which markets settled since the last run. A walk leaves settled ones out: those that settled, or even
-    began, while nobody recorded would stay what they were, or unknown."""
+    """Read once which markets settled since the last run.
+
+    A walk excludes settled markets. Without this, a market that settled while no gatherer ran would keep its old
+    status, and one that also began in that time would stay unknown.
+    """
 
     def __init__(
         self,
@@ -170,26 +186,30 @@ class MissedSettlements:
             return
         while not self._markets_walked.wait(1):
             pause(self._stopping, 0)
-        # What the stream did not tell the last run, its next walk would have.
+        # A change that the last run's stream missed would have been found by its next walk: so start one walk earlier.
         since_seconds = last_us // SECOND_US - int(self._walk_seconds)
         while not self.component.tries(lambda: self._read(since_seconds)):
             pause(self._stopping, RETRY_SECONDS)
         read_us = now_us()
         while not self._since.are_stored(read_us):
             pause(self._stopping, LOOK_SECONDS)
+        # The starting point is forgotten only once the rows are stored: a crash before that repeats the read.
         self._since.settle()
 
     def _read(self, since_seconds: int) -> None:
         log.info("missed settlements read", markets=self._reading.read_settled_since(since_seconds))
 
 
-# One answer without a market is no proof. So long must it have been missing.
+# One answer without a market is no proof that it vanished: it must have been missing for this long.
 VANISHING_SECONDS = VANISHING_US / 1_000_000
 
 
 class VanishedMeanwhile:
-    """Ends, once, the markets that REST stopped showing while nobody recorded: no walk meets them, and they would stay
-    open in the database, with a hole every hour until the closing time that was planned."""
+    """End, once, the markets that REST stopped showing while no gatherer ran.
+
+    No walk meets them: without this they would stay open in the database, with a hole in the coverage of every hour
+    until their planned closing time.
+    """
 
     def __init__(
         self,
@@ -218,6 +238,7 @@ class VanishedMeanwhile:
             pause(self._stopping, 0)
         missing = self._missing()
         if missing:
+            # Asked twice, since one answer without a market is no proof that it vanished.
             pause(self._stopping, self._vanishing_seconds)
             vanished = [market for ticker, market in self._missing().items() if ticker in missing]
             for market in vanished:
@@ -225,7 +246,7 @@ class VanishedMeanwhile:
             log.info("markets ended that vanished while nobody recorded", markets=len(vanished))
 
     def _missing(self) -> dict[str, Market]:
-        """Return the markets that are open in the database alone."""
+        """Return the markets that are open in the database but that REST does not show."""
         found: list[dict[str, Market]] = []
         while not found:
             self._wait_until_stored()
@@ -234,12 +255,13 @@ class VanishedMeanwhile:
         return found[0]
 
     def _wait_until_stored(self) -> None:
-        """The end of a market may be among the rows that an earlier run left on disk."""
+        """Wait until all rows put so far are stored: an earlier run may have left a market's end on disk."""
         asked_us = now_us()
         while not self._are_stored(asked_us):
             pause(self._stopping, LOOK_SECONDS)
 
     def _read(self) -> Iterator[tuple[str, Market]]:
+        """Yield the markets that are open in the database, unknown to the registry and not shown by REST."""
         for page in self._pages():
             unknown = {market.ticker: market for market in page if not self._intake.markets.knows(market.ticker)}
             tickers = list(unknown)
@@ -255,6 +277,7 @@ class VanishedMeanwhile:
             after = page[-1].ticker
 
     def _page(self, after: str) -> list[Market]:
+        """Return the next page of unended markets. Retry while the database is unreachable."""
         while True:
             try:
                 return self._find_unended(after, self._intake.now_us())

@@ -1,3 +1,9 @@
+"""The market registry as other parts of the gatherer see it, with the clock and the exchange's status beside it.
+
+In: REST, lifecycle frames, ticker rows and the clock. Out: questions answered from memory, and queues of changes.
+The workers that feed it are in this package; the data structure and its rules are in app/markets.
+"""
+
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,7 +37,7 @@ TURNS_AT_ONCE = 50
 
 
 class MarketClock:
-    """Opens and closes markets when their time has come, for nobody says so, and lets REST confirm it."""
+    """Open and close markets at their scheduled times, since no message announces that, and have REST confirm it."""
 
     def __init__(self, intake: RegistryUpdater, rereads: RefetchQueue, stopping: Stopping) -> None:
         self.component = Component("market_clock", stopping)
@@ -43,7 +49,7 @@ class MarketClock:
         self.component.run(self._loop)
 
     def step(self) -> bool:
-        """Whether more may be due."""
+        """Apply the changes that are due, up to a batch. Return True if more may be due."""
         for _ in range(TURNS_AT_ONCE):
             change = self._intake.turn()
             if change is None:
@@ -71,7 +77,7 @@ LEAST_PAUSE_SECONDS = 1
 
 
 class ExchangeStatusWatch:
-    """Asks whether the exchange runs: before anything else, and again every interval."""
+    """Ask for the exchange's status: before anything is read, and again every interval."""
 
     def __init__(self, client: RestClient, interval_seconds: float, stopping: Stopping) -> None:
         self.component = Component("exchange_watch", stopping)
@@ -98,7 +104,10 @@ class ExchangeStatusWatch:
             self.exchange_open.clear()
 
     def pause_seconds(self) -> float:
-        """Until the exchange says it is back, where that is sooner: an estimate is no promise, either way."""
+        """Return the time to the next request: the interval, or until the announced resumption if that is sooner.
+
+        The exchange's estimate can be wrong in both directions, so it never lengthens the interval.
+        """
         if self.status is None or self.status.any_active:
             return self._interval_seconds
         resume_seconds = self.status.resume_seconds(datetime.now(UTC))
@@ -127,9 +136,9 @@ MARKETS_AT_ONCE = 500
 
 
 class MarketRegistry:
-    """The one place that knows which markets there are, and in which state. Everybody else asks it, or listens to it.
+    """The single source for the set of markets and their states, for other parts to query or subscribe to.
 
-    docs/registry.md says which call and which field answers to which of the interface that was asked for.
+    docs/registry.md maps its calls and fields to the interface that was asked for.
     """
 
     def __init__(
@@ -175,26 +184,26 @@ class MarketRegistry:
 
     @property
     def exchange_open(self) -> gevent.event.Event:
-        """Set while any shard is active. Others connect only then."""
+        """Return the event that is set while any shard is active. Connections are opened only then."""
         return self._watch.exchange_open
 
     @property
     def exchange_status(self) -> ExchangeStatus | None:
-        """As it was last told; None before the first answer."""
+        """Return the latest status of the exchange, or None before the first answer."""
         return self._watch.status
 
     def start(self) -> None:
-        """Begin in the background; end with the process or by stop()."""
+        """Start the workers in the background; they end with the process or by stop()."""
         self._group.stopping.rawlink(lambda _: self._stopping.set())
         self._greenlets += [self._group.spawn(worker.run) for worker in self._workers]
 
     def stop(self) -> None:
-        """Return when everything that start() began has ended. A request that is under way is waited for."""
+        """Stop the workers and wait for them to end, including a request in progress."""
         self._stopping.set()
         gevent.joinall(self._greenlets)
 
     def reconcile(self) -> str | None:
-        """Walks through all markets and reads the events that changed, now and not at their next time; or why not."""
+        """Start a walk over all markets and a read of changed events now. Return why that is impossible, or None."""
         if reason := self._walk.component.why_not_ready() or self._events.component.why_not_ready():
             return reason
         self._walk.rounds.ask()
@@ -204,8 +213,8 @@ class MarketRegistry:
     def subscribe_changes(self) -> ChangeQueue:
         """Return a queue of changes, beginning with every market there is.
 
-        Who subscribes after the start is told first, as `created`, what is active or to be recorded. The queue holds
-        1,000 changes: who does not take them holds the registry up, and misses none.
+        A late subscriber first receives, as `created`, the markets that are active or to be recorded. The queue holds
+        1,000 changes: a slow subscriber blocks the registry, and misses nothing.
         """
         if not self._greenlets:
             return self._feed.subscribe()
@@ -214,20 +223,22 @@ class MarketRegistry:
         return queue
 
     def set_lifecycle_source(self, frames: gevent.queue.Queue) -> None:
-        """Frames as they come from the lifecycle channels, of any connection."""
+        """Set the queue of frames from the lifecycle channels, of any connection."""
         self._listener.source = frames
 
     def hear_tickers(self, rows: list[Row]) -> None:
-        """Learn quotes and volumes from rows of tickers that one connection brought. Called for every such message."""
+        """Learn quotes and volumes from ticker rows of one connection. Called for every ticker message."""
         self._markets.quotes.hear(rows)
 
     def get_market(self, ticker: str) -> Market | None:
-        """Return None if there is no such market, or it settled more than a day ago."""
+        """Return the market. None if it does not exist, or settled more than a day ago."""
         return self._markets.get(ticker)
 
     def get_active_markets(self) -> list[Market]:
-        """Return a list that is the caller's, in the order of tickers. Others have their turn while it is made: each
-        market is as it was when it was met."""
+        """Return a new list of the active markets, in the order of tickers.
+
+        Other greenlets run while it is made: each market is in the state in which it was met.
+        """
         found: list[Market] = []
         while page := self.active_page(found[-1].ticker if found else None, MARKETS_AT_ONCE):
             found += page
@@ -241,12 +252,12 @@ class MarketRegistry:
         return self._markets.is_active(ticker)
 
     def active_page(self, after: str | None, limit: int) -> list[Market]:
-        """The active markets whose tickers follow that one."""
+        """Return up to `limit` active markets whose tickers follow `after`; None begins at the first."""
         found = map(self._markets.get, self._markets.active.page(after, limit))
         return [market for market in found if market is not None]
 
     def counts(self) -> dict[str, int]:
-        """How many markets there are of each status."""
+        """Return the number of markets by status."""
         return dict(self._markets.counts)
 
     def why_not_ready(self) -> str | None:
@@ -264,6 +275,6 @@ class MarketRegistry:
         return None
 
     def _introduce(self, queue: ChangeQueue) -> None:
-        # Stopping is no failure: whoever subscribed stops too.
+        # Stopping is no failure: the subscriber stops too.
         with contextlib.suppress(StoppedError):
             self._intake.introduce(queue)

@@ -1,3 +1,10 @@
+"""The comparison of books: sampled moments rebuilt from recorded rows, and recorded snapshots themselves.
+
+In: a sample of the history's moments and the recorded rows. Out: findings about books that differ, or cannot be
+rebuilt.
+A moment is a clock within an epoch, since maintenance restarts the clocks.
+"""
+
 from typing import NamedTuple
 
 from app.simulator.check.matcher import Delivered
@@ -15,13 +22,15 @@ FOR_EVER_US = 4_000_000_000_000_000
 
 
 class SimMoment(NamedTuple):
+    """A market's book at a clock; `epoch` counts the restarts of clocks before it."""
+
     market: int
     epoch: int
     clock: int
 
 
 class BookSample:
-    """Some moments of the history, spread over all of it and the same ones every time; and when clocks restarted."""
+    """A sample of the history's moments, spread over all of it and deterministic, and the times of clock restarts."""
 
     def __init__(self, count: int = BOOKS) -> None:
         self._count = count
@@ -42,6 +51,7 @@ class BookSample:
         return list(self._moments)
 
     def bounds_us(self, epoch: int) -> tuple[int, int]:
+        """Return the start and the end of an epoch."""
         following = self.epochs_us[epoch + 1 :] or [FOR_EVER_US]
         return self.epochs_us[epoch], following[0]
 
@@ -49,6 +59,7 @@ class BookSample:
         return sum(1 for start_us in self.epochs_us if start_us <= at_us) - 1
 
     def _thin_out(self) -> None:
+        """Halve the share of moments until few enough remain; which remain depends on the history alone."""
         while len(self._moments) > self._count:
             self._one_in *= 2
             self._moments = {moment: chance for moment, chance in self._moments.items() if chance % self._one_in == 0}
@@ -57,6 +68,7 @@ class BookSample:
 def compare_books(
     source: RowSource, catalog: Catalog, reader: TruthReader, sample: BookSample, delivered: Delivered
 ) -> BookFindings:
+    """Return the findings of one replay of the history against rebuilt books and snapshots."""
     findings = BookFindings()
     rebuilt = _rebuilt(source, catalog, sample, delivered, findings)
     snapshots = _snapshots(source, catalog, sample, findings)
@@ -83,7 +95,8 @@ def _rebuilt(
     for market, epoch, clock in sample.moments():
         book = source.rebuilt_book(catalog.ticker(market), clock, *sample.bounds_us(epoch))
         if book is None and epoch == 0 and delivered.earliest_snapshots.get(market, clock + 1) <= clock:
-            # Clocks that began anew are as small as the first ones, so beyond that it cannot be told apart.
+            # Only in the first epoch: restarted clocks are as small as the first ones, so later losses cannot be
+            # distinguished.
             findings.lost += 1
         elif book is None:
             findings.unanchored += 1

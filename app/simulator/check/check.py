@@ -1,3 +1,9 @@
+"""The check of a recording: matches every change of the truth with the recorded rows.
+
+In: the truth and a source of rows. Out: a report.
+One pass reads the history and the rows second by second; further passes resolve what the first one leaves unmatched.
+"""
+
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -24,7 +30,7 @@ class RecordedRows:
         self._next = next(self._rows, None)
 
     def until(self, second: int) -> dict[Key, list[int]]:
-        """The nths by key, up to and including the second."""
+        """Return the nths by key, up to and including the second."""
         found: dict[Key, list[int]] = defaultdict(list)
         end_ms = (second + 1) * 1_000
         row = self._next
@@ -35,10 +41,12 @@ class RecordedRows:
         return found
 
     def rest(self) -> Iterator[dict[Key, list[int]]]:
+        """Yield the rows after the last change, second by second."""
         while self._next is not None:
             yield self.until(self._next[0] // 1_000)
 
     def untimed(self) -> Iterator[Extra]:
+        """Yield the rows whose frames carried no time."""
         for row in self._source.untimed_rows(self._table):
             yield Extra(self._table.key_of_row(row, cents=self._cents), row[1])
 
@@ -50,7 +58,7 @@ Numbered = tuple[int, Change]
 
 
 class Compared:
-    """One table, its rows in order of time, and what of them matched so far."""
+    """One table, its rows in order of time, and the matches so far."""
 
     def __init__(self, table: SimTable, source: RowSource, delivered: Delivered, *, cents: bool) -> None:
         self.table = table
@@ -68,7 +76,7 @@ class Compared:
 
 
 class SimCheck:
-    """What was recorded against the truth: one pass over the history to match it, others for what that leaves open."""
+    """The comparison of a recording with the truth: one pass to match, further passes to resolve the rest."""
 
     def __init__(
         self, reader: TruthReader, source: RowSource, progress: Callable[[int], object] = lambda _changes: None
@@ -76,7 +84,7 @@ class SimCheck:
         header = reader.header
         self._reader = reader
         self._source = source
-        self._progress = progress  # is told of so many more changes
+        self._progress = progress  # receives the number of changes since its last call
         self._cents = header.whole_cents
         self._catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
         self._ticker = lru_cache(maxsize=NAMES_KEPT)(self._catalog.ticker)
@@ -112,6 +120,7 @@ class SimCheck:
         return itertools.groupby(enumerate(self._reader.changes()), key=lambda numbered: numbered[1].at_us // SECOND_US)
 
     def _resolve(self, compared: Compared) -> None:
+        """Look up in the history whether unmatched rows belong to changes of another time."""
         asked = compared.matcher.unmatched_timeless()
         known = set()
         for change in self._reader.changes() if asked else ():
@@ -123,6 +132,10 @@ class SimCheck:
         return table.key(self._ticker(change.market), change, cents=self._cents)
 
     def _lifecycle(self, changes: list[tuple[int, SimLifecycle]]) -> Findings:
+        """Return the findings about lifecycle messages.
+
+        On the older wire a recorder listens to one of two channels: the one that matches better is assumed.
+        """
         ways = lifecycle_rows.in_cents(self._catalog) if self._cents else [lifecycle_rows.as_it_is]
         return min((self._lifecycle_as(say, changes) for say in ways), key=lambda findings: findings.unmatched)
 
@@ -140,6 +153,6 @@ class SimCheck:
 
     def _books(self, sample: BookSample) -> BookFindings:
         if self._cents:
-            # The older wire has no clock that says which changes a snapshot holds.
+            # The older wire has no clock that shows which changes a snapshot includes.
             return BookFindings()
         return compare_books(self._source, self._catalog, self._reader, sample, self._delivered)

@@ -1,3 +1,5 @@
+"""The recorded rows in a database: production, or a gatherer's own time-series database."""
+
 from collections.abc import Iterator
 
 import psycopg2.errors
@@ -61,7 +63,7 @@ CHANGES = """
 
 
 class ProductionRows:
-    """The production database. What was recorded of earlier histories, before the given time, is left out."""
+    """The production database. Rows of earlier histories, before the given time, are excluded."""
 
     def __init__(self, connection: Connection, since_us: int = 0) -> None:
         self._connection = connection
@@ -105,7 +107,7 @@ class ProductionRows:
         )
 
     def _streamed(self, query: sql.Composable, name: str) -> Iterator[Row]:
-        """The rows of any large answer, a piece at a time."""
+        """Yield the rows of a large answer, fetched in pieces."""
         with self._connection.cursor(name=name) as cursor:
             cursor.itersize = ROWS_AT_ONCE
             self._execute(cursor, query)
@@ -122,8 +124,8 @@ class ProductionRows:
             ) from error
 
 
-# What carries no time of its own has one that differs by connection. Copies of an announcement come within seconds, and
-# have the same number; equal announcements within a minute have different ones.
+# Messages without a time of their own have one that differs by connection. Copies of an announcement arrive within
+# seconds and have the same nth; equal announcements within a minute have different ones.
 GATHERER_LIFECYCLE = """
     SELECT ticker, event_type, payload
     FROM (
@@ -147,7 +149,7 @@ UNTIMED = """
 
 
 class GathererRows(ProductionRows):
-    """A gatherer's own time series database, where two connections record what concerns the whole exchange."""
+    """A gatherer's own time-series database, where two connections record the channels of the whole exchange."""
 
     def untimed_rows(self, table: SimTable) -> Iterator[Row]:
         fields, nth, ts_missing = (sql.SQL(column) for column in COLUMNS[table])

@@ -1,3 +1,5 @@
+"""The recorded rows in a lake, read by DuckDB from its Parquet files."""
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -88,7 +90,7 @@ class LakeRows:
         return RebuiltBook(base[0], with_changes(book_sides(base[1:]), changes))
 
     def _streamed(self, query: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
-        # Each answer has a cursor of its own: several are read in turns.
+        # A cursor per answer: several answers are read alternately.
         answer = self._database.cursor().execute(query, parameters)
         while rows := answer.fetchmany(ROWS_AT_ONCE):
             yield from rows

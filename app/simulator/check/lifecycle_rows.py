@@ -1,4 +1,4 @@
-"""Lifecycle messages carry no time of their own, so they are matched as a whole: by what they are about and say."""
+"""The comparison of lifecycle messages, which carry no time of their own: they are matched by subject and content."""
 
 import json
 from collections import Counter, defaultdict
@@ -17,25 +17,26 @@ from app.simulator.websocket.cents_frames import OLD_LIFECYCLE, CentsFrames
 from app.simulator.websocket.dollar_frames import LIFECYCLE
 
 NAME = "lifecycle_events"
-# What the other columns say already.
+# Fields that repeat other columns.
 REPEATED = ("market_ticker", "event_ticker", "event_type")
 
 Say = Callable[[SimLifecycle], tuple[str, dict[str, Any]] | None]
 
 
 def as_it_is(change: SimLifecycle) -> tuple[str, dict[str, Any]] | None:
-    """Today's wire: the type of the event, and the message."""
+    """Return the event type and message of today's wire; None if the exchange sends nothing."""
     return None if change.message_type == SILENT else (change.event_type or change.message_type, change.payload)
 
 
 def in_cents(catalog: Catalog) -> Iterator[Say]:
-    """The older wire has two channels that say it differently, and a recorder listens to one of them."""
+    """Yield the wordings of the older wire's two channels; a recorder listens to one of them."""
     wire = CentsFrames(catalog)
     for channel in (LIFECYCLE, OLD_LIFECYCLE):
         yield partial(_said_in_cents, wire, channel)
 
 
 def by_key(changes: Iterable[tuple[int, SimLifecycle]], say: Say) -> dict[Key, list[int]]:
+    """Return the ordinals of the changes by their key, without changes that are not announced."""
     expected: dict[Key, list[int]] = defaultdict(list)
     for ordinal, change in changes:
         if said := say(change):
@@ -44,7 +45,10 @@ def by_key(changes: Iterable[tuple[int, SimLifecycle]], say: Say) -> dict[Key, l
 
 
 def found_keys(source: RowSource) -> dict[Key, list[int]]:
-    """A repetition counts as the next nth: the time that tells it apart in the database is the connection's."""
+    """Return the recorded nths by key.
+
+    A repetition counts as the next nth: the time that distinguishes it in the database is the connection's.
+    """
     counts: Counter[Key] = Counter()
     found: dict[Key, list[int]] = defaultdict(list)
     for ticker, event_type, payload in source.lifecycle():

@@ -1,3 +1,9 @@
+"""Matching of changes with rows by key, and the classification of what does not match.
+
+In: groups of changes and rows with the same key. Out: findings: lost, duplicated, altered, unexpected, or a hole that
+no recorder could have filled. Equal changes are matched by number, as the database's nth counts them.
+"""
+
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -5,30 +11,34 @@ from typing import Any, NamedTuple
 from app.simulator.check.report import Findings
 from app.simulator.truth import SNAPSHOT_BIT, VALUE_SHIFT, TruthReader, What
 
-# The ticker, the milliseconds, and what else makes an event what it is.
+# The ticker, the milliseconds, and the fields that identify the event.
 Key = tuple[Any, ...]
 Loose = Callable[[Key], Key]
 MostAtOnce = Callable[[Sequence[Sequence[int]]], list[int]]
 
-# What is missing or extra beyond this is lost or unexpected, without a look whether two of them belong together.
+# Beyond this number, missing and extra rows are counted as lost or unexpected without trying to pair them.
 PAIRED = 200_000
 
 
 class Missing(NamedTuple):
+    """A change without a row."""
+
     key: Key
-    ordinals: list[int]  # of all changes that are equal
+    ordinals: list[int]  # of all equal changes
     nth: int
 
 
 class Extra(NamedTuple):
+    """A row without a change."""
+
     key: Key
     nth: int
 
 
 class Matcher:
-    """Matches what happened with what was found.
+    """Matcher of changes with recorded rows.
 
-    Equal events are told apart by counting: nth is how many came before, so of three a database has 0, 1 and 2.
+    Equal events are distinguished by counting: nth is how many came before, so of three a database has 0, 1 and 2.
     """
 
     def __init__(
@@ -43,7 +53,7 @@ class Matcher:
         self.missing: list[Missing] = []
         self.extra: list[Extra] = []
         self.timeless = timeless
-        # Delivered, but to nobody who was also sent the equal ones: a recorder cannot know of them.
+        # Delivered, but on no connection that was also sent the equal ones: a recorder cannot know of them.
         self.indistinct: list[int] = []
         self._delivered = delivered
         self._happened_ms = happened_ms
@@ -53,7 +63,7 @@ class Matcher:
             self._untimed[timeless(row.key)].append(row)
 
     def group(self, expected: dict[Key, list[int]], found: dict[Key, list[int]]) -> None:
-        """Everything of one stretch of time: the ordinals of equal changes, and the nths that were found of them."""
+        """Compare a stretch of time: the ordinals of equal changes, and the recorded nths, by key."""
         for key, ordinals in expected.items():
             nths = found.pop(key, [])
             self.findings.expected += len(ordinals)
@@ -65,7 +75,7 @@ class Matcher:
                 self._keep_extra(Extra(key, nth))
 
     def unmatched_timeless(self) -> set[Key]:
-        """What to look for in the history before resolve(): is an extra row an event that is there, at another time?"""
+        """Return the keys to look for in the history before resolve(): an extra row may be a change of another time."""
         return {self.timeless(extra.key) for extra in self.extra} | set(self._untimed)
 
     def resolve(
@@ -74,7 +84,7 @@ class Matcher:
         looks_alike: Iterable[Loose],
         most_at_once: MostAtOnce,
     ) -> None:
-        """Names everything that did not match, once all groups were seen."""
+        """Classify everything that did not match. Call it once all groups were compared."""
         for rows in self._untimed.values():
             self.extra += rows
         for loose in looks_alike:
@@ -94,12 +104,13 @@ class Matcher:
         for nth in range(len(ordinals)):
             if nth not in nths and not self._take_untimed(key, nth):
                 self._keep_missing(Missing(key, ordinals, nth))
-        # Where no key forbids it, as in files, a row may even be there twice to the letter.
+        # Without a primary key, as in files, a row may even occur twice.
         for nth, times in Counter(nths).items():
             for _ in range(times - (0 <= nth < len(ordinals))):
                 self.findings.note("duplicated", Extra(key, nth))
 
     def _take_untimed(self, key: Key, nth: int) -> bool:
+        """Use up an untimed row of this key and nth. Return False if there is none."""
         timeless = self.timeless(key)
         for row in self._untimed.get(timeless, ()):
             if row.nth == nth:
@@ -120,7 +131,7 @@ class Matcher:
             self.findings.note("unexpected", extra)
 
     def _pair(self, loose: Loose) -> None:
-        """A missing event and a row that nobody expected, about the same thing: one altered event."""
+        """Pair missing events with unexpected rows about the same subject: each pair is one altered event."""
         alike: dict[Key, list[Missing]] = defaultdict(list)
         for missing in self.missing:
             alike[loose(missing.key)].append(missing)
@@ -137,6 +148,7 @@ class Matcher:
         self.missing = [missing for missing in self.missing if id(missing) not in paired]
 
     def _lose(self, missing: Missing, deliverable: int) -> None:
+        """Count the change as lost if a connection was sent enough equal ones to include it, and as a hole if not."""
         if missing.nth < deliverable:
             self.findings.note("lost", missing)
         else:
@@ -149,12 +161,12 @@ KIND_MASK = (1 << VALUE_SHIFT) - 1
 
 
 class Delivered:
-    """Which changes were sent whole, on any connection."""
+    """The changes that were sent whole, on any connection."""
 
     def __init__(self, reader: TruthReader) -> None:
         self._reader = reader
         self._flags = bytearray()
-        self.earliest_snapshots: dict[int, int] = {}  # by market, the smallest clock of those sent whole
+        self.earliest_snapshots: dict[int, int] = {}  # by market, the smallest clock of the snapshots sent whole
         for connection in reader.connections():
             for ordinal in self._whole(connection):
                 if ordinal >= len(self._flags):
@@ -168,14 +180,16 @@ class Delivered:
         return isinstance(ordinal, int) and ordinal < len(self._flags) and self._flags[ordinal] == 1
 
     def withdraw(self, ordinals: Iterable[int]) -> None:
+        """Count these changes as not delivered from now on."""
         for ordinal in ordinals:
             if ordinal < len(self._flags):
                 self._flags[ordinal] = 0
 
     def most_at_once(self, groups: Sequence[Sequence[int]]) -> list[int]:
-        """How many of each group the best connection was sent: who saw equal changes apart cannot tell them apart.
+        """Return how many of each group the best connection was sent.
 
-        Groups have nothing in common, or everything.
+        A recorder that received equal changes on different connections cannot distinguish them. Groups are disjoint or
+        equal.
         """
         group_of = {ordinal: group[0] for group in groups for ordinal in group}
         most: Counter[int] = Counter()
@@ -190,6 +204,7 @@ class Delivered:
             self.earliest_snapshots[market] = min(clock, self.earliest_snapshots.get(market, clock))
 
     def _whole(self, connection: str) -> Iterator[int]:
+        """Yield the ordinals sent whole on a connection, and note its snapshots."""
         for block in self._reader.sent(connection):
             words = iter(block)
             for word in words:

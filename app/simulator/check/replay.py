@@ -1,3 +1,9 @@
+"""The replay of the exchange's books from its history, to compare recorded books with.
+
+In: recorded books with their clocks, and the changes in order. Out: the true book for each, and whether a change that
+it needs was never delivered.
+"""
+
 from collections import defaultdict
 from collections.abc import Container
 
@@ -9,7 +15,7 @@ Levels = dict[int, int]
 
 
 class Wanted:
-    """A book as it was recorded, to be compared with the exchange's at the same clock."""
+    """A recorded book, to be compared with the exchange's at the same clock."""
 
     def __init__(self, market: int, epoch: int, clock: int, sides: tuple[Levels, Levels], base_clock: int) -> None:
         self.market = market
@@ -21,7 +27,7 @@ class Wanted:
 
 
 class Replay:
-    """The exchange's books once more, made of its history, for the markets where one is wanted."""
+    """The exchange's books, replayed for the markets of recorded books."""
 
     def __init__(self, catalog: Catalog, wanted: list[Wanted], delivered: Container[int]) -> None:
         self._catalog = catalog
@@ -75,13 +81,15 @@ class Replay:
             book.clock = restarted(book.clock)
 
     def _serve(self, market: int, before: tuple[int, int] | None) -> None:
-        """Whoever wants the book of an earlier moment than what comes next wants it as it is now."""
+        """Copy the present book to each waiting request for a moment before `before`; None serves all."""
         waiting, book = self._wanted[market], self._books[market]
         while waiting and (before is None or waiting[0].moment < before):
             waiting.pop(0).actual = (dict(book.yes), dict(book.no))
 
 
 class _Replayed:
+    """A book during the replay."""
+
     __slots__ = ("clock", "no", "yes")
 
     def __init__(self, clock: int, yes: Levels, no: Levels) -> None:

@@ -1,3 +1,5 @@
+"""The findings of a check, and the report that a person reads."""
+
 import datetime as dt
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,7 @@ HOLES_LISTED = 10_000
 
 
 class SimHole(msgspec.Struct):
-    """Changes of a market that were sent whole to nobody."""
+    """Changes of a market that were sent whole on no connection."""
 
     ticker: str
     first_ms: int
@@ -18,7 +20,7 @@ class SimHole(msgspec.Struct):
 
 
 class Findings(msgspec.Struct):
-    """What the comparison found in one table: all of it counted, some of it shown."""
+    """The findings about one table: all are counted, some are kept as examples."""
 
     table: str
     expected: int = 0
@@ -27,7 +29,7 @@ class Findings(msgspec.Struct):
     duplicated: int = 0
     unexpected: int = 0
     altered: int = 0
-    unfillable: int = 0  # in the history, but sent whole to nobody: not lost
+    unfillable: int = 0  # in the history, but sent whole on no connection: not lost
     examples: dict[str, list[Any]] = msgspec.field(default_factory=dict)
     holes: dict[str, SimHole] = msgspec.field(default_factory=dict)
 
@@ -56,15 +58,15 @@ class Findings(msgspec.Struct):
 
 
 class BookFindings(msgspec.Struct):
-    """Books that were rebuilt from a recorded snapshot and recorded changes, and recorded snapshots themselves."""
+    """The findings about books rebuilt from recorded rows, and about recorded snapshots themselves."""
 
     compared: int = 0
     snapshots_compared: int = 0
     altered: int = 0
-    lost: int = 0  # a snapshot was sent, and there is none to begin with
-    unexpected: int = 0  # a snapshot of a market that there is not
-    unanchored: int = 0  # no snapshot to begin with, nor was one sent
-    with_holes: int = 0  # a change before it was sent to nobody
+    lost: int = 0  # a snapshot was sent, but none is recorded to begin with
+    unexpected: int = 0  # a snapshot of a market that does not exist
+    unanchored: int = 0  # no snapshot to begin with, and none was sent
+    with_holes: int = 0  # a change before it was sent on no connection
     examples: list[Any] = msgspec.field(default_factory=list)
 
     @property
@@ -73,16 +75,18 @@ class BookFindings(msgspec.Struct):
 
 
 class SimReport(msgspec.Struct):
+    """The whole result of a check."""
+
     tables: list[Findings]
     books: BookFindings
-    is_proof: bool = True  # False: nothing was sent to anybody, so nothing was compared
+    is_proof: bool = True  # False: nothing was sent on any connection, so nothing was compared
 
     @property
     def is_clean(self) -> bool:
         return self.is_proof and self.books.is_clean and all(findings.is_clean for findings in self.tables)
 
 
-# The report as a person reads it on a terminal.
+# The report as text for a terminal.
 
 COLUMNS = ("expected", "found", "lost", "duplicated", "unexpected", "altered", "unfillable")
 SHOWN = 3

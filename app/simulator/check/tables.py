@@ -1,6 +1,6 @@
-"""The tables of records that are compared, and the form in which changes and rows meet.
+"""The tables that are compared, and the form in which changes and rows meet.
 
-A key is the ticker, the milliseconds, and the fields; a row comes as milliseconds, nth, ticker and the same fields.
+A key is the ticker, the milliseconds, and the fields; a row arrives as milliseconds, nth, ticker and the same fields.
 The older wire has no clock, no sizes in tickers, and only whole seconds.
 """
 
@@ -16,10 +16,12 @@ NO_CLOCK = -1
 
 
 class SimTable(NamedTuple):
+    """One table: how a change and a row become comparable keys."""
+
     name: str
     change_type: type[SimDelta | SimTrade | SimTicker]
     fields: Callable[[Any], Key]  # of a change
-    normal: Callable[[Key, bool], Key]  # the fields of a change or a row, as both wires leave them
+    normal: Callable[[Key, bool], Key]  # the fields of a change or a row, as far as the wire preserves them
     timeless: Loose
     looks_alike: tuple[Loose, ...]
 
@@ -40,7 +42,7 @@ def _trade(fields: Key, cents: bool) -> Key:
 
 
 def _ticker(fields: Key, cents: bool) -> Key:
-    """No price, no bid and no ask are written in several ways; a size of nothing, too."""
+    """Return the fields in one notation: a missing price, bid, ask or size is written in several ways."""
     price_e6, bid_e6, ask_e6, bid_size_e2, ask_size_e2, last_size_e2, *figures = fields
     sizes = (None, None, None) if cents else (bid_size_e2 or None, ask_size_e2 or None, last_size_e2 or None)
     return (price_e6 or None, bid_e6 or None, ask_e6 if ask_e6 != DOLLAR_E6 else None, *sizes, *figures)
@@ -73,7 +75,7 @@ TICKERS = SimTable(
 TABLES = (DELTAS, TRADES, TICKERS)
 
 
-# What the check reads of the recorded tables, wherever they lie.
+# The rows that the check reads, wherever they are stored.
 
 ROWS_AT_ONCE = 20_000
 SNAPSHOTS = 20_000
@@ -103,7 +105,7 @@ def book_sides(levels: Sequence[list[int]]) -> Sides:
 
 
 def with_changes(sides: Sides, changes: Iterable[tuple[bool, int, int]]) -> Sides:
-    """The sides after changes of (yes_side, price_e6, delta_e2)."""
+    """Return the sides after changes of (yes_side, price_e6, delta_e2)."""
     for yes_side, price_e6, delta_e2 in changes:
         side = sides[0] if yes_side else sides[1]
         side[price_e6] = side.get(price_e6, 0) + delta_e2
@@ -112,11 +114,13 @@ def with_changes(sides: Sides, changes: Iterable[tuple[bool, int, int]]) -> Side
     return sides
 
 
-# Milliseconds, nth, ticker, and the table's fields.
+# Milliseconds, nth, ticker, and the table's fields
 Row = tuple[Any, ...]
 
 
 class RecordedSnapshot(NamedTuple):
+    """A whole book as recorded."""
+
     ticker: str
     at_us: int
     clock: int
@@ -124,25 +128,29 @@ class RecordedSnapshot(NamedTuple):
 
 
 class RebuiltBook(NamedTuple):
+    """A book rebuilt from a recorded snapshot, whose clock is `base_clock`."""
+
     base_clock: int
     sides: tuple[Levels, Levels]
 
 
 class RowSource(Protocol):
-    """Where it was recorded to, as the check reads it."""
+    """A recording as the check reads it."""
 
     def rows(self, table: SimTable) -> Iterator[Row]:
-        """Those that carry their time, in its order."""
+        """Return the rows that carry their own time, in its order."""
 
     def untimed_rows(self, table: SimTable) -> Iterator[Row]:
-        """Those whose frame carried no time."""
+        """Return the rows whose frame carried no time."""
 
     def lifecycle(self) -> Iterator[Row]:
-        """Ticker, event type and payload, in order of time."""
+        """Return ticker, event type and payload, in order of time."""
 
     def snapshots(self) -> Iterator[RecordedSnapshot]:
-        """Whole books that carry a clock; of very many some, and the same ones every time."""
+        """Return whole books that carry a clock; of very many, a deterministic sample."""
 
     def rebuilt_book(self, ticker: str, clock: int, from_us: int, until_us: int) -> RebuiltBook | None:
-        """The last snapshot up to a clock and every change since; None without a snapshot. Clocks are those of the
-        time given, for they may start again."""
+        """Return the last snapshot up to a clock with every change since; None without a snapshot.
+
+        Clocks count within the given time, since they may restart.
+        """

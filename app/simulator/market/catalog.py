@@ -1,3 +1,8 @@
+"""The catalog: every series, event and market, computed from the seed and its number instead of being stored.
+
+A question may carry a moment: then the answer is what is known at that moment. Without one it is how things end.
+"""
+
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,17 +14,18 @@ from app.simulator.market.plan import EVENTS_PER_CYCLE, Life, SimPlan, event_of,
 from app.simulator.market.prices import STRUCTURES
 from app.simulator.market.random import draw, scrambled, uuid_text
 
-# What is known of a life at a moment; without a moment, how it ends.
+# What is known of an event's life at a moment; without a moment, how it ends.
 
 RAISED_FEE_MULTIPLIER = 2
 
 
 def is_ahead(life: Life, phase: Phase, position: int, at_us: int | None) -> bool:
+    """Return True if the phase is still ahead of the moment; never without a moment."""
     return at_us is not None and at_us < life.turn_us(phase, position)
 
 
 def close_us(kind: Kind, life: Life, position: int, at_us: int | None) -> int:
-    """As last announced."""
+    """Return the closing time as last announced."""
     if is_ahead(life, Phase.CLOSE_MOVED, position, at_us):
         return life.turn_us(Phase.CREATED, position) + kind.first_close_us
     if is_ahead(life, Phase.REOPENED, position, at_us):
@@ -28,43 +34,44 @@ def close_us(kind: Kind, life: Life, position: int, at_us: int | None) -> int:
 
 
 def updated_us(life: Life, position: int, at_us: int | None) -> int:
+    """Return the time of the market's latest turn."""
     created_us = life.turn_us(Phase.CREATED, position)
     latest_first = (created_us + after_us for after_us in reversed(life.turns.values()))
     return next((turned_us for turned_us in latest_first if at_us is None or turned_us <= at_us), created_us)
 
 
 def fee_multiplier(life: Life, at_us: int | None) -> int | None:
-    """What an event has instead of its series' own, for a while."""
+    """Return the multiplier that overrides the series' own for a while, or None."""
     set_us, cleared_us = (life.turn_us(phase, 0) for phase in (Phase.FEES_SET, Phase.FEES_CLEARED))
     return RAISED_FEE_MULTIPLIER if at_us is not None and set_us and set_us <= at_us < cleared_us else None
 
 
 LEGS = 12
 LONGEST_LEG_DISTANCE = 300
-# Which bits of an event's draw say how it ends; the lowest decide on its turns.
+# The bits of an event's draw that decide how it ends; the lowest ones decide its turns.
 RESULT_BITS = 16
 
 
 class Outcomes:
-    """How markets end, and what combos are made of."""
+    """The results of markets and the legs of combos."""
 
     def __init__(self, plan: SimPlan) -> None:
         self._plan = plan
 
     def result(self, index: int, at_us: int | None = None) -> str:
-        """As determined, and the other way round once it was amended."""
+        """Return the result as determined, reversed once it was amended."""
         amended_us = self._plan.turn_us(index, Phase.AMENDED)
         is_amended = amended_us != 0 and (at_us is None or at_us >= amended_us)
         return "yes" if self._wins(index) != is_amended else "no"
 
     def legs(self, event: int) -> list[tuple[int, str]]:
-        """Markets of earlier events, each with the side that has to win."""
+        """Return markets of earlier events, each with the side that has to win."""
         bits = draw(self._plan.seed, LEGS, event)
         chosen: dict[int, tuple[int, str]] = {}
         for _ in range(2 + bits % 3):
             bits = scrambled(bits)
             other = event - 1 - bits % min(event, LONGEST_LEG_DISTANCE)
-            # The first event of every pattern is no combo.
+            # Terminates: the first event of every pattern is no combo.
             while kind_of(other).is_combo:
                 other -= 1
             market = first_market_of(other) + (bits >> 16) % kind_of(other).markets_per_event
@@ -83,7 +90,7 @@ class Outcomes:
 
 
 IDENTITY = 11
-# Which bits of an event's draw say its strike.
+# The bits of an event's draw that decide its strike.
 STRIKE_BITS = 32
 ID_BITS = 48
 KEPT_EVENTS = 4_096
@@ -91,25 +98,25 @@ SERIES_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(PATTERN))
 
 
 class Catalog:
-    """Every series, event and market there is and will be: each one computed from the seed and its number when asked.
+    """Every series, event and market that exists or will exist, each computed from the seed and its number on demand.
 
-    Numbers rise with the time of creation, so newest first is counting down from count(). Where a method takes a
-    moment, it answers what is known then; without one, how things end.
+    Numbers rise with the time of creation, so that counting down from count() is newest first. A method with a moment
+    answers with what is known then; without one, with how things end.
     """
 
     def __init__(self, seed: int, markets: int, start_us: int, *, whole_cents: bool = False) -> None:
         self.seed = seed
         self.start_us = start_us
         self.initial_markets = markets
-        self.whole_cents = whole_cents  # the older wire knows no other prices and no parts of contracts
+        self.whole_cents = whole_cents  # the older wire has no finer prices and no fractions of contracts
         self.plan = SimPlan(seed, markets, start_us)
         self._outcomes = Outcomes(self.plan)
-        # A page shows an event's markets side by side, and combos name events of the near past.
+        # Cached: a page shows an event's markets side by side, and combos name events of the near past.
         self.event_ticker = lru_cache(maxsize=KEPT_EVENTS)(self._event_ticker)
         self._id_key = draw(seed, IDENTITY) & (1 << ID_BITS) - 1
 
     def __len__(self) -> int:
-        """At the start; count() says how many there are later."""
+        """Return the number of markets at the start; count() includes later ones."""
         return self.initial_markets
 
     def count(self, at_us: int) -> int:
@@ -138,6 +145,7 @@ class Catalog:
         return uuid_text(draw(low), low >> ID_BITS << ID_BITS | index ^ self._id_key)
 
     def index_of(self, ticker: str) -> int | None:
+        """Return the number of the market with this ticker, or None."""
         event, position = objects.event_number(ticker), objects.market_position(ticker)
         if event is None or position is None or position >= kind_of(event).markets_per_event:
             return None
@@ -145,6 +153,7 @@ class Catalog:
         return index if self.ticker(index) == ticker else None
 
     def index_of_id(self, market_id: str) -> int | None:
+        """Return the number of the market with this id, or None."""
         digits = market_id[-ID_BITS // 4 :]
         try:
             index = int(digits, 16) ^ self._id_key
@@ -160,7 +169,7 @@ class Catalog:
         return next((index for index in range(self.series_count) if self.series(index).ticker == ticker), None)
 
     def events_of_series(self, series: int, count: int) -> Iterator[int]:
-        """Newest first, among the first `count` events."""
+        """Yield the series' events among the first `count` events, newest first."""
         kind, topic = SERIES_KINDS[series // len(TOPICS)], series % len(TOPICS)
         slots = [slot for slot in reversed(range(EVENTS_PER_CYCLE)) if PATTERN[slot] is kind]
         last_cycle = (count - 1) // EVENTS_PER_CYCLE
@@ -249,7 +258,7 @@ class Catalog:
         return close_us(kind_of(event), self.plan.life(event), position, at_us)
 
     def legs(self, event: int) -> tuple[SimLeg, ...]:
-        """Of a combo: what has to come true for it."""
+        """Return the legs of a combo: the outcomes that must all come true."""
         return tuple(
             SimLeg(self.event_ticker(event_of(leg)[0]), self.ticker(leg), side)
             for leg, side in self._outcomes.legs(event)
@@ -279,14 +288,14 @@ KEPT = 65_536
 
 
 class MarketName(NamedTuple):
-    """What every message about a market begins with."""
+    """The two names of a market, with which every message about it begins."""
 
     ticker: str
     market_id: str
 
 
 class MarketNames:
-    """Computed by the catalog, kept for the markets that are spoken of."""
+    """Cache of the names that the catalog computes, for the markets in use."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog

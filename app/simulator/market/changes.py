@@ -1,5 +1,8 @@
-"""What happens on the simulated exchange, in order. Integers throughout: _e6 millionths of a dollar, _e2 hundredths
-of a contract, _us microseconds since 1970. `market` is the market's number in the catalog."""
+"""The changes of the simulated exchange, in order.
+
+All values are integers: _e6 millionths of a dollar, _e2 hundredths of a contract, _us microseconds since 1970.
+`market` is the market's number in the catalog.
+"""
 
 from typing import Any, NamedTuple
 
@@ -50,7 +53,7 @@ Change = SimDelta | SimTrade | SimTicker | SimLifecycle
 
 
 class SimBook(NamedTuple):
-    """Bids of both sides, ascending by price; NO bids at NO prices. Holds every change up to and including clock."""
+    """The bids of both sides, ascending by price; NO bids at NO prices. Includes every change up to `clock`."""
 
     clock: int
     yes: list[tuple[int, int]]

@@ -1,3 +1,10 @@
+"""The simulated exchange: advances markets and traders in time, and returns every change.
+
+In: the catalog, a rate of changes and moments to advance to. Out: changes in order, books and quotes.
+Only markets with activity are kept in memory. The books and figures of all others are computed from the seed when asked
+for, which is what makes a million markets affordable.
+"""
+
 import random
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,14 +25,14 @@ from app.simulator.market.traders import RandomTraders
 MOST_AWAKE = 20_000
 TABLE_BITS = 16
 ORDER = 31
-# One action in so many goes to any awake market, hot or not.
+# One action in this many goes to any awake market, hot or not.
 TAIL_ONE_IN = 8
 
 
 class Activity:
-    """Which markets are awake, and which of them the next action falls on: few take most, the tail takes a little.
+    """The awake markets, and the choice of the next action's market: few take most, the tail takes a little.
 
-    Markets have places, the first ones the hottest. One that ends leaves its place to one that opens.
+    Markets have places, the first ones the hottest. A market that ends leaves its place to one that opens.
     """
 
     def __init__(self, catalog: Catalog, most_awake: int = MOST_AWAKE) -> None:
@@ -41,7 +48,7 @@ class Activity:
         return len(self._place_of)
 
     def wake(self, index: int) -> None:
-        """The market takes the hottest place that is free; with none left it stays quiet."""
+        """Give the market the hottest free place; with none left it stays quiet."""
         if index in self._place_of:
             return
         if self._free:
@@ -56,7 +63,7 @@ class Activity:
         self._place_of[index] = place
 
     def rest(self, index: int) -> bool:
-        """True if the market was awake."""
+        """Take the market's place from it. Return True if it was awake."""
         place = self._place_of.pop(index, None)
         if place is None:
             return False
@@ -65,7 +72,7 @@ class Activity:
         return True
 
     def next(self, bits: int) -> int | None:
-        """The market of the next action; None where the draw meets a free place."""
+        """Return the market of the next action, or None if the draw falls on a free place."""
         if not self._places:
             return None
         place = bits >> 3 if bits % TAIL_ONE_IN == 0 else self._table[bits >> 3 & (1 << TABLE_BITS) - 1]
@@ -73,7 +80,7 @@ class Activity:
 
 
 def _attention(places: int) -> list[int]:
-    """A table to draw places from, each as often as it deserves: the weight of rank r is 1 / r^1.25."""
+    """Return a table to draw places from, each in proportion to its weight: rank r has the weight 1 / r^1.25."""
     weights = [10**12 // (rank * isqrt(isqrt(rank * 10**8))) for rank in range(1, min(places, 4_000) + 1)]
     total, table = sum(weights), list[int]()
     for place, weight in enumerate(weights):
@@ -82,17 +89,17 @@ def _attention(places: int) -> list[int]:
 
 
 def _open_sample(catalog: Catalog, most: int) -> Iterator[int]:
-    """Open markets, from all over the catalog if there are more than enough; some places stay free for new ones."""
+    """Yield open markets, spread over the catalog if there are more than enough; some places stay free for new ones."""
     count = len(catalog)
     step = max(1, count * 10 // (most * 9))
     for first in range(0, count, step):
         index = min(first + draw(catalog.seed, ORDER, first) % step, count - 1)
         if catalog.status(index, catalog.start_us) == "active":
             yield index
-    # A market that is paused at the start wakes up when it is resumed, one that is not open yet when it opens.
+    # A market that is paused at the start wakes when it is resumed; one that is not open yet, when it opens.
 
 
-# How the markets that are open at the start look then: their books and figures, from the seed and their number.
+# The state at the start of the markets open then: books and figures, from the seed and their number.
 
 CLOCK, BOOK, FIGURES = 21, 22, 23
 EMPTY_BOOK = SimBook(0, [], [])
@@ -100,9 +107,9 @@ NO_FIGURES: Figures = (0, 0, 0, 0, 0)
 LONGEST_SIDE = 12
 
 
-@lru_cache(maxsize=1)  # asked for twice in a row: as a market's book, and for its figures
+@lru_cache(maxsize=1)  # requested twice in a row: as a market's book, and for its figures
 def opening_book(catalog: Catalog, index: int, depth: int = LONGEST_SIDE) -> SimBook:
-    """Empty for markets that opened later, and for most combos, which nobody asked for yet."""
+    """Return the book at the start; empty for markets that opened later, and for most combos, which have no quotes."""
     if not _was_open(catalog, index):
         return EMPTY_BOOK
     book = SimBook(1 + draw(catalog.seed, CLOCK, index) % 5_000_000, *_opening_sides(catalog, index, depth))
@@ -117,7 +124,7 @@ def _opening_sides(catalog: Catalog, index: int, depth: int) -> tuple[list[tuple
         return [], []
     prices = ticks(structure)
     count = len(prices)
-    # The best YES bid stands at this tick and the YES ask, a NO bid from the other end, at least one above.
+    # The best YES bid is at this tick, and the YES ask, a NO bid counted from the other end, at least one above.
     best = count // 10 + (bits >> 8) % (count * 8 // 10)
     spread = 1 + (bits >> 24) % 3
     whole = catalog.whole_cents
@@ -128,7 +135,7 @@ def _opening_sides(catalog: Catalog, index: int, depth: int) -> tuple[list[tuple
 
 
 def emptied(book: SimBook) -> SimBook:
-    """What settlement leaves: it is a change of its own, unless nothing rested."""
+    """Return the book after settlement: emptying it is a change with a clock, unless it was empty already."""
     return SimBook(book.clock + 1, [], []) if book.yes or book.no else book
 
 
@@ -149,7 +156,7 @@ def opening_figures(catalog: Catalog, index: int) -> Figures:
 
 
 def _levels(prices: tuple[int, ...], top: int, bits: int, depth: int, *, whole: bool) -> list[tuple[int, int]]:
-    """The best `depth` of a side's levels."""
+    """Return the best `depth` levels of a side."""
     levels: list[tuple[int, int]] = []
     for _ in range(min(depth, bits % LONGEST_SIDE)):
         if top < 0:
@@ -170,11 +177,11 @@ CLOCKS_RESTARTED = "clocks_restarted"
 
 
 class Exchange:
-    """What happens, in order of time. The same seed gives the same history, in whatever slices time is advanced.
+    """All that happens, in order of time. The same seed gives the same history, however time is sliced.
 
-    What is called besides advance() takes effect at the moment that was last advanced to. Between two calls the books
-    hold every change that was returned, and nothing else. Only markets with activity are kept; what the other ones look
-    like is computed when asked.
+    Calls other than advance() take effect at the moment last advanced to. Between two calls the books contain every
+    change that was returned, and nothing more. Only markets with activity are kept; the state of the others is computed
+    on demand.
     """
 
     def __init__(self, catalog: Catalog, changes_per_second: int) -> None:
@@ -194,7 +201,7 @@ class Exchange:
         self._announcements: list[Change] = []
 
     def advance(self, until_us: int) -> list[Change]:
-        """Everything up to and including a moment."""
+        """Return every change up to and including a moment."""
         changes = self._crowd.changes = self._announcements
         self._announcements = []
         while True:
@@ -217,20 +224,21 @@ class Exchange:
         return self.catalog.status(index, self.now_us)
 
     def book(self, index: int) -> SimBook:
+        """Return the market's present book."""
         if live := self._live.get(index):
             return live.book()
         return self._passing_book(index)
 
     def quote(self, index: int) -> SimTicker:
-        """What a ticker message would say now."""
+        """Return the ticker message that describes the market now."""
         if live := self._live.get(index):
             return live.ticker(self.now_us)
-        # Only the best levels are asked for, and a page asks a thousand times.
+        # Only the best levels are computed: a page requests a thousand quotes.
         top = top_of(self._passing_book(index, depth=1))
         return ticker(self.now_us, index, top, self._passing_figures(index))
 
     def candles(self, index: int, start_us: int, end_us: int, period_minutes: int) -> list[SimCandle]:
-        """Of the trades that are still known."""
+        """Return the candles of the trades that are still remembered."""
         newest_first = [trade for _, trade in self.trades.newest_first(index, start_us, end_us)]
         return candles(reversed(newest_first), period_minutes)
 
@@ -244,15 +252,16 @@ class Exchange:
         self._go_on_from_now()
 
     def pause(self) -> None:
-        """Nobody trades; markets still open and close."""
+        """Stop trading; markets still open and close."""
         self._is_paused = True
 
     def resume(self) -> None:
+        """Continue trading from now on."""
         self._is_paused = False
         self._go_on_from_now()
 
     def restart_clocks(self) -> None:
-        """As maintenance may do: every market counts anew. The next advance() begins with a record of it."""
+        """Restart every market's clock, as maintenance may do. The next advance() begins with a record of it."""
         self._clocks_restarted = True
         for live in self._live.values():
             live.clock = restarted(live.clock)
@@ -264,7 +273,7 @@ class Exchange:
         return self._is_paused or not self._changes_per_second
 
     def _go_on_from_now(self) -> None:
-        """Nothing is made up for: what nobody did in the meantime did not happen."""
+        """Schedule the next action no earlier than now: actions missed during a pause are not made up for."""
         self._next_action_ns = max(self._next_action_ns, self.now_us * 1_000)
 
     def _act(self, at_us: int) -> None:
@@ -274,11 +283,12 @@ class Exchange:
         index = self._activity.next(bits)
         if index is not None:
             self._crowd.act(self._live.get(index) or self._make_live(index), at_us)
-        # As many changes a second as were asked for, though an action makes one or seven of them.
+        # Spaced by changes, not by actions: one action makes between one and seven of them.
         made = max(1, len(changes) - before)
         self._next_action_ns += made * (1_000_000_000 // self._changes_per_second) * (256 + (bits >> 22 & 511)) >> 9
 
     def _take_turn(self, occasion: Occasion) -> None:
+        """Apply a market's turn: announce it, and put the market to rest, wake it, cancel its orders or end it."""
         index, phase = occasion.market, occasion.phase
         self._crowd.changes += lifecycle.messages(self.catalog, occasion)
         self.now_us = occasion.at_us

@@ -1,3 +1,8 @@
+"""What the exchange remembers: recent trades, the candles made of them, and the final state of settled markets.
+
+Each memory is bounded; the oldest entries are forgotten first.
+"""
+
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -13,7 +18,7 @@ KEPT_TRADES = 200_000
 class RecentTrades:
     """The latest trades of the whole exchange, up to a fixed number; older ones are forgotten.
 
-    Trades are numbered as they come, so that a number is a place to continue from.
+    Trades are numbered in their order, so that a number is a place to continue from.
     """
 
     def __init__(self, kept: int = KEPT_TRADES) -> None:
@@ -40,7 +45,7 @@ class RecentTrades:
     def newest_first(
         self, market: int | None = None, min_us: int = 0, max_us: int | None = None, before: int | None = None
     ) -> Iterator[tuple[int, SimTrade]]:
-        """Trades with their numbers, of min_us <= time < max_us, below a number."""
+        """Yield trades with their numbers, of min_us <= time < max_us, below the number `before`."""
         number = self.count if before is None else min(before, self.count)
         if max_us is not None:
             number = min(number, self._first_at(max_us))
@@ -56,7 +61,7 @@ class RecentTrades:
         return bisect_left(range(self.count), at_us, lo=self.oldest, key=lambda number: self[number].at_us)
 
 
-# Candlesticks of one market, made of its trades alone: the side that a taker took is the quote of that moment.
+# Candlesticks of one market, made of its trades alone: a trade's price is the quote of the side that the taker hit.
 
 
 class Distribution(NamedTuple):
@@ -85,7 +90,7 @@ class SimCandle(NamedTuple):
 
 
 def candles(trades: Iterable[SimTrade], period_minutes: int) -> list[SimCandle]:
-    """One for every period in which something traded; trades in order of time."""
+    """Return a candle for every period with trades; the trades must be in order of time."""
     made: list[SimCandle] = []
     dollars_e8 = 0
     period_us = period_minutes * MINUTE_US
@@ -103,7 +108,10 @@ def candles(trades: Iterable[SimTrade], period_minutes: int) -> list[SimCandle]:
 
 
 def _quote(last: SimCandle | None, trade: SimTrade) -> tuple[int, int]:
-    """Whoever takes YES pays the ask; whoever takes NO sells at the bid. The other side stays as it was, uncrossed."""
+    """Return bid and ask after a trade.
+
+    A taker of YES pays the ask; a taker of NO sells at the bid. The other side stays as it was, uncrossed.
+    """
     price_e6 = trade.yes_price_e6
     if trade.taker_yes:
         return min(last.yes_bid.close_e6 if last else price_e6, price_e6), price_e6
@@ -126,12 +134,14 @@ KEPT_MARKETS = 50_000
 
 
 class Ended(NamedTuple):
+    """The final state of a settled market."""
+
     clock: int
     figures: Figures
 
 
 class EndedMarkets:
-    """What remains of settled markets that had activity. The oldest are forgotten in the end, as on the exchange."""
+    """The final states of settled markets that had activity. The oldest are forgotten, as on the exchange."""
 
     def __init__(self, kept: int = KEPT_MARKETS) -> None:
         self._kept = kept

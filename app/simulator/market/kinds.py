@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import NamedTuple
 
-# The life cycle: what can become of a market, and the status that follows.
+# The life cycle: the turns that a market can take, and the status that follows.
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
@@ -12,7 +12,7 @@ DAY_US = 24 * HOUR_US
 
 
 class Phase(Enum):
-    """A turn in a market's life, with its status from then on; None: the turn leaves the status alone."""
+    """A turn in a market's life, with its status from then on; None if the turn does not change the status."""
 
     CREATED = ("created", "initialized")
     OPENED = ("opened", "active")
@@ -33,7 +33,8 @@ class Phase(Enum):
     AMENDED = ("amended", "amended")
     SETTLED = ("settled", "finalized")
 
-    # By identity: Enum's own is a function in Python, and phases are looked up several times for each market of a page.
+    # Hash by identity: Enum's own hash is a Python function, and phases are looked up several times for each market of
+    # a page.
     __hash__ = object.__hash__
 
     def __init__(self, label: str, status: str | None) -> None:
@@ -42,35 +43,37 @@ class Phase(Enum):
 
 
 class Turn(NamedTuple):
-    """One line of a life's plan: how long after its creation, and for one in how many of the events (1, 2, 4 or 8)."""
+    """One entry of a life's plan: its time after creation, and one in how many events takes it (1, 2, 4 or 8)."""
 
     after_us: int
     phase: Phase
     one_in: int = 1
 
 
-# Fees are set for events; every other turn is one of each of its markets.
+# Fees are set for an event as a whole; every other turn is taken by each of its markets.
 EVENT_PHASES = frozenset({Phase.FEES_SET, Phase.FEES_CLEARED})
 WAKING = frozenset({Phase.OPENED, Phase.RESUMED, Phase.RESUMED_AGAIN, Phase.REOPENED})
 RESTING = frozenset({Phase.PAUSED, Phase.PAUSED_AGAIN, Phase.CLOSED_FOR_NOW, Phase.CLOSED})
-# The exchange cancels every resting order then.
+# At these turns the exchange cancels every resting order.
 CANCELLING = frozenset({Phase.RESUMED, Phase.RESUMED_AGAIN})
 
 
 class Kind(NamedTuple):
+    """A kind of event with all its parameters."""
+
     prefix: str  # of the series' tickers
     title: str
     category: str
     frequency: str
     markets_per_event: int
     structure: str
-    finer_structure: str  # after a Phase.STRUCTURE; the same: never
+    finer_structure: str  # after Phase.STRUCTURE; equal to `structure` if that never happens
     exchange_index: int
     is_combo: bool
     mutually_exclusive: bool
     collateral_return_type: str
     fee_type: str
-    first_close_us: int  # announced at creation, after it; another than the plan's where the close is moved
+    first_close_us: int  # announced at creation, relative to it; differs from the plan's if the close is moved
     life: tuple[Turn, ...]
 
 
@@ -130,7 +133,7 @@ QUARTER_HOUR = Kind(
     ),
 )  # fmt: skip
 
-# A whole life within half a minute, so that a short run sees every turn.
+# A whole life within half a minute, so that a short run includes every turn.
 QUICK = Kind(
     prefix="KXQUICK", title="Is the next number drawn for {topic} even", category="Mentions", frequency="one_off",
     markets_per_event=1, structure="linear_cent", finer_structure="deci_cent", exchange_index=0, is_combo=False,
@@ -172,7 +175,7 @@ QUICK_COMBO = COMBO._replace(
     ),
 )  # fmt: skip
 
-# The order in which events are created, over and over: 11 events with 20 markets, a quarter of them combos.
+# The order in which events are created, repeated: 11 events with 20 markets, a quarter of them combos.
 PATTERN: tuple[Kind, ...] = (
     WEATHER, COMBO, PRICE_LADDER, COMBO, QUICK, GAME, COMBO, QUARTER_HOUR, QUICK_COMBO, ELECTION, COMBO,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the exchange says when a market takes a turn in its life."""
+"""The timetable of all turns, and the messages that the exchange sends when a market takes one."""
 
 import heapq
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from app.simulator.market.prices import range_payload
 
 
 class Occasion(NamedTuple):
-    """A market takes a turn in its life; or its event does, of which it is the first market."""
+    """One turn in the life of a market. For a turn of an event, `market` is the event's first one."""
 
     at_us: int
     market: int
@@ -21,10 +21,10 @@ class Occasion(NamedTuple):
 
 
 class Timetable:
-    """Every turn of every market from a moment on, in order of time.
+    """Every turn of every market after a moment, in order of time.
 
-    Turns of one kind of event come in the order of the events' numbers. So one place in each such row is all that is
-    kept, whatever the number of markets.
+    Turns of one kind of event follow the order of the events' numbers. So only one place in each row of turns is kept,
+    whatever the number of markets.
     """
 
     def __init__(self, plan: SimPlan, after_us: int) -> None:
@@ -42,6 +42,7 @@ class Timetable:
         return self._next[0][0]
 
     def pop(self) -> Occasion:
+        """Return the next occasion, and advance past it."""
         at_us, row, event, position = self._next[0]
         slot, turn = self._rows[row]
         if position + 1 < PATTERN[slot].markets_per_event and turn.phase not in EVENT_PHASES:
@@ -52,7 +53,7 @@ class Timetable:
         return Occasion(at_us, first_market_of(event) + position, turn.phase)
 
     def _place(self, row: int, event: int) -> tuple[int, int, int, int]:
-        """The next event from this one on that takes the turn at all."""
+        """Return the place of the next event, from this one on, that takes the turn at all."""
         phase = self._rows[row][1].phase
         while phase not in self._plan.life(event).turns:
             event += EVENTS_PER_CYCLE
@@ -63,7 +64,7 @@ MARKET_MESSAGE = "market_lifecycle_v2"
 COMBO_MESSAGE = "multivariate_market_lifecycle"
 EVENT_MESSAGE = "event_lifecycle"
 FEE_MESSAGE = "event_fee_update"
-# Part of the history, but the exchange sends nothing: opening, closing, disputes, amendments, clocks that restart.
+# Part of the history, but the exchange sends no message: opening, closing, disputes, amendments, clock restarts.
 SILENT = "silent"
 
 MARKET_EVENTS = {
@@ -82,6 +83,7 @@ MARKET_EVENTS = {
 
 
 def messages(catalog: Catalog, occasion: Occasion) -> Iterator[SimLifecycle]:
+    """Yield the messages of an occasion, or a silent record where the exchange sends none."""
     at_us, index, phase = occasion
     market = catalog.market(index, at_us)
     if phase is Phase.CREATED and market.position == 0:

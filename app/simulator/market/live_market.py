@@ -1,3 +1,5 @@
+"""A market with activity: its book by side, and the figures of its ticker."""
+
 from bisect import bisect_left, insort
 
 from app.simulator.market.changes import SimBook, SimTicker
@@ -8,7 +10,7 @@ Figures = tuple[int, int, int, int, int]
 
 
 class Side:
-    """The bids for one outcome: how much rests at each price, and the prices in ascending order."""
+    """The bids for one outcome: the size at each price, and the prices in ascending order."""
 
     __slots__ = ("prices", "sizes")
 
@@ -31,7 +33,7 @@ class Side:
 
 
 NOBODY = (0, 0)
-# The best bid of each side: the price and size of YES, and those of NO.
+# The best bid of each side: price and size of YES, then price and size of NO.
 Top = tuple[int, int, int, int]
 
 
@@ -53,13 +55,14 @@ class SimLiveMarket:
         self.top = self.best()
 
     def best(self) -> Top:
-        """The best bid of each side, as price and size; a size of 0: nobody bids."""
+        """Return the best bid of each side, as price and size; the size is 0 if there is no bid."""
         yes, no = self.yes, self.no
         yes_price_e6 = yes.prices[-1] if yes.prices else 0
         no_price_e6 = no.prices[-1] if no.prices else 0
         return yes_price_e6, yes.sizes.get(yes_price_e6, 0), no_price_e6, no.sizes.get(no_price_e6, 0)
 
     def ticker(self, at_us: int) -> SimTicker:
+        """Return the ticker message of now, and remember its quotes as published."""
         self.top = self.best()
         return ticker(at_us, self.index, self.top, self.figures)
 
@@ -91,4 +94,5 @@ def ticker(at_us: int, index: int, top: Top, figures: Figures) -> SimTicker:
 
 
 def top_of(book: SimBook) -> Top:
+    """Return the best bids of a book."""
     return (*(book.yes[-1] if book.yes else NOBODY), *(book.no[-1] if book.no else NOBODY))

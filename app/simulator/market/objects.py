@@ -1,4 +1,7 @@
-"""What the catalog lists: markets in events in series. Times in microseconds since 1970; 0 for what never comes."""
+"""The objects that the catalog lists: markets in events in series, and their tickers.
+
+Times are microseconds since 1970; 0 if the event never occurs.
+"""
 
 import datetime as dt
 import re
@@ -29,7 +32,7 @@ class SimMarket(NamedTuple):
     is_combo: bool
     exchange_index: int
     created_us: int
-    updated_us: int  # of the last turn other than by trading
+    updated_us: int  # time of the last turn; trading does not count
     open_us: int
     close_us: int
     determined_us: int
@@ -76,7 +79,7 @@ class SimSeries(NamedTuple):
     fee_multiplier: int
 
 
-# Tickers carry their number in the catalog, so that finding a market by its ticker needs no table.
+# Tickers contain their number in the catalog, so that finding a market by its ticker needs no table.
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 POSITION = re.compile(r"-T([1-9][0-9]{0,2})\Z")
@@ -96,14 +99,18 @@ def market_ticker(event: str, position: int) -> str:
 
 
 def event_number(ticker: str) -> int | None:
-    """The event that a ticker claims to be, or whose market; whether it is remains to be compared."""
+    """Return the number that the ticker of an event or market contains, or None.
+
+    The ticker may still be wrong: the caller compares it with the real one.
+    """
     parts = ticker.split("-")
     code = parts[1][DATE_LENGTH:] if len(parts) in (2, 3) else ""
-    # As short as real ones are, for a client may send any text: with six digits there are events for a century.
+    # Bounded, since a client may send any text: six digits suffice for a century of events.
     return int(code, 36) if code.isascii() and code.isalnum() and len(code) <= 6 else None
 
 
 def market_position(ticker: str) -> int | None:
+    """Return the position that a market's ticker contains, or None."""
     match = POSITION.search(ticker)
     return int(match[1]) - 1 if match else None
 
@@ -111,7 +118,7 @@ def market_position(ticker: str) -> int | None:
 @lru_cache(maxsize=1_000)
 def date_code(day: int) -> str:
     date = dt.datetime.fromtimestamp(day * 86_400, dt.UTC)
-    # Not %b, which follows the locale.
+    # Not %b, which depends on the locale.
     month = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"[date.month * 3 - 3 : date.month * 3]
     return f"{date.year % 100:02}{month}{date.day:02}"
 

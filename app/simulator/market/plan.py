@@ -1,4 +1,4 @@
-"""When everything in the catalog is created and takes its turns: arithmetic on the numbers of events."""
+"""The times of creation and of every turn of everything in the catalog, as arithmetic on the numbers of events."""
 
 from functools import cache
 from typing import NamedTuple
@@ -12,13 +12,13 @@ FIRST_MARKET = tuple(sum(kind.markets_per_event for kind in PATTERN[:slot]) for 
 SLOT_OF_MARKET = tuple(slot for slot, kind in enumerate(PATTERN) for _ in range(kind.markets_per_event))
 
 LONGEST_CYCLE_US = 30 * SECOND_US
-# What is there at the start was created within this time, so that of a large catalog most has not yet closed.
+# Everything that exists at the start was created within this time, so that most of a large catalog is still open.
 PAST_US = 5 * DAY_US
 BETWEEN_MARKETS_US = 1_000
 
 LIFE, JITTER = 1, 2
 LIVES_KEPT = 4_096
-# Turns that come together or not at all share their bits of the event's draw. Shares are 1, 1/2, 1/4 or 1/8.
+# Turns that occur together or not at all share their bits of the event's draw. Shares are 1, 1/2, 1/4 or 1/8.
 BITS = {
     Phase.FEES_SET: 0,
     Phase.FEES_CLEARED: 0,
@@ -35,7 +35,7 @@ BITS = {
 
 
 def _variant_mask(kind: Kind) -> int:
-    """The bits of an event's draw that decide on its turns."""
+    """Return the bits of an event's draw that decide its turns."""
     mask = 0
     for turn in kind.life:
         mask |= turn.one_in - 1 << BITS.get(turn.phase, 0)
@@ -46,11 +46,14 @@ VARIANT_MASKS = tuple(_variant_mask(kind) for kind in PATTERN)
 
 
 class Life(NamedTuple):
+    """The times of an event's turns, relative to its creation."""
+
     created_us: int
-    bits: int  # the event's own draw, for whatever else it is asked about
+    bits: int  # the event's own draw, from which other properties are derived as well
     turns: dict[Phase, int]
 
     def turn_us(self, phase: Phase, position: int) -> int:
+        """Return when the market at this position takes the turn; 0 if never."""
         after_us = self.turns.get(phase)
         return 0 if after_us is None else self.created_us + after_us + position * BETWEEN_MARKETS_US
 
@@ -65,7 +68,7 @@ class SimPlan:
         self._slot_us = self.cycle_us // EVENTS_PER_CYCLE
         self._lives: dict[int, Life] = {}
         self._base_us = 0
-        # The first market that is not there at the start comes right after it.
+        # The first market that does not exist at the start is created right after it.
         self._base_us = start_us + 1 - self.market_created_us(markets)
 
     def market_created_us(self, index: int) -> int:
@@ -78,14 +81,14 @@ class SimPlan:
         return self._base_us + cycle * self.cycle_us + slot * self._slot_us + jitter_us
 
     def markets_created(self, at_us: int) -> int:
-        """How many markets there are at a moment: the numbers below it are those."""
+        """Return the number of markets that exist at a moment; exactly the lower numbers exist."""
         index = max(0, (at_us - self._base_us) // self.cycle_us) * MARKETS_PER_CYCLE
         while self.market_created_us(index) <= at_us:
             index += 1
         return index
 
     def first_event_after(self, at_us: int, after_us: int) -> int:
-        """An event not later than the first one whose turn, that long after its creation, comes past a moment."""
+        """Return a lower bound for the first event whose turn, `after_us` past its creation, follows a moment."""
         cycle = (at_us - after_us - self._base_us) // self.cycle_us - 1
         return max(0, cycle) * EVENTS_PER_CYCLE
 
@@ -109,14 +112,14 @@ class SimPlan:
         return "initialized"
 
     def turn_us(self, index: int, phase: Phase) -> int:
-        """When a market takes a turn; 0: never."""
+        """Return when a market takes a turn; 0 if never."""
         event, position = event_of(index)
         return self.life(event).turn_us(phase, position)
 
 
 @cache
 def _turns(slot: int, variant: int) -> dict[Phase, int]:
-    """The turns of an event of this kind, and how long after its creation, in order."""
+    """Return the turns of an event of this kind with their times after its creation, in order."""
     return {
         turn.phase: turn.after_us
         for turn in PATTERN[slot].life
@@ -125,7 +128,7 @@ def _turns(slot: int, variant: int) -> dict[Phase, int]:
 
 
 def event_of(index: int) -> tuple[int, int]:
-    """A market's event, and its position in there."""
+    """Return a market's event and its position in the event."""
     cycle, offset = divmod(index, MARKETS_PER_CYCLE)
     slot = SLOT_OF_MARKET[offset]
     return cycle * EVENTS_PER_CYCLE + slot, offset - FIRST_MARKET[slot]

@@ -1,10 +1,10 @@
-"""Price structures: which prices a market takes, in bands of one step each, and the lists of them."""
+"""Price structures, the prices each one allows, and numbers in the decimal notation of the exchange."""
 
 from functools import cache, lru_cache
 
 DOLLAR_E6 = 1_000_000
 
-# (start, end, step), all in millionths of a dollar.
+# (start, end, step), all in millionths of a dollar
 PriceRange = tuple[int, int, int]
 
 STRUCTURES: dict[str, tuple[PriceRange, ...]] = {
@@ -17,13 +17,13 @@ STRUCTURES: dict[str, tuple[PriceRange, ...]] = {
 
 @cache
 def ticks(structure: str) -> tuple[int, ...]:
-    """Every price between nothing and a dollar, ascending. Symmetric: a dollar less a tick is a tick."""
+    """Return every price between zero and a dollar, ascending. Symmetric: a dollar less a tick is a tick."""
     inside = {price for start, end, step in STRUCTURES[structure] for price in range(start, end, step)}
     return tuple(sorted(inside - {0}))
 
 
 def dollars(amount_e6: int) -> str:
-    """As the exchange writes prices: four decimals, or six where four do not say it."""
+    """Return the amount as the exchange writes prices: four decimals, or six if four do not suffice."""
     sign = "-" if amount_e6 < 0 else ""
     whole, rest = divmod(abs(amount_e6), DOLLAR_E6)
     if rest % 100:
@@ -45,7 +45,7 @@ ONE_DOLLAR_E6 = 1_000_000
 
 @lru_cache(maxsize=32_768)
 def dollars_text(price_e6: int) -> str:
-    """Four decimals, as prices have; more, up to six, only where the value needs them."""
+    """Return the price with four decimals, or with up to six where the value needs them."""
     sign = "-" if price_e6 < 0 else ""
     whole, millionths = divmod(abs(price_e6), 1_000_000)
     digits = f"{millionths:06d}"
@@ -53,7 +53,7 @@ def dollars_text(price_e6: int) -> str:
 
 
 def contracts(size_e2: int) -> str:
-    """Not kept, unlike prices: sizes are too various to be met again."""
+    """Return the size with two decimals. Not cached, unlike prices: sizes vary too much to recur."""
     if size_e2 < 0:
         return f"-{-size_e2 // 100}.{-size_e2 % 100:02d}"
     return f"{size_e2 // 100}.{size_e2 % 100:02d}"

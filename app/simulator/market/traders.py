@@ -1,3 +1,9 @@
+"""The traders: random actions on books, drawn from one generator, including the awkward cases of real markets.
+
+In: a live market and a moment. Out: deltas, trades and tickers, appended to `changes`.
+The awkward cases are equal changes under one clock, quotes that return within a millisecond, and block trades.
+"""
+
 import random
 from bisect import bisect_left
 from collections.abc import Callable
@@ -15,10 +21,11 @@ Action = Callable[["RandomTraders", SimLiveMarket, int, int], None]
 
 
 class RandomTraders:
-    """Everybody who trades, as one: acts on one market at a time and says what changed.
+    """All traders as one: acts on one market at a time and appends the resulting changes.
 
-    All changes of one action share the market's clock. Bids never cross: a taker takes what rests, and what remains of
-    the order is gone. Every choice comes from one generator, so the order of the calls decides everything.
+    All changes of one action share the market's clock. Bids never cross: a taker takes what rests, and the remainder of
+    the order is dropped. Every choice is drawn from one generator, so that the order of the calls determines
+    everything.
     """
 
     def __init__(self, seed: int, trades: RecentTrades, *, whole_contracts: bool) -> None:
@@ -29,13 +36,14 @@ class RandomTraders:
         self.changes: list[Change] = []
 
     def act(self, market: SimLiveMarket, at_us: int) -> None:
+        """Perform a random action on the market; add a ticker if the best bids changed."""
         bits = self._bits(64)
         REPERTOIRE[bits & 63](self, market, at_us, bits >> 6)
         if market.best() != market.top:
             self.changes.append(market.ticker(at_us))
 
     def cancel_all(self, market: SimLiveMarket, at_us: int) -> None:
-        """What the exchange does with every resting order when it resumes a market."""
+        """Cancel every resting order, as the exchange does when it resumes a market."""
         if not market.yes.prices and not market.no.prices:
             return
         self._tick(market, 0)
@@ -45,6 +53,7 @@ class RandomTraders:
         self.changes.append(market.ticker(at_us))
 
     def place(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
+        """Place an order, or remove a level where the book is already deep."""
         side = self._side_with_room(market, bits)
         self._tick(market, bits >> 1)
         if len(side.prices) > MOST_LEVELS:
@@ -57,7 +66,7 @@ class RandomTraders:
         self._change(market, at_us, side, price_e6, size_e2)
 
     def place_twins(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
-        """Two equal orders in one batch: their changes are equal in everything."""
+        """Place two equal orders in one batch: their changes are equal in every field."""
         side = self._side_with_room(market, bits)
         self._tick(market, bits >> 1)
         price_e6, size_e2 = self._price(market, side, bits >> 4), self._sizes_e2[bits >> 16 & SIZES - 1]
@@ -72,6 +81,7 @@ class RandomTraders:
         self._change(market, at_us, side, price_e6, -part_e2 if part_e2 and bits & 8 else -size_e2)
 
     def move(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
+        """Move a resting order to another price: two changes under one clock."""
         if not (resting := self._resting_order(market, at_us, bits)):
             return
         side, price_e6, size_e2 = resting
@@ -79,7 +89,10 @@ class RandomTraders:
         self._change(market, at_us, side, self._price(market, side, bits >> 8), size_e2)
 
     def _resting_order(self, market: SimLiveMarket, at_us: int, bits: int) -> tuple[Side, int, int] | None:
-        """One near the top: its side, price and size. Where hardly any rest, one is placed instead."""
+        """Return the side, price and size of an order near the top.
+
+        If hardly any rests, place one instead and return None.
+        """
         side = market.yes if bits & 1 else market.no
         if len(side.prices) < 3:
             self.place(market, at_us, bits >> 1)
@@ -89,7 +102,7 @@ class RandomTraders:
         return side, price_e6, side.sizes[price_e6]
 
     def take(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
-        """Takes what rests at the best prices: each fill is a change and a trade."""
+        """Take the resting orders at the best prices: each fill is a change and a trade."""
         taker_yes = bool(bits & 1)
         maker = market.no if taker_yes else market.yes
         if len(maker.prices) < 4:
@@ -100,7 +113,7 @@ class RandomTraders:
         for _ in range(2):
             price_e6 = maker.prices[-1]
             fill_e2 = min(wanted_e2, maker.sizes[price_e6])
-            # Two makers of one size make two equal changes under one clock.
+            # Two makers of equal size make two equal changes under one clock.
             makers = 2 if bits & 4 and fill_e2 % 200 == 0 else 1
             for _ in range(makers):
                 self._change(market, at_us, maker, price_e6, -fill_e2 // makers)
@@ -112,7 +125,7 @@ class RandomTraders:
         self.changes.append(market.ticker(at_us))
 
     def flicker(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
-        """An order at the best price that comes, goes and comes again at once: tickers A, B, A within a millisecond."""
+        """Place, cancel and place again an order at the best price: tickers A, B, A within a millisecond."""
         side = market.yes if bits & 1 else market.no
         if not side.prices:
             self.place(market, at_us, bits >> 1)
@@ -124,7 +137,7 @@ class RandomTraders:
             self.changes.append(market.ticker(at_us))
 
     def agree(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
-        """A block trade, agreed upon outside of the book."""
+        """Make a block trade, which is agreed outside the book."""
         price_e6 = market.yes.prices[-1] if market.yes.prices else market.ticks[len(market.ticks) // 2]
         size_e2 = 100 * self._sizes_e2[bits >> 16 & SIZES - 1]
         self._trade(market, at_us, price_e6, size_e2, taker_yes=bool(bits & 1), is_block_trade=True)
@@ -156,11 +169,15 @@ class RandomTraders:
         self.changes.append(trade)
 
     def _tick(self, market: SimLiveMarket, bits: int) -> None:
-        # The exchange's clock counts more than what becomes public.
+        # The exchange's clock also counts events that do not become public.
         market.clock += 1 + (bits & 3)
 
     def _side_with_room(self, market: SimLiveMarket, bits: int) -> Side:
-        """Rather the shorter side. A bid of a dollar less the smallest step leaves the other side no price at all."""
+        """Return a side to bid on, preferably the shorter one.
+
+        A bid of a dollar less the smallest step would leave the other side no price at all; then the other side is
+        returned.
+        """
         yes, no = market.yes, market.no
         side, other = (
             (yes, no) if len(yes.prices) * 2 + (bits & 1) < len(no.prices) * 2 + (bits >> 1 & 1) else (no, yes)
@@ -168,14 +185,14 @@ class RandomTraders:
         return other if other.prices and DOLLAR_E6 - other.prices[-1] <= market.ticks[0] else side
 
     def _price(self, market: SimLiveMarket, side: Side, bits: int) -> int:
-        """Around the best price of the side, and never so high that it would meet the other side's best."""
+        """Return a price around the side's best, but never so high that it meets the other side's best."""
         ticks, other = market.ticks, market.no if side is market.yes else market.yes
         highest = len(ticks) - 1
         if other.prices:
             highest = bisect_left(ticks, DOLLAR_E6 - other.prices[-1]) - 1
         if side.prices:
             best = bisect_left(ticks, side.prices[-1])
-            # The wider the spread, the more it pays to go into it.
+            # The wider the spread, the further into it a better bid goes.
             better = 1 + (bits >> 5 & 63) % max(1, (highest - best) // 2)
             wanted = best + (0, 0, better, better, -1, -2, -3 - (bits >> 3 & 3), -1)[bits & 7]
         else:
@@ -183,7 +200,7 @@ class RandomTraders:
         return ticks[max(0, min(wanted, highest))]
 
     def _draw_size(self) -> int:
-        """Mostly whole contracts and few of them; sometimes many, sometimes parts."""
+        """Return a size: mostly a few whole contracts, sometimes many, sometimes fractions."""
         bits = self._bits(48)
         contracts = 1 + (bits & 0xFFFF) % (10, 50, 100, 1_000)[bits >> 16 & 3]
         if self._whole_contracts or bits >> 18 & 3:

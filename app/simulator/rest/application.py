@@ -1,3 +1,8 @@
+"""The REST application: all endpoints, with authentication, request budget and faults in front of them.
+
+In: HTTP requests. Out: the endpoints' answers, or the exchange's errors in the configured shape.
+"""
+
 import time
 
 import gevent
@@ -22,7 +27,7 @@ def create_application(
     site: Site, errors: ErrorBodies, budget: SimRequestBudget, keys: KeyRing, faults: FaultDesk
 ) -> Flask:
     application = Flask("kalshi-simulator")
-    # What is not handled ends the process, like everywhere else.
+    # An unhandled error ends the process, as everywhere in the simulator.
     application.config["PROPAGATE_EXCEPTIONS"] = True
     blueprints = (exchange_routes, market_routes, trade_routes, event_routes, series_routes, candle_routes)
     for blueprint in (*(routes(site) for routes in blueprints), historical_routes(site), account_routes(budget.tier)):
@@ -51,6 +56,7 @@ def create_application(
 
 
 def _closed(errors: ErrorBodies) -> Response:
+    """Return the answer under maintenance: 503, with a body for the exchange's status alone."""
     if request.path != f"{PREFIX}/exchange/status":
         return _error(errors, 503, CODES[503], "the exchange is under maintenance")
     response = json_response(status_json(trading_active=False, exchange_active=False))
@@ -59,7 +65,7 @@ def _closed(errors: ErrorBodies) -> Response:
 
 
 def _key_id(keys: KeyRing) -> str | None:
-    """None: the request is not signed, which market data does not ask for."""
+    """Return the id of the key that signed the request, or None: market data does not require a signature."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     if "kalshi-access-key" not in headers:
         return None
@@ -70,6 +76,7 @@ def _key_id(keys: KeyRing) -> str | None:
 
 
 def _suffer(faults: FaultDesk) -> None:
+    """Apply the fault, if there is one, that befalls this request."""
     match faults.rest_fault(request.path):
         case RestDelay(delay_seconds=seconds):
             gevent.sleep(seconds)

@@ -1,3 +1,5 @@
+"""The endpoints of markets, order books, events and series."""
+
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -71,7 +73,7 @@ def _market_list(site: Site, numbers: list[int], cursor: str) -> Response:
 
 
 def _book(site: Site, ticker: str) -> SimBook:
-    """Of an unknown market: an empty one."""
+    """Return the market's book; an empty one for an unknown market."""
     index = site.known_market(ticker)
     return EMPTY if index is None else site.exchange.book(index)
 
@@ -81,7 +83,7 @@ def _named_book(site: Site, ticker: str) -> bytes:
 
 
 def _book_json(book: SimBook, depth: int) -> bytes:
-    # The best bids are the last ones.
+    # Levels ascend by price: the best bids are the last ones.
     yes, no = (levels[-depth:] if depth > 0 else levels for levels in (book.yes, book.no))
     return msgspec.json.encode({"yes_dollars": _levels(yes), "no_dollars": _levels(no)})
 
@@ -131,6 +133,7 @@ def event_routes(site: Site) -> Blueprint:
 
 
 def _known(site: Site, ticker: str) -> int | None:
+    """Return the event's number, or None if it does not exist yet."""
     number = site.catalog.index_of_event(ticker)
     return number if number is not None and number < _count(site) else None
 
@@ -154,6 +157,7 @@ def _candidates(site: Site, query: EventsQuery | MultivariateEventsQuery) -> Ite
 
 
 def _tests(site: Site, query: EventsQuery) -> list[Callable[[int], bool]]:
+    """Return the tests that an event must pass."""
     catalog, now_us, count = site.catalog, site.clock.now_us(), site.market_count()
     tests: list[Callable[[int], bool]] = []
     if query.series_ticker:
@@ -173,7 +177,7 @@ def _tests(site: Site, query: EventsQuery) -> list[Callable[[int], bool]]:
 
 
 def _numbers(number: int, market_count: int) -> range:
-    """Of the event's markets that are there already."""
+    """Return the numbers of the event's markets that exist already."""
     first = first_market_of(number)
     return range(first, min(first + kind_of(number).markets_per_event, market_count))
 
@@ -211,7 +215,7 @@ def series_routes(site: Site) -> Blueprint:
 
     @routes.get("/series")
     def series_list() -> Response:
-        """All of them at once: this list has no pages."""
+        """Return all series in one answer: this list has no pages."""
         query = read_query(SeriesListQuery)
         every = map(site.catalog.series, range(site.catalog.series_count))
         found = [_series_body(site, series, query.include_volume) for series in every if _is_meant(site, series, query)]

@@ -1,3 +1,5 @@
+"""The endpoints of the exchange's status, schedule and cutoff, and of the account's limits."""
+
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,7 +13,7 @@ from app.simulator.websocket.dollar_frames import whole_seconds
 SHARDS = {0: "Default", 1: "Combos", 2: "Crypto & Commodities", 3: "Tennis, Baseball & Basketball"}
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 ALL_DAY = {"open_time": "00:00", "close_time": "24:00"}
-# In New York's time; trading rests on Thursdays from three to five in the morning.
+# In New York's time; trading pauses on Thursdays from three to five in the morning.
 THURSDAY = [{"open_time": "00:00", "close_time": "03:00"}, {"open_time": "05:00", "close_time": "24:00"}]
 
 
@@ -44,6 +46,7 @@ def exchange_routes(site: Site) -> Blueprint:
 
 
 def status_json(*, trading_active: bool, exchange_active: bool = True) -> bytes:
+    """Return the status of the exchange and of each shard as JSON."""
     flags = {
         "exchange_active": exchange_active,
         "trading_active": trading_active and exchange_active,

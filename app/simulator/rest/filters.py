@@ -1,4 +1,4 @@
-"""Which markets a query means, and which queries the exchange refuses."""
+"""Selection of markets by a query's filters, pages with cursors, and the filter combinations the exchange refuses."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ STATUSES_WITH = {
 
 
 class Window(NamedTuple):
-    """A pair of timestamps, in whole seconds as they are asked for."""
+    """A range of timestamps of one kind, in whole seconds as queried."""
 
     kind: str
     after_s: int | None
@@ -36,11 +36,12 @@ class Window(NamedTuple):
 
     def holds(self, at_us: int) -> bool:
         after = self.after_s is None or at_us > self.after_s * 1_000_000
-        # "At or before" for updates; nobody says more than "before" of the others, which hold to the same.
+        # "At or before" is documented for updates; for the others only "before" is, and they are treated alike.
         return after and (self.before_s is None or at_us <= self.before_s * 1_000_000)
 
 
 def window_of(query: SimMarketsQuery) -> Window | None:
+    """Return the query's window, or None if it has no timestamps. Raise SimProblem if the exchange refuses it."""
     windows = [
         Window("created", query.min_created_ts, query.max_created_ts),
         Window("updated", query.min_updated_ts, query.max_updated_ts),
@@ -67,7 +68,7 @@ def _check_company(window: Window, query: SimMarketsQuery) -> None:
 
 
 def candidates(site: Site, query: SimMarketsQuery | HistoricalMarketsQuery, below: int) -> Iterator[int]:
-    """The narrowest run of markets that holds all that are meant, newest first, numbered below a bound."""
+    """Return the narrowest sequence of markets that contains all matches, newest first, numbered below `below`."""
     if query.tickers:
         found = (site.known_market(ticker) for ticker in names(query.tickers))
         numbers: Iterator[int] = iter(sorted({index for index in found if index is not None}, reverse=True))
@@ -82,7 +83,7 @@ def candidates(site: Site, query: SimMarketsQuery | HistoricalMarketsQuery, belo
 
 
 def predicates(site: Site, query: SimMarketsQuery) -> list[Callable[[int], bool]]:
-    """All of which a market must pass; the cheap ones first."""
+    """Return the tests that a market must all pass, the cheap ones first."""
     catalog, now_us = site.catalog, site.clock.now_us()
     window, statuses = window_of(query), STATUSES.get(query.status)
     tests: list[Callable[[int], bool]] = []
@@ -98,7 +99,7 @@ def predicates(site: Site, query: SimMarketsQuery) -> list[Callable[[int], bool]
     if window:
         tests.append(lambda index: _is_within(site, window, index, now_us))
     cutoff_us = site.cutoff_us()
-    # Of a young exchange nothing can be: one test less for each of a million markets.
+    # A young exchange has no historical markets: this spares a test for each of a million markets.
     if cutoff_us > catalog.plan.market_created_us(0):
         tests.append(lambda index: not site.is_historical(index, cutoff_us))
     return tests
@@ -122,7 +123,7 @@ def _is_within(site: Site, window: Window, index: int, now_us: int) -> bool:
 
 
 def _first_created(site: Site, query: SimMarketsQuery | HistoricalMarketsQuery) -> int:
-    """Of those that can be meant: markets are numbered as they are created."""
+    """Return the lowest number that can match: markets are numbered in the order of their creation."""
     if not isinstance(query, SimMarketsQuery) or query.min_created_ts is None:
         return 0
     return site.catalog.plan.markets_created(query.min_created_ts * 1_000_000)
@@ -140,7 +141,7 @@ def _of_series(site: Site, ticker: str) -> Iterator[int]:
             yield from reversed(_of_event(event))
 
 
-# Where a page ended, in a form that tells the client nothing.
+# Cursors encode the place where a page ended, opaque to the client.
 
 
 def encode_cursor(kind: str, place: int) -> str:
@@ -148,7 +149,7 @@ def encode_cursor(kind: str, place: int) -> str:
 
 
 def decode_cursor(kind: str, cursor: str) -> int | None:
-    """None: the first page is wanted. A cursor of another list, or none at all, is refused."""
+    """Return the place, or None for the first page. Raise SimProblem if it is not a cursor of this list."""
     if not cursor:
         return None
     try:
@@ -161,7 +162,7 @@ def decode_cursor(kind: str, cursor: str) -> int | None:
     return int(place)
 
 
-# A sparse filter may look at a million markets: other greenlets get their turn in between.
+# A sparse filter may test a million markets: other greenlets run in between.
 LOOKED_AT_ONCE = 2_000
 
 
@@ -171,7 +172,7 @@ class SimPage(NamedTuple):
 
 
 def page_of(kind: str, numbers: Iterable[int], tests: list[Callable[[int], bool]], limit: int) -> SimPage:
-    """The first `limit` numbers that pass; the cursor is empty when there is none after them."""
+    """Return the first `limit` numbers that pass; the cursor is empty if no other follows."""
     found = list(islice(_passing(numbers, tests), limit + 1))
     more = len(found) > limit
     return SimPage(found[:limit], encode_cursor(kind, found[limit - 1]) if more else "")

@@ -1,4 +1,4 @@
-"""The parameters of each endpoint, and their limits."""
+"""The query parameters of each endpoint, with their limits and defaults."""
 
 from typing import Annotated, Literal, TypeVar
 
@@ -8,6 +8,8 @@ from msgspec import Meta
 
 
 class SimProblem(Exception):  # noqa: N818 - an answer, not a fault of the program
+    """An error answer, with its HTTP status and the exchange's code."""
+
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -126,7 +128,10 @@ Query = TypeVar("Query")
 
 
 def read_query(kind: type[Query]) -> Query:
-    """Of the request at hand. Unknown parameters are ignored, as the exchange does."""
+    """Return the current request's parameters. Unknown ones are ignored, as on the exchange.
+
+    Raise SimProblem with status 400 if one of them is out of its limits.
+    """
     try:
         return msgspec.convert(request.args.to_dict(), kind, strict=False)
     except msgspec.ValidationError as error:

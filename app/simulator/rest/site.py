@@ -1,4 +1,4 @@
-"""What the endpoints answer from, and how they word it."""
+"""The data from which the endpoints answer, and the JSON form of a market."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -17,7 +17,7 @@ from app.simulator.market.prices import ONE_DOLLAR_E6, PriceRange, contracts, do
 from app.simulator.runtime import Clock
 from app.simulator.websocket.dollar_frames import microseconds, whole_seconds
 
-# A market as REST shows it.
+# The JSON form of a market on REST.
 
 SETTLEMENT_TIMER_SECONDS = 60
 EXPIRES_AFTER_CLOSE_US = 7 * 86_400_000_000
@@ -75,7 +75,7 @@ class MarketBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_provisional: bool | UnsetType = UNSET
 
 
-# The same for every market, and thus no part of the struct: they would cost a million encodings each.
+# The same for every market, and therefore not in the struct: encoding them a million times would be expensive.
 CONSTANTS = msgspec.json.encode(
     {
         "market_type": "binary",
@@ -88,7 +88,7 @@ CONSTANTS = msgspec.json.encode(
         "previous_yes_bid_dollars": "0.0000",
         "previous_yes_ask_dollars": "0.0000",
         "previous_price_dollars": "0.0000",
-        # Left the specification in September 2026, and is still sent; a strict client insists on it.
+        # Removed from the specification in September 2026, but still sent; a strict client requires it.
         "liquidity_dollars": "0.0000",
     }
 )
@@ -97,7 +97,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def market_json(market: SimMarket, status: str, quote: SimTicker) -> bytes:
-    """The market's JSON object."""
+    """Return the market's JSON object."""
     return CONSTANTS[:-1] + b"," + _encoder.encode(_body(market, status, quote))[1:]
 
 
@@ -160,24 +160,26 @@ def _range_bodies(ranges: tuple[PriceRange, ...]) -> list[RangeBody]:
     return _ranges[ranges]
 
 
-# Of a million markets a series has tens of thousands of events: its volume is that of the latest ones.
+# Among a million markets a series has tens of thousands of events: its volume is summed over the latest ones.
 SUMMED_EVENTS = 100
 
 
 class Site(NamedTuple):
+    """The catalog, the exchange and the clock, with the questions that several endpoints ask of them."""
+
     catalog: Catalog
     exchange: Exchange
     clock: Clock
     hidden_us: int  # how long a new market is not found by its ticker
-    live_window_us: int  # what settled before is historical
+    live_window_us: int  # markets that settled before it are historical
     is_trading: Callable[[], bool]
 
     def market_count(self) -> int:
-        """How many markets there are now."""
+        """Return the number of markets that exist now."""
         return self.catalog.count(self.clock.now_us())
 
     def cutoff_us(self) -> int:
-        """By the day, as the exchange moves it."""
+        """Return the cutoff between live and historical data; it moves once a day, as on the exchange."""
         return (self.clock.now_us() - self.live_window_us) // DAY_US * DAY_US
 
     def is_historical(self, index: int, cutoff_us: int) -> bool:
@@ -185,6 +187,7 @@ class Site(NamedTuple):
         return settled_us < cutoff_us
 
     def volume_of_series(self, series: int) -> int:
+        """Return the volume of the series' latest events."""
         events = self.catalog.events_of_series(series, self.catalog.event_count(self.clock.now_us()))
         shown = (self.catalog.event(number) for number in islice(events, SUMMED_EVENTS))
         markets = (event.first_market + position for event in shown for position in range(event.market_count))
@@ -192,6 +195,7 @@ class Site(NamedTuple):
         return sum(self.exchange.quote(index).volume_e2 for index in markets if index < count)
 
     def known_market(self, ticker: str) -> int | None:
+        """Return the market's number, or None if it does not exist yet."""
         index = self.catalog.index_of(ticker)
         return index if index is not None and index < self.market_count() else None
 
@@ -204,7 +208,7 @@ class Site(NamedTuple):
 def json_response(body: bytes, *, cached: bool = False) -> Response:
     response = Response(body, mimetype="application/json")
     if cached:
-        # Markets and series come through a content delivery network, order books and trades do not.
+        # On the exchange, markets and series pass through a content delivery network; order books and trades do not.
         response.headers["cache-control"] = "public, max-age=15"
     return response
 

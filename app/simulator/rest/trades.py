@@ -1,3 +1,5 @@
+"""The endpoints of trades, of historical markets and of candlesticks."""
+
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -27,7 +29,7 @@ DEFAULT_LIMIT = 100
 
 
 class SimPeriod(NamedTuple):
-    """Of start <= time < end, in microseconds."""
+    """A period of start <= time < end, in microseconds; without an end if that is None."""
 
     start_us: int
     end_us: int | None
@@ -56,7 +58,7 @@ def trade_routes(site: Site) -> Blueprint:
 
     @routes.get("/historical/trades")
     def historical_trades() -> Response:
-        """Trades before the cutoff: here, and no longer among the others."""
+        """Return trades before the cutoff, which the endpoint of live trades no longer contains."""
         return page("historical_trades", SimPeriod(0, site.cutoff_us()))
 
     def page(kind: str, shown: SimPeriod) -> Response:
@@ -87,6 +89,7 @@ def trade_body(trade: SimTrade, ticker: str) -> SimTradeBody:
 
 
 def _meant(site: Site, query: TradesQuery, shown: SimPeriod, before: int | None) -> Iterator[tuple[int, SimTrade]]:
+    """Return an iterator over the matching trades with their numbers, newest first."""
     market = site.known_market(query.ticker) if query.ticker else None
     if query.ticker and market is None:
         return iter(())
@@ -99,7 +102,7 @@ def _meant(site: Site, query: TradesQuery, shown: SimPeriod, before: int | None)
 
 
 def historical_routes(site: Site) -> Blueprint:
-    """Markets that settled before the cutoff: here, and no longer among the others."""
+    """Return the routes of markets that settled before the cutoff, which /markets no longer contains."""
     routes = Blueprint("historical", __name__)
 
     @routes.get("/historical/markets")
@@ -186,6 +189,7 @@ def _check_span(query: CandlesQuery | BatchCandlesQuery, limit_periods: int) -> 
 
 
 def _bodies(site: Site, index: int, query: CandlesQuery | BatchCandlesQuery) -> list[dict[str, Any]]:
+    """Return the candles of a period, preceded by the latest one before it if the query asks for that."""
     start_us = 0 if query.include_latest_before_start else query.start_ts * 1_000_000
     found = site.exchange.candles(index, start_us, (query.end_ts + 1) * 1_000_000, query.period_interval)
     open_interest_e2 = site.exchange.quote(index).open_interest_e2

@@ -1,4 +1,7 @@
-"""The older wire, until spring 2026: integer cents, whole contracts, seconds."""
+"""The older wire, until spring 2026: integer cents, whole contracts, seconds.
+
+It has two lifecycle channels with different wordings; a change that neither one announces yields no message.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,7 +27,7 @@ CENT_E6 = 10_000
 CONTRACT_E2 = 100
 OLD_LIFECYCLE = "market_lifecycle"
 EVENT_LIFECYCLE = "event_lifecycle"
-# What the channel of the first documents said of each event: the status before, and the one after.
+# The status before and after, as the channel of the first documents announced each event.
 STATUS_CHANGES = {
     "activated": ("inactive", "active"),
     "deactivated": ("active", "inactive"),
@@ -47,6 +50,8 @@ EVENTS = frozenset({"created", "activated", "deactivated", "close_date_updated",
 
 
 class CentsFrames:
+    """The encoder of the older wire."""
+
     channels = CENTS_CHANNELS
     refuses_repetition = True
 
@@ -85,7 +90,7 @@ class CentsFrames:
         return Message(TRADE, body.encode())
 
     def ticker(self, name: MarketName, change: SimTicker) -> Message:
-        """A side on which nobody bids, and the price of what was never traded, are 0 and 100."""
+        """Return the ticker message. A side without bids, and the price before any trade, are 0 and 100."""
         body = (
             f',"msg":{{"market_ticker":"{name.ticker}","price":{cents(change.price_e6 or 0)},'
             f'"yes_bid":{cents(change.yes_bid_e6)},"yes_ask":{cents(change.yes_ask_e6)},'
@@ -113,6 +118,7 @@ class CentsFrames:
 
 
 def cents(price_e6: int) -> int:
+    """Return the price in cents. Raise ValueError if it is not a whole number of them."""
     whole, rest = divmod(price_e6, CENT_E6)
     if rest:
         raise ValueError(f"{price_e6} millionths of a dollar are no whole cents")
@@ -120,6 +126,7 @@ def cents(price_e6: int) -> int:
 
 
 def _old_lifecycle(change: SimLifecycle) -> Message | None:
+    """Return the message of the first documents' channel, or None if that does not announce the event."""
     fields: dict[str, Any] = {"market_ticker": change.ticker, "event_type": change.event_type}
     if change.event_type in STATUS_CHANGES:
         fields["event_type"] = "status_change"

@@ -1,11 +1,11 @@
-"""What a client may ask for: its JSON to a checked command, or the error that the exchange gives."""
+"""The commands of clients: decodes JSON to a checked command, or to the error that the exchange answers."""
 
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 import msgspec
 
-# The exchange's error codes, in its words. 6, 16 and 17 belong to the older wire alone.
+# The exchange's error codes, in its words. 6, 16 and 17 exist on the older wire only.
 
 
 class Code(IntEnum):
@@ -60,7 +60,7 @@ TEXTS = {
 
 
 class CommandError(Exception):
-    """A command that is answered with an error; the connection lives on."""
+    """A command that is answered with an error; the connection stays open."""
 
     def __init__(self, code: Code, command_id: int = 0) -> None:
         super().__init__(TEXTS[code])
@@ -141,6 +141,10 @@ Command = Subscribe | Unsubscribe | Update | ListSubscriptions
 
 
 def parse(text: bytes, channels: frozenset[str]) -> Command:
+    """Return the command.
+
+    Raise CommandError if the exchange would refuse it, with the command's id where it is readable.
+    """
     raw = _decode(text)
     number = raw.get("id", 0)
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:

@@ -1,5 +1,6 @@
-"""Today's wire: decimal dollars, two-decimal counts, an exchange clock. A message's body is encoded once and shared by
-all connections; what differs between them is the envelope before it.
+"""Today's wire: decimal dollars, two-decimal counts, an exchange clock.
+
+A message's body is encoded once and shared by all connections; only the envelope before it differs between them.
 """
 
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ def _date(day: int) -> str:
     return datetime.fromtimestamp(day * DAY_SECONDS, UTC).strftime("%Y-%m-%dT")
 
 
-@cache  # a day has no more than 86,400 of them
+@cache  # bounded: a day has 86,400 seconds
 def _time(second: int) -> str:
     return f"{second // 3_600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
 
@@ -76,7 +77,7 @@ DELTA, SNAPSHOT, TRADE, TICKER = (
 
 
 class DollarFrames:
-    """What is said on each channel of today's wire."""
+    """The encoder of today's wire."""
 
     channels = CHANNELS
     refuses_repetition = False
@@ -141,7 +142,7 @@ class DollarFrames:
         )
         return Message(TICKER, body.encode(), has_seq=False)
 
-    def lifecycle(self, change: SimLifecycle, channel: str) -> Message | None:  # noqa: ARG002 - the older wire asks for it
+    def lifecycle(self, change: SimLifecycle, channel: str) -> Message | None:  # noqa: ARG002 - the older wire needs it
         subject = {"event_ticker" if change.message_type.startswith("event_") else "market_ticker": change.ticker}
         event_type = {"event_type": change.event_type} if change.event_type else {}
         body = b',"msg":' + msgspec.json.encode(change.payload | event_type | subject) + b"}"
@@ -149,6 +150,6 @@ class DollarFrames:
 
 
 def _side(key: str, levels: Iterable[tuple[int, int]]) -> str:
-    """Absent when empty, as the exchange has it."""
+    """Return the levels as a field, or nothing if there are none, as the exchange does."""
     pairs = ",".join([f'["{dollars_text(price)}","{contracts(size)}"]' for price, size in levels])
     return f',"{key}":[{pairs}]' if pairs else ""

@@ -1,4 +1,4 @@
-"""RFC 6455 frames: the server's, whole and unmasked; and the client's, masked and perhaps in fragments."""
+"""RFC 6455 frames: the server's, whole and unmasked, and the client's, masked and possibly fragmented."""
 
 import struct
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ class Opcode(IntEnum):
 
 
 class SimProtocolError(Exception):
+    """A violation of RFC 6455, with the code of the Close frame that answers it."""
+
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
@@ -43,14 +45,14 @@ def close_payload(code: int, reason: str = "") -> bytes:
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
-    # As one long number: a subscription to thousands of markets would take a loop over bytes tens of milliseconds.
+    # As one long number: a loop over bytes takes tens of milliseconds for a subscription to thousands of markets.
     size = len(payload)
     repeated = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
 
 
 class SimFrameReader:
-    """Takes bytes as they arrive and gives whole messages."""
+    """Decoder that takes bytes as they arrive and yields whole messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -58,6 +60,7 @@ class SimFrameReader:
         self._opcode: Opcode | None = None
 
     def feed(self, data: bytes) -> Iterator[Received]:
+        """Yield the messages that these bytes complete. Raise SimProtocolError if they break the protocol."""
         self._buffer += data
         while (part := self._next_frame()) is not None:
             final, opcode, payload = part

@@ -1,4 +1,8 @@
-"""From one change of the exchange to everybody who listens to it."""
+"""The distribution of each change to all subscriptions that it concerns.
+
+In: changes with their ordinals. Out: encoded messages in the subscriptions' outboxes. A message is encoded once per
+variant, however many subscriptions receive it.
+"""
 
 from array import array
 from typing import Generic, Protocol, TypeVar
@@ -15,9 +19,9 @@ Subscriber = TypeVar("Subscriber")
 
 
 class FanOut(Generic[Subscriber]):
-    """Who listens to which market, in four bytes a market: markets with the same listeners share one group.
+    """The subscribers of each market, in four bytes a market: markets with the same subscribers share one group.
 
-    Millions of subscriptions make few different groups, because clients subscribe to long runs of markets.
+    Millions of subscriptions form few different groups, because clients subscribe to long runs of markets.
     """
 
     def __init__(self) -> None:
@@ -66,7 +70,7 @@ class FanOut(Generic[Subscriber]):
         return number
 
     def _leave(self, number: int) -> None:
-        # Group 0 is that of nobody: it has no members to count and lives for ever.
+        # Group 0 is the empty one: its members are not counted, and it is never removed.
         if number == 0:
             return
         self._populations[number] -= 1
@@ -77,14 +81,14 @@ class FanOut(Generic[Subscriber]):
 
 
 class Wire(Protocol):
-    """One era of the exchange's WebSocket: which channels it has and how it words things."""
+    """One era of the exchange's WebSocket: its channels and the form of its messages."""
 
     @property
     def channels(self) -> frozenset[str]: ...
 
     @property
     def refuses_repetition(self) -> bool:
-        """Whether a second subscription to a channel is an error."""
+        """Return True if a second subscription to a channel is an error."""
 
     def stamp(self, now_ms: int) -> bytes: ...
 
@@ -103,18 +107,18 @@ class Wire(Protocol):
     def lifecycle_channels(self, change: SimLifecycle) -> tuple[str, ...]: ...
 
     def lifecycle(self, change: SimLifecycle, channel: str) -> Message | None:
-        """None: this era says nothing about it."""
+        """Return the message, or None if this era does not announce the change."""
 
 
 class Listeners:
-    """Of one channel: those of single markets, and those of everything."""
+    """The subscriptions of one channel, to single markets and to everything."""
 
     def __init__(self) -> None:
         self._by_market: FanOut[SimSubscription] = FanOut()
         self.to_all: tuple[SimSubscription, ...] = ()
 
     def of_market(self, market: int) -> tuple[SimSubscription, ...]:
-        # Never a live view: who reads too slowly leaves while the others are still being told.
+        # A new tuple, never a live view: a slow subscription may be removed while the others are still served.
         return self.to_all + self._by_market.listeners(market)
 
     def add(self, subscription: SimSubscription, market: int | None) -> None:
@@ -133,6 +137,8 @@ class Listeners:
 
 
 class Hub:
+    """The present subscriptions, and the distribution of changes and snapshots to them."""
+
     def __init__(self, catalog: Catalog, exchange: Exchange, wire: Wire, clock: Clock, *, blasts: bool = False) -> None:
         self.catalog = catalog
         self.names = MarketNames(catalog)
@@ -198,7 +204,7 @@ class Hub:
             self._show_empty_books(change)
 
     def _show_empty_books(self, change: SimLifecycle) -> None:
-        """The exchange does so when a market has settled, with the running seq and nobody asking."""
+        """Send the empty book of a settled market, as the exchange does, unrequested and with the running seq."""
         market = self.catalog.index_of(change.ticker)
         if market is not None:
             for subscription in self.listeners("orderbook_delta").of_market(market):

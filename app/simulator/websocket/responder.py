@@ -1,4 +1,4 @@
-"""What a session's commands do, and how they are answered."""
+"""The effects of a session's commands, and the answers to them."""
 
 from array import array
 from collections.abc import Iterable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 class Responder:
+    """The executor of one session's commands; it assigns the sids."""
+
     def __init__(self, session: "SimSession", hub: Hub) -> None:
         self._session = session
         self._hub = hub
@@ -82,7 +84,7 @@ class Responder:
     def _add(self, subscription: SimSubscription, markets: Iterable[int], *, with_ticker: bool) -> None:
         added = array("I", [market for market in markets if subscription.markets.add(market)])
         if subscription.channel == "orderbook_delta":
-            # Each market joins the stream at the moment of its snapshot, so that nothing falls between the two.
+            # Each market joins the stream at the moment of its snapshot, so that no change is lost between the two.
             self._session.backlog.show_books(subscription, added, joins=True)
             return
         for market in added:
@@ -140,7 +142,10 @@ class Responder:
         self._answer(command.command_id, self._hub.wire.subscription_list(listed))
 
     def _markets(self, tickers: list[str], market_ids: list[str]) -> "array[int]":
-        """Unknown ones are silent on the exchange too: no error, and nothing ever comes."""
+        """Return the numbers of the markets.
+
+        Unknown ones are ignored, as on the exchange: no error, and no messages.
+        """
         catalog = self._hub.catalog
         found = [catalog.index_of(ticker) for ticker in tickers] if tickers else map(catalog.index_of_id, market_ids)
         return array("I", [market for market in found if market is not None])

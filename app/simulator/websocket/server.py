@@ -1,4 +1,4 @@
-"""Takes connections: the signed handshake, and a session for each that passes it."""
+"""The WebSocket server: the signed handshake, and a session for each connection that passes it."""
 
 import base64
 import hashlib
@@ -39,6 +39,8 @@ _REASONS = {
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault of the program
+    """The answer to a handshake that is not accepted."""
+
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -72,6 +74,7 @@ def require_upgrade(request: Request) -> None:
 
 
 def accepted(request: Request) -> bytes:
+    """Return the answer that accepts the upgrade."""
     digest = hashlib.sha1(request.headers["sec-websocket-key"].encode() + _GUID, usedforsecurity=False).digest()
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -101,6 +104,8 @@ GOODBYE_SECONDS = 1.0
 
 
 class WebSocketServer:
+    """The listening server with its sessions, by ordinal."""
+
     def __init__(
         self,
         *,
@@ -138,7 +143,7 @@ class WebSocketServer:
         self._server.stop()
         for session in list(self.sessions.values()):
             session.close(1001, "going away")
-        # Whoever does not read, or was made half open, is left behind.
+        # A client that does not read, or was made half open, is not waited for.
         with gevent.Timeout(GOODBYE_SECONDS, exception=False):
             while self.sessions:
                 gevent.sleep(0.01)
@@ -154,7 +159,7 @@ class WebSocketServer:
                 self._serve(session)
 
     def _shake_hands(self, connection: socket.socket) -> SimSession | None:
-        """None: the client was sent away, or left."""
+        """Return the new session, or None if the client was refused or left."""
         try:
             request = self._read_request(connection)
             if request is None:
@@ -193,7 +198,8 @@ class WebSocketServer:
 
     def _read_request(self, connection: socket.socket) -> Request | None:
         if self.refusal() == 0:
-            # As a machine refuses on which nobody listens.
+            # With a linger time of zero, close() resets the connection, as a machine does on whose port nothing
+            # listens.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             connection.close()
             return None

@@ -1,4 +1,8 @@
-"""One connected client: what it subscribed to, a loop that reads it and a loop that writes to it."""
+"""One connected client: its subscriptions, a loop that reads from it and a loop that writes to it.
+
+In: bytes of the client, and messages put into its outbox. Out: frames, and a ledger entry for each that is sent whole.
+A fault may end the connection at any point from a third greenlet: both loops take an OSError as its end.
+"""
 
 import socket
 import struct
@@ -33,7 +37,7 @@ class Order(NamedTuple):
 
 
 class SimBacklog:
-    """Snapshots that a client has asked for: made only as fast as it reads, however many they are."""
+    """The requested snapshots that are not sent yet: made only as fast as the client reads, however many they are."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -50,6 +54,7 @@ class SimBacklog:
         self._enqueue(Order(subscription, markets, command_id=0, joins=False, of_books=False))
 
     def serve(self, limit_markets: int) -> None:
+        """Make the next snapshots, up to a number."""
         for _ in range(limit_markets):
             if not self._orders:
                 return
@@ -95,6 +100,8 @@ CLOSING_SECONDS = 2.0
 
 
 class SimSession:
+    """One connection, from the handshake to its end."""
+
     def __init__(
         self, *, ordinal: int, key_id: str, connection: socket.socket, hub: Hub, limits: SimLimits, ledger: SimLedger
     ) -> None:
@@ -121,7 +128,7 @@ class SimSession:
         self._reader_ended = Event()
 
     def read(self) -> None:
-        """Until the client leaves, or is told to."""
+        """Execute the client's commands until it disconnects or the session is closed."""
         reader = SimFrameReader()
         try:
             while data := self._connection.recv(65_536):
@@ -136,6 +143,7 @@ class SimSession:
             self._reader_ended.set()
 
     def write(self) -> None:
+        """Send what waits until a Close frame was sent or the connection breaks."""
         try:
             while not self._close_sent:
                 self._flowing.wait()
@@ -143,6 +151,7 @@ class SimSession:
                 if batch := self.outbox.take(BATCH_FRAMES, BATCH_BYTES):
                     self._send(batch)
                     gevent.sleep(0)
+                # A blast only fills the time in which nothing is waiting to be sent.
                 elif self._hub.blast and not self.backlog and (subscription := self.subscription_to("orderbook_delta")):
                     self._send_block(self._hub.blast, subscription)
                 elif not self.backlog:
@@ -155,16 +164,16 @@ class SimSession:
             self.hang_up()
 
     def close(self, code: int, reason: str = "") -> None:
-        """After what already waits."""
+        """Send a Close frame after everything that already waits."""
         self.is_closing = True
         self.outbox.put(Outgoing(close_payload(code, reason), opcode=Opcode.CLOSE))
 
     def hang_up(self) -> None:
-        # Ends the reader too, which may wait in recv.
+        # Also ends the reader, which may wait in recv.
         self._end(lambda: self._shut(socket.SHUT_RDWR))
 
     def reset(self) -> None:
-        """As when a machine dies: no close frame, and no orderly end of the connection either."""
+        """Break the connection as a dying machine does: no Close frame and no orderly TCP end."""
         self._end(lambda: self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)))
         self._connection.close()
 
@@ -175,7 +184,7 @@ class SimSession:
             logs.get(__name__).debug("already closed", connection=self.name, reason=str(error))
 
     def _shut(self, how: int) -> None:
-        # Not by SSLSocket's own method: after that its reader would be handed what is still encrypted.
+        # Not by SSLSocket's own method: after that, the reader would receive bytes that are still encrypted.
         socket.socket.shutdown(self._connection, how)
 
     def cut(self) -> None:
@@ -189,12 +198,13 @@ class SimSession:
             self._flowing.set()
 
     def go_silent(self) -> None:
-        """Half open: the client's end of the connection lives on, and nobody is at the other one."""
+        """Make the connection half open: it stays up, but nothing is read or sent any more."""
         self._is_deaf = True
         self.stall()
         self.forget()
 
     def spend_command(self) -> None:
+        """Count a command. Raise CommandError if the client sends too many."""
         if not self._commands.take(1):
             raise CommandError(Code.TOO_MANY_COMMANDS)
 
@@ -215,7 +225,7 @@ class SimSession:
         del self.subscriptions[subscription.sid]
 
     def terminate(self, subscription: SimSubscription, code: Code) -> None:
-        """The error is the last that its sid says."""
+        """End a subscription with an error, which is the last message of its sid."""
         if subscription.is_open:
             self.drop(subscription)
             self.answer(0, subscription.error(code))
@@ -246,6 +256,7 @@ class SimSession:
         waiting = memoryview(b"".join(frames))
         done, boundary, position = 0, len(frames[0]), 0
         while position < len(waiting):
+            # The kernel may take part of the batch: a frame is recorded once its last byte is taken.
             position += self._connection.send(waiting[position:])
             while boundary <= position:
                 self._handed_over(batch[done])
@@ -256,13 +267,14 @@ class SimSession:
 
     def _send_block(self, blast: Blast, subscription: SimSubscription) -> None:
         data, frames = blast.next_block(subscription, self._hub.now_ms())
-        # Before it is sent: the answer to a command must not take one of its numbers meanwhile.
+        # Counted before sending: an answer to a command must not take one of these numbers meanwhile.
         subscription.seq += frames
         self._connection.sendall(data)
         self.sent_frames += frames
         gevent.sleep(0)
 
     def _handed_over(self, outgoing: Outgoing) -> None:
+        """Record a frame in the ledger once its last byte is in the kernel."""
         self.sent_frames += 1
         if outgoing.subscription is not None:
             outgoing.subscription.queued_frames -= 1

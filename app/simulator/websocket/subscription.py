@@ -1,3 +1,9 @@
+"""A subscription with its markets and sequence, and the outbox of its connection.
+
+In: encoded messages. Out: frames in the order of sending. A subscription bounds its own share of the outbox, and ends
+with an error when the client reads too slowly, as on the exchange.
+"""
+
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MarketSet:
-    """Market numbers as bits: a subscription to a million markets takes 125 KB, not the 60 MB of a set of strings."""
+    """A set of market numbers as bits: a million markets take 125 KB, not the 60 MB of a set of strings."""
 
     def __init__(self, markets: Iterable[int] = ()) -> None:
         self._bits = bytearray()
@@ -22,7 +28,7 @@ class MarketSet:
             self.add(market)
 
     def add(self, market: int) -> bool:
-        """True when it was not in it before."""
+        """Add a market. Return False if it was in the set already."""
         place, bit = market >> 3, 1 << (market & 7)
         if place >= len(self._bits):
             self._bits.extend(bytes(place + 1 - len(self._bits)))
@@ -33,7 +39,7 @@ class MarketSet:
         return True
 
     def discard(self, market: int) -> bool:
-        """True when it was in it."""
+        """Remove a market. Return False if it was not in the set."""
         if market not in self:
             return False
         self._bits[market >> 3] &= ~(1 << (market & 7))
@@ -53,22 +59,27 @@ class MarketSet:
         return self._count
 
 
-# What waits to be sent on one connection.
+# The frames that wait to be sent on one connection.
 
 NOT_OF_THE_HISTORY = -1
 
 
 class Outgoing(NamedTuple):
+    """A frame that waits, with what the ledger records of it once it is sent."""
+
     payload: bytes
     subscription: "SimSubscription | None" = None
-    ordinal: int = NOT_OF_THE_HISTORY  # of the change that it tells
+    ordinal: int = NOT_OF_THE_HISTORY  # of the change that it carries
     what: str = "whole"
-    snapshot: tuple[int, int] | None = None  # the market and the clock that it shows
+    snapshot: tuple[int, int] | None = None  # the market and the clock of a snapshot
     opcode: Opcode = Opcode.TEXT
 
 
 class Outbox:
-    """In the order of sending. Subscriptions bound their own shares; `wait_for_room` bounds the answers to commands."""
+    """The frames of one connection, in the order of sending.
+
+    Subscriptions bound their own shares; `wait_for_room` bounds the answers to commands.
+    """
 
     def __init__(self, room_frames: int, tamper: Callable[[Outgoing], list[Outgoing]]) -> None:
         self._waiting: deque[Outgoing] = deque()  # bounded by its users
@@ -88,13 +99,14 @@ class Outbox:
             self._something.set()
 
     def take(self, limit_frames: int, limit_bytes: int) -> list[Outgoing]:
+        """Return the next frames, up to these limits and no further than a Close frame."""
         waiting, size_bytes = self._waiting, 0
         batch: list[Outgoing] = []
         while waiting and len(batch) < limit_frames and size_bytes < limit_bytes:
             batch.append(waiting.popleft())
             size_bytes += len(batch[-1].payload)
             if batch[-1].opcode is Opcode.CLOSE:
-                break  # nobody reads what comes after a goodbye
+                break  # nothing is read after a Close frame
         if not waiting:
             self._something.clear()
         if len(waiting) < self._room_frames:
@@ -147,7 +159,7 @@ class SimSubscription:
         self.is_open = True
 
     def deliver(self, message: Message, stamp: bytes, ordinal: int) -> None:
-        """One more change, or the end of the subscription when the client reads too slowly."""
+        """Send one more change, or end the subscription if the client reads too slowly."""
         session = self.session
         if self.queued_frames >= session.limits.buffer_frames:
             session.terminate(self, Code.BUFFER_OVERFLOW)
