@@ -87,13 +87,25 @@ def _audit_new(connection: Connection, now: datetime, patience: timedelta, most:
         snapshots = new_snapshots(connection, after, most)
         ripe = _while_known(snapshots, known)
         judged = [(pair, _judge(cursor, connection, pair)) for snapshot in ripe if (pair := snapshot.pair)]
-        _note(cursor, judged)
-        verdicts = Counter(verdict for _, verdict in judged)
-        if ripe:
-            counts = {verdict.value: verdicts[verdict] for verdict in BookVerdict}
-            cursor.execute(ADVANCE, {"ingest_id": ripe[-1].ingest_id, "compared": len(judged), **counts})
+    verdicts = Counter(verdict for _, verdict in judged)
+    if ripe:
+        _conclude(connection, ripe[-1], judged, verdicts)
     findings = [pair for pair, verdict in judged if verdict is BookVerdict.FINDING]
     return Audited(verdicts, findings, ripe[-1].received_at if ripe else None, len(ripe) == most)
+
+
+def _conclude(
+    connection: Connection,
+    last: AuditSnapshot,
+    judged: list[tuple[SnapshotPair, BookVerdict]],
+    verdicts: Mapping[BookVerdict, int],
+) -> None:
+    """In a transaction that sees what others have written since: coverage learns of findings, and of something else
+    every second."""
+    counts = {verdict.value: verdicts.get(verdict, 0) for verdict in BookVerdict}
+    with connection, connection.cursor() as cursor:
+        _note(cursor, judged)
+        cursor.execute(ADVANCE, {"ingest_id": last.ingest_id, "compared": len(judged), **counts})
 
 
 def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH) -> int:

@@ -4,6 +4,7 @@
 exchange is unavailable, and asks an exchange that answers 503 when it will be back.
 """
 
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -131,6 +132,11 @@ Shape = TypeVar("Shape")
 
 STATUS_PATH = "/exchange/status"
 NO_ANSWER = "no answer"
+# Pairs come before halves; a backslash is no escape where it is escaped itself.
+ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 CLASSES = ("2xx", "3xx", "4xx", "429", "5xx", "other", NO_ANSWER)
 CHECK_THE_KEY = "check that KALSHI_API_KEY_ID and its key belong to KALSHI_ENVIRONMENT, and this host's clock."
 
@@ -275,9 +281,18 @@ def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.ValidationError, RecursionError) as error:
         raise UnexpectedAnswerError(f"The answer to {path} is not what it should be.", str(error)) from error
-    # A proxy's page, for example: a later attempt may reach the exchange itself.
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        whole = _with_whole_characters(body)
+        if whole != body:
+            return _decode(path, whole, shape)
+        # A proxy's page, for example: a later attempt may reach the exchange itself.
         raise UnavailableError(f"The answer to {path} is no JSON.", f"{error}: {reason_of(body)}") from error
+
+
+def _with_whole_characters(body: bytes) -> bytes:
+    """Return the body with another character for each half of one, as of a title that was cut: or no market of its page
+    could ever be read."""
+    return ESCAPES.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], body)
 
 
 def _class_of(status: int) -> str:

@@ -68,7 +68,6 @@ class BookRecovery:
         self._asked: dict[str, int] = {}  # until when the answer is expected
         self._is_partial = False
         self._ask_from_us = 0
-        self._unreadable_us = 0
         self._resumed_us = 0  # when the latest snapshot arrived that changes are applied to
         self._claimed_us = 0  # until when a market that has left was received
 
@@ -96,9 +95,9 @@ class BookRecovery:
         self._to_ask = {ticker: None for ticker in tickers if ticker not in self._asked}
 
     def ask_later(self, now_us: int) -> None:
-        """Delay requests, at most one round a minute: a frame that cannot be read may recur again and again."""
-        self._ask_from_us = max(now_us, self._unreadable_us + UNREADABLE_US)
-        self._unreadable_us = self._ask_from_us
+        """Ask at once, and then once a minute at most: a frame that cannot be read may recur again and again."""
+        if now_us > self._ask_from_us:
+            self._ask_from_us = max(now_us, self._ask_from_us + UNREADABLE_US)
 
     def forget_questions(self) -> None:
         self._to_ask.clear()

@@ -196,7 +196,7 @@ class BookSubscription:
         sid = self.sid if message.sid is None else message.sid
         if sid is not None and sid == self.sid and self._stream is not None:
             self._stream.distrust(sid)
-            self._mend(UNREADABLE, sid, 1, may_recur=message.type in BOOK.message_types)
+            self._mend(UNREADABLE, sid, 1, may_recur=message.type is not None)
 
     def _mend(self, cause: str, sid: int, missing: int, *, may_recur: bool = False) -> None:
         """Open a gap and request every book again. Without books nothing is lost: trust the subscription again."""

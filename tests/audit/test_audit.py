@@ -4,7 +4,7 @@ import pytest
 
 from app.audit.audit import audit_again, audit_new
 from app.audit.pairs import BookVerdict
-from app.postgres.connection import claimed, connected
+from app.postgres.connection import claimed, connected, value_of
 from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
 from app.storage.writer import CopyWriter
 from tests.gatherers import NOON, at, execute, put_market
@@ -303,6 +303,32 @@ def test_a_second_auditor_between_any_two_statements_counts_nothing_twice(audit,
     assert between.interruptions > 5
     assert execute(production, "SELECT compared, equal FROM audit_progress") == [(1, 0)]
     assert len(findings(production)) == 1
+
+
+def test_a_finding_is_kept_though_coverage_learns_of_something_meanwhile(audit, production, heard):
+    """Journals come in all the time: an audit that began anew for each of them would never get past a finding."""
+    execute(production, "INSERT INTO coverage_hours (hour, known_until) VALUES (%s, %s)", (at(0), at(0)))
+    execute(production, "INSERT INTO coverage_changes (hour) VALUES (%s)", (at(0),))
+    lost_change(audit)
+    between = Interrupting(lambda: learn_of_a_gap(production))
+    with connected(production) as connection:
+        connection.cursor_factory = between.cursor_factory
+        audit_new(connection, at(600), PATIENCE)
+    assert between.interruptions > 5
+    assert execute(production, "SELECT changes > 5 FROM coverage_changes") == [(True,)]
+    assert len(findings(production)) == 1
+    assert execute(production, "SELECT compared FROM audit_progress") == [(1,)]
+
+
+def learn_of_a_gap(production):
+    """Unless the auditor is about to say something itself, and whoever else has something to say waits for it."""
+    with connected(production) as other, other, other.cursor() as cursor:
+        if value_of(other, "SELECT pg_try_advisory_xact_lock(hashtextextended('coverage_changes', 0))"):
+            cursor.execute(
+                "INSERT INTO gatherer_gaps (gatherer, run_id, number, conn, started_at, ended_at, sid, markets, channel, cause) "
+                "SELECT %s, %s, count(*), 7, %s, %s, 2, 1, 'orderbook_delta', 'sequence' FROM gatherer_gaps",
+                (*RUN, at(20), at(21)),
+            )
 
 
 def test_what_one_auditor_has_looked_at_is_looked_at_by_no_other(audit, production):

@@ -1,5 +1,6 @@
 import threading
 
+import msgspec
 import pytest
 
 from app.kalshi.errors import UnexpectedAnswerError
@@ -60,6 +61,14 @@ def test_numbers_keep_their_text(exchange):
     exchange.answers(Reply(200, b'{"markets":[{"floor_strike":83950.620000000000001}],"cursor":""}'))
     with client_of(exchange) as client:
         assert tickers(client.markets()) == [b'{"floor_strike":83950.620000000000001}']
+
+
+def test_half_of_a_character_spoils_no_page(exchange):
+    """A title that was cut. Whoever asked again until the page can be read would never get past it."""
+    exchange.answers(Reply(200, rb'{"markets":[{"title":"\udF00 \ud83c"},{"title":"\ud83C\udf00 \\ud83c\""}]}'))
+    with client_of(exchange, patience_seconds=0.05) as client:
+        titles = [msgspec.json.decode(raw)["title"] for raw in client.markets()]
+    assert titles == ["\ufffd \ufffd", '\U0001f300 \\ud83c"']
 
 
 def test_order_books_are_asked_for_by_the_hundred_with_the_parameter_repeated(exchange):

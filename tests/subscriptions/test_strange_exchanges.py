@@ -5,6 +5,7 @@ import pytest
 
 from app.subscriptions.roles import TRADE
 from tests.subscriptions.book_listener import Listener as BookListener
+from tests.subscriptions.book_listener import action_of, tickers_of
 from tests.subscriptions.test_channel_subscription import NOW_US, SECOND_US, Listener, trade
 
 TICKERS = [f"KX-{number}" for number in range(30)]
@@ -92,6 +93,24 @@ def test_an_error_that_concerns_nothing_ends_nothing(code):
     tell(listener, type="error", msg={"code": code, "msg": "a new rule"})
     assert is_steady(listener)
     assert listener.gaps() == []
+
+
+@pytest.mark.parametrize("kind", ["orderbook_notice", "orderbook_delta"])
+def test_while_messages_cannot_be_read_all_books_are_asked_for_once_a_minute_and_then_heard_again(kind):
+    """What is rolled out on a subscription may come every second, and so would all of its books."""
+    listener = books()
+    asked = len(listener.commands)
+    for _ in range(50):
+        listener.socket._say_in_sequence({"type": kind, "msg": {"novelty": 1}})
+        listener.deliver(listener.socket.said.popleft())
+        listener.run(1)
+    listener.run(70)
+    again = [
+        ticker for body in listener.commands[asked:] if action_of(body) == "get_snapshot" for ticker in tickers_of(body)
+    ]
+    assert len(again) == 2 * len(TICKERS)
+    assert is_steady(listener)
+    assert all(gap.ended_us for gap in listener.gaps())
 
 
 def test_a_subscription_that_is_told_of_after_its_books_is_heard():
