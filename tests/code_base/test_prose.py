@@ -10,8 +10,46 @@ from tests.code_base.sources import ROOT, sources
 PRODUCT = ("app", "workers", "admin")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 FRAGMENT_STARTS = frozenset(
-    "all also as because by each else every everything for from how if in like none not of on only or others so that "
-    "those to until up what when where whether which who whoever whose with without".split()
+    [
+        "all",
+        "also",
+        "as",
+        "because",
+        "by",
+        "each",
+        "else",
+        "every",
+        "everything",
+        "for",
+        "from",
+        "how",
+        "if",
+        "in",
+        "like",
+        "none",
+        "not",
+        "of",
+        "on",
+        "only",
+        "or",
+        "others",
+        "so",
+        "that",
+        "those",
+        "to",
+        "until",
+        "up",
+        "what",
+        "when",
+        "where",
+        "whether",
+        "which",
+        "who",
+        "whoever",
+        "whose",
+        "with",
+        "without",
+    ]
 )
 # Words of no trade, for which it has plainer ones: received, reported, recreated, contains.
 DIALECT = re.compile(
