@@ -4,9 +4,9 @@ In: a database and its disk budget. Out: chunks made ahead, compressed and dropp
 One worker per database, so that one that is down delays no other.
 """
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
-
-import gevent.event
+from typing import Generic, TypeVar
 
 from app.errors import DatabaseError
 from app.metrics.process import CHUNKS_BYTES, ENDED_ROWS_DROPPED, MAINTAINED_AT, SACRIFICED_BYTES
@@ -23,20 +23,14 @@ from app.storage.retention import Round, maintain
 log = logs.get(__name__)
 
 
-class Maintainer:
-    """Maintain the chunks of one database: once at the start, then every interval."""
+Done = TypeVar("Done")
 
-    def __init__(
-        self,
-        database: Database,
-        max_bytes: int,
-        interval_seconds: float,
-        offload: Offload,
-        stopping: gevent.event.Event,
-    ) -> None:
-        self._database = database
-        self._name = database.kind.database
-        self._max_bytes = max_bytes
+
+class DatabaseMaintainer(ABC, Generic[Done]):
+    """Maintain one database: once at the start, then every interval."""
+
+    def __init__(self, name: str, interval_seconds: float, offload: Offload, stopping: Stopping) -> None:
+        self._name = name
         self._interval_seconds = interval_seconds
         self._offload = offload
         self._stopping = stopping
@@ -60,12 +54,26 @@ class Maintainer:
             log.error("maintenance failed", database=self._name, error=self._failure)  # noqa: TRY400
         else:
             self._failure = None
-            figures = done._asdict() if done else {"left_to": "another process"}
-            log.info("maintained", database=self._name, **figures)
-            if done:
-                MAINTAINED_AT.labels(self._name).set_to_current_time()
-                CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
-                SACRIFICED_BYTES.inc(done.sacrificed_bytes)
+            self._report(done)
+
+    @abstractmethod
+    def _maintain(self) -> Done:
+        """Run one round in a thread of its own."""
+
+    @abstractmethod
+    def _report(self, done: Done) -> None:
+        """Log and measure a round that has succeeded."""
+
+
+class Maintainer(DatabaseMaintainer[Round | None]):
+    """Maintain the chunks of one database."""
+
+    def __init__(
+        self, database: Database, max_bytes: int, interval_seconds: float, offload: Offload, stopping: Stopping
+    ) -> None:
+        super().__init__(database.kind.database, interval_seconds, offload, stopping)
+        self._database = database
+        self._max_bytes = max_bytes
 
     def _maintain(self) -> Round | None:
         """Run one round. Return None if another process holds the database's lock."""
@@ -83,44 +91,31 @@ class Maintainer:
                 log.info("forgotten", database=self._name, **forget(connection, self._max_bytes, now)._asdict())
             return done
 
+    def _report(self, done: Round | None) -> None:
+        figures = done._asdict() if done else {"left_to": "another process"}
+        log.info("maintained", database=self._name, **figures)
+        if done:
+            MAINTAINED_AT.labels(self._name).set_to_current_time()
+            CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
+            SACRIFICED_BYTES.inc(done.sacrificed_bytes)
 
-NAME = DatabaseKind.METADATA.database
 
-
-class MetadataMaintainer:
-    """Delete ended markets and events from a gatherer's database: once at the start, then every interval."""
+class MetadataMaintainer(DatabaseMaintainer[dict[str, int]]):
+    """Delete ended markets and events from a gatherer's database."""
 
     def __init__(
         self, metadata: Dsn, keep_for: timedelta, interval_seconds: float, offload: Offload, stopping: Stopping
     ) -> None:
+        super().__init__(DatabaseKind.METADATA.database, interval_seconds, offload, stopping)
         self._metadata = metadata
         self._keep_for = keep_for
-        self._interval_seconds = interval_seconds
-        self._offload = offload
-        self._stopping = stopping
-        self._failure: str | None = "The first round is not over."
 
-    def why_not_ready(self) -> str | None:
-        return f"{NAME}: {self._failure}" if self._failure else None
-
-    def run(self) -> None:
-        self.step()
-        while not self._stopping.wait(self._interval_seconds):
-            self.step()
-
-    def step(self) -> None:
-        try:
-            dropped = self._offload(self._drop)
-        except DatabaseError as error:
-            self._failure = str(error)
-            log.error("maintenance failed", database=NAME, error=self._failure)  # noqa: TRY400
-            return
-        self._failure = None
-        log.info("maintained", database=NAME, **dropped)
-        MAINTAINED_AT.labels(NAME).set_to_current_time()
-        for table, rows in dropped.items():
-            ENDED_ROWS_DROPPED.labels(table).inc(rows)
-
-    def _drop(self) -> dict[str, int]:
+    def _maintain(self) -> dict[str, int]:
         with connected(self._metadata, "maintainer") as connection:
             return drop_ended(connection, self._keep_for, datetime.now(UTC))
+
+    def _report(self, done: dict[str, int]) -> None:
+        log.info("maintained", database=self._name, **done)
+        MAINTAINED_AT.labels(self._name).set_to_current_time()
+        for table, rows in done.items():
+            ENDED_ROWS_DROPPED.labels(table).inc(rows)
