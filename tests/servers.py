@@ -26,6 +26,18 @@ def temporary_folder():
         shutil.rmtree(folder)
 
 
+@contextmanager
+def administering(dsn):
+    """A cursor for what no transaction may hold: databases that are made, renamed and dropped."""
+    connection = psycopg2.connect(dsn.reveal())
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
+
+
 class GivenServer:
     """A server that somebody else runs, as far as tests need one: this account may create databases there."""
 
@@ -37,7 +49,7 @@ class GivenServer:
         return Dsn(make_dsn(self._admin.reveal(), dbname=name))
 
     def ensure_database(self, name):
-        with self._administering() as cursor:
+        with administering(self._admin) as cursor:
             cursor.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
             if cursor.fetchone() is None:
                 self.note(name)
@@ -51,19 +63,9 @@ class GivenServer:
 
     def drop_databases(self):
         noted = self.folder / "databases"
-        with self._administering() as cursor:
+        with administering(self._admin) as cursor:
             for name in noted.read_text().split() if noted.exists() else ():
                 cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-    @contextmanager
-    def _administering(self):
-        connection = psycopg2.connect(self._admin.reveal())
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                yield cursor
-        finally:
-            connection.close()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import fcntl
 import os
 from pathlib import Path
 
-import psycopg2
 import pytest
 from psycopg2 import sql
 
@@ -18,7 +17,7 @@ from app.postgres.dsn import Dsn
 from app.postgres.embedded.server import EmbeddedServer
 from app.runtime import logs
 from app.storage.migrations import migrate, migrations_of
-from tests.servers import GivenServer, given_server, temporary_server
+from tests.servers import GivenServer, administering, given_server, temporary_server
 
 # Nothing in a test's database needs to survive a power cut.
 OPTIONS = {"fsync": "off", "max_connections": "600"}
@@ -93,25 +92,14 @@ def make_template(server, kind):
     with connected(server.ensure_database(unfinished)) as connection:
         migrate(connection, migrations_of(kind))
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-    with administering(server) as cursor:
+    with administering(server.dsn("postgres")) as cursor:
         cursor.execute(rename.format(sql.Identifier(unfinished), sql.Identifier(name_of(server, kind))))
 
 
 def exists(server, name):
-    with administering(server) as cursor:
+    with administering(server.dsn("postgres")) as cursor:
         cursor.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
         return cursor.fetchone() is not None
-
-
-@contextlib.contextmanager
-def administering(server):
-    connection = psycopg2.connect(server.dsn("postgres").reveal())
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor
-    finally:
-        connection.close()
 
 
 def templates_of(server):

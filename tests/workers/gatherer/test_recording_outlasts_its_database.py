@@ -3,25 +3,7 @@
 import pytest
 
 from tests.processes import wait_until
-from tests.servers import temporary_folder, temporary_server
-from tests.workers.recording_process import new_databases, recorded, recording_process, stopped_sessions
-
-
-@pytest.fixture(scope="module")
-def own_server():
-    with temporary_server(fsync="off") as running:
-        yield running
-
-
-@pytest.fixture
-def databases(own_server):
-    return new_databases(own_server)
-
-
-@pytest.fixture
-def folder():
-    with temporary_folder() as made:
-        yield made
+from tests.workers.recording_process import recorded, recording_process, stopped_sessions
 
 
 def everything(said):

@@ -1,13 +1,10 @@
 """Rows that a broken disk or a refusing table costs: their time is in the journal before anybody counts on it."""
 
-import pytest
-
 from app.postgres.connection import connected, value_of
 from app.storage.spool.segments import MARK
 from app.storage.tables import ORDERBOOK_DELTAS
 from tests.processes import wait_until
-from tests.servers import temporary_folder, temporary_server
-from tests.workers.recording_process import dsn_of, new_databases, recorded, recording_process
+from tests.workers.recording_process import dsn_of, recorded, recording_process
 
 SOCKETS = 8
 BOOKS = {7, 8}
@@ -17,23 +14,6 @@ GAPS = """
     FROM gaps ORDER BY run_id, conn
 """
 RECEIVED = "SELECT clock, (extract(epoch FROM received_at) * 1000000)::BIGINT FROM orderbook_deltas"
-
-
-@pytest.fixture(scope="module")
-def own_server():
-    with temporary_server(fsync="off") as running:
-        yield running
-
-
-@pytest.fixture
-def databases(own_server):
-    return new_databases(own_server)
-
-
-@pytest.fixture
-def folder():
-    with temporary_folder() as made:
-        yield made
 
 
 def spooled(folder):
