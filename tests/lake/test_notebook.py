@@ -47,6 +47,6 @@ def test_the_readme_makes_a_data_frame_of_the_demo_s_lake(exported, tmp_path):
     (tmp_path / "demo").mkdir()
     Path(exported["KALSHI_LAKE"]).rename(tmp_path / "demo/lake")
     [program] = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(program.splitlines()) == 5
+    assert len([line for line in program.splitlines() if line]) == 5
     printed = run(program + CHECK_FRAME, tmp_path, {"KALSHI_DATA_DIR": str(tmp_path)})
     assert "size" in printed
