@@ -104,14 +104,19 @@ class Confirmer:
     def run(self) -> None:
         while not self._stopping.wait(CONFIRM_SECONDS):
             self.step()
-        for source in self._sources:
-            source.close()
+        self._disconnect()
 
     def step(self) -> None:
         try:
             self._offload(self._confirm)
         except DatabaseError as error:
             log.warning("nothing confirmed", gatherer=self._gatherer, error=str(error))
+            # A server that was restarted has ended all of them: without this, each table would fail one more round.
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        for source in self._sources:
+            source.close()
 
     def _confirm(self) -> None:
         with connected(self._production, "confirmer") as production:
