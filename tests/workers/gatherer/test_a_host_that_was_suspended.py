@@ -112,6 +112,7 @@ def clocks(monkeypatch):
         monkeypatch.setattr(module, "now_us", lambda: made.now_us)
     for module in (app.kalshi.websocket, workers.gatherer.connection):
         monkeypatch.setattr(module, "steady_seconds", lambda: made.seconds)
+    monkeypatch.setattr(workers.gatherer.connection, "steady_us", lambda: int(made.seconds * SECOND_US))
     return made
 
 
@@ -122,7 +123,7 @@ def host(clocks):
     with closing(ours), closing(theirs):
         made = Host(clocks, ours)
         made.commander.step()
-        theirs.recv(1 << 16)
+        assert theirs.recv(1 << 16, socket.MSG_DONTWAIT)
         subscribed = {"id": 1, "type": "subscribed", "msg": {"channel": "orderbook_delta", "sid": 1}}
         theirs.sendall(message(msgspec.json.encode(subscribed)) + message(snapshot(ticker="A", sid=1, seq=1)))
         made.connection._step(made.socket, made.intake)
