@@ -16,6 +16,7 @@ from app.audit.pairs import (
     AuditSnapshot,
     BookVerdict,
     SnapshotPair,
+    arrived_snapshots,
     clock_began_anew,
     comes_out_even,
     new_snapshots,
@@ -26,7 +27,7 @@ from app.coverage.hours import judge_books
 from app.coverage.intervals import moment_of, us_of
 from app.normalize.values import MICROSECOND
 from app.postgres.connection import Connection, claimed
-from app.storage.arrivals import TOUCH_LOCK
+from app.storage.arrivals import TOUCH_LOCK, is_disturbed, reach_of, tables_with_noted_compression
 
 BATCH = 500
 SHOWN_LEVELS = 50
@@ -79,14 +80,19 @@ def audit_new(connection: Connection, now: datetime, patience: timedelta, most: 
 def _audit_new(connection: Connection, now: datetime, patience: timedelta, most: int) -> Audited:
     with connection:
         known = moment_of(known_until_us(read_gatherers(connection), us_of(now), patience // MICROSECOND))
+    noted = tables_with_noted_compression(connection)
     with connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute(TOUCH_LOCK, ("orderbook_snapshots", "orderbook_snapshots"))
         cursor.execute(PROGRESS)
         (after,) = cursor.fetchone() or (0,)
-        snapshots = new_snapshots(connection, after, most)
-        ripe = _while_known(snapshots, known)
+        reaches = [reach_of(cursor, table) for table in ("orderbook_deltas", "orderbook_snapshots") if table in noted]
+        arrived = arrived_snapshots(cursor, after, most, is_compressed="orderbook_snapshots" in noted)
+        ripe = _while_known(new_snapshots(connection, arrived), known)
         judged = [(pair, _judge(cursor, connection, pair)) for snapshot in ripe if (pair := snapshot.pair)]
+    # Compression may have hidden some of the rows: the next round looks again.
+    if any(is_disturbed(connection, reach) for reach in reaches):
+        return NOTHING
     verdicts = Counter(verdict for _, verdict in judged)
     if ripe:
         _conclude(connection, ripe[-1], judged, verdicts)

@@ -15,6 +15,7 @@ from psycopg2 import sql
 
 from app.order_book import Levels
 from app.postgres.connection import Connection
+from app.storage.arrivals import leave_out_compressed, show_compressed
 
 # Comparison of a book, rebuilt from a snapshot and the changes since, with the next snapshot, level by level.
 
@@ -59,17 +60,19 @@ def differences(base: Levels, changes: Iterable[tuple[bool, int, int]], seen: Le
     ]
 
 
-# New snapshots are the stream's, since only these carry a clock. The one compared with is the last before it, of any
-# gatherer.
+# New snapshots are the stream's, since only these carry a clock.
+ARRIVED = """
+    SELECT ingest_id, ticker, snapshot_ts, clock FROM orderbook_snapshots
+    WHERE ingest_id > %(after)s AND source = 'ws' ORDER BY ingest_id LIMIT %(most)s
+"""
+# The one compared with is the last before it, of any gatherer.
 NEW = sql.SQL("""
-    SELECT s.ingest_id, s.ticker, s.snapshot_ts AS to_ts, earlier.snapshot_ts AS from_ts
-    FROM (
-        SELECT * FROM orderbook_snapshots
-        WHERE ingest_id > %(after)s AND source = 'ws' ORDER BY ingest_id LIMIT %(most)s
-    ) AS s
+    SELECT s.ingest_id, s.ticker, s.to_ts, earlier.snapshot_ts AS from_ts
+    FROM unnest(%(ids)s::BIGINT [], %(tickers)s::TEXT [], %(times)s::TIMESTAMPTZ [], %(clocks)s::BIGINT [])
+        AS s (ingest_id, ticker, to_ts, clock)
     LEFT JOIN LATERAL (
         SELECT e.snapshot_ts FROM orderbook_snapshots AS e
-        WHERE e.ticker = s.ticker AND e.snapshot_ts < s.snapshot_ts AND e.source = 'ws' AND e.clock >= 0
+        WHERE e.ticker = s.ticker AND e.snapshot_ts < s.to_ts AND e.source = 'ws' AND e.clock >= 0
         ORDER BY e.snapshot_ts DESC LIMIT 1
     ) AS earlier ON s.clock >= 0
 """)
@@ -159,9 +162,33 @@ class AuditSnapshot(NamedTuple):
     pair: SnapshotPair | None
 
 
-def new_snapshots(connection: Connection, after: int, most: int) -> list[AuditSnapshot]:
+class ArrivedSnapshot(NamedTuple):
+    ingest_id: int
+    ticker: str
+    snapshot_ts: datetime
+    clock: int
+
+
+def arrived_snapshots(
+    cursor: psycopg2.extensions.cursor, after: int, most: int, *, is_compressed: bool
+) -> list[ArrivedSnapshot]:
     """Return the next snapshots after this ingest_id, in the order of their arrival."""
-    return _read(connection, NEW, {"after": after, "most": most})
+    cursor.execute(ALONG_THE_INDEXES)
+    if is_compressed:
+        leave_out_compressed(cursor, "orderbook_snapshots", after + 1)
+    cursor.execute(ARRIVED, {"after": after, "most": most})
+    arrived = [ArrivedSnapshot(*row) for row in cursor]
+    if is_compressed:
+        # The snapshots before them, and the changes in between, may be compressed.
+        show_compressed(cursor)
+    return arrived
+
+
+def new_snapshots(connection: Connection, arrived: Sequence[ArrivedSnapshot]) -> list[AuditSnapshot]:
+    """Return these snapshots, each with the pair that it ends."""
+    columns = zip(*arrived, strict=True)
+    ids, tickers, times, clocks = map(list, columns) if arrived else ([], [], [], [])
+    return _read(connection, NEW, {"ids": ids, "tickers": tickers, "times": times, "clocks": clocks})
 
 
 def pairs_found_earlier(connection: Connection, pause_seconds: float, most: int) -> list[SnapshotPair]:

@@ -68,7 +68,9 @@ LEAVE_OUT_COMPRESSED = """
         )
     FROM chunked_tables WHERE table_name = %(table)s
 """
+SHOW_COMPRESSED = "SET LOCAL timescaledb.enable_columnarscan = on"
 COMPRESSIONS = "SELECT compressions FROM chunked_tables WHERE table_name = %s"
+REACH = "SELECT FALSE, compressions, '' FROM chunked_tables WHERE table_name = %s"
 
 
 class Reach(NamedTuple):
@@ -89,6 +91,17 @@ def leave_out_compressed(cursor: psycopg2.extensions.cursor, table_name: str, fi
     """Hide compressed rows from this transaction's queries, if all of them come before the first wanted row."""
     cursor.execute(LEAVE_OUT_COMPRESSED, {"first": first_ingest_id, "table": table_name})
     return _reach(cursor, table_name)
+
+
+def reach_of(cursor: psycopg2.extensions.cursor, table_name: str) -> Reach:
+    """Return the reach of a transaction that leaves nothing out, for is_disturbed()."""
+    cursor.execute(REACH, (table_name,))
+    return _reach(cursor, table_name)
+
+
+def show_compressed(cursor: psycopg2.extensions.cursor) -> None:
+    """Show this transaction's queries the rows that leave_out_compressed() hid."""
+    cursor.execute(SHOW_COMPRESSED)
 
 
 @contextmanager
