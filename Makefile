@@ -30,8 +30,8 @@ proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--se
 
 test-timescaledb: $(VENV)/.development ## Run tests of the databases on the server that TIMESCALEDB_DSN names
 	@TEST_SERVER_DSN="$${TIMESCALEDB_DSN:?names no server with the TimescaleDB extension}" $(RUN)/python -m pytest -n $(WORKERS) \
-		tests/storage/test_timescaledb.py tests/storage/test_arrivals.py tests/merge tests/replicate \
-		tests/workers/deduplicator/test_deduplicator_process.py $(ARGS)
+		tests/storage/test_timescaledb.py tests/storage/test_arrivals.py tests/merge tests/replicate tests/audit \
+		tests/workers/deduplicator/test_deduplicator_process.py tests/faults/test_recording_into_hypertables.py $(ARGS)
 
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
 	@bash .ci/packages containers
