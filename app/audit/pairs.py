@@ -110,7 +110,10 @@ READ = sql.SQL("""
     ORDER BY p.ingest_id
 """)
 # For a few pairs the indexes are best, whatever statistics say: they lag behind a table that grows daily.
-ALONG_THE_INDEXES = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+ALONG_THE_INDEXES = """
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
+    SET LOCAL max_parallel_workers_per_gather = 0
+"""
 # Within one run of its clock, a market's changes are ordered by their clocks, the changes of one clock happen at the
 # same time, and a snapshot holds exactly the changes up to its clock. A violation in the time span of READ shows a
 # restart.
