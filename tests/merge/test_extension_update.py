@@ -144,6 +144,8 @@ def test_what_was_compressed_before_reads_the_same_and_following_goes_on(gathere
     for database in databases:
         update(database)
     assert [answers(database) for database in databases] == before
+    # Every process connects anew: the restart has ended its sessions.
+    recordings.close()
     recordings.forget()
     late = changes(range(3), clock=1_000)
     recordings.record("a", late)
