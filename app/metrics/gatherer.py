@@ -84,7 +84,7 @@ REGISTRY_QUARANTINED = Counter(
     ["table"],
 )
 UNREADABLE_QUOTES = Counter(
-    "kalshi_registry_unreadable_objects_total",
+    "kalshi_registry_unreadable_quotes_total",
     "Objects of REST whose prices or volume could not be read; their markets are followed all the same.",
 )
 CHANGES = Counter("kalshi_registry_changes_total", "Changes of markets that were told to others.", ["event_type"])
