@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from app.storage.confirmation import raw_name
 from app.storage.tables import GATHERER_TABLES, PRODUCTION_TABLES, ColumnType, Table
 
 # Hours and days, as the lake's folders name them.
@@ -84,11 +85,6 @@ def raw_dataset(table: Table, gatherer: str, system_identifier: int) -> Dataset:
         raw_folder(table.name, gatherer),
         f"part-{system_identifier}.parquet",
     )
-
-
-def raw_name(table_name: str, system_identifier: int) -> str:
-    """Return the name of a gatherer's table in the ledger of its own database."""
-    return f"raw/{system_identifier}/{table_name}"
 
 
 def raw_folder(table_name: str, gatherer: str) -> str:

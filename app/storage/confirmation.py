@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from app.lake.layout import raw_name
 from app.postgres.connection import Connection, value_of
 from app.postgres.databases import DatabaseKind
 
@@ -176,6 +175,11 @@ def _bound_lake_has(connection: Connection, name: str, chunk: Chunk, last_ingest
         return False
     span = (chunk.range_start - beside, chunk.range_end + beside)
     return int(value_of(connection, UNFINISHED, (name, *span))) == 0
+
+
+def raw_name(table_name: str, system_identifier: int) -> str:
+    """Return the name of a gatherer's table in the ledger of its own database."""
+    return f"raw/{system_identifier}/{table_name}"
 
 
 def _raw_name(connection: Connection, table: ChunkedTable) -> str:
