@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
 from app.runtime import logs
-from tests.harness import database, distribution, hanging, kept, progress
+from tests.harness import compiling, database, distribution, hanging, kept, progress
 from tests.harness.database import shared_server, templates_of
 from tests.ops.ops import running_ops
 from tests.servers import new_database
@@ -23,7 +23,7 @@ settings.load_profile("patient")
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
-    for plugin in (database, distribution, hanging, kept, progress):
+    for plugin in (compiling, database, distribution, hanging, kept, progress):
         config.pluginmanager.register(plugin)
 
 
