@@ -34,7 +34,7 @@ PLUGINS = ("-p", "xdist", "-p", "tests.harness.hanging", "-p", "no:cacheprovider
 def test_a_test_that_hangs_is_named_and_its_stack_printed(name, tmp_path):
     file = tmp_path / "test_hanging.py"
     file.write_text(HANGING)
-    options = ("-n", 1, "--max-worker-restart", 0, "-o", "faulthandler_timeout=0.5", "--rootdir", tmp_path)
+    options = ("-n", 1, "--max-worker-restart", 0, "-o", "faulthandler_timeout=2", "--rootdir", tmp_path)
     arguments = ("-m", "pytest", "-c", ROOT / "setup.cfg", *PLUGINS, *options, f"{file}::test_{name}")
     done = run(*arguments, PYTEST_DISABLE_PLUGIN_AUTOLOAD=1)
     assert done.returncode == 1, done.stdout + done.stderr
