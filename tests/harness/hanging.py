@@ -1,8 +1,12 @@
-"""End a test that hangs, also one that has failed before.
+"""End a test that hangs, also one that has failed before. It stands alone: its own test loads it without the others.
 
 pytest ends a test after faulthandler_timeout seconds (setup.cfg) and prints the stacks of its threads. But it stops
 counting when something fails, in case a debugger asks a person then: a test that fails and hangs in its teardown would
 hang for ever.
+
+The whole process ends, without teardowns: beside other workers, xdist reports the test as the one at which its worker
+crashed, and has another worker do the rest. Servers end with the process that started them; other processes that the
+test has started are left. The limits of the targets that run tests of many minutes are in the Makefile.
 """
 
 import faulthandler
