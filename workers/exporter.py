@@ -14,6 +14,7 @@ from app.runtime import logs
 from app.runtime.clock import steady_seconds
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload, P, Result
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -42,9 +43,9 @@ class Exporter:
         self._archive = archive
         self._settle_seconds = settle_seconds
         self._offload = offload
-        self._stopping = stopping
-        self._idle_seconds = idle_seconds
-        self._retry_seconds = retry_seconds
+        # The step handles the failures of each table itself. Their pause does not grow: the ledger postpones each hour
+        # that fails.
+        self._loop = Loop(self.step, lambda: retry_seconds if self.failure else idle_seconds, stopping)
         self._clock = clock
         self._proved_seconds: float | None = None  # when a probe was last written to the lake; None: probe again
         self.failure: str | None = None
@@ -52,9 +53,7 @@ class Exporter:
         self._why_nothing_is_dropped: str | None = None
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(self._retry_seconds if self.failure else self._idle_seconds)
+        self._loop.run()
 
     def why_not_ready(self) -> str | None:
         return self.failure or self._why_nothing_is_dropped

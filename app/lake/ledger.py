@@ -107,6 +107,7 @@ REOPEN = """
     VALUES (%(lake)s, %(name)s, %(hour)s, 0, 0, '', 1)
     ON CONFLICT (lake_id, table_name, hour) DO UPDATE SET through_ingest_id = 0, verified_at = NULL
 """
+# Computed where it is stored, and not by a Backoff: all exporters of the database postpone the same hours.
 FAILED = f"""
     UPDATE exports SET
         failures = failures + 1, failure = left(%(reason)s, 2000),

@@ -8,7 +8,6 @@ import time
 
 import gevent.event
 
-from app.errors import DatabaseError
 from app.merge.merger import Merger
 from app.merge.ownership import Members
 from app.merge.position import Shard, fair_share
@@ -18,12 +17,12 @@ from app.metrics import deduplicator as metrics
 from app.metrics.deduplicator import HELD_SHARDS, MEMBERS
 from app.postgres.dsn import Dsn
 from app.runtime import logs
-from app.runtime.backoff import MergeBackoff
 from app.runtime.threads import Offload, threads
 from app.settings import Settings
 from workers.deduplicator.gatherer_follower import Confirmer
 from workers.deduplicator.puller import PullBuffer, PulledBatches, Puller
 from workers.process.group import Group
+from workers.process.loop import IdlePace, Loop, database_backoff
 
 log = logs.get(__name__)
 
@@ -37,25 +36,17 @@ class Membership:
         self._members = members
         self._lanes = lanes
         self._offload = offload
-        self._stopping = stopping
+        self._loop = Loop(self._count, COUNT_SECONDS, stopping, on_failure=_not_counted)
         self._share = 0
         self._held = 0
 
     def run(self) -> None:
-        self.step()
-        while not self._stopping.wait(COUNT_SECONDS):
-            self.step()
+        self._loop.run()
         self._members.close()
 
     def step(self) -> None:
         """Count the processes. While production is unreachable, the last share holds."""
-        try:
-            members = self._offload(self._members.count)
-        except DatabaseError as error:
-            log.warning("the other deduplicators are not known", error=str(error))
-            return
-        self._share = fair_share(self._lanes, members)
-        MEMBERS.set(members)
+        self._loop.step()
 
     def take_one(self) -> bool:
         """Take a place for one more lane. Return False if the share is used up."""
@@ -72,6 +63,15 @@ class Membership:
         self._held -= 1
         HELD_SHARDS.set(self._held)
 
+    def _count(self) -> None:
+        members = self._offload(self._members.count)
+        self._share = fair_share(self._lanes, members)
+        MEMBERS.set(members)
+
+
+def _not_counted(error: str) -> None:
+    log.warning("the other deduplicators are not known", error=error)
+
 
 WAIT_SECONDS = 1.0
 
@@ -84,7 +84,7 @@ class TableMerger:
         merger: Merger,
         inbox: PullBuffer,
         membership: Membership,
-        pace: MergeBackoff,
+        pace: IdlePace,
         offload: Offload,
         stopping: gevent.event.Event,
     ) -> None:
@@ -93,27 +93,33 @@ class TableMerger:
         self._membership = membership
         self._pace = pace
         self._offload = offload
-        self._stopping = stopping
+        self._loop = Loop(
+            self._open_or_merge,
+            lambda: pace.pause_seconds,
+            stopping,
+            on_failure=self._fail,
+            backoff=database_backoff(),
+        )
         self._table = merger.rule.table.name
         self._has_place = False
         self._is_open = False
-        self.failure: str | None = None
         self.obstacle: str | None = None
 
+    @property
+    def failure(self) -> str | None:
+        """Return why the latest round failed, or None."""
+        return self._loop.failure
+
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(self._pace.pause_seconds)
+        self._loop.run()
         self._leave()
 
     def step(self) -> bool:
         """Open the lane or merge one round. Return True if there may be more to do immediately."""
-        try:
-            goes_on = self._round() if self._is_open else self._open()
-        except DatabaseError as error:
-            self._fail(error)
-            return False
-        self.failure = None
+        return self._loop.step()
+
+    def _open_or_merge(self) -> bool:
+        goes_on = self._round() if self._is_open else self._open()
         self._pace.found(int(goes_on))
         return goes_on
 
@@ -173,13 +179,11 @@ class TableMerger:
             log.warning("cannot be merged yet", table=self._table, reason=self._merger.obstacle)
         self.obstacle = self._merger.obstacle
 
-    def _fail(self, error: DatabaseError) -> None:
+    def _fail(self, error: str) -> None:
         """Close the lane after an error: what was read ahead is dropped and read again."""
         metrics.FAILED_ROUNDS.labels(self._table).inc()
-        log.error("merging failed and is repeated", table=self._table, error=str(error))
-        self.failure = str(error)
+        log.error("merging failed and is repeated", table=self._table, error=error)
         self._leave()
-        self._pace.failed()
 
     def _leave(self) -> None:
         """Release the lane, and its place in this process's share."""
@@ -241,9 +245,9 @@ class MergeSupervisor:
         settings, stopping = self._settings, self._group.stopping
         inbox = PullBuffer()
         merger = Merger(rule, shard, self._gatherers, self._production)
-        pace = MergeBackoff(CLAIM_SECONDS, STANDBY_SECONDS)
+        pace = IdlePace(CLAIM_SECONDS, STANDBY_SECONDS)
         self._mergers.append(TableMerger(merger, inbox, self._membership, pace, self._offload, stopping))
         for gatherer, dsn in self._gatherers.items():
             source = GathererTable(gatherer, dsn, rule.table, shard, settings.dedup_batch_bytes, self._production_name)
-            pace = MergeBackoff(settings.dedup_busy_milliseconds / 1_000, settings.dedup_idle_milliseconds / 1_000)
+            pace = IdlePace(settings.dedup_busy_milliseconds / 1_000, settings.dedup_idle_milliseconds / 1_000)
             self._pullers.append(Puller(source, inbox, shard.number, pace, self._offload, stopping))

@@ -54,6 +54,7 @@ class Admission:
         turn = self._queue.join(is_of_books=is_of_books)
         waker = self._wakers[turn] = gevent.event.Event()
         try:
+            # A loop of its own: it waits for one turn, and the turn before it may wake it.
             while not self._stopping.is_set():
                 waker.clear()
                 wait_seconds = self._seconds_until(turn)
@@ -83,6 +84,7 @@ class Admission:
     def rest(self, seconds: float) -> bool:
         """Wait this long, or until the exchange accepts connections again. Return True in the latter case."""
         until_seconds, openings = time.monotonic() + seconds, self._openings
+        # A loop of its own: one wait that ends early when the exchange is back.
         while (left_seconds := until_seconds - time.monotonic()) > 0 and not self._stopping.is_set():
             self._look_at_exchange()
             if self._openings != openings:

@@ -71,6 +71,7 @@ class ConnectionManager:
         spawn(self.run)
 
     def run(self) -> None:
+        # A loop of its own: each step itself waits for changes.
         while not self._around.stopping.is_set():
             self.step()
 

@@ -27,6 +27,7 @@ from app.runtime.health import Stopping
 from app.storage.tables import ORDERBOOK_SNAPSHOTS, QUARANTINE, Row
 from app.storage.write_queue import Sink
 from workers.process.group import Component, Group
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -84,11 +85,8 @@ class SnapshotPoller:
             group.spawn(self.run)
 
     def run(self) -> None:
-        self.component.run(self._loop)
-
-    def _loop(self) -> None:
-        while not self._stopping.wait(self._cycles.idle_seconds(self._clock())):
-            self.step()
+        # A loop for each greenlet that runs this: they share the cycles, and not the pauses.
+        self.component.run(Loop(self.step, self._idle_seconds, self._stopping).run)
 
     def step(self) -> bool:
         """Poll the next batch. Return True while there may be more to poll."""
@@ -104,6 +102,9 @@ class SnapshotPoller:
         for which, cycle in self._cycles.ended(self._clock()):
             self._tell(which, cycle)
         return chosen is not None
+
+    def _idle_seconds(self) -> float:
+        return self._cycles.idle_seconds(self._clock())
 
     def poll_now(self, ticker: str) -> Row:
         """Return one market's full book, fetched with priority over the other polls, and store it too."""

@@ -14,9 +14,11 @@ from app.errors import DatabaseError, OperatorError
 from app.postgres.connection import Asker
 from app.postgres.dsn import Dsn
 from app.runtime import jobs, logs
+from app.runtime.backoff import Backoff
 from app.runtime.health import StoppedError, Stopping
 from app.runtime.jobs import Job
 from app.runtime.threads import Offload
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -44,26 +46,21 @@ class JobWorker:
         self._asker = Asker(production, "jobs", offload)
         self._tasks = tasks
         self._stopping = stopping
-        self._idle_seconds = idle_seconds
-        self._retry_seconds = retry_seconds
+        backoff = Backoff(retry_seconds, retry_seconds)
+        self._loop = Loop(self._do_next, idle_seconds, stopping, on_failure=_not_done, backoff=backoff)
         self._name = f"{socket.gethostname()} {uuid.uuid4().hex[:12]}"
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(self._idle_seconds)
+        self._loop.run()
 
     def step(self) -> bool:
         """Run the oldest waiting job. Return False if there is none, or if the database is unreachable."""
-        try:
-            job = self._ask(lambda cursor: jobs.claim(cursor, list(self._tasks), self._name))
-            if job is not None:
-                self._do(job)
-        except DatabaseError as error:
-            # A job in progress was given back, or its claim lapses and another process takes it over.
-            log.error("jobs cannot be done", error=str(error))  # noqa: TRY400
-            self._stopping.wait(self._retry_seconds)
-            return False
+        return self._loop.step()
+
+    def _do_next(self) -> bool:
+        job = self._ask(lambda cursor: jobs.claim(cursor, list(self._tasks), self._name))
+        if job is not None:
+            self._do(job)
         return job is not None
 
     def _do(self, job: Job) -> None:
@@ -112,3 +109,8 @@ class JobWorker:
                 return question(cursor)
 
         return self._asker(asked)
+
+
+def _not_done(error: str) -> None:
+    # A job in progress was given back, or its claim lapses and another process takes it over.
+    log.error("jobs cannot be done", error=error)

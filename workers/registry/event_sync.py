@@ -88,6 +88,7 @@ class EventSync:
         while not (self.read.is_set() or self.component.tries(self.first_step)):
             pause(self._stopping, RETRY_SECONDS)
         knows_combos = self.component.tries(self.combos_step)
+        # A loop of its own: a round may be requested before it is due.
         while self.rounds.wait():
             self.component.tries(self.step)
             knows_combos = knows_combos or self.component.tries(self.combos_step)

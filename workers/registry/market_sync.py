@@ -23,6 +23,7 @@ from app.runtime import logs
 from app.runtime.clock import now_us
 from app.runtime.health import Stopping, pause
 from workers.process.group import Component, Rounds
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -85,6 +86,7 @@ class MarketSync:
         while not self._exchange_open.wait(1):
             pause(self._stopping, 0)
         self._first_walk()
+        # A loop of its own: a round may be requested before it is due.
         while self.rounds.wait():
             self.step()
 
@@ -130,12 +132,12 @@ class MarketUpdates:
         self.component = Component("market_updates", stopping)
         self._reading = reading
         self._intake = intake
-        self._interval_seconds = interval_seconds
-        self._stopping = stopping
+        first_seconds = min(FIRST_SECONDS, interval_seconds)
+        self._loop = Loop(self._try_step, interval_seconds, stopping, first_seconds=first_seconds)
         self._complete_until_us = intake.now_us()
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._loop.run)
 
     def step(self) -> None:
         started_us = self._intake.now_us()
@@ -145,11 +147,8 @@ class MarketUpdates:
         SYNCED.labels("market_updates").set_to_current_time()
         log.info("market updates read", markets=count)
 
-    def _loop(self) -> None:
-        pause_seconds = min(FIRST_SECONDS, self._interval_seconds)
-        while not self._stopping.wait(pause_seconds):
-            self.component.tries(self.step)
-            pause_seconds = self._interval_seconds
+    def _try_step(self) -> None:
+        self.component.tries(self.step)
 
 
 LOOK_SECONDS = 1

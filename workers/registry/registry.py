@@ -28,6 +28,7 @@ from app.settings import Settings
 from app.storage.tables import Row
 from app.storage.write_queue import Sink
 from workers.process.group import Component, Group
+from workers.process.loop import Loop
 from workers.registry.event_sync import EventSync
 from workers.registry.lifecycle_listener import LifecycleListener, Refetcher
 from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements, VanishedMeanwhile
@@ -43,28 +44,21 @@ class MarketClock:
         self.component = Component("market_clock", stopping)
         self._intake = intake
         self._rereads = rereads
-        self._stopping = stopping
+        self._loop = Loop(self.step, IDLE_SECONDS, stopping)
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._loop.run)
 
     def step(self) -> bool:
         """Apply the changes that are due, up to a batch. Return True if more may be due."""
         for _ in range(TURNS_AT_ONCE):
             change = self._intake.turn()
             if change is None:
+                self._tell_sizes()
                 return False
             if change.old_status != change.new_status:
                 self._rereads.confirm(change.ticker)
         return True
-
-    def _loop(self) -> None:
-        while not self._stopping.is_set():
-            if self.step():
-                gevent.sleep(0)
-            else:
-                self._tell_sizes()
-                self._stopping.wait(IDLE_SECONDS)
 
     def _tell_sizes(self) -> None:
         for status, count in self._intake.markets.counts.items():
@@ -85,10 +79,10 @@ class ExchangeStatusWatch:
         self.status: ExchangeStatus | None = None
         self._client = client
         self._interval_seconds = interval_seconds
-        self._stopping = stopping
+        self._loop = Loop(self._try_step, self.pause_seconds, stopping)
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._loop.run)
 
     def step(self) -> None:
         status = self._client.exchange_status()
@@ -113,10 +107,8 @@ class ExchangeStatusWatch:
         resume_seconds = self.status.resume_seconds(datetime.now(UTC))
         return min(self._interval_seconds, max(resume_seconds or self._interval_seconds, LEAST_PAUSE_SECONDS))
 
-    def _loop(self) -> None:
+    def _try_step(self) -> None:
         self.component.tries(self.step)
-        while not self._stopping.wait(self.pause_seconds()):
-            self.component.tries(self.step)
 
     def _note(self, status: ExchangeStatus) -> None:
         if status == self.status:
