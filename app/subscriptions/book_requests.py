@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from app.kalshi.messages import Error
 from app.metrics import gatherer as metrics
 from app.runtime import logs
-from app.runtime.backoff import SECOND_US, Backoff
+from app.runtime.backoff import SECOND_US
 from app.subscriptions.book_markets import SILENCE_US, BookMarkets, due, first
-from app.subscriptions.commands import JOINS, Command, CommandKind, Commands
+from app.subscriptions.commands import JOINS, Command, CommandKind, Commands, command_backoff
 from app.subscriptions.journal import Gap, Journal
 from app.subscriptions.roles import BOOK_CHANNEL
 
@@ -182,7 +182,7 @@ class BookRequests:
         self._repair = repair
         self._refresh = refresh
         self._commands = Commands()
-        self._backoff = Backoff()
+        self._backoff = command_backoff()
         self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
         self._granted = {CommandKind.ADD: 0, CommandKind.DELETE: 0}
         self._codes_seen: set[int] = set()
@@ -190,7 +190,7 @@ class BookRequests:
         self._subscribe_from_us = 0
 
     def start(self, now_us: int, place: int) -> None:
-        self._backoff = Backoff()
+        self._backoff = command_backoff()
         self._joined_at_once = self._deleted_at_once = MARKETS_PER_COMMAND
         self._subscribe_from_us = now_us
         self._list_us = now_us + LIST_US
@@ -233,7 +233,7 @@ class BookRequests:
         return self._commands.refused(error.id)
 
     def granted(self, command: Command) -> None:
-        self._backoff.granted()
+        self._backoff.succeeded()
         # A granted command proves that the exchange works, so a deletion that is refused is refused for its own sake.
         self._granted[CommandKind.DELETE] += 1
         if command.kind is CommandKind.DELETE:
@@ -245,7 +245,7 @@ class BookRequests:
 
     def back_off(self, now_us: int) -> None:
         """Wait before the next command, after any refusal."""
-        self._backoff.refused(now_us)
+        self._backoff.failed_at(now_us)
 
     def put_back(self, command: Command, *, perhaps: bool = False) -> None:
         """Queue the command's markets again. `perhaps`: it was not answered, so it may have been carried out."""

@@ -17,10 +17,10 @@ from app.kalshi.messages import (
 from app.metrics import gatherer as metrics
 from app.normalize.stream import SequenceGap
 from app.runtime import logs
-from app.runtime.backoff import SECOND_US, Backoff
+from app.runtime.backoff import SECOND_US
 from app.subscriptions import roles as codes
 from app.subscriptions.book_requests import UNREADABLE
-from app.subscriptions.commands import CommandKind, Commands
+from app.subscriptions.commands import CommandKind, Commands, command_backoff
 from app.subscriptions.interface import Trust
 from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, WHOLE_EXCHANGE, Gap, Journal
 from app.subscriptions.roles import EARLIER_NAMES, NEWER_CHANNELS, SocketRole
@@ -86,7 +86,7 @@ class ChannelSubscription:
         self._role = role
         self._channels = [Channel(name) for name in role.channels]
         self._commands = Commands()
-        self._backoff = Backoff()
+        self._backoff = command_backoff()
         self._stream: Trust | None = None
         self._list_us = 0
         self._extra_sids: list[int] = []  # of channels that were granted twice, since an answer was late
@@ -115,7 +115,7 @@ class ChannelSubscription:
     def opened(self, stream: Trust, now_us: int) -> None:
         self._stream, self._now_us = stream, now_us
         self.must_reconnect = None
-        self._backoff = Backoff()
+        self._backoff = command_backoff()
         self._list_us = now_us + LIST_US
 
     def closed(self, last_sign_us: int) -> None:
@@ -187,7 +187,7 @@ class ChannelSubscription:
         return next((channel for channel in self._channels if channel.sid == sid is not None), None)
 
     def _subscribed(self, subscription: SubscriptionEntry, now_us: int) -> None:
-        self._backoff.granted()
+        self._backoff.succeeded()
         for channel in self._channels:
             if not channel.is_called(subscription.channel):
                 continue
@@ -232,7 +232,7 @@ class ChannelSubscription:
         elif code in (codes.AUTHENTICATION_REQUIRED, codes.ALREADY_SUBSCRIBED):
             self.must_reconnect = message.msg.msg
         else:
-            self._backoff.refused(now_us)
+            self._backoff.failed_at(now_us)
             if code == codes.UNKNOWN_CHANNEL and command is not None:
                 self._unknown(command.channel, message, now_us)
 

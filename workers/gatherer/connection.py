@@ -7,7 +7,6 @@ Receiving and sending are separate greenlets, since a socket that takes no bytes
 
 import time
 from collections.abc import Callable
-from random import Random
 from typing import NamedTuple
 
 import gevent
@@ -18,7 +17,7 @@ from app.kalshi.errors import HandshakeRefusedError, SocketError, SocketTimeoutE
 from app.kalshi.websocket import WebSocket
 from app.metrics import gatherer as metrics
 from app.runtime import logs
-from app.runtime.backoff import ReconnectBackoff
+from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us, steady_seconds, steady_us
 from app.runtime.health import Stopping
 from app.storage.tables import TICKERS, Row
@@ -32,6 +31,8 @@ from workers.gatherer.admission import DENIED, Admission
 log = logs.get(__name__)
 
 BATCH_MESSAGES = 50
+FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 300.0
+HEALTHY_SECONDS = 60.0
 
 
 class ConnectionContext(NamedTuple):
@@ -63,7 +64,8 @@ class Connection:
         self._journal = journal
         self._journaling = gevent.lock.BoundedSemaphore()
         self._around = around
-        self._redial = ReconnectBackoff(Random())  # noqa: S311 - jitter, not a secret
+        self._backoff = Backoff(FIRST_REST_SECONDS, LONGEST_REST_SECONDS, jitter=1.0)  # reset by a socket that lasts
+        self._opened_seconds = 0.0
         self._state: State = "waiting"
         self._state_since_us = now_us()
         self._in_hand_us: int | None = None
@@ -75,6 +77,7 @@ class Connection:
 
     def run(self) -> None:
         try:
+            # A loop of its own: it waits for its turn to dial, for frames, and for the exchange to be back.
             while not self._around.stopping.is_set():
                 socket = self._open()
                 if socket is not None:
@@ -149,8 +152,10 @@ class Connection:
 
     def _rest(self) -> None:
         """Pause before reconnecting: a socket that ended soon after it opened is not reopened immediately."""
-        if self._around.admission.rest(self._redial.delay_seconds(time.monotonic())):
-            self._redial.reset()
+        if time.monotonic() - self._opened_seconds >= HEALTHY_SECONDS:
+            self._backoff.succeeded()
+        if self._around.admission.rest(self._backoff.failed()):
+            self._backoff.succeeded()
 
     def _not_opened(self, error: SocketError) -> None:
         metrics.CONNECT_FAILURES.labels(self.role.name).inc()
@@ -163,7 +168,7 @@ class Connection:
     def _listen(self, socket: WebSocket) -> None:
         # A router per socket: sids and sequence numbers begin again on each.
         intake = self._intake = MessageRouter(self.number, self.role, self.subscriber, self._common)
-        self._redial.opened(time.monotonic())
+        self._opened_seconds = time.monotonic()
         self.subscriber.opened(intake.stream, steady_us())
         self.socket, self.down_since_seconds = socket, None
         self._enter("open")
@@ -241,6 +246,7 @@ class CommandSender:
 
     def run(self) -> None:
         news = self._connection.news
+        # A loop of its own: it is woken by news, and goes on after a stop until the connection has ended.
         while not self._connection.is_over:
             news.wait(TICK_SECONDS)
             news.clear()
