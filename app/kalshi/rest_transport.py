@@ -248,7 +248,7 @@ class RestTransport:
         wait_seconds = min(error.resume_seconds, self._retry_seconds.longest_seconds) + backoff.failed()
         with self._lock:
             self.retries += 1
-        log.warning("asking again", reason=str(error), attempt=backoff.failures, wait_seconds=round(wait_seconds, 1))
+        log.warning("request retried", reason=str(error), attempt=backoff.failures, wait_seconds=round(wait_seconds, 1))
         return wait_seconds
 
     def _count(self, status_class: str) -> None:

@@ -195,7 +195,7 @@ class WebSocket:
         try:
             return self._sender.close(CloseFrame(code, reason), GOODBYE_SECONDS)
         except SocketError as error:
-            log.debug("goodbye not sent", reason=str(error))
+            log.debug("Close frame not sent", reason=str(error))
             return False
 
     def abort(self) -> None:
@@ -256,7 +256,7 @@ class WebSocket:
             self._sender.flush()
         except SocketError as error:
             # There may be more to read, the server's own Close frame above all.
-            log.debug("pong not sent", reason=str(error))
+            log.debug("Pong frame not sent", reason=str(error))
 
     def _end(self) -> None:
         """Record why the connection ended. receive() raises it after the messages that were read before."""
@@ -279,7 +279,7 @@ class WebSocket:
             while self._ending is None and time.monotonic() < deadline_seconds:
                 self._read()
         except SocketTimeoutError as error:
-            log.debug("goodbye not answered", reason=str(error))
+            log.debug("Close frame not answered", reason=str(error))
         self._messages = []
 
     def _shut(self, how: int) -> None:
@@ -287,7 +287,7 @@ class WebSocket:
         try:
             socket.socket.shutdown(self._connection, how)
         except OSError as error:
-            log.debug("the connection is gone already", reason=str(error))
+            log.debug("connection already closed", reason=str(error))
 
 
 def connect(

@@ -83,7 +83,7 @@ class Archive:
         lake_id = self._lake_id()
         with connected(self._source, "lake ledger") as connection:
             if self._binds and bind_first(connection, lake_id):
-                log.info("the database is bound to this lake", lake=self._storage.location)
+                log.info("database bound to this lake", lake=self._storage.location)
             bound = bound_lake(connection)
         bind = f"To have it drop what another lake has, {self.how_to_bind}"
         if bound is None:
@@ -122,7 +122,7 @@ class Archive:
 
     def _bind(self, connection: Connection, lake_id: UUID) -> None:
         if self._registered is not None and release(connection, self._registered):
-            log.error("the lake was replaced by another one; the database drops what that one has", lake=str(lake_id))
+            log.error("lake replaced by another one: chunks are dropped once the new lake has them", lake=str(lake_id))
         bind_first(connection, lake_id)
 
 
@@ -281,7 +281,7 @@ class RawArchive(Archive):
             with connected(self._source, "lake ledger") as connection:
                 if want(connection, self._storage.location):
                     log.info(
-                        "nothing is dropped for its age from now on before this lake has it",
+                        "old chunks are kept until this lake has them",
                         lake=self._storage.location,
                     )
         return super()._known_lake_id()

@@ -107,7 +107,7 @@ def identity_of(storage: Storage) -> Identity:
     try:
         storage.put(KEY, msgspec.json.encode(Identity(uuid4(), datetime.now(UTC))) + b"\n", None)
     except ReplacedError:
-        log.info("another process gave the lake its identity", lake=storage.location)
+        log.info("another process created the lake's identity", lake=storage.location)
     if (written := _read(storage)) is None:
         raise StorageError(f"The lake at {storage.location} has no identity.", f"{KEY} was written and is not there.")
     return written
@@ -132,7 +132,7 @@ def register(connection: Connection, storage: Storage, lake_id: UUID) -> None:
             if adopted := cursor.rowcount:
                 cursor.execute(ADOPT_UNWRITTEN, adoption)
                 cursor.execute(ADOPT_CURSORS, adoption)
-                log.info("the ledger's hours belong to this lake", lake=storage.location, hours=adopted)
+                log.info("ledger rows assigned to this lake", lake=storage.location, hours=adopted)
 
 
 def bound_lake(connection: Connection) -> Bound | None:

@@ -70,12 +70,12 @@ class CandleDays:
             self._failed(day, error)
         else:
             self._ledger.change(CANDLES_MADE, day=day, rows=rows, as_of=as_of)
-            log.info("candles made", day=f"{day:%Y-%m-%d}", rows=rows)
+            log.info("candles computed", day=f"{day:%Y-%m-%d}", rows=rows)
         return True
 
     def _failed(self, day: datetime, error: OperatorError) -> None:
         FAILURES.inc()
-        log.error("candles not made", day=f"{day:%Y-%m-%d}", reason=str(error))
+        log.error("candles not computed", day=f"{day:%Y-%m-%d}", reason=str(error))
         self._ledger.change(CANDLES_MISSING, hour=day)
         self._ledger.note_failure("ohlcv", day, str(error))
 

@@ -165,7 +165,7 @@ class HourExporter:
             self._storage.put(keys[1], Manifest.of(keys[0], written).encode(), versions[1])
             is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows, written.sha256)
         figures = {"rows": written.rows, "size_bytes": written.size_bytes}
-        log.info("exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
+        log.info("hour exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
         return Exported(written.rows, written.size_bytes, is_final)
 
     def _write(self, dataset: Dataset, hour: datetime, path: Path) -> WrittenFile:

@@ -82,7 +82,12 @@ class Verifier:
     def _judge_again(self, dataset: Dataset, hour: datetime, written: WrittenHour, finding: FileFinding) -> FileFinding:
         if self._ledger.written(dataset, hour) != written:
             return FileFinding(FileVerdict.OUTDATED)
-        log.error("the lake differs", dataset=dataset.name, hour=hour.isoformat(), difference=finding.difference)
+        log.error(
+            "lake file differs from its manifest or the database",
+            dataset=dataset.name,
+            hour=hour.isoformat(),
+            difference=finding.difference,
+        )
         return finding
 
     def _compare(self, dataset: Dataset, hour: datetime, written: WrittenHour, folder: Path) -> FileFinding:

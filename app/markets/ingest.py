@@ -307,7 +307,9 @@ class RegistryUpdater:
             except UnfitMessageError as error:
                 unreadable.append((self.now_us(), table.name, str(error), bytes(content)))
         if unreadable:
-            log.warning("objects quarantined", table=table.name, objects=len(unreadable), first_reason=unreadable[0][2])
+            log.warning(
+                "REST objects quarantined", table=table.name, objects=len(unreadable), first_reason=unreadable[0][2]
+            )
             metrics.REGISTRY_QUARANTINED.labels(table.name).inc(len(unreadable))
             self._sink.put(QUARANTINE, unreadable)
         metrics.OBJECTS.labels(table.name).inc(len(done))

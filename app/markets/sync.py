@@ -61,7 +61,7 @@ def read_in_halves(read_named: ReadNamed, tickers: list[str]) -> Answered:
             else:
                 waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
     if refused:
-        log.error("the exchange refuses these by name", tickers=len(refused), first=min(refused))
+        log.error("tickers refused by the exchange", tickers=len(refused), first=min(refused))
     return Answered(found, refused)
 
 
@@ -206,7 +206,7 @@ class EventReader:
         try:
             return self._client.series(ticker)
         except (RequestRefusedError, UnexpectedAnswerError) as error:
-            log.error("series refused", ticker=ticker, error=str(error))  # noqa: TRY400
+            log.error("series request refused", ticker=ticker, error=str(error))  # noqa: TRY400
             return None
 
 

@@ -110,7 +110,7 @@ class RequestHandler(WSGIHandler):
         try:
             super().handle()
         except OSError as error:  # the client left or was cut off during its answer
-            requests_log.debug("a client left", exc_info=error)
+            requests_log.debug("client disconnected", exc_info=error)
 
     def handle_one_request(self) -> object:
         with self.server.patience(self.socket):
@@ -163,16 +163,16 @@ class RequestHandler(WSGIHandler):
     def _handle_client_error(self, ex: Exception) -> object:
         """Do not print a traceback for a client that leaves in the middle of its request, as pywsgi would."""
         if isinstance(ex, ConnectionError):
-            requests_log.debug("a client left", exc_info=ex)
+            requests_log.debug("client disconnected", exc_info=ex)
             return None
         return super()._handle_client_error(ex)
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:  # noqa: ANN401 - as pywsgi calls it
         if isinstance(v, ConnectionError):
             self.close_connection = True
-            requests_log.debug("a client left", exc_info=v)
+            requests_log.debug("client disconnected", exc_info=v)
             return
-        requests_log.error("a connection failed", exc_info=(t, v, tb))
+        requests_log.error("HTTP connection failed", exc_info=(t, v, tb))
         self._send_error_response_if_possible(500)
 
 

@@ -101,7 +101,7 @@ def migrate(connection: Connection, migrations: list[Migration]) -> list[Migrati
             applied = applied_migrations(connection)
             waiting = pending(applied, migrations)
             if names := later(applied, migrations):
-                log.warning("a later version migrated this database", names=[*names.values()])
+                log.warning("database was migrated by a later version", names=[*names.values()])
             for migration in waiting:
                 _apply(connection, migration)
         finally:
@@ -127,7 +127,7 @@ def _apply(connection: Connection, migration: Migration) -> None:
             (migration.number, migration.name, migration.sha256),
         )
     connection.commit()
-    log.info("migrated", migration=migration.name, database=connection.info.dbname)
+    log.info("migration applied", migration=migration.name, database=connection.info.dbname)
 
 
 def _read(file: Traversable) -> Migration | None:

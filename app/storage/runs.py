@@ -53,7 +53,7 @@ class PreviousRun:
             try:
                 return self._offload(self._ask)
             except DatabaseError as error:
-                log.warning("when the previous run ended is asked for again later", reason=str(error))
+                log.warning("end of the previous run could not be read: retrying", reason=str(error))
             pause(self._stopping, backoff.failed())
 
     def _ask(self) -> int | None:

@@ -139,7 +139,7 @@ def ensure_cluster(data: Path, binaries: Binaries, account: ServerAccount | None
     unfinished.mkdir(mode=0o700)
     if account is not None:
         account.own(unfinished)
-    log.info("creating a database cluster", folder=str(data))
+    log.info("creating a PostgreSQL cluster", folder=str(data))
     _initdb(unfinished, binaries, account)
     unfinished.rename(data)
 

@@ -51,7 +51,7 @@ def clear_leftovers(data: Path) -> None:
     pid_file = data / "postmaster.pid"
     for process in _processes_in(data):
         if process.pid == _named_in(pid_file):
-            log.warning("stopping a database server that an earlier run left", pid=process.pid)
+            log.warning("stopping the database server of an earlier run", pid=process.pid)
             _signal(process, signal.SIGINT)
             _wait_until_none_is_left(data)
     for process in _processes_in(data):
@@ -65,7 +65,7 @@ def _wait_until_none_is_left(data: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while remaining := _processes_in(data):
         if time.monotonic() > deadline:
-            log.warning("killing what does not stop", pids=[process.pid for process in remaining])
+            log.warning("killing processes that did not stop", pids=[process.pid for process in remaining])
             for process in remaining:
                 _signal(process, signal.SIGKILL)
         time.sleep(LEFTOVERS_POLL_SECONDS)
@@ -92,7 +92,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
-        log.debug("it had ended by itself", pid=process.pid)
+        log.debug("the process had already ended", pid=process.pid)
 
 
 PORT = 5432
@@ -170,7 +170,7 @@ class EmbeddedServer:
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                log.warning("the database server does not stop; killing it", pid=self._process.pid)
+                log.warning("killing the database server: it did not stop", pid=self._process.pid)
                 self._process.kill()
                 self._process.wait()
         self._forget()

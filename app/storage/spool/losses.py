@@ -69,7 +69,7 @@ class Losses:
             if path.exists():
                 return
             _write_whole(path, content)
-        log.error("rows are lost, which the journal will say", **_summary(losses))
+        log.error("rows lost: the loss will be recorded in the journal", **_summary(losses))
 
     def read(self) -> dict[Path, list[Loss]]:
         with disk(self._folder):
@@ -124,7 +124,7 @@ def _losses_in(content: bytes) -> list[Loss]:
     try:
         return msgspec.json.decode(content, type=list[Loss])
     except msgspec.DecodeError as error:
-        log.error("which rows are lost cannot be read: all may be", reason=str(error))  # noqa: TRY400
+        log.error("record of lost rows unreadable: all tables count as incomplete", reason=str(error))  # noqa: TRY400
         return [Loss(EVERY_TABLE, DAMAGED, None, now_us())]
 
 

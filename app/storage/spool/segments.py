@@ -236,15 +236,15 @@ class SegmentReader:
         rest = self._file.read(end - position)
         own_header = header(self._layout)
         if position == 0 and own_header.startswith(rest):
-            log.warning("a file of spooled rows has none", file=str(self._path), bytes=len(rest))
+            log.warning("spool file holds no rows", file=str(self._path), bytes=len(rest))
             return Found([], end, is_after_loss=True)
         self.is_damaged = True
         next_start = next_record(rest, 0, self._seed)
         unreadable = rest[:next_start]
         if is_record_but_for_its_head(unreadable, self._seed):
-            log.error("the head of spooled rows is damaged, they are not", file=str(self._path), position=position)
+            log.error("spool record header damaged: its rows are intact", file=str(self._path), position=position)
             return Found(self._unpacked(unreadable[HEAD_BYTES:]), position + len(unreadable), is_after_loss=False)
-        log.error("spooled rows are damaged", file=str(self._path), position=position, bytes=len(unreadable))
+        log.error("spool file damaged: rows unreadable", file=str(self._path), position=position, bytes=len(unreadable))
         if next_start is None:
             return Found([], end, is_after_loss=True)
         found = self.next(position + next_start, end) or Found([], end, is_after_loss=True)

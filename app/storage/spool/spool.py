@@ -191,7 +191,7 @@ class Spool:
         if self._reader and self._reader.is_damaged:
             kept = oldest.path.rename(oldest.path.with_suffix(".damaged"))
             self.damaged_files += 1
-            log.error("a damaged file of spooled rows is kept, what could be read of it is stored", file=str(kept))
+            log.error("damaged spool file kept: its readable rows are stored", file=str(kept))
         else:
             oldest.path.unlink()
         self._close_reader()
