@@ -229,7 +229,7 @@ class BookRequests:
         metrics.REFUSED_COMMANDS.labels(code).inc()
         if code not in self._codes_seen:
             self._codes_seen.add(code)
-            log.warning("the exchange refused", conn=conn, code=code, said=error.msg.msg)
+            log.warning("command refused by the exchange", conn=conn, code=code, said=error.msg.msg)
         return self._commands.refused(error.id)
 
     def granted(self, command: Command) -> None:

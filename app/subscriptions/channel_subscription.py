@@ -223,7 +223,7 @@ class ChannelSubscription:
     def _error(self, message: Error, now_us: int) -> None:
         code, command = message.msg.code, self._commands.answered(message.id)
         metrics.REFUSED_COMMANDS.labels(code).inc()
-        log.warning("the exchange refused", conn=self._journal.conn, code=code, said=message.msg.msg)
+        log.warning("command refused by the exchange", conn=self._journal.conn, code=code, said=message.msg.msg)
         if code in codes.CAUSES:
             for sid in self.sids if message.sid is None else [message.sid]:
                 self._lost(sid, codes.CAUSES[code])
@@ -243,7 +243,7 @@ class ChannelSubscription:
                 # channels.
                 channel.is_wanted = channel.name not in NEWER_CHANNELS or message.sending_ts_ms is not None
                 log.error(
-                    "the exchange does not know a channel: asking again later",
+                    "channel unknown to the exchange: retrying later",
                     channel=channel.name,
                     seconds=UNKNOWN_US // SECOND_US,
                     is_wanted=channel.is_wanted,
