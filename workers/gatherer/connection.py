@@ -160,10 +160,10 @@ class Connection:
     def _not_opened(self, error: SocketError) -> None:
         metrics.CONNECT_FAILURES.labels(self.role.name).inc()
         if isinstance(error, HandshakeRefusedError) and error.status in DENIED:
-            log.error("the exchange refuses our key", conn=self.number, status=error.status)
+            log.error("API key refused by the exchange", conn=self.number, status=error.status)
             self._around.set_halted(True)
         else:
-            log.warning("could not connect", conn=self.number, reason=str(error))
+            log.warning("connect failed", conn=self.number, reason=str(error))
 
     def _listen(self, socket: WebSocket) -> None:
         # A router per socket: sids and sequence numbers begin again on each.
@@ -177,7 +177,7 @@ class Connection:
             while True:
                 self._step(socket, intake)
         except SocketError as error:
-            log.info("socket ended", conn=self.number, reason=str(error))
+            log.info("connection closed", conn=self.number, reason=str(error))
         self._ended(socket)
 
     def _step(self, socket: WebSocket, intake: MessageRouter) -> None:
@@ -300,6 +300,6 @@ class CommandSender:
 
         What the exchange still sends is received until its Close frame, or until the abort.
         """
-        log.info("ending a socket", conn=self._connection.number, reason=reason)
+        log.info("closing socket", conn=self._connection.number, reason=reason)
         socket.ask_to_close()
         self._ending, self._abort_seconds = socket, steady_seconds() + GOODBYE_SECONDS

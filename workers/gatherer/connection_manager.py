@@ -226,7 +226,7 @@ class ConnectionManager:
                 self._placement.has_room(conn)
 
     def _move(self, tickers: list[str], conn: int, reason: str) -> None:
-        log.warning("markets move to other sockets", markets=len(tickers), conn=conn, reason=reason)
+        log.warning("markets moved to other sockets", markets=len(tickers), conn=conn, reason=reason)
         metrics.MARKETS_MOVED.inc(len(tickers))
         self._want(self._placement.place(tickers))
 

@@ -81,7 +81,7 @@ class RequestLimits:
             self._poll(limits.read.limits if limits else BASIC)
 
     def _poll(self, read: BudgetLimits) -> None:
-        log.info("request budget", tokens_per_second=read.tokens_per_second, shared_by=self._gatherers)
+        log.info("request budget read", tokens_per_second=read.tokens_per_second, shared_by=self._gatherers)
         fetchers = fetchers_for(read.shared_by(self._gatherers))
         self._poller.start(self._group, max(fetchers - self._fetchers, 0))
         self._fetchers = max(fetchers, self._fetchers)
@@ -275,7 +275,7 @@ class Gatherer:
         lost = self._recording.recorder.waiting_rows()
         if stuck:
             # Threads that wait for the database cannot be joined: only os._exit ends the process.
-            log.warning("leaving without the database", tables=stuck, lost_rows=lost)
+            log.warning("exiting without waiting for the database", tables=stuck, lost_rows=lost)
             os._exit(1 if lost else 0)
         self._writers.join()
         if lost:

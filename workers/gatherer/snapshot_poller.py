@@ -182,7 +182,13 @@ class SnapshotPoller:
         metrics.CYCLE_SECONDS.labels(which.value).set(took_seconds)
         metrics.CYCLE_MARKETS.labels(which.value).set(cycle.markets)
         refusal, self._refusal = self._refusal or None, ""
-        log.info("polled", books=which.value, markets=cycle.markets, seconds=round(took_seconds, 1), refusal=refusal)
+        log.info(
+            "polling cycle finished",
+            books=which.value,
+            markets=cycle.markets,
+            seconds=round(took_seconds, 1),
+            refusal=refusal,
+        )
 
     def polling(self) -> list[LivePolling]:
         """Return the achieved polling interval of each class of books."""
@@ -236,4 +242,4 @@ class RequestShare:
         adopted: AccountLimits | None = self._client.adopt_account_limits(self._sharers)
         if adopted is not None:
             tokens = adopted.read.limits.tokens_per_second
-            log.info("request budget", tokens_per_second=tokens, shared_by=self._sharers)
+            log.info("request budget read", tokens_per_second=tokens, shared_by=self._sharers)

@@ -97,7 +97,7 @@ class TableWriter:
         # Removed from memory or spool only after the commit: a crash repeats the batch.
         self._backlog.written(batch)
         if self._backoff.failures:
-            log.info("rows are stored again", table=self._table, failed_attempts=self._backoff.failures)
+            log.info("database write succeeded after failures", table=self._table, failed_attempts=self._backoff.failures)
             self._backoff.succeeded()
         self._count(batch, written, time.monotonic() - started)
 
@@ -105,7 +105,9 @@ class TableWriter:
         self._backlog.not_written(reason)
         pause_seconds = self._backoff.failed()
         metrics.WRITE_ERRORS.labels(self._table).inc()
-        log.error("rows are not stored", table=self._table, reason=reason, pause_seconds=round(pause_seconds, 1))
+        log.error(
+            "database write failed: retrying", table=self._table, reason=reason, pause_seconds=round(pause_seconds, 1)
+        )
         self._ended.wait(pause_seconds)
 
     def _count(self, batch: WriteBatch, written: WriteResult, seconds: float) -> None:
@@ -215,7 +217,7 @@ class WritePipeline:
         while self._running and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
         if self._running:
-            log.error("a database does not answer", tables=sorted(set(self._running)))
+            log.error("database does not answer: its writers are abandoned", tables=sorted(set(self._running)))
         else:
             self._folder.close()
         return sorted(set(self._running))
@@ -302,7 +304,7 @@ class RunKeeper:
         late_seconds = self._clock() - self._asleep_since - INTERVAL_SECONDS
         if late_seconds > LATE_SECONDS:
             # The socket readers were held up as well: frames received meanwhile still lie in the sockets' buffers.
-            log.warning("the process was held up", seconds=round(late_seconds, 1))
+            log.warning("process was suspended or blocked", seconds=round(late_seconds, 1))
             return
         self._keep()
 
