@@ -108,7 +108,7 @@ def test_a_job_of_a_process_that_was_killed_is_done_by_the_next(simulator, dedup
     fault = simulator.inflict("rest_error", path=TRADES, status=503, count=0)
     with deduplicator() as process:
         job = asked.post("/admin/jobs/backfill", HOUR)
-        process.wait_for("job begun")
+        process.wait_for("job started")
         process.signal(signal.SIGKILL)
         process.exit_code()
     simulator.lift(fault["fault_id"])
@@ -159,7 +159,7 @@ def assert_polled(asked, recorder):
 
 def assert_reconciled(asked, recorder):
     def walks():
-        return sum("markets walked" in line for line in recorder.process.lines)
+        return sum("markets read" in line for line in recorder.process.lines)
 
     before = wait_until(walks)
     asked.post("/admin/reconcile", None, 200)

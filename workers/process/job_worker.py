@@ -64,7 +64,7 @@ class JobWorker:
         return job is not None
 
     def _do(self, job: Job) -> None:
-        log.info("job begun", job=job.job_id, kind=job.kind, parameters=job.parameters)
+        log.info("job started", job=job.job_id, kind=job.kind, parameters=job.parameters)
         try:
             outcome = self._work(job)
         except DatabaseError as error:
@@ -89,7 +89,7 @@ class JobWorker:
         progress = NOTHING
         for progress in self._tasks[job.kind](job.parameters):
             if not self._goes_on(job, progress):
-                log.info("job is not ours any more", job=job.job_id)
+                log.info("job taken over by another process", job=job.job_id)
                 break
             if self._stopping.is_set():
                 raise StoppedError
@@ -101,7 +101,7 @@ class JobWorker:
 
     def _end(self, job: Job, *, succeeded: bool, outcome: str) -> None:
         if self._ask(lambda cursor: jobs.end(cursor, job, self._name, succeeded, outcome)):
-            log.info("job ended", job=job.job_id, succeeded=succeeded, outcome=outcome)
+            log.info("job finished", job=job.job_id, succeeded=succeeded, outcome=outcome)
 
     def _ask(self, question: Callable[[psycopg2.extensions.cursor], Result]) -> Result:
         def asked(connection: psycopg2.extensions.connection) -> Result:

@@ -67,7 +67,7 @@ class HubWatch:
         for lag_seconds in lags(late_seconds):
             HUB_LAG.observe(lag_seconds)
         if late_seconds > WORTH_A_WARNING_SECONDS:
-            log.warning("greenlets had to wait", seconds=round(late_seconds, 2))
+            log.warning("event loop stalled", seconds=round(late_seconds, 2))
 
 
 def lags(late_seconds: float) -> Iterator[float]:
@@ -120,7 +120,7 @@ class Notifier:
                 channel.send(line.encode())
         except OSError as error:
             # systemd acts on missing notifications by its own rules; recording must not end because of them.
-            log.warning("systemd was not told", line=line, error=str(error))
+            log.warning("systemd notification failed", line=line, error=str(error))
 
 
 def notifier_from(environment: MutableMapping[str, str] = os.environ) -> Notifier:
@@ -200,7 +200,7 @@ class Watchdog:
 
     def step(self) -> None:
         if late := self._heartbeats.late():
-            log.error("the watchdog is not fed", loops=late)
+            log.error("watchdog not notified: loops are late", loops=late)
         else:
             self._notifier.feed_watchdog()
 

@@ -67,7 +67,7 @@ class EventSync:
     def combos_step(self) -> None:
         """Read the events of combos. There are as many as combos, so that nothing waits for this."""
         count = self._reading.read_combos()
-        log.info("events of combos read", events=count)
+        log.info("combo events read", events=count)
 
     def _want_unlisted(self, listed: set[str]) -> None:
         markets = self._intake.markets

@@ -73,7 +73,7 @@ class MarketSync:
 
     def _read_part(self, part: MarketsPart) -> None:
         self.part = part
-        log.info("markets walked", **part._asdict(), markets=self._reading.read_part(part))
+        log.info("markets read", **part._asdict(), markets=self._reading.read_part(part))
 
     def _finish(self) -> bool:
         """Ask for the markets that the walk did not show. Return False if that failed."""
@@ -196,7 +196,7 @@ class MissedSettlements:
         self._since.settle()
 
     def _read(self, since_seconds: int) -> None:
-        log.info("missed settlements read", markets=self._reading.read_settled_since(since_seconds))
+        log.info("markets settled during the outage read", markets=self._reading.read_settled_since(since_seconds))
 
 
 # One answer without a market is no proof that it vanished: it must have been missing for this long.
@@ -242,7 +242,7 @@ class VanishedMeanwhile:
             vanished = [market for ticker, market in self._missing().items() if ticker in missing]
             for market in vanished:
                 self._intake.end(market)
-            log.info("markets ended that vanished while nobody recorded", markets=len(vanished))
+            log.info("markets ended that disappeared during the outage", markets=len(vanished))
 
     def _missing(self) -> dict[str, Market]:
         """Return the markets that are open in the database but that REST does not show."""
@@ -281,5 +281,5 @@ class VanishedMeanwhile:
             try:
                 return self._find_unended(after, self._intake.now_us())
             except DatabaseError as error:
-                log.warning("unended markets are asked for again later", reason=str(error))
+                log.warning("unended markets could not be read: retrying", reason=str(error))
             pause(self._stopping, RETRY_SECONDS)
