@@ -42,7 +42,7 @@ class AdminWorker(GeventWorker):  # type: ignore[misc]
         _refuse_several_processes(self.cfg.workers)
         _refuse_strangers(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
         if settings.admin_tokens is None:
-            log.warning("no tokens are set: only this machine is answered, and may do everything")
+            log.warning("no tokens set: only local requests are answered, with every right")
 
 
 class AdminLogger(Logger):  # type: ignore[misc]

@@ -85,7 +85,7 @@ class Exporter:
             return self._offload(work, *arguments, **options)
         except OperatorError as error:
             FAILURES.inc()
-            log.error("not exported", reason=str(error))  # noqa: TRY400
+            log.error("export failed: retrying", reason=str(error))  # noqa: TRY400
             self._failures.append(str(error))
             return None
 
@@ -96,7 +96,7 @@ class Exporter:
         if len(self._failures) > failures:
             return False
         if reason and reason != self._why_nothing_is_dropped:
-            log.error("the database drops nothing of what is exported", reason=reason)
+            log.error("exported chunks are not dropped", reason=reason)
         self._why_nothing_is_dropped = reason
         IS_BOUND.set(reason is None)
         return self._can_be_written()

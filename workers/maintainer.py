@@ -53,7 +53,7 @@ class DatabaseMaintainer(ABC, Generic[Done]):
 
     def _failed(self, error: str) -> None:
         self._failure = error
-        log.error("maintenance failed", database=self._name, error=error)
+        log.error("maintenance failed: retrying in the next round", database=self._name, error=error)
 
     @abstractmethod
     def _maintain(self) -> Done:
@@ -81,18 +81,22 @@ class Maintainer(DatabaseMaintainer[Round | None]):
             done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now, LAST_RESORTS.get(kind))
             if done and done.unconfirmed:
                 log.warning(
-                    "chunks stay that are not safe elsewhere",
+                    "expired chunks kept: not confirmed elsewhere",
                     database=self._name,
                     chunks=done.unconfirmed,
                     reason=why_not_confirmed(connection, kind),
                 )
             if done and kind is DatabaseKind.TIMESERIES:
-                log.info("forgotten", database=self._name, **forget(connection, self._max_bytes, now)._asdict())
+                log.info(
+                    "old journal and quarantine rows deleted",
+                    database=self._name,
+                    **forget(connection, self._max_bytes, now)._asdict(),
+                )
             return done
 
     def _report(self, done: Round | None) -> None:
         figures = done._asdict() if done else {"left_to": "another process"}
-        log.info("maintained", database=self._name, **figures)
+        log.info("maintenance finished", database=self._name, **figures)
         if done:
             MAINTAINED_AT.labels(self._name).set_to_current_time()
             CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
@@ -114,7 +118,7 @@ class MetadataMaintainer(DatabaseMaintainer[dict[str, int]]):
             return drop_ended(connection, self._keep_for, datetime.now(UTC))
 
     def _report(self, done: dict[str, int]) -> None:
-        log.info("maintained", database=self._name, **done)
+        log.info("maintenance finished", database=self._name, **done)
         MAINTAINED_AT.labels(self._name).set_to_current_time()
         for table, rows in done.items():
             ENDED_ROWS_DROPPED.labels(table).inc(rows)

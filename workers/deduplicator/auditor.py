@@ -73,7 +73,7 @@ def _show(audited: Audited) -> None:
         metrics.AUDITED_TIMESTAMP.set(audited.through.timestamp())
     for pair in audited.findings:
         log.error(
-            "a book does not come out even",
+            "audit: rebuilt book differs from the snapshot",
             ticker=pair.ticker,
             since=pair.from_ts,
             until=pair.to_ts,

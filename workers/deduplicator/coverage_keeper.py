@@ -59,7 +59,7 @@ class CoverageKeeper:
             return False
         metrics.JUDGE_SECONDS.observe(seconds)
         self._pause_seconds = max(self._shortest_pause_seconds, PAUSE_PER_WORK * seconds)
-        log.info("hour judged", **kept.judged._asdict(), seconds=round(seconds, 2))
+        log.info("coverage of an hour computed", **kept.judged._asdict(), seconds=round(seconds, 2))
         return True
 
     def _keep(self, connection: Connection) -> tuple[JudgedHour, float]:

@@ -104,7 +104,7 @@ class Confirmer:
         self._loop.step()
 
     def _not_confirmed(self, error: str) -> None:
-        log.warning("nothing confirmed", gatherer=self._gatherer, error=error)
+        log.warning("rows not confirmed to the gatherer: retrying", gatherer=self._gatherer, error=error)
         # A server that was restarted has ended all of them: without this, each table would fail one more round.
         self._disconnect()
 
@@ -144,4 +144,4 @@ class MetadataConfirmer:
             try:
                 self._offload(confirm_metadata, gatherer, source, self._production)
             except DatabaseError as error:
-                log.warning("metadata not confirmed", gatherer=gatherer, error=str(error))
+                log.warning("metadata not confirmed to the gatherer: retrying", gatherer=gatherer, error=str(error))

@@ -117,7 +117,9 @@ class MarketFetcher:
         try:
             row = row_of(content, now_us())
         except UnfitMessageError as error:
-            log.error("not understood", table=table.name, error=str(error), content=bytes(content)[:200])  # noqa: TRY400
+            log.error(
+                "REST object could not be parsed", table=table.name, error=str(error), content=bytes(content)[:200]
+            )  # noqa: TRY400
             return None
         self._ask(lambda connection: store_metadata(connection, table, [row]))
         return row

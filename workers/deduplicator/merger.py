@@ -137,7 +137,7 @@ class TableMerger:
             return False
         self._is_open = True
         self._inbox.open(positions)
-        log.info("merging", table=self._table, shard=self._merger.shard.number, of=self._merger.shard.of)
+        log.info("shard taken over", table=self._table, shard=self._merger.shard.number, of=self._merger.shard.of)
         return True
 
     def _round(self) -> bool:
@@ -151,7 +151,7 @@ class TableMerger:
         if post.pulls:
             self._merge(post)
         if self._membership.has_too_many():
-            log.info("left to another process", table=self._table, shard=self._merger.shard.number)
+            log.info("shard released to another process", table=self._table, shard=self._merger.shard.number)
             self._leave()
         return self._is_open
 
@@ -172,17 +172,21 @@ class TableMerger:
                 metrics.LAG_SECONDS.labels(gatherer, self._table, shard).set(age_seconds)
             if pull.starts_anew:
                 metrics.STARTED_ANEW.labels(gatherer, self._table).inc()
-                log.warning("another database, or an older state: read anew", gatherer=gatherer, table=self._table)
+                log.warning(
+                    "gatherer database replaced or restored: table is read from the beginning",
+                    gatherer=gatherer,
+                    table=self._table,
+                )
 
     def _note_obstacle(self) -> None:
         if self._merger.obstacle not in (None, self.obstacle):
-            log.warning("cannot be merged yet", table=self._table, reason=self._merger.obstacle)
+            log.warning("merge blocked", table=self._table, reason=self._merger.obstacle)
         self.obstacle = self._merger.obstacle
 
     def _fail(self, error: str) -> None:
         """Close the lane after an error: what was read ahead is dropped and read again."""
         metrics.FAILED_ROUNDS.labels(self._table).inc()
-        log.error("merging failed and is repeated", table=self._table, error=error)
+        log.error("merge failed: retrying", table=self._table, error=error)
         self._leave()
 
     def _leave(self) -> None:

@@ -143,7 +143,7 @@ class Puller:
             self._is_readable.set(failure is None)
             what = {"gatherer": self._source.gatherer, "table": self._source.table.name}
             if failure is None:
-                log.info("a gatherer can be read again", **what)
+                log.info("gatherer database readable again", **what)
             else:
-                log.warning("a gatherer cannot be read; the others are", error=failure, **what)
+                log.warning("gatherer database unreadable", error=failure, **what)
         self.failure = failure

@@ -101,7 +101,12 @@ class ProductionTradeRepairer:
             return
         self._hours.succeeded(hour)
         if suspects.markets > len(suspects.listed):
-            log.error("too many markets lack trades", hour=hour, markets=suspects.markets, asked=len(suspects.listed))
+            log.error(
+                "trade repair incomplete: too many markets lack trades",
+                hour=hour,
+                markets=suspects.markets,
+                asked=len(suspects.listed),
+            )
         self._ask(lambda connection: note_checked(connection, hour))
 
     def _repair(self, repair: TradeRepair) -> bool:
@@ -111,12 +116,12 @@ class ProductionTradeRepairer:
         except AccessDeniedError:
             raise
         except RestError as error:
-            log.error("trades could not be repaired", ticker=repair.ticker, **repair.period._asdict(), error=str(error))  # noqa: TRY400
+            log.error("trade repair failed", ticker=repair.ticker, **repair.period._asdict(), error=str(error))  # noqa: TRY400
             return False
         self._component.works()
-        log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())
+        log.info("trades requested", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())
         if fetched.unfit:
-            log.error("not repaired: trades are in quarantine", ticker=repair.ticker, trades=fetched.unfit)
+            log.error("trade repair incomplete: trades are in quarantine", ticker=repair.ticker, trades=fetched.unfit)
         return not fetched.unfit
 
 

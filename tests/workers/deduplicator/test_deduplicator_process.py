@@ -105,7 +105,7 @@ def test_it_outlives_production_s_absence_and_goes_on_where_it_was(gatherers):
             arrive(production, 10)
             production_server.kill()
             record(gatherers["b"], *range(20))
-            process.wait_for("merging failed and is repeated")
+            process.wait_for("merge failed: retrying")
             production_server.start()
             arrive(production, 20)
 
