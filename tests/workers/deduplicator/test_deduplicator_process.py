@@ -87,7 +87,7 @@ def test_a_gatherer_that_is_down_holds_nobody_back_and_is_read_when_it_is_back(g
         record(far, 1, 2, 3)
         other_server.kill()
         with running(*DEDUPLICATOR, **settings({**gatherers, "far": far}, production)) as process:
-            process.wait_for("cannot be read")
+            process.wait_for("gatherer database unreadable")
             record(gatherers["a"], 10)
             arrive(production, 1)
             with connected(production) as connection:
