@@ -117,9 +117,8 @@ class MarketFetcher:
         try:
             row = row_of(content, now_us())
         except UnfitMessageError as error:
-            log.error(
-                "REST object could not be parsed", table=table.name, error=str(error), content=bytes(content)[:200]
-            )  # noqa: TRY400
+            shown = bytes(content)[:200]
+            log.error("REST object could not be parsed", table=table.name, error=str(error), content=shown)  # noqa: TRY400
             return None
         self._ask(lambda connection: store_metadata(connection, table, [row]))
         return row
