@@ -129,7 +129,7 @@ def sockets_of(settings: Settings) -> int:
     sockets = settings.ws_connections or min(MOST_SOCKETS, share)
     if sockets < FEWEST_SOCKETS:
         raise SettingsError(
-            "The account's connections are not enough.",
+            "The account has too few connections.",
             f"{gatherers} gatherers share {granted} of them, and each needs {FEWEST_SOCKETS}.",
             "lower KALSHI_GATHERERS, or raise KALSHI_ACCOUNT_CONNECTIONS to what the exchange grants.",
         )
