@@ -103,5 +103,5 @@ def refuse_unknown_market(connection: Connection, ticker: str) -> None:
         cursor.execute(NEAR, (start, start + LAST_CHARACTER))
         names = [name for (name,) in cursor.fetchall()]
     near = difflib.get_close_matches(ticker.upper(), names, n=3)
-    fix = f"did you mean {' or '.join(near)}?" if near else "check the ticker; kalshi-data knows those of production."
-    raise OperatorError(f"There is no market {ticker}.", "Production knows none of that name.", fix)
+    fix = f"did you mean {' or '.join(near)}?" if near else "check the ticker."
+    raise OperatorError(f"There is no market {ticker}.", "Production has no market of that name.", fix)

@@ -179,7 +179,9 @@ class AskedTrades:
         time."""
         end = min(asked.end, datetime.now(UTC) - SETTLED, self._trades.merged_until())
         if asked.start >= end:
-            raise OperatorError("That time has not passed yet.", fix=f"ask for a time before {end.isoformat()}.")
+            raise OperatorError(
+                "The requested time has not passed yet.", fix=f"ask for a time before {end.isoformat()}."
+            )
         return HeardPeriod(asked.start, end)
 
 

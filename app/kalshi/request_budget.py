@@ -102,7 +102,7 @@ class RequestQueue:
 
     def join(self, priority: Priority, tokens: int) -> Reservation:
         if len(self._waiting) >= self._max_waiting:
-            raise QueueFullError(f"{self._max_waiting} callers wait for the request budget already")
+            raise QueueFullError(f"{self._max_waiting} callers already wait for the request budget")
         reservation = Reservation(priority, self._next_number, tokens)
         self._next_number += 1
         bisect.insort(self._waiting, reservation)

@@ -270,13 +270,13 @@ def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise UnexpectedAnswerError(f"The answer to {path} is not what it should be.", str(error)) from error
+        raise UnexpectedAnswerError(f"The answer to {path} has an unexpected form.", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         whole = _with_whole_characters(body)
         if whole != body:
             return _decode(path, whole, shape)
         # A proxy's page, for example: a later attempt may reach the exchange itself.
-        raise UnavailableError(f"The answer to {path} is no JSON.", f"{error}: {reason_of(body)}") from error
+        raise UnavailableError(f"The answer to {path} is not JSON.", f"{error}: {reason_of(body)}") from error
 
 
 def _with_whole_characters(body: bytes) -> bytes:

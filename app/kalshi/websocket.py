@@ -112,7 +112,7 @@ class FrameSender:
 
 def _failure_of(error: BaseException) -> SocketError:
     if isinstance(error, TimeoutError):
-        return SocketTimeoutError("the server took nothing for too long")
+        return SocketTimeoutError("sending timed out")
     return ConnectionLostError(f"the connection was lost while sending: {error!r}")
 
 
@@ -229,7 +229,7 @@ class WebSocket:
         try:
             chunk = self._connection.recv(READ_BYTES)
         except TimeoutError as error:
-            raise SocketTimeoutError("nothing came for too long") from error
+            raise SocketTimeoutError("receiving timed out") from error
         except OSError as error:
             self._ending = ConnectionLostError(f"the connection was lost while receiving: {error}")
             return

@@ -203,7 +203,7 @@ class OpenArchive:
 # Hours that an operator asks to export, whether they have ended or not.
 
 MOST_TOLD = 10
-AGAIN = "ask for them again."
+AGAIN = "request these hours again."
 
 
 class AskedHours:
@@ -226,7 +226,9 @@ class AskedHours:
                 left.append(f"{hour.isoformat()} {finding.difference or finding.verdict.value}")
             yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
         if left:
-            raise OperatorError(f"{len(left)} of {len(hours)} hours are left.", "; ".join(left[:MOST_TOLD]), AGAIN)
+            raise OperatorError(
+                f"{len(left)} of {len(hours)} hours were not exported.", "; ".join(left[:MOST_TOLD]), AGAIN
+            )
 
     def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
         with self._archive.opened() as archive:

@@ -109,7 +109,9 @@ def identity_of(storage: Storage) -> Identity:
     except ReplacedError:
         log.info("another process created the lake's identity", lake=storage.location)
     if (written := _read(storage)) is None:
-        raise StorageError(f"The lake at {storage.location} has no identity.", f"{KEY} was written and is not there.")
+        raise StorageError(
+            f"The lake at {storage.location} has no identity.", f"{KEY} was written, and is missing now."
+        )
     return written
 
 
@@ -206,7 +208,7 @@ def _read(storage: Storage) -> Identity | None:
     try:
         return msgspec.json.decode(content, type=Identity)
     except msgspec.DecodeError as error:
-        fix = f"put {KEY} back as it was; without it, the ledgers of this lake are not found."
+        fix = f"restore {KEY} as it was; without it, the ledgers of this lake are not found."
         raise StorageError(
             f"The identity of the lake at {storage.location} cannot be read.", str(error), fix
         ) from error

@@ -221,8 +221,8 @@ def _lost(storage: Storage, dataset: Dataset, hour: datetime) -> StorageError:
     by an object without them."""
     return StorageError(
         f"The lake at {storage.location} has lost {dataset.object_key(hour)}.",
-        "It was written there, and the database has not all of its rows any more.",
-        "put it back, from an older version in the bucket or a copy of the lake.",
+        "It was written there, and the database no longer has all of its rows.",
+        "restore it from an older version in the bucket or from a copy of the lake.",
     )
 
 

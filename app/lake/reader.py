@@ -87,7 +87,7 @@ class Lake:
 
     def _dataset(self, folder: str, schema: pa.Schema, folders: list[pa.Field]) -> Dataset:
         if next(iter(self._storage.keys(folder)), None) is None:
-            fix = "export some hours first, or name another lake by KALSHI_LAKE."
+            fix = "export some hours first, or set KALSHI_LAKE to another lake."
             raise OperatorError(f"The lake at {self._storage.location} has no {folder}.", fix=fix)
         for field in folders:
             schema = schema.append(field)
@@ -137,8 +137,8 @@ def book_at(lake: Lake, ticker: str, at: datetime, knowledge: Knowledge | None =
     knowledge = knowledge or Knowledge("unknown", lake.recorded_until())
     if knowledge.known_until and at > knowledge.known_until:
         raise NotKnownYetError(
-            f"Of {ticker} nothing is known of {at.isoformat()} yet.",
-            f"It is known until {knowledge.known_until.isoformat()}.",
+            f"The book of {ticker} at {at.isoformat()} is not known yet.",
+            f"Completeness is known until {knowledge.known_until.isoformat()}.",
             "ask for that time or an earlier one.",
         )
     record = _Market(lake, ticker)

@@ -61,11 +61,11 @@ def read_market(content: bytes | Raw, now_us: int) -> ParsedMarket:
     row = market_row(content, now_us)
     market = Market(*_market_values(row))
     if market.status not in STATUSES:
-        raise UnfitMessageError(f"{market.status[:50]!r} is no status of a market")
+        raise UnfitMessageError(f"{market.status[:50]!r} is not a market status")
     if not market.ticker or not market.event_ticker:
         raise UnfitMessageError("a market needs a ticker and an event")
     if market.exchange_index is not None and not 0 <= market.exchange_index < 2**31:
-        raise UnfitMessageError(f"{market.exchange_index} is no exchange index")
+        raise UnfitMessageError(f"{market.exchange_index} is not an exchange index")
     digest = digest64(_encode((row[:UPDATED_AT], row[UPDATED_AT + 1 :])))
     return ParsedMarket(market, _read_quote(content), digest, row)
 

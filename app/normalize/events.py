@@ -91,7 +91,7 @@ def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurr
     digest = digest_of_integers(quote)
     # The digest is compared first: it is at hand, and nearly every quote ends the test there.
     if digest == NO_QUOTE and not any(getattr(body, name) is not None for name in QUOTE_FIELDS):
-        raise UnfitMessageError("it says nothing that is known: its fields may have other names now")
+        raise UnfitMessageError("it has none of the known fields: they may have been renamed")
     nth = occurrences.nth(body.market_ticker, happened_us, digest)
     return (happened_us, received_us, digest, *quote, nth, ts_missing, body.market_ticker, conn, message.sid)
 
@@ -154,14 +154,14 @@ def _yes_price_e6(trade: TradeFacts) -> int:
     yes_e6 = required(price_e6(trade.yes_price_dollars, trade.yes_price), "price")
     no_e6 = price_e6(trade.no_price_dollars, trade.no_price)
     if no_e6 is not None and yes_e6 + no_e6 != ONE_DOLLAR_E6:
-        raise UnfitMessageError(f"its prices {yes_e6} and {no_e6} do not make one dollar")
+        raise UnfitMessageError(f"its prices {yes_e6} and {no_e6} do not add up to one dollar")
     return yes_e6
 
 
 def _taker_yes(trade: TradeFacts) -> bool:
     side = trade.taker_outcome_side or trade.taker_side
     if side is None:
-        raise UnfitMessageError("it says no taker's side")
+        raise UnfitMessageError("it has no taker side")
     return side == "yes"
 
 
@@ -197,7 +197,7 @@ def lifecycle_row(message: Lifecycle, received_us: int, line: Line, repetitions:
 def _text(body: dict[str, object], key: str) -> str:
     value = body.get(key)
     if not isinstance(value, str) or not value:
-        raise UnfitMessageError(f"it says no {key}")
+        raise UnfitMessageError(f"it has no {key}")
     return value
 
 

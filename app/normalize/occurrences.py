@@ -77,7 +77,7 @@ def _counts(first: Hashable, counts: Counts | None) -> Counts:
 
 def _count(ticker: str, counts: Counts, change: Hashable) -> int:
     if len(counts) >= MOST_CHANGES_OF_A_MOMENT and change not in counts:
-        raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one moment: its clock stands still")
+        raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one time: its clock does not advance")
     before = counts.get(change, 0)
     counts[change] = before + 1
     return before

@@ -68,7 +68,7 @@ def refuse_other_levels(content: bytes | Raw, member: str) -> None:
         [name for name, value in body.items() if isinstance(value, list) and value] if isinstance(body, dict) else []
     )
     if lists:
-        raise UnfitMessageError(f"a book without levels by any name that is known, and with lists: {lists}")
+        raise UnfitMessageError(f"a book without levels under any known name, and with lists: {lists}")
 
 
 def is_empty(row: Row) -> bool:

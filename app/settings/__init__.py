@@ -26,10 +26,10 @@ class GathererDsns(Secret):
     def __init__(self, value: str) -> None:
         entries = [ENTRY.fullmatch(entry.strip()) for entry in re.split(r"[;\n]", value) if entry.strip()]
         if not entries or None in entries:
-            raise ValueError("not made of name=dsn with semicolons or line ends between")
+            raise ValueError("not a list of name=dsn, separated by semicolons or line ends")
         names = [entry[1] for entry in entries if entry]
         if len(set(names)) < len(names):
-            raise ValueError("one name stands for two gatherers")
+            raise ValueError("two gatherers have the same name")
         super().__init__(value)
         self.by_gatherer()
 

@@ -90,7 +90,7 @@ def _find(variable: str, environment: Mapping[str, str]) -> tuple[Setting, str]:
         near = difflib.get_close_matches(variable, settings, n=1)
         raise ValueError("is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
     if not holder.is_secret:
-        raise ValueError(f"is not a setting: {holder.variable} is no secret, give its value directly")
+        raise ValueError(f"is not a setting: {holder.variable} is not a secret, give its value directly")
     return holder, _read_secret(Path(environment[variable]))
 
 
@@ -114,7 +114,7 @@ def _problem(setting: Setting, text: str, variable: str, error: str) -> str:
     if setting.is_secret:
         # A secret's value appears in no message, not even if it is malformed.
         if variable == setting.variable and text.startswith(PATH_STARTS) and "\n" not in text:
-            return f"is a path, and not the secret itself; did you mean {variable}{FILE_SUFFIX}?"
+            return f"is a path and not the secret itself; did you mean {variable}{FILE_SUFFIX}?"
         where = "is a secret" if variable == setting.variable else "names a file that does not hold what it should"
         return f"{where}: {error}{_such_as(setting)}"
     if choices := _choices(setting.type):

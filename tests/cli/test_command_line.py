@@ -18,7 +18,7 @@ def test_help_lists_the_commands_in_groups():
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_fine_settings_are_called_so(program):
     done = run(*program, "--check-config", KALSHI_LOG_LEVEL="debug", KALSHI_TS_DSN="postgresql://localhost/none")
-    assert (done.returncode, done.stdout) == (0, "The settings are fine.\n")
+    assert (done.returncode, done.stdout) == (0, "The settings are valid.\n")
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)

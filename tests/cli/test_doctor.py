@@ -110,7 +110,7 @@ def test_a_key_that_the_exchange_does_not_know_is_told(diagnosed, databases, sim
 
 def test_half_a_key_is_told(diagnosed):
     done = diagnosed(KALSHI_API_KEY_ID="alone")
-    assert done["key"].startswith("FAIL Half of a key is given.")
+    assert done["key"].startswith("FAIL The API key is incomplete.")
 
 
 def test_without_anything_the_exchange_is_not_asked(diagnosed):

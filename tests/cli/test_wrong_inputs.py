@@ -115,7 +115,7 @@ class TestKeys:
     def test_a_public_key_is_told_to_be_one(self):
         public = Ed25519PrivateKey.generate().public_key()
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        assert "a public key, and the private one is needed" in problems_of({"KALSHI_API_PRIVATE_KEY": pem})
+        assert "a public key; the private key is needed" in problems_of({"KALSHI_API_PRIVATE_KEY": pem})
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,9 @@ class EmbeddedServer:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ServerError(
-                f"The folder {self.folder} cannot be made.", str(error), "set KALSHI_DATA_DIR to a folder of yours."
+                f"The folder {self.folder} cannot be created.",
+                str(error),
+                "set KALSHI_DATA_DIR to a folder that this user may write.",
             ) from error
 
     def _account(self) -> ServerAccount | None:

@@ -162,7 +162,7 @@ class SpoolFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ServerError(
-                f"The folder {folder} cannot be made.", str(error), "set KALSHI_DATA_DIR to another one."
+                f"The folder {folder} cannot be created.", str(error), "set KALSHI_DATA_DIR to another one."
             ) from error
         self._lock.take()
         self.losses = Losses(folder / "losses")
@@ -190,5 +190,5 @@ class SpoolFolder:
             raise SpoolError(
                 "The spool is full.",
                 f"{size_bytes:,} of {self.max_bytes:,} bytes are in use.",
-                "bring the database back, or raise KALSHI_SPOOL_MAX_BYTES.",
+                "restore the database, or raise KALSHI_SPOOL_MAX_BYTES.",
             )

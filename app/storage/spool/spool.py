@@ -216,5 +216,5 @@ def disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SpoolError(
-            f"The disk does not do what spooling to {folder} needs.", str(error), "make room on it, or mend it."
+            f"The spool folder {folder} cannot be read or written.", str(error), "make room on the disk, or repair it."
         ) from error
