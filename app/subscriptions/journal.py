@@ -244,9 +244,9 @@ class RunWriter(CopyWriter):
     def why_not_ready(self) -> str | None:
         """Return why the gatherer is not ready, or None if it is."""
         if self._run_id in self._endless:
-            return "The journal lacks rows, so that nothing of this run counts any more: restart this gatherer."
+            return "The journal lacks rows, so nothing of this run counts as complete: restart this gatherer."
         if waiting := len(self._losses):
-            return f"Rows are lost, and the journal does not say so yet ({waiting} times)."
+            return f"Rows were lost and the journal does not record it yet ({waiting} losses)."
         return None
 
     def write(self, rows: Sequence[Row]) -> WriteResult:
