@@ -280,11 +280,11 @@ class CommandSender:
     def _why_to_end(self, socket: WebSocket) -> str | None:
         """Return the reason to end the socket, or None."""
         if self._stopping.is_set():
-            return "we are stopping"
+            return "the process is stopping"
         latest_seconds = max(socket.last_message_seconds, socket.last_ping_seconds, self._read_since_seconds)
         quiet_seconds = steady_seconds() - latest_seconds
         if quiet_seconds >= self._stale_seconds:
-            return f"neither a message nor a ping for {quiet_seconds:.0f} s"
+            return f"no message and no ping for {quiet_seconds:.0f} s"
         return self._connection.subscriber.must_reconnect
 
     def _note_pauses(self) -> None:

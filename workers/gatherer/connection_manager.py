@@ -120,11 +120,11 @@ class ConnectionManager:
         return self._latch(reason) if len(self._placement) else reason
 
     def _why_not_hearing(self) -> str | None:
-        reasons = [f"nothing hears {channel}" for channel, conns in self._channels().items() if not conns]
+        reasons = [f"no connection receives {channel}" for channel, conns in self._channels().items() if not conns]
         wanted, heard = len(self._placement), self._heard()
         # Up to 1 % may be missing: some markets are unknown to the exchange, and some are always just being subscribed.
         if 100 * heard < 99 * wanted:
-            reasons.append(f"{heard} of {wanted} order books are listened to")
+            reasons.append(f"{heard} of {wanted} order books are received")
         sockets = [connection.socket is not None for connection in self._connections.values()]
         return f"{', '.join(reasons)}; {sum(sockets)} of {len(sockets)} sockets are open" if reasons else None
 

@@ -280,9 +280,9 @@ class Gatherer:
         self._writers.join()
         if lost:
             raise OperatorError(
-                "Rows are lost.",
-                f"Neither the database nor the disk took them: {lost}.",
-                "make room on the disk; gaps and the run's recorded_until say what is missing.",
+                "Rows were lost.",
+                f"Neither the database nor the disk accepted them: {lost}.",
+                "make room on the disk; the table gaps and runs.recorded_until show what is missing.",
             )
 
     def _release(self) -> None:

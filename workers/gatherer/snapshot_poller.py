@@ -111,13 +111,15 @@ class SnapshotPoller:
         if not self._markets.is_active(ticker):
             raise NoBookError(f"{ticker} is not an active market.")
         if not self._demands.acquire(blocking=False):
-            raise BusyError(f"{MOST_AT_ONCE_ON_DEMAND} books are being asked for already.", fix="ask again.")
+            raise BusyError(f"{MOST_AT_ONCE_ON_DEMAND} books are already being requested.", fix="retry later.")
         try:
             polled = self._store([ticker], list(self._urgent_client.order_books([ticker])))
         finally:
             self._demands.release()
         if not polled.rows:
-            raise NoBookError(f"The exchange's answer for {ticker} was not understood.", fix="look at quarantine.")
+            raise NoBookError(
+                f"The exchange's answer for {ticker} could not be parsed.", fix="see the table quarantine."
+            )
         return polled.rows[0]
 
     def _tickers_of(self, which: BookClass) -> Iterable[str]:

@@ -248,7 +248,7 @@ class WritePipeline:
         """
         backlogs = (self.recorder.backlogs[table.name] for table in TIMESERIES_TABLES if table is not RUNS)
         behind = [backlog.table.name for backlog in backlogs if backlog.spool_bytes]
-        return f"rows of {', '.join(behind)} come first" if behind else None
+        return f"rows of {', '.join(behind)} must be written first" if behind else None
 
     def _run(self, worker: TableWriter | Spiller, table_name: str) -> None:
         try:

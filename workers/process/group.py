@@ -71,7 +71,7 @@ class Component:
         COMPONENT_HALTED.labels(name).set(0)
 
     def why_not_ready(self) -> str | None:
-        return self.halted_because and f"{self.name} halted, and tries again: {self.halted_because}"
+        return self.halted_because and f"{self.name} halted, retrying every five minutes: {self.halted_because}"
 
     def run(self, work: Callable[[], None]) -> None:
         """Run `work`; after a refused access, run it again from its beginning. Return when stopping."""

@@ -36,7 +36,7 @@ class OpsServer:
             self._server.take_port()
         except (OSError, OverflowError) as error:
             raise OperatorError(
-                "The ops port cannot be opened.", f"{address}: {error}", "give KALSHI_OPS_ADDRESS another one."
+                "The ops port cannot be opened.", f"{address}: {error}", "set KALSHI_OPS_ADDRESS to another address."
             ) from error
 
     def run(self) -> None:
