@@ -38,7 +38,7 @@ def why_production_is_not_ready(settings: Settings) -> str | None:
             waiting = pending(applied_migrations(connection), migrations_of(DatabaseKind.PRODUCTION))
     except OperatorError as error:
         return error.what
-    return f"{len(waiting)} migrations are to be applied: kalshi-data migrate." if waiting else None
+    return f"{len(waiting)} migrations are not applied: run kalshi-data migrate." if waiting else None
 
 
 log = logs.get(__name__)

@@ -62,9 +62,9 @@ class AdminLogger(Logger):  # type: ignore[misc]
 def _refuse_several_processes(workers: int) -> None:
     if workers > 1:
         raise SettingsError(
-            "The admin service is one process.",
-            f"It is to have {workers}, and each would know its own sessions alone.",
-            "leave out --workers: one answers hundreds of clients at once.",
+            "The admin service must be one process.",
+            f"{workers} are configured, and each would know only its own sessions.",
+            "leave out --workers: one process answers hundreds of clients at once.",
         )
 
 
@@ -73,13 +73,13 @@ def _refuse_strangers(settings: Settings, addresses: list[str]) -> None:
         return
     if open_to_others := sorted(address for address in addresses if not is_local(address)):
         raise SettingsError(
-            "Everybody could change everything.",
-            f"It is to listen on {', '.join(open_to_others)}, and KALSHI_ADMIN_TOKENS is not set.",
+            "The admin service would accept changes from everyone.",
+            f"It would listen on {', '.join(open_to_others)}, and KALSHI_ADMIN_TOKENS is not set.",
             "set KALSHI_ADMIN_TOKENS_FILE, or --bind 127.0.0.1:8000.",
         )
     if settings.admin_proxy is not None:
         raise SettingsError(
-            "Everybody whom the proxy lets through could change everything.",
+            "The admin service would accept changes from everyone behind the proxy.",
             "KALSHI_ADMIN_PROXY is set, and KALSHI_ADMIN_TOKENS is not.",
             "set KALSHI_ADMIN_TOKENS_FILE, or unset KALSHI_ADMIN_PROXY.",
         )

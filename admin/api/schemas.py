@@ -18,11 +18,13 @@ from app.ops.problems import ProblemError
 def body(schema: type[Schema]) -> dict[str, Any]:
     """Return the request's JSON body, validated. Raise ProblemError if it is not JSON or does not fit the schema."""
     if not request.is_json:
-        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Its body is to be JSON, and said to be.")
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be JSON, with Content-Type: application/json."
+        )
     try:
         content = msgspec.json.decode(request.get_data())
     except (ValueError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"Its body is no JSON: {error}.") from error
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not JSON: {error}.") from error
     loaded: dict[str, Any] = schema().load(content)
     return loaded
 
@@ -97,7 +99,7 @@ def knowable_time(database: RequestDatabase, ticker: str, asked: datetime | None
     if asked is not None and asked > latest:
         raise ProblemError(
             HTTPStatus.CONFLICT,
-            f"Of {ticker} it is known until {latest.isoformat()}: ask for that time or an earlier one.",
+            f"The book of {ticker} is known until {latest.isoformat()}: request that time or an earlier one.",
             more={"known_until": until},
         )
     return asked or latest

@@ -81,7 +81,7 @@ def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprin
     @endpoint("A part of the status page.", types=(HTML,))
     def part(name: str) -> str:
         if name not in panels:
-            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part {name}.")
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part of the page named {name}.")
         return render_template(f"parts/{name}.html", **panels[name].values())
 
     @blueprint.get("/markets")
@@ -111,7 +111,7 @@ def _add_market_pages(blueprint: Blueprint, database: RequestDatabase) -> None:
         checked_path({"ticker": ticker})
         panels = panels_of_a_market(database)
         if name not in panels:
-            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part {name}.")
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part of the page named {name}.")
         return render_template(f"parts/{name}.html", **panels[name](ticker))
 
 

@@ -208,7 +208,7 @@ class Access:
             self._refuse_wrong_token(_limited(address))
         if token.has_expired(utc_now()):
             REFUSED_REQUESTS.labels("expired token").inc()
-            raise ProblemError(HTTPStatus.UNAUTHORIZED, f"This token expired on {token.expires}.", UNKNOWN)
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, f"The token expired on {token.expires}.", UNKNOWN)
         return token
 
     def _refuse_wrong_token(self, address: str) -> NoReturn:
@@ -216,12 +216,12 @@ class Access:
             REFUSED_REQUESTS.labels("too many failures").inc()
             raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                "Too many wrong tokens came from this address.",
+                "Too many wrong tokens from this address.",
                 {"Retry-After": str(math.ceil(wait_seconds))},
             )
         self._failures.failed(address)
         REFUSED_REQUESTS.labels("wrong token").inc()
-        raise ProblemError(HTTPStatus.UNAUTHORIZED, "This token is not known.", UNKNOWN)
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, "The token is unknown.", UNKNOWN)
 
     def _admit(self, app: Flask) -> None:
         if reason := request.environ.get(REFUSED):
@@ -237,7 +237,7 @@ class Access:
             return
         g.holder = self._holder(request)
         if g.holder.role < needed:
-            refuse("role", f"This needs a token of the role {needed.name.lower()}.")
+            refuse("role", f"A token of the role {needed.name.lower()} is required.")
 
     def _holder(self, asked: Request) -> Holder:
         if self._tokens is None:
@@ -260,16 +260,16 @@ def _have_log_in(asked: Request) -> NoReturn:
     is_page = asked.blueprint == "pages" and "HX-Request" not in asked.headers
     if is_page or (asked.method in ONLY_READ and is_for_a_person(asked)):
         abort(redirect(login_address(asked), HTTPStatus.SEE_OTHER))
-    raise ProblemError(HTTPStatus.UNAUTHORIZED, "This needs a token.", UNKNOWN)
+    raise ProblemError(HTTPStatus.UNAUTHORIZED, "A token is required.", UNKNOWN)
 
 
 def _refuse_other_machines(asked: Request) -> None:
     if not is_between_local_ends(asked):
-        refuse("not local", "Without KALSHI_ADMIN_TOKENS this answers on its own machine alone.")
+        refuse("not local", "Without KALSHI_ADMIN_TOKENS the admin service answers only on its own machine.")
     # In its default configuration, nginx sends no header about its clients, but it uses HTTP/1.0, as hardly any client
     # does.
     if asked.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
-        refuse("proxy", "Without KALSHI_ADMIN_TOKENS this answers no proxy, which asks by HTTP/1.0.")
+        refuse("proxy", "Without KALSHI_ADMIN_TOKENS the admin service answers no proxy, and this request is HTTP/1.0.")
 
 
 def _limited(address: str) -> str:
@@ -284,8 +284,8 @@ def _limited(address: str) -> str:
 # Login with a browser: the token is sent once, and then a cookie keeps the session's name.
 
 IN_THE_CLEAR = (
-    "Over plain HTTP a token can be read on its way. Ask by HTTPS, through the proxy that KALSHI_ADMIN_PROXY names and "
-    "that sends X-Forwarded-Proto; or at localhost, through a tunnel by SSH."
+    "A token can be intercepted over plain HTTP. Use HTTPS, through the proxy that KALSHI_ADMIN_PROXY names and "
+    "that sends X-Forwarded-Proto; or localhost, through an SSH tunnel."
 )
 
 
@@ -293,7 +293,7 @@ def login_blueprint(access: Access) -> Blueprint:
     blueprint = Blueprint("login", __name__)
 
     @blueprint.get("/login")
-    @endpoint("Where a browser is told its token.", TokenRole.NOBODY, types=(HTML,))
+    @endpoint("The login form.", TokenRole.NOBODY, types=(HTML,))
     def ask() -> AnyResponse:
         wanted = own_page(request.args.get("next", ""))
         if access.is_logged_in(request):
@@ -302,7 +302,7 @@ def login_blueprint(access: Access) -> Blueprint:
 
     @blueprint.post("/login")
     @endpoint(
-        "Begins a session, whose name is kept in a cookie that scripts cannot read.", TokenRole.NOBODY, types=(HTML,)
+        "Begin a session; its name is kept in a cookie that scripts cannot read.", TokenRole.NOBODY, types=(HTML,)
     )
     def log_in() -> AnyResponse:
         wanted = own_page(request.form.get("next", ""))
@@ -320,7 +320,7 @@ def login_blueprint(access: Access) -> Blueprint:
         return answer
 
     @blueprint.post("/logout")
-    @endpoint("Ends the session.", TokenRole.NOBODY, types=(HTML,))
+    @endpoint("End the session.", TokenRole.NOBODY, types=(HTML,))
     def log_out() -> AnyResponse:
         access.log_out(request)
         answer = redirect(LOGIN, HTTPStatus.SEE_OTHER)

@@ -82,7 +82,7 @@ def _address(text: str) -> Address:
         return address_of(text)
     with contextlib.suppress(ValueError):
         return address_of(urlsplit(f"//{text}").hostname or "")
-    raise ForwardingError(f"X-Forwarded-For holds no address: {text[:50]!r}.")
+    raise ForwardingError(f"X-Forwarded-For contains no address: {text[:50]!r}.")
 
 
 def _scheme(text: str) -> str:

@@ -85,13 +85,13 @@ class Archive:
             if self._binds and bind_first(connection, lake_id):
                 log.info("database bound to this lake", lake=self._storage.location)
             bound = bound_lake(connection)
-        bind = f"To have it drop what another lake has, {self.how_to_bind}"
+        bind = f"To bind it to another lake, {self.how_to_bind}"
         if bound is None:
             return f"{self.owner} is bound to no lake, and drops nothing. {bind}"
         if bound.lake_id != lake_id:
             return (
-                f"{self.owner} is bound to the lake at {bound.location}, and drops only what that one has: what is "
-                f"exported to {self._storage.location} lets nothing be dropped. {bind}"
+                f"{self.owner} is bound to the lake at {bound.location}, and drops only rows that this lake has: rows "
+                f"exported to {self._storage.location} are not dropped. {bind}"
             )
         return None
 

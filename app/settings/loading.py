@@ -153,11 +153,11 @@ def warnings_of(settings: Settings, environment: Mapping[str, str] = os.environ)
             yield from _of_file(setting.variable + FILE_SUFFIX, Path(path))
     for variable, url in (("KALSHI_REST_URL", settings.rest_url), ("KALSHI_WS_URL", settings.ws_url)):
         if url is not None and _is_readable_on_its_way(url):
-            yield f"{variable} is {url}: without TLS, others may read and change what comes from there."
+            yield f"{variable} is {url}: without TLS, others may read and change the data."
     if settings.ops_address.startswith(f"{EVERY_ADDRESS}:"):
         yield (
-            f"KALSHI_OPS_ADDRESS is {settings.ops_address}: whoever reaches this host may have it ask the exchange, "
-            "without a token. Give it the address that Prometheus asks."
+            f"KALSHI_OPS_ADDRESS is {settings.ops_address}: anyone who reaches this host may trigger "
+            "requests to the exchange, without a token. Set it to the address that Prometheus scrapes."
         )
     for token in settings.admin_tokens.known() if settings.admin_tokens else ():
         yield from _of_token(token, datetime.now(UTC))
@@ -169,9 +169,9 @@ def _of_file(variable: str, path: Path) -> Iterator[str]:
     except OSError:  # it was read a moment ago, and may be gone again
         return
     if stat.S_ISREG(mode) and mode & (stat.S_IWGRP | stat.S_IWOTH):
-        yield f"{variable} names {path}, which others may write (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
+        yield f"{variable} names {path}, which other users may write (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
     elif stat.S_ISREG(mode) and mode & stat.S_IROTH:
-        yield f"{variable} names {path}, which everybody may read (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
+        yield f"{variable} names {path}, which every user may read (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
 
 
 def _is_readable_on_its_way(url: str) -> bool:

@@ -126,13 +126,13 @@ def why_not_confirmed(connection: Connection, kind: DatabaseKind) -> str:
     is_bound = value_of(connection, IS_BOUND)
     if kind is DatabaseKind.PRODUCTION:
         if is_bound:
-            return "the lake has not verified them: see kalshi-data lake status"
+            return "the lake has not verified their hours: see kalshi-data lake status"
         return "production is bound to no lake: run the exporter, or kalshi-data lake bind, with KALSHI_LAKE set"
     known = confirming_productions(connection)
     if not known:
         return "no deduplicator has read this gatherer"
-    names = ", ".join(f"{each.production or 'unnamed'} (last heard of at {each.confirmed_at:%c})" for each in known)
-    reason = f"not confirmed by each of {names}: kalshi-data confirmations --forget gives up one that is no more"
+    names = ", ".join(f"{each.production or 'unnamed'} (last confirmation at {each.confirmed_at:%c})" for each in known)
+    reason = f"not confirmed by each of {names}: kalshi-data confirmations --forget gives up one that no longer exists"
     return f"{reason}; or not in raw/ of the lake: see kalshi-data lake status --raw" if is_bound else reason
 
 

@@ -132,7 +132,7 @@ def test_a_key_file_that_others_may_read_is_told_with_the_command(diagnosed, dat
     file.chmod(0o644)
     done = diagnosed(**{**gatherer, "KALSHI_API_PRIVATE_KEY_FILE": file})
     assert done["KALSHI_API_PRIVATE_KEY_FILE"] == (
-        f"FAIL {file} has mode 0644: everybody on this host may use it; chmod 600 {file}"
+        f"FAIL {file} has mode 0644: every user of this host may read or change it; chmod 600 {file}"
     )
 
 
@@ -171,7 +171,7 @@ def test_tokens_are_told_by_name_and_never_shown(diagnosed):
 class TestLake:
     def test_a_folder_that_is_not_there_is_asked_about(self, diagnosed, tmp_path):
         done = diagnosed(KALSHI_LAKE=tmp_path / "typo")
-        assert done["lake"].endswith("it is not there yet, and would be made: is the path right?")
+        assert done["lake"].endswith("it does not exist yet and would be created: check the path")
 
     def test_one_that_cannot_be_written_is_told(self, diagnosed, tmp_path):
         (tmp_path / "file").touch()
@@ -208,7 +208,7 @@ class TestLake:
         with connected(timeseries) as connection:
             want(connection, ours.location)
             asked = diagnosed(**settings, KALSHI_LAKE=tmp_path)["lake of the gatherer"]
-            assert asked == f"-- {ours.location}, which nobody has reached yet"
+            assert asked == f"-- {ours.location}, which was never reached"
             for storage in (ours, other):
                 storage.folder.mkdir()
                 register(connection, storage, identity_of(storage).lake_id)

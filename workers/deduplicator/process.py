@@ -108,16 +108,16 @@ def databases_of(settings: Settings) -> tuple[dict[str, Dsn], dict[str, Dsn], Ds
     """
     if settings.gatherer_dsns is None or settings.production_dsn is None:
         raise SettingsError(
-            "The deduplicator does not know its databases.",
+            "The deduplicator needs databases.",
             "KALSHI_GATHERER_DSNS and KALSHI_PRODUCTION_DSN are both needed.",
-            "set them, or the files that hold them.",
+            "set them, or their _FILE variants.",
         )
     gatherers = settings.gatherer_dsns.by_gatherer()
     metadata = settings.gatherer_meta_dsns.by_gatherer() if settings.gatherer_meta_dsns else {}
     if strangers := metadata.keys() - gatherers.keys():
         raise SettingsError(
-            "The deduplicator knows only the metadata of some gatherers.",
-            f"KALSHI_GATHERER_META_DSNS names {', '.join(sorted(strangers))}, and KALSHI_GATHERER_DSNS does not.",
-            "give the same names in both.",
+            "Gatherers are named for metadata only.",
+            f"{', '.join(sorted(strangers))}: in KALSHI_GATHERER_META_DSNS, not in KALSHI_GATHERER_DSNS.",
+            "use the same names in both.",
         )
     return gatherers, metadata, settings.production_dsn

@@ -257,10 +257,10 @@ class MarketRegistry:
             if reason := worker.component.why_not_ready():
                 return reason
         if self._watch.status is None:
-            return "the exchange has not told its status yet"
+            return "the exchange's status is not known yet"
         if not self._walk.walked.is_set():
             part = self._walk.part
-            where = f"{part.status} ones" if part else "waiting for the exchange"
+            where = f"{part.status} markets" if part else "waiting for the exchange"
             return f"reading markets: {len(self._markets)} so far, {where}"
         if not self._events.read.is_set():
             return "reading events"

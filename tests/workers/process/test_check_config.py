@@ -11,7 +11,7 @@ MISSING = {
         ({"KALSHI_TS_DSN": DSN, "KALSHI_META_DSN": DSN, **KEY}, "The API key is incomplete."),
     ],
     "deduplicator": [
-        ({"KALSHI_PRODUCTION_DSN": DSN}, "The deduplicator does not know its databases."),
+        ({"KALSHI_PRODUCTION_DSN": DSN}, "The deduplicator needs databases."),
         (
             {
                 "KALSHI_PRODUCTION_DSN": DSN,
@@ -21,7 +21,7 @@ MISSING = {
             "knows only the metadata",
         ),
     ],
-    "maintainer": [({}, "There is no database to look after.")],
+    "maintainer": [({}, "There is no database to maintain.")],
     "exporter": [({}, "There is no database to export.")],
     "archiver": [
         ({}, "KALSHI_TS_DSN and KALSHI_LAKE are not set."),
