@@ -75,7 +75,7 @@ def test_it_says_when_the_database_cannot_be_reached(tmp_path):
 
 def test_it_says_when_migrations_are_missing(empty_database):
     with admin(KALSHI_PRODUCTION_DSN=empty_database.reveal()) as (address, _):
-        assert "migrations are to be applied" in get(f"{address}/ready")[1]["reasons"][0]
+        assert "migrations are not applied" in get(f"{address}/ready")[1]["reasons"][0]
 
 
 def test_wrong_settings_end_it_at_its_start():

@@ -43,7 +43,7 @@ def test_a_data_folder_that_cannot_be_made_is_named_with_a_fix(tmp_path):
     (tmp_path / "file").touch()
     done = run("-m", "app", "migrate", KALSHI_DATA_DIR=tmp_path / "file" / "data")
     assert done.returncode == 1
-    assert "cannot be made" in done.stderr
+    assert "cannot be created" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -151,7 +151,7 @@ def test_a_database_s_disk_that_is_smaller_than_its_budget_is_told(diagnosed, da
 def test_a_port_that_something_else_has_is_told(diagnosed, simulator):
     address = simulator.where["control"].removeprefix("http://")
     done = diagnosed(KALSHI_OPS_ADDRESS=address)
-    assert done["ops port"].startswith(f"FAIL {address} cannot be listened on")
+    assert done["ops port"].startswith(f"FAIL {address} cannot be opened")
     assert "maintainer no (ops port" in done.runs
 
 

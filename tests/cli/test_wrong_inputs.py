@@ -58,7 +58,7 @@ class TestMarkets:
     def test_one_that_nothing_was_recorded_of_is_no_mistake(self, production):
         put_market(production, "KXTEST-26NOV01-T1")
         code, said = answered({"KALSHI_PRODUCTION_DSN": production.reveal()}, "coverage", "KXTEST-26NOV01-T1")
-        assert (code, "Nothing was recorded then" in said) == (0, True)
+        assert (code, "Nothing was recorded in that time" in said) == (0, True)
 
 
 class TestNothing:

@@ -261,7 +261,7 @@ def test_an_object_that_the_lake_lost_is_not_replaced_by_one_without_its_rows(fi
     assert storage.read(deltas.object_key(NOON)) is None
     ((failure,),) = execute(filled, "SELECT failure FROM exports WHERE failures > 0")
     assert "has lost" in failure
-    assert "put it back" in failure
+    assert "restore it from an older version" in failure
 
 
 def test_a_lake_that_cannot_be_written_is_no_ready_archiver_s(filled, storage):

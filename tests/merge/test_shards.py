@@ -168,11 +168,11 @@ def test_a_process_that_knows_fewer_gatherers_waits_and_says_so_until_the_others
     rule, fewer = rule_of("orderbook_deltas"), {name: gatherers[name] for name in "ab"}
     one, other = Merger(rule, Shard(0, 2), gatherers, production), Merger(rule, Shard(1, 2), fewer, production)
     assert opened_or_not(one, other) == [True, False]
-    assert "know other gatherers" in other.obstacle
+    assert "or other gatherers" in other.obstacle
     one.close()
     assert sorted(wait_until(other.open)) == ["a", "b"]
     assert one.open() is None
-    assert "know other gatherers" in one.obstacle
+    assert "or other gatherers" in one.obstacle
     other.close()
     assert sorted(wait_until(one.open)) == ["a", "b", "c"]
     one.close()

@@ -108,7 +108,7 @@ def test_what_is_more_than_seconds_apart_is_no_copy():
     "body", [{}, {"event_type": 5}, {"event_type": ""}, {"event_type": "created", "market_ticker": None}]
 )
 def test_an_announcement_without_subject_or_type_is_refused(body):
-    assert "it says no" in refused(lifecycle(**body))
+    assert "it has no" in refused(lifecycle(**body))
 
 
 def test_of_what_is_remembered_the_oldest_goes_first():

@@ -27,9 +27,9 @@ def dsn_file(tmp_path):
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
-        (0o666, "others may write"),
-        (0o620, "others may write"),
-        (0o644, "everybody may read"),
+        (0o666, "other users may write"),
+        (0o620, "other users may write"),
+        (0o644, "every user may read"),
         (0o640, None),
         (0o400, None),
     ],

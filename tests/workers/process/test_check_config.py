@@ -18,7 +18,7 @@ MISSING = {
                 "KALSHI_GATHERER_DSNS": f"one={DSN}",
                 "KALSHI_GATHERER_META_DSNS": f"two={DSN}",
             },
-            "knows only the metadata",
+            "named for metadata only",
         ),
     ],
     "maintainer": [({}, "There is no database to maintain.")],
