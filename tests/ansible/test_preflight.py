@@ -32,13 +32,13 @@ def size(kind, disk, iops, megabytes):
     ("wrong", "said"),
     [
         ({"platform_operator_cidrs": ["0.0.0.0/0"]}, "give the networks that may use SSH"),
-        ({"platform_bucket": "Kalshi_Data"}, "cannot name a bucket"),
+        ({"platform_bucket": "Kalshi_Data"}, "is not a bucket name"),
         ({"platform_alarm_subscriptions": []}, "nobody would notice that a host is gone"),
         ({"platform_rds_size": size("db.t4g.large", 500, 3000, 125)}, "from 400 GB on RDS gives gp3 only with 12,000"),
         ({"platform_gatherer_size": size("t3.2xlarge", 200, 3000, 125)}, "t3.2xlarge does not run arm64"),
         (
             {"platform_gatherers": [{"name": "gatherer-1a", "zone": "us-east-1a", "address": "10.0.9.10"}]},
-            "the address lies in its zone",
+            "the address must be in its zone",
         ),
     ],
     ids=["open SSH", "bucket", "alarms", "RDS disk", "architecture", "address"],
