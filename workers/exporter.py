@@ -64,7 +64,7 @@ class Exporter:
         datasets = list((self._tried(self._archive.datasets) or {}).values())
         # Measure the backlog before the lake is contacted: while it is unreachable, each request takes minutes to fail.
         for dataset in datasets:
-            self._tried(self._archive.look, dataset, self._settle_seconds)
+            self._tried(self._archive.update_backlog, dataset, self._settle_seconds)
         has_more = self._look_at_the_lake() and self._advance(datasets)
         self.failure = self._failures[0] if self._failures else None
         return has_more and self.failure is None

@@ -21,7 +21,7 @@ from app.audit.pairs import (
     new_snapshots,
     pairs_found_earlier,
 )
-from app.coverage.evidence import BOOKS, HeardPeriod, known_until_us, read_gatherers, read_hearing, read_subscriptions
+from app.coverage.evidence import BOOKS, HeardPeriod, known_until_us, read_evidence, read_gatherers, read_subscriptions
 from app.coverage.hours import judge_books
 from app.coverage.intervals import moment_of, us_of
 from app.normalize.values import MICROSECOND
@@ -145,7 +145,7 @@ def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Sna
 def _has_hole(connection: Connection, pair: SnapshotPair) -> bool:
     period = HeardPeriod(pair.from_received_at, pair.to_received_at)
     subscriptions = read_subscriptions(connection, period, pair.ticker).get(BOOKS, [])
-    return bool(judge_books(period.interval, subscriptions, read_hearing(connection, period), pair.ticker).holes)
+    return bool(judge_books(period.interval, subscriptions, read_evidence(connection, period), pair.ticker).holes)
 
 
 def _note(cursor: psycopg2.extensions.cursor, judged: Iterable[tuple[SnapshotPair, BookVerdict]]) -> None:

@@ -31,7 +31,7 @@ def open_websocket(
     """
     connection = _opened(url, timeout_seconds, ssl_context)
     try:
-        _upgrade(_Impatient(connection, timeout_seconds), url, headers)
+        _upgrade(_DeadlineConnection(connection, timeout_seconds), url, headers)
         connection.settimeout(timeout_seconds)
     except BaseException:
         connection.close()
@@ -71,7 +71,7 @@ def _address(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, port
 
 
-class _Impatient:
+class _DeadlineConnection:
     """The connection during its upgrade, with one deadline and a limit of bytes for the whole answer.
 
     Timeouts of single reads are not enough: a server that sends a byte at a time, or never ends its answer, would block
@@ -99,7 +99,7 @@ class _Impatient:
         return len(request)
 
 
-def _upgrade(connection: _Impatient, url: str, headers: Mapping[str, str]) -> None:
+def _upgrade(connection: _DeadlineConnection, url: str, headers: Mapping[str, str]) -> None:
     try:
         upgrade = websocket.create_connection(
             url, socket=connection, header=dict(headers), suppress_origin=True, redirect_limit=0

@@ -216,7 +216,7 @@ class RestTransport:
             # The bucket of the exchange is empty, so ours has to be, or the next callers would be refused as well.
             self.budget.empty()
         if answer.status == 503 and path != STATUS_PATH:
-            raise UnavailableError(_what(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
+            raise UnavailableError(_description(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
         raise _error_of(path, answer)
 
     def _send(self, path: str, parameters: Parameters, priority: Priority, stopping: Stopping) -> HttpAnswer:
@@ -290,12 +290,12 @@ def _class_of(status: int) -> str:
     return name if name in CLASSES else "other"
 
 
-def _what(path: str, answer: HttpAnswer) -> str:
+def _description(path: str, answer: HttpAnswer) -> str:
     return f"The exchange answered {path} with {answer.status}: {reason_of(answer.body)}"
 
 
 def _error_of(path: str, answer: HttpAnswer) -> RestError:
-    what = _what(path, answer)
+    what = _description(path, answer)
     if answer.status == 429 or answer.status >= 500:
         return UnavailableError(what)
     if answer.status in {401, 403}:

@@ -236,12 +236,12 @@ class WebSocket:
         self._received_us = now_us()
         pings = self._reader.pings
         self._messages = self._reader.read(chunk)
-        self._note_signs_of_life(self._reader.pings != pings)
+        self._note_activity(self._reader.pings != pings)
         self._answer_pings()
         if not chunk or self._reader.is_over:
             self._end()
 
-    def _note_signs_of_life(self, has_ping: bool) -> None:
+    def _note_activity(self, has_ping: bool) -> None:
         now_seconds = steady_seconds()
         if self._messages or has_ping:
             self._last_sign_us = self._received_us

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import OperatorError
-from app.lake.binding import bind_first, bound_lake, identity_of, reached, register, release, want
+from app.lake.binding import bind_by_location, bind_first, bind_when_reached, bound_lake, identity_of, register, release
 from app.lake.candle_days import CandleDays
 from app.lake.exporter import HourExporter
 from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, hour_of, raw_dataset, raw_folder
@@ -56,12 +56,12 @@ class Archive:
         with self._opened_for(self._lake_id()) as archive:
             yield archive
 
-    def look(self, dataset: Dataset, settle_seconds: float) -> None:
+    def update_backlog(self, dataset: Dataset, settle_seconds: float) -> None:
         """Measure how far the lake is behind, without access to the lake: it must be reported even while the lake is
         unreachable."""
         if (known := self._known_lake_id()) is not None:
             with self._opened_for(known) as archive:
-                archive.look(dataset, settle_seconds)
+                archive.update_backlog(dataset, settle_seconds)
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Write or read back one hour. Return True while there may be more."""
@@ -135,16 +135,16 @@ class OpenArchive:
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
 
-    def look(self, dataset: Dataset, settle_seconds: float) -> bool:
+    def update_backlog(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""
         has_more = self.exporter.survey(dataset)
-        arrears = self.ledger.arrears(dataset, settle_seconds)
-        metrics.BEHIND_SECONDS.labels(dataset.table.name).set(arrears.oldest_seconds)
-        metrics.FAILING_HOURS.labels(dataset.table.name).set(arrears.failing_hours)
+        backlog = self.ledger.backlog(dataset, settle_seconds)
+        metrics.BEHIND_SECONDS.labels(dataset.table.name).set(backlog.oldest_seconds)
+        metrics.FAILING_HOURS.labels(dataset.table.name).set(backlog.failing_hours)
         return has_more
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
-        has_more = self.look(dataset, settle_seconds)
+        has_more = self.update_backlog(dataset, settle_seconds)
         return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
 
     def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
@@ -281,7 +281,7 @@ class RawArchive(Archive):
     def _known_lake_id(self) -> UUID | None:
         if self._binds and self._registered is None:
             with connected(self._source, "lake ledger") as connection:
-                if want(connection, self._storage.location):
+                if bind_by_location(connection, self._storage.location):
                     log.info(
                         "old chunks are kept until this lake has them",
                         lake=self._storage.location,
@@ -289,5 +289,5 @@ class RawArchive(Archive):
         return super()._known_lake_id()
 
     def _bind(self, connection: Connection, lake_id: UUID) -> None:
-        reached(connection, lake_id)
+        bind_when_reached(connection, lake_id)
         super()._bind(connection, lake_id)

@@ -167,14 +167,14 @@ def release(connection: Connection, lake_id: UUID) -> bool:
         return cursor.rowcount == 1
 
 
-def want(timeseries: Connection, location: str) -> bool:
+def bind_by_location(timeseries: Connection, location: str) -> bool:
     """Bind a gatherer's database to a lake known only by its location. Return whether this call bound it."""
     with timeseries, timeseries.cursor() as cursor:
         cursor.execute(WANT, {"unknown": str(UNKNOWN), "location": location})
         return cursor.rowcount == 1
 
 
-def reached(timeseries: Connection, lake_id: UUID) -> None:
+def bind_when_reached(timeseries: Connection, lake_id: UUID) -> None:
     """Bind a gatherer's database, if it waits for a lake that was not reached yet, to this one."""
     with timeseries, timeseries.cursor() as cursor:
         for statement in REACHED:

@@ -101,7 +101,7 @@ def make_candles(storage: Storage, day: datetime) -> int:
             versions = storage.version(key), storage.version(manifest_key(key))
             with duckdb_session(folder) as session:
                 engine = DuckDbEngine(session)
-                engine.see(files, schemas)
+                engine.create_views(files, schemas)
                 written = write_sorted(session, candles.candles_query(interval), candles.SCHEMA, candles.ORDER, path)
             storage.put_file(key, path, versions[0])
             storage.put(manifest_key(key), Manifest.of(key, written).encode(), versions[1])

@@ -121,7 +121,7 @@ class FolderStorage:
         return str(self.folder)
 
     def version(self, key: str) -> str | None:
-        with self._told(key):
+        with self._storage_errors(key):
             try:
                 found = (self.folder / key).stat()
             except FileNotFoundError:
@@ -139,14 +139,14 @@ class FolderStorage:
         self._write(key, lambda file: file.write(content), replaces)
 
     def read(self, key: str) -> bytes | None:
-        with self._told(key):
+        with self._storage_errors(key):
             try:
                 return (self.folder / key).read_bytes()
             except FileNotFoundError:
                 return None
 
     def fetch(self, key: str, path: Path) -> bool:
-        with self._told(key):
+        with self._storage_errors(key):
             try:
                 shutil.copyfile(self.folder / key, path)
             except FileNotFoundError:
@@ -160,7 +160,7 @@ class FolderStorage:
 
     def listed(self, prefix: str) -> Iterator[Listed]:
         for key in self.keys(prefix):
-            with self._told(key):
+            with self._storage_errors(key):
                 yield Listed(key, (self.folder / key).stat().st_size, is_in_glacier=False)
 
     def prove_writable(self, folder: str = "") -> None:
@@ -174,7 +174,7 @@ class FolderStorage:
 
     def _write(self, key: str, fill: Callable[[IO[bytes]], object], replaces: str | None) -> None:
         target = self.folder / key
-        with self._told(key):
+        with self._storage_errors(key):
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._unfinished(target.parent) as file:
                 unfinished = Path(file.name)
@@ -218,7 +218,7 @@ class FolderStorage:
             yield
 
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _storage_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

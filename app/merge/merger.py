@@ -81,7 +81,7 @@ def quarantine_invalid_rows(cursor: psycopg2.extensions.cursor, table: Table, ga
     return refused
 
 
-def stage_what_fits(
+def stage_valid_rows(
     cursor: psycopg2.extensions.cursor, table: Table, content: bytes, unfit: tuple[type[Exception], ...], gatherer: str
 ) -> int:
     """Load rows although some of them cannot be read as their columns' types. Return how many went to quarantine."""
@@ -197,7 +197,7 @@ class Merger:
             if not pull.rows:
                 continue
             if is_sifting:
-                refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
+                refused += stage_valid_rows(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
                 refused += quarantine_invalid_rows(cursor, self.rule.table, gatherer)
             else:
                 load(cursor, self.rule.table, pull.content)

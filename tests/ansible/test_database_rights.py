@@ -134,7 +134,7 @@ def test_the_archiver_may_keep_its_ledger_and_change_nothing_that_was_recorded(s
     archiver = Dsn(make_dsn(timeseries.reveal(), user="kalshi_exporter"))
     archive, storage = RawArchive(archiver, FolderStorage(tmp_path), "gatherer-1a"), FolderStorage(tmp_path)
     for dataset in archive.datasets().values():
-        archive.look(dataset, 0)
+        archive.update_backlog(dataset, 0)
         while archive.step(dataset, 0):
             continue
     assert list(storage.keys("raw"))

@@ -106,7 +106,7 @@ def test_each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour(production, bu
             ((wait,),) = execute(production, "SELECT round(extract(epoch FROM retry_at - changed_at)) FROM exports")
             waits.append(wait)
         assert opened.ledger.unfinished(dataset, -1e9) == []
-        assert opened.ledger.arrears(dataset, -1e9).failing_hours == 1
+        assert opened.ledger.backlog(dataset, -1e9).failing_hours == 1
     assert waits == sorted(waits)
     assert 30 <= waits[0] < 60
     assert 800 < waits[-1] < 1_000
