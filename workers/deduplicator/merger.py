@@ -56,10 +56,10 @@ class Membership:
         HELD_SHARDS.set(self._held)
         return True
 
-    def has_too_many(self) -> bool:
+    def holds_too_many(self) -> bool:
         return self._held > self._share
 
-    def leave_one(self) -> None:
+    def release_one(self) -> None:
         self._held -= 1
         HELD_SHARDS.set(self._held)
 
@@ -132,7 +132,7 @@ class TableMerger:
         positions = self._offload(self._merger.open)
         self._note_obstacle()
         if positions is None:
-            self._membership.leave_one()
+            self._membership.release_one()
             self._has_place = False
             return False
         self._is_open = True
@@ -150,9 +150,9 @@ class TableMerger:
             self._offload(self._merger.note_failures, post.failures)
         if post.pulls:
             self._merge(post)
-        if self._membership.has_too_many():
+        if self._membership.holds_too_many():
             log.info("shard released to another process", table=self._table, shard=self._merger.shard.number)
-            self._leave()
+            self._release()
         return self._is_open
 
     def _merge(self, post: PulledBatches) -> None:
@@ -189,12 +189,12 @@ class TableMerger:
         log.error("merge failed: retrying", table=self._table, error=error)
         self._leave()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         """Release the lane, and its place in this process's share."""
         self._inbox.close()
         self._merger.close()
         if self._has_place:
-            self._membership.leave_one()
+            self._membership.release_one()
         self._has_place = self._is_open = False
 
 

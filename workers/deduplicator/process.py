@@ -63,7 +63,7 @@ class Deduplicator:
         keeper = CoverageKeeper(production, offload, stopping, shortest_pause_seconds=float(settings.coverage_seconds))
         readiness = (
             self._merging.why_not_ready,
-            self._why_nobody_is_followed,
+            self._why_no_gatherer_is_followed,
             repairer.why_not_ready,
             fetcher.why_not_ready,
         )
@@ -89,7 +89,7 @@ class Deduplicator:
         interval_seconds = settings.follow_milliseconds / 1_000
         return GathererFollower(gatherer, what, follow, interval_seconds, threads(1), self._group.stopping)
 
-    def _why_nobody_is_followed(self) -> str | None:
+    def _why_no_gatherer_is_followed(self) -> str | None:
         """Return a reason only if *every* follower fails: one unreachable gatherer is expected."""
         reasons = [follower.why_not_ready() for follower in self._followers]
         return reasons[0] if all(reasons) else None

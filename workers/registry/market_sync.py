@@ -1,7 +1,7 @@
 """The workers that keep markets complete by REST, whatever the stream delivered.
 
 `MarketSync` walks through all unsettled markets, `MarketUpdates` reads what changed, and two workers run once after the
-first walk: `MissedSettlements` and `VanishedMeanwhile` find markets that ended while no gatherer ran.
+first walk: `MissedSettlements` and `VanishedMarkets` find markets that ended while no gatherer ran.
 In: pages of markets. Out: changes of the registry and rows of markets.
 """
 
@@ -203,7 +203,7 @@ class MissedSettlements:
 VANISHING_SECONDS = VANISHING_US / 1_000_000
 
 
-class VanishedMeanwhile:
+class VanishedMarkets:
     """End, once, the markets that REST stopped showing while no gatherer ran.
 
     No walk meets them: without this they would stay open in the database, with a hole in the coverage of every hour

@@ -31,7 +31,7 @@ from workers.process.group import Component, Group
 from workers.process.loop import Loop
 from workers.registry.event_sync import EventSync
 from workers.registry.lifecycle_listener import LifecycleListener, Refetcher
-from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements, VanishedMeanwhile
+from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements, VanishedMarkets
 
 IDLE_SECONDS = 0.5
 TURNS_AT_ONCE = 50
@@ -165,7 +165,7 @@ class MarketRegistry:
             self._watch,
             self._walk,
             MissedSettlements(markets, settlements_since, walk_seconds, walked, stopping),
-            VanishedMeanwhile(markets, intake, find_unended, settlements_since.are_stored, walked, stopping),
+            VanishedMarkets(markets, intake, find_unended, settlements_since.are_stored, walked, stopping),
             self._events,
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),
@@ -211,7 +211,7 @@ class MarketRegistry:
         if not self._greenlets:
             return self._feed.subscribe()
         queue = new_queue()
-        self._greenlets.append(self._group.spawn(partial(self._introduce, queue)))
+        self._greenlets.append(self._group.spawn(partial(self._put_known_markets, queue)))
         return queue
 
     def set_lifecycle_source(self, frames: gevent.queue.Queue) -> None:
@@ -266,7 +266,7 @@ class MarketRegistry:
             return "reading events"
         return None
 
-    def _introduce(self, queue: ChangeQueue) -> None:
+    def _put_known_markets(self, queue: ChangeQueue) -> None:
         # Stopping is no failure: the subscriber stops too.
         with contextlib.suppress(StoppedError):
             self._intake.introduce(queue)
