@@ -6,7 +6,7 @@ from flask import Flask, Response, g, request
 
 from admin.api.gatherers import Gatherers, fleet_blueprint
 from admin.api.lists import lists_blueprint
-from admin.api.market_data import quotes_blueprint, things_blueprint
+from admin.api.market_data import objects_blueprint, quotes_blueprint
 from admin.api.openapi import documentation_blueprint
 from admin.api.operations import jobs_blueprint, operations_blueprint
 from admin.pages.views import FILTERS, pages_blueprint
@@ -71,7 +71,7 @@ def service(settings: Settings, offload: Offload) -> Flask:
         health_blueprint([_readiness(settings, offload)], Heartbeats()),
         metrics_blueprint(),
         lists_blueprint(database),
-        things_blueprint(database),
+        objects_blueprint(database),
         quotes_blueprint(database),
         fleet_blueprint(database, gatherers),
         operations_blueprint(database),

@@ -18,7 +18,7 @@ log = logs.get(__name__)
 MOST_CONNECTIONS = 500
 
 
-class _PatientHandler(RequestHandler):
+class _LongAnswerHandler(RequestHandler):
     """A handler that lets a long answer take its time, as long as the client keeps receiving."""
 
     def _sendall(self, data: bytes) -> None:
@@ -29,7 +29,7 @@ class _PatientHandler(RequestHandler):
 class _Server(BoundedServer):
     def __init__(self, listener: Any, application: WSGIApp, environ: dict[str, Any], **_: Any) -> None:  # noqa: ANN401
         super().__init__(listener, application, MOST_CONNECTIONS)
-        self.handler_class = _PatientHandler
+        self.handler_class = _LongAnswerHandler
         self.set_environ(environ)
 
 
@@ -40,7 +40,7 @@ class AdminWorker(GeventWorker):  # type: ignore[misc]
         super().load_wsgi()
         settings = load_settings()
         _refuse_several_processes(self.cfg.workers)
-        _refuse_strangers(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
+        _refuse_open_access(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
         if settings.admin_tokens is None:
             log.warning("no tokens set: only local requests are answered, with every right")
 
@@ -68,7 +68,7 @@ def _refuse_several_processes(workers: int) -> None:
         )
 
 
-def _refuse_strangers(settings: Settings, addresses: list[str]) -> None:
+def _refuse_open_access(settings: Settings, addresses: list[str]) -> None:
     if settings.admin_tokens is not None:
         return
     if open_to_others := sorted(address for address in addresses if not is_local(address)):

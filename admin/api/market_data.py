@@ -194,7 +194,7 @@ API_OBJECTS = (
 )
 
 
-def things_blueprint(database: RequestDatabase) -> Blueprint:
+def objects_blueprint(database: RequestDatabase) -> Blueprint:
     blueprint = Blueprint("things", __name__, url_prefix="/admin")
     for thing in API_OBJECTS:
         _add(blueprint, database, thing)

@@ -71,13 +71,13 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("The time is not plausible.") from None
 
 
-def truth(text: str) -> bool:
+def boolean(text: str) -> bool:
     if text not in {"True", "False"}:
         raise ValueError("It must be true or false.")
     return text == "True"
 
 
-def word(text: str) -> str:
+def printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("The text is not printable.")
     return text

@@ -65,7 +65,7 @@ class LoginSessions:
 
     def begin(self, token: Token) -> str:
         """Return the session's name."""
-        self._forget_those_that_are_over()
+        self._remove_expired()
         of_token = [key for key, session in self._sessions.items() if session.token.name == token.name]
         for key in of_token[: max(0, len(of_token) - MOST_OF_ONE_TOKEN + 1)]:
             del self._sessions[key]
@@ -89,7 +89,7 @@ class LoginSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def _forget_those_that_are_over(self) -> None:
+    def _remove_expired(self) -> None:
         now = self._clock()
         for key in [key for key, session in self._sessions.items() if session.is_over(now)]:
             del self._sessions[key]
@@ -247,7 +247,7 @@ class Access:
         if kind.lower() == "bearer" and presented.strip():
             token = self.token_of(presented.strip(), asked.remote_addr or "")
         else:
-            token = self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) or _have_log_in(asked)
+            token = self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) or _require_login(asked)
         return Holder(token.name, token.role)
 
 
@@ -256,7 +256,7 @@ def cookie_name(asked: Request) -> str:
     return "__Host-kalshi_session" if asked.is_secure else "kalshi_session"
 
 
-def _have_log_in(asked: Request) -> NoReturn:
+def _require_login(asked: Request) -> NoReturn:
     is_page = asked.blueprint == "pages" and "HX-Request" not in asked.headers
     if is_page or (asked.method in ONLY_READ and is_for_a_person(asked)):
         abort(redirect(login_address(asked), HTTPStatus.SEE_OTHER))
@@ -283,7 +283,7 @@ def _limited(address: str) -> str:
 
 # Login with a browser: the token is sent once, and then a cookie keeps the session's name.
 
-IN_THE_CLEAR = (
+PLAIN_HTTP_WARNING = (
     "A token can be intercepted over plain HTTP. Use HTTPS, through the proxy that KALSHI_ADMIN_PROXY names and "
     "that sends X-Forwarded-Proto; or localhost, through an SSH tunnel."
 )
@@ -298,7 +298,7 @@ def login_blueprint(access: Access) -> Blueprint:
         wanted = own_page(request.args.get("next", ""))
         if access.is_logged_in(request):
             return redirect(wanted, HTTPStatus.SEE_OTHER)
-        return _form(wanted, IN_THE_CLEAR if _is_in_the_clear(request) else None)
+        return _form(wanted, PLAIN_HTTP_WARNING if _is_plain_http(request) else None)
 
     @blueprint.post("/login")
     @endpoint(
@@ -306,8 +306,8 @@ def login_blueprint(access: Access) -> Blueprint:
     )
     def log_in() -> AnyResponse:
         wanted = own_page(request.form.get("next", ""))
-        if _is_in_the_clear(request):
-            return _form(wanted, IN_THE_CLEAR, HTTPStatus.FORBIDDEN)
+        if _is_plain_http(request):
+            return _form(wanted, PLAIN_HTTP_WARNING, HTTPStatus.FORBIDDEN)
         try:
             session = access.log_in(request.form.get("token", "").strip(), request.remote_addr or "")
         except ProblemError as error:
@@ -330,10 +330,10 @@ def login_blueprint(access: Access) -> Blueprint:
     return blueprint
 
 
-def _is_in_the_clear(asked: Request) -> bool:
+def _is_plain_http(asked: Request) -> bool:
     return not (asked.is_secure or is_between_local_ends(asked))
 
 
 def _form(wanted: str, problem: str | None, status: HTTPStatus = HTTPStatus.OK) -> AnyResponse:
-    is_open = problem is not IN_THE_CLEAR
+    is_open = problem is not PLAIN_HTTP_WARNING
     return make_response(render_template("login.html", next=wanted, problem=problem, is_open=is_open), status)

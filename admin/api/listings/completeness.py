@@ -13,12 +13,12 @@ from admin.api.paging import (
     moment,
     number,
     one_of,
+    printable,
     shown,
     shown_flag,
     shown_number,
     shown_time,
     whether,
-    word,
 )
 
 HOURS = between("hour")
@@ -61,7 +61,7 @@ COVERAGE = Listing(
     summary="Holes, and what was repaired. What is not listed is complete, as far as its hour is known.",
     columns=EXCEPTION_COLUMNS,
     source="coverage",
-    keys=(Key("hour", moment), Key("channel", word), Key("ticker", word)),
+    keys=(Key("hour", moment), Key("channel", printable), Key("ticker", printable)),
     filters={**HOURS, **one_of("state", "hole", "repaired"), **equal("channel", "ticker")},
     newest_first=True,
 )
@@ -71,7 +71,7 @@ MARKET_COVERAGE = Listing(
     summary="Of every hour of a market and each channel: complete, pending, repaired, or where the holes are.",
     columns=(*EXCEPTION_COLUMNS, shown_time("known_until")),
     source="readable.coverage",
-    keys=(Key("hour", moment), Key("channel", word)),
+    keys=(Key("hour", moment), Key("channel", printable)),
     filters={**HOURS, **equal("ticker")},
     newest_first=True,
     envelope="coverage",
@@ -86,7 +86,7 @@ GAPS = Listing(
         *(shown_number("markets"), shown_number("missing")),
     ),
     source="gatherer_gaps",
-    keys=(Key("started_at", moment), Key("run_id", word), Key("number", number), Key("gatherer", word)),
+    keys=(Key("started_at", moment), Key("run_id", printable), Key("number", number), Key("gatherer", printable)),
     filters={
         **equal("gatherer", "cause", "channel"),
         "from": Filter("coalesce(ended_at, 'infinity') >= %(from)s", asked_time()),
@@ -116,7 +116,7 @@ RUNS = Listing(
         *(shown_time("delivered_until"), shown_time("ended_at"), shown_time("trusted_until")),
     ),
     source="gatherer_runs",
-    keys=(Key("started_at", moment), Key("gatherer", word)),
+    keys=(Key("started_at", moment), Key("gatherer", printable)),
     filters=equal("gatherer"),
     newest_first=True,
 )
@@ -142,7 +142,7 @@ FINDINGS = Listing(
         ListColumn("levels", "levels", fields.Raw()),
     ),
     source="audit_findings",
-    keys=(Key("found_at", moment), Key("to_ts", moment), Key("from_ts", moment), Key("ticker", word)),
+    keys=(Key("found_at", moment), Key("to_ts", moment), Key("from_ts", moment), Key("ticker", printable)),
     filters={**whether(open="resolved_at IS NULL", explained="is_explained"), **equal("ticker")},
     newest_first=True,
 )

@@ -7,17 +7,17 @@ from admin.api.paging import (
     ListColumn,
     Listing,
     between,
+    boolean,
     equal,
     moment,
     number,
     one_of,
+    printable,
     shown,
     shown_number,
     shown_object,
     shown_time,
-    truth,
     whether,
-    word,
 )
 from app.runtime.jobs import KINDS
 from app.runtime.secrets import TokenRole
@@ -36,7 +36,7 @@ CURSORS = Listing(
         ListColumn("idle_seconds", "extract(epoch FROM now() - updated_at)", fields.Float()),
     ),
     source="sync_cursors",
-    keys=(Key("gatherer", word), Key("table_name", word), Key("shard", number)),
+    keys=(Key("gatherer", printable), Key("table_name", printable), Key("shard", number)),
     filters={**equal("gatherer", table="table_name"), **whether(failing="failing_since IS NOT NULL")},
 )
 EXPORTS = Listing(
@@ -49,7 +49,7 @@ EXPORTS = Listing(
         *(shown_number("failures"), shown("failure"), shown_time("retry_at")),
     ),
     source="exports",
-    keys=(Key("hour", moment), Key("table_name", word), Key("lake_id", word)),
+    keys=(Key("hour", moment), Key("table_name", printable), Key("lake_id", printable)),
     filters={
         **equal(table="table_name"),
         **whether(verified="verified_at IS NOT NULL", failing="failure IS NOT NULL"),
@@ -68,8 +68,8 @@ DIFFERING_TRADES = Listing(
     ),
     source="differing_trades",
     keys=(
-        *(Key("found_at", moment), Key("trade_id", word), Key("yes_price_e6", number), Key("size_e2", number)),
-        Key("taker_yes", truth),
+        *(Key("found_at", moment), Key("trade_id", printable), Key("yes_price_e6", number), Key("size_e2", number)),
+        Key("taker_yes", boolean),
     ),
     filters=equal("trade_id", "ticker"),
     newest_first=True,
