@@ -350,9 +350,7 @@ def _refuse_missing_lake(settings: Settings) -> None:
     """Raise SettingsError that names the demo's lake, if only that one exists."""
     default, demo = settings.data_dir / "lake", settings.data_dir / "demo" / "lake"
     if settings.lake is None and not default.exists() and demo.exists():
-        raise SettingsError(
-            "There is no lake yet.", f"{default} does not exist.", f"set KALSHI_LAKE={demo} to read the demo's lake."
-        )
+        raise SettingsError("There is no lake yet.", f"{default} is missing.", f"set KALSHI_LAKE={demo}, the demo's.")
 
 
 def _knowledge(settings: Settings, ticker: str, at: "datetime") -> "Knowledge | None":

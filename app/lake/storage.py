@@ -166,7 +166,7 @@ class FolderStorage:
     def prove_writable(self, folder: str = "") -> None:
         wanted = self.folder / folder
         existing = next(path for path in (wanted, *wanted.parents) if path.exists())
-        with self._told(""), tempfile.TemporaryFile(dir=existing):
+        with self._storage_errors(""), tempfile.TemporaryFile(dir=existing):
             pass
 
     def filesystem(self) -> tuple[FileSystem, str]:

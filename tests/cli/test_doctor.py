@@ -264,7 +264,7 @@ class TestDatabases:
     def test_two_names_for_one_database_are_told(self, diagnosed, databases):
         here = databases[DatabaseKind.TIMESERIES]
         done = diagnosed(KALSHI_GATHERER_DSNS=f"a={here};b={here}", KALSHI_REST_URL=NOBODY)
-        assert done["kalshi_ts of b database"] == "FAIL is that of a: one of two names is wrong"
+        assert done["kalshi_ts of b database"] == "FAIL is the same as that of a: one of the two names is wrong"
 
 
 def test_a_server_that_would_make_hypertables_says_so_before_it_has(diagnosed, timescaledb):

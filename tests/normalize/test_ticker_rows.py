@@ -102,6 +102,6 @@ def test_a_quote_that_does_not_fit_is_refused():
 def test_a_quote_without_any_field_that_is_known_is_put_aside():
     """As of an exchange that has given them other names."""
     said = {"market_ticker": TICKER, "ts_ms": NOON_MS}
-    assert "other names" in refused(frame("ticker", {**said, "last_dollars": "0.48"}))
+    assert "may have been renamed" in refused(frame("ticker", {**said, "last_dollars": "0.48"}))
     nobody_bids = {"price_dollars": "", "yes_bid_dollars": "", "yes_ask_dollars": ""}
     assert read(frame("ticker", {**said, **nobody_bids}))["price_e6"] is None

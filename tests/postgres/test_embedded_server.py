@@ -178,7 +178,7 @@ def test_data_of_another_major_version_is_refused(folder):
     with EmbeddedServer(folder) as server:
         pass
     (server.data / "PG_VERSION").write_text("12\n")
-    with pytest.raises(ServerError, match="was made by PostgreSQL 12"):
+    with pytest.raises(ServerError, match="was created by PostgreSQL 12"):
         server.start()
 
 

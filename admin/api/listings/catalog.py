@@ -50,7 +50,7 @@ ACTIVE_MARKETS = replace(
     path="/markets/active",
     name="active_markets",
     envelope="markets",
-    summary="Markets that are traded now.",
+    summary="Active markets.",
     source="(SELECT * FROM markets WHERE status = 'active') AS active",
     filters=MARKET_FILTERS,
 )
@@ -69,7 +69,7 @@ EVENTS = Listing(
 SERIES = Listing(
     path="/series",
     name="series",
-    summary="Series: events that come again.",
+    summary="Series: groups of recurring events.",
     columns=(
         *(shown("ticker"), shown("title"), shown("category"), shown("frequency"), shown_number("exchange_index")),
         shown_time("last_updated_ts"),

@@ -40,7 +40,7 @@ def shown_names(name: str) -> ListColumn:
 COVERAGE_HOURS = Listing(
     path="/coverage/hours",
     name="hours",
-    summary="Up to when it is known what was heard, hour by hour.",
+    summary="Up to when completeness is known, hour by hour.",
     columns=(
         *(shown_time("hour"), shown_time("known_until"), shown_time("judged_at"), shown_flag("is_settled")),
         shown_number("holes", "(SELECT count(*) FROM coverage AS c WHERE c.hour = h.hour AND c.state = 'hole')"),
@@ -58,7 +58,7 @@ EXCEPTION_COLUMNS = (
 COVERAGE = Listing(
     path="/coverage",
     name="coverage",
-    summary="Holes, and what was repaired. What is not listed is complete, as far as its hour is known.",
+    summary="Holes and repaired intervals. Everything else is complete, as far as its hour is known.",
     columns=EXCEPTION_COLUMNS,
     source="coverage",
     keys=(Key("hour", moment), Key("channel", printable), Key("ticker", printable)),
@@ -68,7 +68,7 @@ COVERAGE = Listing(
 MARKET_COVERAGE = Listing(
     path="/markets/<ticker>/coverage",
     name="market_coverage",
-    summary="Of every hour of a market and each channel: complete, pending, repaired, or where the holes are.",
+    summary="State of every hour of a market, by channel: complete, pending, repaired, or where the holes are.",
     columns=(*EXCEPTION_COLUMNS, shown_time("known_until")),
     source="readable.coverage",
     keys=(Key("hour", moment), Key("channel", printable)),
@@ -79,7 +79,7 @@ MARKET_COVERAGE = Listing(
 GAPS = Listing(
     path="/gaps",
     name="gaps",
-    summary="When a gatherer's socket heard nothing, or not all. Others may have heard it.",
+    summary="Intervals in which a gatherer's socket received nothing, or not everything. Others may have received it.",
     columns=(
         *(shown_time("started_at"), shown_time("ended_at"), shown("gatherer"), shown("run_id", "run_id::TEXT")),
         *(shown_number("number"), shown_number("conn"), shown("channel"), shown("cause")),
@@ -97,7 +97,7 @@ GAPS = Listing(
 LOSSES = Listing(
     path="/losses",
     name="losses",
-    summary="What a gatherer recorded and nobody has any more, since production was put back to an earlier state.",
+    summary="Rows that were lost when production was restored: their gatherer had already dropped them.",
     columns=(
         *(shown_number("loss_id"), shown_time("noticed_at"), shown("gatherer"), shown("table_name")),
         *(shown_time("started_at"), shown_time("ended_at")),
@@ -110,7 +110,7 @@ LOSSES = Listing(
 RUNS = Listing(
     path="/runs",
     name="runs",
-    summary="Lives of the gatherers' processes, and up to when what they received is in production.",
+    summary="Runs of the gatherers' processes, and up to when their rows are in production.",
     columns=(
         *(shown_time("started_at"), shown("gatherer"), shown("run_id", "run_id::TEXT"), shown_time("recorded_until")),
         *(shown_time("delivered_until"), shown_time("ended_at"), shown_time("trusted_until")),
@@ -123,7 +123,7 @@ RUNS = Listing(
 REPAIRS = Listing(
     path="/repairs",
     name="repairs",
-    summary="Trades that were fetched afterwards, since no gatherer had them.",
+    summary="Trades fetched afterwards, because no gatherer had them.",
     columns=(
         *(shown_number("repair_id"), shown_time("repaired_at"), shown("ticker"), shown_time("started_at")),
         *(shown_time("ended_at"), shown("reason"), shown_number("trades"), shown_number("added")),
@@ -135,7 +135,7 @@ REPAIRS = Listing(
 FINDINGS = Listing(
     path="/findings",
     name="findings",
-    summary="Books that could not be rebuilt exactly from what is recorded.",
+    summary="Books that could not be rebuilt exactly from the record.",
     columns=(
         *(shown_time("found_at"), shown("ticker"), shown_time("from_ts"), shown_time("to_ts")),
         *(shown_flag("is_explained"), shown_number("differing_levels"), shown_time("resolved_at")),

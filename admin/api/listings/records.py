@@ -62,7 +62,7 @@ TICKERS = Listing(
 SNAPSHOTS = Listing(
     path="/markets/<ticker>/snapshots",
     name="snapshots",
-    summary="When a market's book was seen as a whole.",
+    summary="Snapshots of a market's book.",
     columns=(
         *(shown_time("snapshot_ts"), shown("source"), shown("clock", "nullif(clock, -1)::TEXT")),
         *(
@@ -79,7 +79,7 @@ SNAPSHOTS = Listing(
 LIFECYCLE = Listing(
     path="/markets/<ticker>/lifecycle",
     name="lifecycle",
-    summary="What was announced of a market or an event.",
+    summary="Lifecycle events of a market or an event.",
     columns=(
         *(shown_time("exchange_ts"), shown("event_type"), shown_object("payload"), shown_time("received_at")),
         *(shown("digest", "digest::TEXT"), shown_number("nth")),
