@@ -91,7 +91,7 @@ REGISTRY_QUARANTINED = Counter(
 )
 UNREADABLE_QUOTES = Counter(
     "kalshi_registry_unreadable_quotes_total",
-    "Quotes in REST objects that could not be parsed; their markets are recorded anyway.",
+    "REST objects whose prices or volume could not be parsed; their markets are recorded anyway.",
 )
 CHANGES = Counter("kalshi_registry_changes_total", "Changes of markets published to subscribers.", ["event_type"])
 ANNOUNCEMENTS = Counter("kalshi_registry_announcements_total", "Lifecycle messages received, on all connections.")
