@@ -56,7 +56,7 @@ KNOWN_FIELDS: dict[str, fields.Field[Any]] = {
     "holes": fields.List(
         fields.List(fields.DateTime()),
         required=True,
-        metadata={"description": f"When nobody heard all of it, in the time asked for: the last {MOST_HOLES}."},
+        metadata={"description": f"Holes in the requested time: the last {MOST_HOLES}."},
     ),
 }
 
@@ -162,7 +162,7 @@ class SeriesSchema(ThingSchema):
 
 
 class DiscardedSchema(Schema):
-    table_name = fields.String(allow_none=True, metadata={"description": "null: a frame that was not understood"})
+    table_name = fields.String(allow_none=True, metadata={"description": "null: a frame that could not be parsed"})
     reason = fields.String(required=True)
     payload_base64 = fields.String(required=True)
 
@@ -185,7 +185,9 @@ class BookSchema(Schema):
     state = fields.String(
         required=True,
         validate=OneOf(["complete", "hole", "unknown"]),
-        metadata={"description": "Whether everything was heard; hole: nobody heard all of it then, see `hole`."},
+        metadata={
+            "description": "Whether everything was received; hole: no gatherer received everything then, see `hole`."
+        },
     )
     known_until = KNOWN_FIELDS["known_until"]
     hole = fields.List(

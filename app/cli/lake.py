@@ -383,7 +383,7 @@ def _facts(book: "Book") -> dict[str, object]:
 def _lines(book: "Book") -> list[str]:
     state, known_until, hole = book.knowledge
     said = f"in a hole from {hole[0].isoformat()} to {hole[1].isoformat()}" if hole else state
-    until = f"known until {known_until.isoformat()}" if known_until else "nothing is known yet of what was heard"
+    until = f"known until {known_until.isoformat()}" if known_until else "completeness is not known yet"
     base = f"the {book.source} snapshot of {book.based_on.isoformat()} and {book.changes} changes"
     asks = [(1_000_000 - price_e6, size_e2) for price_e6, size_e2 in book.bids(yes_side=False)]
     levels = [*(("ask", *ask) for ask in reversed(asks)), *(("bid", *bid) for bid in book.bids(yes_side=True))]

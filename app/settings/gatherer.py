@@ -237,7 +237,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         PartNumber | None,
         Meta(
             description="Which part of the books this gatherer polls, of as many as there are gatherers. While it "
-            "is away nobody polls them. Unset: all of them.",
+            "is down nobody polls them. Unset: all of them.",
             examples=["1"],
         ),
     ] = None
