@@ -43,7 +43,7 @@ def status_with(browser, cookie):
 
 def test_whoever_shows_a_token_is_given_a_session_and_not_the_token(browser, tokens):
     presented = tokens[0][TokenRole.READ]
-    assert "not known" in log_in(browser, "wrong").text
+    assert "The token is unknown" in log_in(browser, "wrong").text
     answer = log_in(browser, presented)
     assert answer.status_code == 303
     cookie = answer.headers["Set-Cookie"]

@@ -137,7 +137,7 @@ def test_a_port_that_nobody_listens_on_is_no_connection():
 
 @pytest.mark.parametrize("url", ["http://localhost/", "ws://", "localhost:80", "ws://localhost:port/"])
 def test_what_is_no_address_is_said_so(url):
-    with pytest.raises(ConnectError, match="no address"):
+    with pytest.raises(ConnectError, match="not a WebSocket URL"):
         connect(url, HEADERS, 5)
 
 
