@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lake.binding import bind, identity_of, register, want
+from app.lake.binding import bind, bind_by_location, identity_of, register
 from app.lake.storage import FolderStorage
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
@@ -206,7 +206,7 @@ class TestLake:
         ours, other = (FolderStorage(tmp_path / name) for name in ("ours", "other"))
         settings = {"KALSHI_TS_DSN": timeseries.reveal()}
         with connected(timeseries) as connection:
-            want(connection, ours.location)
+            bind_by_location(connection, ours.location)
             asked = diagnosed(**settings, KALSHI_LAKE=tmp_path)["lake of the gatherer"]
             assert asked == f"-- {ours.location}, which was never reached"
             for storage in (ours, other):

@@ -63,7 +63,7 @@ class Auditor:
 
 
 def _not_audited(error: str) -> None:
-    log.error("books cannot be audited", error=error)
+    log.error("audit failed: retrying", error=error)
 
 
 def _show(audited: Audited) -> None:
@@ -126,4 +126,4 @@ class OverlapSampler:
 
 
 def _not_compared(error: str) -> None:
-    log.warning("gatherers are not compared", error=error)
+    log.warning("gatherers could not be compared", error=error)

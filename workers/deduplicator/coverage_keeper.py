@@ -81,7 +81,7 @@ class CoverageKeeper:
 
 
 def _not_judged(error: str) -> None:
-    log.error("coverage cannot be judged", error=error)
+    log.error("coverage could not be computed: retrying", error=error)
 
 
 def _show(kept: JudgedHour) -> None:

@@ -65,7 +65,9 @@ class GathererFollower:
     def _not_copied(self, error: str) -> None:
         self._failure = error
         metrics.FOLLOW_ERRORS.labels(self._gatherer, self._what).inc()
-        log.warning("cannot be followed", gatherer=self._gatherer, what=self._what, error=error)
+        log.warning(
+            "replication from a gatherer failed: retrying", gatherer=self._gatherer, what=self._what, error=error
+        )
 
 
 CONFIRM_SECONDS = 5.0

@@ -70,7 +70,7 @@ class Membership:
 
 
 def _not_counted(error: str) -> None:
-    log.warning("the other deduplicators are not known", error=error)
+    log.warning("deduplicator processes could not be counted", error=error)
 
 
 WAIT_SECONDS = 1.0
@@ -112,7 +112,7 @@ class TableMerger:
 
     def run(self) -> None:
         self._loop.run()
-        self._leave()
+        self._release()
 
     def step(self) -> bool:
         """Open the lane or merge one round. Return True if there may be more to do immediately."""
@@ -187,7 +187,7 @@ class TableMerger:
         """Close the lane after an error: what was read ahead is dropped and read again."""
         metrics.FAILED_ROUNDS.labels(self._table).inc()
         log.error("merge failed: retrying", table=self._table, error=error)
-        self._leave()
+        self._release()
 
     def _release(self) -> None:
         """Release the lane, and its place in this process's share."""

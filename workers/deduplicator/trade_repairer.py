@@ -126,4 +126,4 @@ class ProductionTradeRepairer:
 
 
 def _not_repaired(error: str) -> None:
-    log.error("trades could not be repaired", error=error)
+    log.error("trade repair failed", error=error)

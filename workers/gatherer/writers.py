@@ -97,7 +97,9 @@ class TableWriter:
         # Removed from memory or spool only after the commit: a crash repeats the batch.
         self._backlog.written(batch)
         if self._backoff.failures:
-            log.info("database write succeeded after failures", table=self._table, failed_attempts=self._backoff.failures)
+            log.info(
+                "database write succeeded after failures", table=self._table, failed_attempts=self._backoff.failures
+            )
             self._backoff.succeeded()
         self._count(batch, written, time.monotonic() - started)
 
@@ -153,7 +155,9 @@ class Spiller:
             self._backlog.refusal = None
 
     def _not_spilled(self, reason: str) -> None:
-        log.error("rows stay in memory", table=self._table, rows=self._backlog.waiting_rows, reason=reason)
+        log.error(
+            "rows not spooled: they stay in memory", table=self._table, rows=self._backlog.waiting_rows, reason=reason
+        )
 
 
 TIMESERIES_TABLES = (*GATHERER_TABLES, *JOURNAL_TABLES, QUARANTINE)

@@ -113,4 +113,4 @@ class JobWorker:
 
 def _not_done(error: str) -> None:
     # A job in progress was given back, or its claim lapses and another process takes it over.
-    log.error("jobs cannot be done", error=error)
+    log.error("job queue unavailable: retrying", error=error)

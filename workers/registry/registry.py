@@ -54,13 +54,13 @@ class MarketClock:
         for _ in range(TURNS_AT_ONCE):
             change = self._intake.turn()
             if change is None:
-                self._tell_sizes()
+                self._update_size_metrics()
                 return False
             if change.old_status != change.new_status:
                 self._rereads.confirm(change.ticker)
         return True
 
-    def _tell_sizes(self) -> None:
+    def _update_size_metrics(self) -> None:
         for status, count in self._intake.markets.counts.items():
             MARKETS.labels(status).set(count)
 
