@@ -4,7 +4,7 @@ import pytest
 
 from app.normalize.events import Repetitions
 from tests.normalize.frames import RECEIVED_US, SENT_MS, TICKER, frame, lifecycle
-from tests.normalize.reading import read, refused, stream
+from tests.normalize.reading import Reader, read, refused
 
 
 def paused(seconds, seq):
@@ -81,7 +81,7 @@ def numbers(*told):
 
 
 def test_a_repetition_on_one_connection_is_another_event():
-    through = stream()
+    through = Reader()
     heard = (0, 0, 2.5, 40, 101)
     assert [read(paused(at, seq), through=through)["nth"] for seq, at in enumerate(heard)] == [0, 1, 2, 3, 0]
 

@@ -1,5 +1,7 @@
 """Commands of a book socket that the exchange refuses: what is asked again, how soon, and what is left alone."""
 
+import json
+
 import pytest
 
 from tests.subscriptions.book_listener import SECOND_US, START_US, Listener, action_of, tickers_of
@@ -23,8 +25,8 @@ def test_a_socket_that_was_full_takes_markets_again_when_one_has_left():
     listener.subscriber.unwant(["A"], listener.now_us)
     listener.run(1)
     want(listener, "E")
-    assert listener.subscriber.hears("E")
-    assert (listener.subscriber.heard, listener.subscriber.take_turned_away()) == (3, [])
+    assert listener.subscriber.receives("E")
+    assert (listener.subscriber.received, listener.subscriber.take_turned_away()) == (3, [])
 
 
 @pytest.mark.parametrize("grants_first", [False, True])
@@ -35,7 +37,7 @@ def test_a_market_without_room_is_turned_away_at_once(grants_first):
     listener.run(5, until=lambda: listener.subscriber.wanted == 1)
     assert listener.now_us - START_US < 3 * SECOND_US
     assert len(listener.subscriber.take_turned_away()) == 1
-    assert listener.run(5).subscriber.heard == 1
+    assert listener.run(5).subscriber.received == 1
 
 
 @pytest.mark.parametrize("code", [1, 5, 11, 18, 27])
@@ -46,29 +48,29 @@ def test_an_exchange_that_refuses_everything_for_a_while_leaves_no_market_unhear
     want(listener, BATCH, seconds=10)
     assert len(listener.commands) < 20, "each refusal is waited for twice as long"
     listener.refuses = lambda _: None
-    listener.run(30, until=lambda: listener.subscriber.heard == len(BATCH))
-    assert listener.subscriber.heard == len(BATCH)
+    listener.run(30, until=lambda: listener.subscriber.received == len(BATCH))
+    assert listener.subscriber.received == len(BATCH)
 
 
 @pytest.mark.parametrize("bad", [BATCH[7], BATCH[-1]])
 def test_one_market_that_is_refused_for_its_own_sake_is_left_alone_and_the_others_are_heard(listener, bad):
     listener.refuses = lambda body: 11 if bad in tickers_of(body) else None
     want(listener, BATCH, seconds=20)
-    assert listener.subscriber.heard == len(BATCH) - 1
+    assert listener.subscriber.received == len(BATCH) - 1
     want(listener, [], seconds=60)
     asked = len([body for body in listener.commands if bad in tickers_of(body)])
     want(listener, [], seconds=120)
     assert len([body for body in listener.commands if bad in tickers_of(body)]) == asked, "it is left alone"
     listener.refuses = lambda _: None
-    listener.run(300, until=lambda: listener.subscriber.hears(bad))
-    assert listener.subscriber.hears(bad), "for a while"
+    listener.run(300, until=lambda: listener.subscriber.receives(bad))
+    assert listener.subscriber.receives(bad), "for a while"
 
 
 def test_a_market_that_is_refused_while_nothing_else_is_granted_is_asked_for_on(listener):
     listener.refuses = lambda _: 11
     want(listener, BATCH[:1], seconds=100)
     listener.refuses = lambda _: None
-    assert listener.run(61, until=lambda: listener.subscriber.heard == 1).subscriber.heard == 1
+    assert listener.run(61, until=lambda: listener.subscriber.received == 1).subscriber.received == 1
 
 
 def test_one_market_that_cannot_be_deleted_keeps_no_other_subscribed(listener):
@@ -82,9 +84,9 @@ def test_one_market_that_cannot_be_deleted_keeps_no_other_subscribed(listener):
     # As the exchange says: it does not have it. Wanted again, it is asked for.
     listener.socket.markets.pop(stuck)
     want(listener, [stuck])
-    assert listener.subscriber.hears(stuck)
+    assert listener.subscriber.receives(stuck)
     want(listener, [BATCH[50]])
-    assert listener.subscriber.hears(BATCH[50])
+    assert listener.subscriber.receives(BATCH[50])
 
 
 def test_a_market_that_is_not_wanted_any_more_when_its_refusal_comes_stays_unwanted(listener):
@@ -98,7 +100,7 @@ def test_a_market_that_is_not_wanted_any_more_when_its_refusal_comes_stays_unwan
             listener.stream.read(listener.socket.said.popleft().frame, listener.now_us)
         listener.now_us += SECOND_US
     listener.run(700)
-    assert not listener.subscriber.hears(BATCH[2])
+    assert not listener.subscriber.receives(BATCH[2])
     assert sorted(listener.subscriber.tickers()) == BATCH[:2]
     assert listener.subscriber.wanted == 2
 
@@ -138,4 +140,29 @@ def test_a_market_that_is_wanted_again_while_it_leaves_is_asked_for_once_it_has_
     listener.socket.hear(delete)
     listener.deliver(listener.socket.said.popleft())
     listener.run(1)
-    assert listener.subscriber.hears(BATCH[1])
+    assert listener.subscriber.receives(BATCH[1])
+
+
+def test_a_received_market_that_is_refused_after_all_is_left_alone_and_not_forgotten(listener):
+    """The exchange may answer a granted command with an error later, here both commands that added the market."""
+    want(listener, BATCH[:1])
+    listener.subscriber.unwant(BATCH[:1], listener.now_us)
+    listener.run(1)
+    want(listener, BATCH[:1])
+    first, second = [body for body in listener.commands if tickers_of(body) == BATCH[:1] and not is_deletion(body)]
+    refuse_late(listener, second)
+    want(listener, BATCH[1:2])
+    refuse_late(listener, first)
+    assert sorted(listener.subscriber.tickers()) == BATCH[:2]
+    assert not listener.subscriber.receives(BATCH[0])
+    listener.run(400, until=lambda: listener.subscriber.receives(BATCH[0]))
+    assert listener.subscriber.receives(BATCH[0])
+
+
+def is_deletion(body):
+    return action_of(body) == "delete_markets"
+
+
+def refuse_late(listener, body):
+    listener.socket.refuse(json.dumps(body), 11)
+    listener.deliver(listener.socket.said.popleft())

@@ -34,7 +34,7 @@ class Listener:
         self.subscriber.opened(self.intake.stream, 0)
 
     def hear(self, *frames, at_us=SENT_US):
-        taken = self.intake.take(FrameBatch(list(frames), at_us))
+        taken = self.intake.route(FrameBatch(list(frames), at_us))
         return {table.name: rows for table, rows in taken.rows}
 
     def subscribe(self, at_us=SENT_US, sid=1, now_us=0, **envelope):

@@ -122,7 +122,7 @@ class Connection:
             since_us=self._state_since_us,
             sids=subscriber.sids,
             wanted=subscriber.wanted,
-            heard=subscriber.heard,
+            received=subscriber.received,
             in_doubt=subscriber.in_doubt,
             messages=self._messages,
             age_ms=None if age_us is None else age_us // 1000,
@@ -186,7 +186,7 @@ class Connection:
         except SocketTimeoutError:
             return  # the CommandSender decides whether the silence is too long
         self._in_hand_us = batch.received_us
-        rows, lifecycle, has_news = intake.take(batch)
+        rows, lifecycle, has_news = intake.route(batch)
         self._messages += len(batch.messages)
         self._journal.lag_us = intake.lag_us
         for table, table_rows in rows:

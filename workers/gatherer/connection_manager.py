@@ -82,13 +82,13 @@ class ConnectionManager:
         moment_us = now_us()
         self._want(self._placement.place(ticker for ticker, is_wanted in wishes.items() if is_wanted))
         self._unwant([ticker for ticker, is_wanted in wishes.items() if not is_wanted], moment_us)
-        self._ask_before_closing(change.ticker for change in changes if change.is_closing)
+        self._request_before_closing(change.ticker for change in changes if change.is_closing)
         if time.monotonic() >= self._next_look_seconds:
             self._next_look_seconds = time.monotonic() + TICK_SECONDS
             self._look_after(moment_us)
         if steady_seconds() - self._clock_turned_seconds >= CLOCK_TURN_SECONDS:
             self._clock_turned_seconds = steady_seconds()
-            self._common.clock.turn()
+            self._common.clock.start_period()
 
     def connections(self) -> list[ConnectionStatus]:
         return [connection.status() for connection in self._connections.values()]
@@ -100,7 +100,7 @@ class ConnectionManager:
                 channels=list(connection.role.channels),
                 sids=connection.subscriber.sids,
                 wanted=connection.subscriber.wanted,
-                heard=connection.subscriber.heard,
+                received=connection.subscriber.received,
             )
             for conn, connection in self._connections.items()
         ]
@@ -176,12 +176,12 @@ class ConnectionManager:
             self._books[conn].unwant(gone, moment_us)
             self._connections[conn].news.set()
 
-    def _ask_before_closing(self, tickers: Iterable[str]) -> None:
+    def _request_before_closing(self, tickers: Iterable[str]) -> None:
         """Request a last snapshot of these markets: it proves the changes since the one before."""
         for ticker in tickers:
             conn = self._placement.home_of(ticker)
             if conn is not None:
-                self._books[conn].ask_before_closing(ticker)
+                self._books[conn].request_before_closing(ticker)
                 self._connections[conn].news.set()
 
     def _look_after(self, moment_us: int) -> None:
@@ -235,7 +235,7 @@ class ConnectionManager:
         return since_seconds is not None and time.monotonic() - since_seconds > self._settings.rehome_seconds
 
     def _heard(self) -> int:
-        return sum(subscription.heard for subscription in self._books.values())
+        return sum(subscription.received for subscription in self._books.values())
 
 
 def _nothing(_gap: Gap) -> None:

@@ -182,7 +182,7 @@ def _subscriptions(status: SubscriptionStatus) -> list[LiveSubscription]:
             channel=channel,
             sid=sid,
             markets_wanted=status.wanted if is_of_books else 0,
-            markets_heard=status.heard if is_of_books else 0,
+            markets_heard=status.received if is_of_books else 0,
         )
         for channel, sid in zip(status.channels, sids, strict=True)
     ]
