@@ -173,7 +173,7 @@ def _to_milliseconds(moment_us: int) -> int:
 _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 # These messages carry no event_type: the message type is the event type.
 EVENT_TYPES: dict[type[Lifecycle], str] = {EventLifecycle: "event_lifecycle", EventFeeUpdate: "event_fee_update"}
-# Copies of one announcement carry times within this distance; app/merge/rules.py uses the same between gatherers.
+# Copies of one announcement carry times within this distance, at one gatherer and between gatherers (app/merge).
 COPIES_US = 5_000_000
 REPETITION_US = 60_000_000
 MOST_REPETITIONS = 100

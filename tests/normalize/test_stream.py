@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from app.kalshi.messages import Ok, Unknown
 from app.normalize.events import Repetitions
 from app.normalize.stream import SequenceGap
+from app.storage.tables import ORDERBOOK_DELTAS
 from tests.normalize.frames import RECEIVED_US, delta, lifecycle, snapshot, ticker
 from tests.normalize.reading import Reader, read, refused
 
@@ -168,9 +169,6 @@ def test_a_number_beyond_any_decimal_puts_its_frame_aside(number):
     assert (type(message), message.sid, message.seq, row) == (Unknown, 1, 2, None)
 
 
-KEY = ("ticker", "exchange_ts", "clock", "yes_side", "price_e6", "delta_e2", "nth")
-
-
 @given(
     st.lists(
         st.tuples(st.sampled_from("AB"), st.integers(0, 1), st.sampled_from([100, -100]), st.booleans()), max_size=25
@@ -192,7 +190,7 @@ def test_two_connections_give_the_same_changes_the_same_keys(changes, first_seq,
             read(delta(500_000, delta_e2, yes, clock, ticker=name, seq=first + at, sending_ts_ms=None), at, through)
             for at, (name, delta_e2, yes, clock) in enumerate(heard)
         ]
-        return [tuple(row[column] for column in KEY) for row in rows]
+        return [tuple(row[column] for column in ORDERBOOK_DELTAS.identity) for row in rows]
 
     one = keys(frames, 1)
     other = keys(sorted(frames, key=lambda change: order.index(change[0])), first_seq)
