@@ -31,10 +31,10 @@ from app.normalize.values import (
     PRICES_E6,
     UnfitMessageError,
     count_e2,
+    decoded,
     digest64,
     digest_of_integers,
     exchange_us,
-    fitting,
     price_e6,
     required,
     rfc3339_us,
@@ -132,7 +132,7 @@ def trade_row(message: Trade, received_us: int, conn: int) -> Row:
 
 
 def rest_trade_row(content: bytes | Raw, received_us: int) -> Row:
-    trade = fitting(_decoder, content)
+    trade = decoded(_decoder, content)
     happened_us = rfc3339_us(trade.created_time)
     return (_to_milliseconds(happened_us), received_us, *_facts(trade, trade.ticker, from_rest=True), *FROM_REST)
 
@@ -214,30 +214,30 @@ class Repetitions:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._latest: OrderedDict[Announcement, list[_Told]] = OrderedDict()
+        self._latest: OrderedDict[Announcement, list[_Numbered]] = OrderedDict()
 
     def nth(self, announcement: Announcement, line: Line, announced_us: int) -> int:
         """Return the announcement's number; within a minute, only copies of one announcement have the same."""
         # Removed and added again, so that the order of the dictionary is that of the latest announcements.
-        told = [
+        known = [
             each
             for each in self._latest.pop(announcement, ())[-MOST_REPETITIONS:]
             if abs(announced_us - each.announced_us) <= REPETITION_US
         ]
-        self._latest[announcement] = told
+        self._latest[announcement] = known
         if len(self._latest) > self._capacity:
             self._latest.popitem(last=False)
-        copies = [each for each in told if each.is_copied_by(line, announced_us)]
+        copies = [each for each in known if each.is_copied_by(line, announced_us)]
         if copies:
             nearest = min(copies, key=lambda each: abs(announced_us - each.announced_us))
             nearest.lines.append(line)
             return nearest.number
-        number = 1 + max((each.number for each in told), default=-1)
-        told.append(_Told(announced_us, number, [line]))
+        number = 1 + max((each.number for each in known), default=-1)
+        known.append(_Numbered(announced_us, number, [line]))
         return number
 
 
-class _Told(NamedTuple):
+class _Numbered(NamedTuple):
     announced_us: int
     number: int
     lines: list[Line]

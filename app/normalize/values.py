@@ -39,7 +39,7 @@ class UnfitMessageError(ValueError):
     """A message that no row can hold exactly. Nothing is rounded or guessed: the message goes to quarantine."""
 
 
-def fitting(decoder: Decoder[Shape], content: bytes | Raw) -> Shape:
+def decoded(decoder: Decoder[Shape], content: bytes | Raw) -> Shape:
     try:
         return decoder.decode(content)
     except (ValueError, ArithmeticError, RecursionError) as error:

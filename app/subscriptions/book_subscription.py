@@ -150,7 +150,7 @@ class BookSubscription:
         if self.sid is not None and self.sid not in sids:
             self._subscription_ended("unsubscribed", self.sid)
         elif self.sid is not None:
-            self._received_until_us = max(self._received_until_us, self._journal.listed_us(now_us))
+            self._received_until_us = max(self._received_until_us, self._journal.complete_until_us(now_us))
         self._requests.extra_sids.extend(sid for sid in sids if sid != self.sid)
 
     def _error(self, message: Error, now_us: int) -> None:

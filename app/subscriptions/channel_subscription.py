@@ -218,7 +218,7 @@ class ChannelSubscription:
             if channel.sid is not None and channel.sid not in {each.sid for each in listed}:
                 self._subscription_ended(channel.sid, "unsubscribed")
             elif channel.sid is not None:
-                channel.received_until_us = max(channel.received_until_us, self._journal.listed_us(now_us))
+                channel.received_until_us = max(channel.received_until_us, self._journal.complete_until_us(now_us))
 
     def _error(self, message: Error, now_us: int) -> None:
         code, command = message.msg.code, self._commands.answered(message.id)

@@ -111,18 +111,18 @@ class MessageRouter:
     """
 
     def __init__(
-        self, conn: int, role: SocketRole, subscriber: Subscriber, common: RouterContext | None = None
+        self, conn: int, role: SocketRole, subscriber: Subscriber, context: RouterContext | None = None
     ) -> None:
-        common = common or RouterContext()
+        context = context or RouterContext()
         self.stream = Stream(
             conn,
-            repetitions=common.repetitions,
-            first_numbers=common.first_numbers,
+            repetitions=context.repetitions,
+            first_numbers=context.first_numbers,
             from_the_first=not role.is_of_books,
         )
         self.age_us: int | None = None  # our clock minus the exchange's, in the latest message that carries a time
         self._clocks_gone_back = self.stream.clocks_gone_back
-        self._clock = common.clock
+        self._clock = context.clock
         self._record = role.record
         self._subscriber = subscriber
         self._received_us = 0
@@ -140,7 +140,7 @@ class MessageRouter:
         self._received_us, self._has_news = received_us, False
         read, record = self.stream.read, self._record
         rows: list[Row | None] = []
-        rest = _Rest()
+        rare = _RareMessages()
         message: Message | None = None
         latest_frame = self._latest_frame
         self._remembered.extend(frames)
@@ -156,14 +156,14 @@ class MessageRouter:
             if type(message) is record:
                 rows.append(row)
             else:
-                self._handle_other(frame, message, row, rest)
+                self._handle_other(frame, message, row, rare)
         self._latest_frame = latest_frame
         self._messages.inc(len(frames))
         self._end_batch(message)
-        by_table = list(rest.rows.values())
+        by_table = list(rare.rows.values())
         if rows and record is not None:
             by_table.append((TABLES[record], rows))  # type: ignore[arg-type]  # a record has a row
-        return Routed(by_table, rest.lifecycle, self._has_news)
+        return Routed(by_table, rare.lifecycle, self._has_news)
 
     def _handle_gap(self, gap: SequenceGap, frame: bytes, message: Message) -> tuple[Message, Row | None]:
         """Report the loss, unless the frame only repeats an earlier one. Return its message and row."""
@@ -189,20 +189,20 @@ class MessageRouter:
         """Return how long before now the latest received events happened: later ones are still under way."""
         return self._clock.ahead_us if self.age_us is None else max(self.age_us, 0)
 
-    def _handle_other(self, frame: bytes, message: Message, row: Row | None, rest: "_Rest") -> None:
+    def _handle_other(self, frame: bytes, message: Message, row: Row | None, rare: "_RareMessages") -> None:
         if message is REPEATED:
             self._repeated.inc()
             return
         self._has_large |= len(frame) > LARGE_BYTES
         if row is not None:
-            rest.add(TABLES[type(message)], row)
+            rare.add(TABLES[type(message)], row)
         if isinstance(message, LIFECYCLE_MESSAGES):
-            rest.lifecycle.append(frame)
+            rare.lifecycle.append(frame)
         elif isinstance(message, Unknown):
             self._unreadable.inc()
-            rest.add(QUARANTINE, (self._received_us, None, message.reason, frame))
+            rare.add(QUARANTINE, (self._received_us, None, message.reason, frame))
         if not isinstance(message, Unknown) and message.sending_ts_ms is not None:
-            self._learn_age(message.sending_ts_ms * MILLISECOND_US)
+            self._note_age(message.sending_ts_ms * MILLISECOND_US)
         # Called before the next frame is read, which may be a change of the book that begins here.
         self._has_news |= self._subscriber.handle(message, self._begins_us(message))
         # A message with a subscription's number arrives in order and proves what was sent before it; a ping does not.
@@ -216,7 +216,7 @@ class MessageRouter:
         if ts_ms is None:
             happened = happened_us(message)
             if happened is not None:
-                self._age.observe(self._learn_age(*happened) / SECOND_US)
+                self._age.observe(self._note_age(*happened) / SECOND_US)
             self._subscriber.note_received(message.sid, received_us - self.lag_us)
             return
         # Inlined for speed: if messages arrive one by one, this runs for each.
@@ -227,7 +227,7 @@ class MessageRouter:
         self._age.observe(age_us / SECOND_US)
         self._subscriber.note_received(message.sid, happened_at_us if age_us > 0 else received_us)
 
-    def _learn_age(self, happened_us: int, doubt_us: int = 0) -> int:
+    def _note_age(self, happened_us: int, doubt_us: int = 0) -> int:
         age_us = self.age_us = self._received_us - happened_us
         self._clock.measure(age_us, doubt_us)
         return age_us
@@ -263,7 +263,7 @@ class MessageRouter:
         self._has_large = False
 
 
-class _Rest:
+class _RareMessages:
     """Rows and lifecycle frames of a batch's rare messages."""
 
     def __init__(self) -> None:

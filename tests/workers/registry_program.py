@@ -156,7 +156,7 @@ class Program:
             _, row, gap = stream.read(frame, self.clock())
             assert gap is None
             rows.append(row)
-        self.registry.hear_tickers(rows)
+        self.registry.apply_tickers(rows)
 
     def stop_and_look(self, _argument):
         self.registry.stop()

@@ -228,16 +228,16 @@ class Gatherer:
         self._account = RequestLimits(
             RestClient(transport, Priority.RECONCILE), settings.request_sharers, self._poller, self._producers
         )
-        around = self._surroundings(dial, sink)
+        context = self._connection_context(dial, sink)
         # Subscribed before the registry starts, so that the queue receives every market as it becomes known.
         changes = self._registry.subscribe_changes()
-        self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)
+        self._connections = ConnectionManager(settings, run_id, context, changes, self._repairer.repair)
         run = Run(run_id, settings.gatherer)
         self._keeper = RunKeeper(run, sink, [self._connections.in_hand_since_us], stopping)
         live = GathererLiveState(self._registry, self._connections, self._poller)
-        self._shown = service_workers(settings, self._readiness(), stopping, live)
+        self._services = service_workers(settings, self._readiness(), stopping, live)
 
-    def _surroundings(self, dial: Callable[[], WebSocket], sink: Sink) -> ConnectionContext:
+    def _connection_context(self, dial: Callable[[], WebSocket], sink: Sink) -> ConnectionContext:
         stopping = self._producers.stopping
         lifecycle = LifecycleFrames(stopping)
         self._registry.set_lifecycle_source(lifecycle.queue)
@@ -246,7 +246,7 @@ class Gatherer:
             admission=Admission(stopping, self._registry.exchange_open.is_set),
             sink=sink,
             on_lifecycle=lifecycle.put,
-            on_tickers=self._registry.hear_tickers,
+            on_tickers=self._registry.apply_tickers,
             set_halted=lambda halted: COMPONENT_HALTED.labels("connections").set(halted),
             stopping=stopping,
         )
@@ -260,7 +260,7 @@ class Gatherer:
         """Run until asked to stop; then store what was received. Raise OperatorError if rows are lost."""
         self._recording.start(self._writers)
         self._producers.spawn(self._release)
-        for worker in (*self._shown, self._keeper, self._account, self._repairer):
+        for worker in (*self._services, self._keeper, self._account, self._repairer):
             self._producers.spawn(worker.run)
         self._registry.start()
         self._connections.start(self._producers.spawn)

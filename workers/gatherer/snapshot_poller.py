@@ -31,9 +31,9 @@ from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
-TICKERS_BETWEEN_RESTS = 5_000
+TICKERS_BETWEEN_PAUSES = 5_000
 # Not 0: that would let other ready greenlets run, but would poll sockets and timers only after fifty sleeps.
-REST_SECONDS = 0.001
+PAUSE_SECONDS = 0.001
 MOST_AT_ONCE_ON_DEMAND = 8
 
 
@@ -100,7 +100,7 @@ class SnapshotPoller:
             finally:
                 cycle.done(batch)
         for which, cycle in self._cycles.ended(self._clock()):
-            self._tell(which, cycle)
+            self._report_walk(which, cycle)
         return chosen is not None
 
     def _idle_seconds(self) -> float:
@@ -133,13 +133,13 @@ class SnapshotPoller:
         """Yield the tickers of a class. A book that has not been polled yet counts as possibly two-sided."""
         if which is BookClass.ONE_SIDED:
             self._forget_ended()
-        for ticker in _with_rests(self._markets.active_tickers()):
+        for ticker in _with_pauses(self._markets.active_tickers()):
             may_be_two_sided = self.seen.may_be_two_sided(ticker)
             if book_class(ticker, may_be_two_sided=may_be_two_sided) is which and self._part.holds(ticker):
                 yield ticker
 
     def _forget_ended(self) -> None:
-        for ticker in _with_rests(list(self.seen)):
+        for ticker in _with_pauses(list(self.seen)):
             if not self._markets.is_active(ticker):
                 self.seen.forget(ticker)
 
@@ -177,7 +177,7 @@ class SnapshotPoller:
         metrics.count_books(polled)
         return polled
 
-    def _tell(self, which: BookClass, cycle: Cycle) -> None:
+    def _report_walk(self, which: BookClass, cycle: Cycle) -> None:
         took_seconds = self._clock() - cycle.started_seconds
         self._walks[which] = Walk(took_seconds, cycle.markets)
         self._polled_since_seconds[which] = cycle.started_seconds
@@ -210,12 +210,12 @@ class SnapshotPoller:
         return self._clock() - self._polled_since_seconds[which]
 
 
-def _with_rests(tickers: Iterable[str]) -> Iterator[str]:
+def _with_pauses(tickers: Iterable[str]) -> Iterator[str]:
     """Yield the tickers, letting other greenlets run regularly, however many there are."""
     for number, ticker in enumerate(tickers, start=1):
         yield ticker
-        if number % TICKERS_BETWEEN_RESTS == 0:
-            gevent.sleep(REST_SECONDS)
+        if number % TICKERS_BETWEEN_PAUSES == 0:
+            gevent.sleep(PAUSE_SECONDS)
 
 
 RETRY_SECONDS = 300.0

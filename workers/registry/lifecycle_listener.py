@@ -65,7 +65,7 @@ class LifecycleListener:
 
     def _follow(self, told: Announcement) -> None:
         if told.market_ticker:
-            self._intake.tell(told)
+            self._intake.apply_announcement(told)
             self._markets.want(told.market_ticker)
         event_ticker = told.event_ticker or told.additional_metadata.event_ticker
         if event_ticker:

@@ -52,7 +52,7 @@ class MarketClock:
     def step(self) -> bool:
         """Apply the changes that are due, up to a batch. Return True if more may be due."""
         for _ in range(TURNS_AT_ONCE):
-            change = self._intake.turn()
+            change = self._intake.next_clock_change()
             if change is None:
                 self._update_size_metrics()
                 return False
@@ -218,9 +218,9 @@ class MarketRegistry:
         """Set the queue of frames from the lifecycle channels, of any connection."""
         self._listener.source = frames
 
-    def hear_tickers(self, rows: list[Row]) -> None:
+    def apply_tickers(self, rows: list[Row]) -> None:
         """Learn quotes and volumes from ticker rows of one connection. Called for every ticker message."""
-        self._markets.quotes.hear(rows)
+        self._markets.quotes.apply_tickers(rows)
 
     def get_market(self, ticker: str) -> Market | None:
         """Return the market. None if it does not exist, or settled more than a day ago."""

@@ -60,7 +60,7 @@ def test_the_first_that_is_let_in_wakes_those_that_rest(admission):
 
 
 def test_a_rest_ends_by_itself(admission):
-    assert not admission.rest(0.01)
+    assert not admission.pause(0.01)
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 503])
