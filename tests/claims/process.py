@@ -130,9 +130,9 @@ class Process:
         self.lines = [line for line in self.lines if not line.is_over]
 
     def _step_after_news(self, connection, commander):
-        if not connection.news.is_set():
+        if not connection.commands_due.is_set():
             return False
-        connection.news.clear()
+        connection.commands_due.clear()
         commander.step()
         return True
 
