@@ -91,10 +91,6 @@ class BookMarkets:
             return MarketState.SILENT
         return MarketState.JOINED if ticker in self.since else MarketState.ABSENT
 
-    def holds(self, ticker: str) -> bool:
-        """Return whether the market is wanted."""
-        return self.state_of(ticker) not in (MarketState.ABSENT, MarketState.LEAVING)
-
     def tickers(self) -> list[str]:
         """Return every market that is wanted here."""
         return list({**self.since, **self.waiting, **self.joining, **self._silent, **dict.fromkeys(self._returning)})
@@ -223,11 +219,10 @@ class BookMarkets:
         return True
 
     def leave_alone(self, ticker: str, now_us: int) -> None:
-        """Leave the market alone for a while, then try it again."""
-        if self.state_of(ticker) in (MarketState.WAITING, MarketState.JOINING, MarketState.JOINED):
-            self._clear(ticker)
-            self._tried_twice.add(ticker)
-            self._silent[ticker] = now_us + RETRY_US
+        """Leave a market that is asked for or received alone for a while, then try it again."""
+        self._clear(ticker)
+        self._tried_twice.add(ticker)
+        self._silent[ticker] = now_us + RETRY_US
 
     def missed(self, now_us: int) -> list[str]:
         """Return the markets whose snapshot is overdue. Silent markets that are due become returning ones."""

@@ -17,12 +17,15 @@ from app.kalshi.messages import (
 )
 from app.normalize.stream import SequenceGap
 from app.subscriptions import roles as codes
-from app.subscriptions.book_markets import BookMarkets
+from app.subscriptions.book_markets import BookMarkets, MarketState
 from app.subscriptions.book_requests import UNREADABLE, BookRecovery, BookRequests, Refresh
 from app.subscriptions.commands import JOINS, Command, CommandKind
 from app.subscriptions.interface import Trust
 from app.subscriptions.journal import ALL_SUBSCRIPTIONS, Journal
 from app.subscriptions.roles import BOOK, BOOK_CHANNEL
+
+# A refusal may come late: of a market that is received, or returns, or is not wanted any more, it says nothing.
+ASKED_FOR = (MarketState.WAITING, MarketState.JOINING)
 
 
 class BookSubscription:
@@ -182,7 +185,7 @@ class BookSubscription:
         """Give up the one market that the exchange refuses."""
         if kind is CommandKind.DELETE:
             self._markets.left([ticker])
-        elif self._markets.holds(ticker):
+        elif self._markets.state_of(ticker) in ASKED_FOR:
             self._give_up(ticker)
             self._markets.leave_alone(ticker, now_us)
 

@@ -1,5 +1,7 @@
 """Commands of a book socket that the exchange refuses: what is asked again, how soon, and what is left alone."""
 
+import json
+
 import pytest
 
 from tests.subscriptions.book_listener import SECOND_US, START_US, Listener, action_of, tickers_of
@@ -139,3 +141,44 @@ def test_a_market_that_is_wanted_again_while_it_leaves_is_asked_for_once_it_has_
     listener.deliver(listener.socket.said.popleft())
     listener.run(1)
     assert listener.subscriber.hears(BATCH[1])
+
+
+def adds_of(listener, ticker):
+    return [body for body in listener.said("add_markets") if tickers_of(body) == [ticker]]
+
+
+def test_a_late_refusal_of_a_market_that_is_tried_again_does_not_take_it_back_once_it_is_unwanted():
+    silent = BATCH[9]
+    listener = want(Listener(BATCH[:3]), BATCH[:2])
+    listener.refuses = lambda body: 11 if tickers_of(body) == [silent] and len(adds_of(listener, silent)) == 1 else None
+    want(listener, [silent], seconds=2)
+    want(listener, [BATCH[2]], seconds=5)
+    refused, granted = adds_of(listener, silent)
+    # It gives no snapshot: it is deleted, to be added again.
+    delete = None
+    while delete is None:
+        listener.now_us += SECOND_US
+        delete = next((each for each in listener.subscriber.commands(listener.now_us) if b"delete" in each), None)
+    listener.socket.refuse(json.dumps(granted), 11)
+    listener.deliver(listener.socket.said.popleft())
+    listener.subscriber.unwant([silent], listener.now_us)
+    listener.socket.hear(delete)
+    listener.run(700)
+    assert sorted(listener.subscriber.tickers()) == BATCH[:3]
+    assert listener.subscriber.wanted == 3
+    assert adds_of(listener, silent) == [refused, granted]
+
+
+def test_a_market_that_is_received_stays_received_whatever_is_refused_later():
+    listener = want(Listener(BATCH), BATCH[:2])
+    joined = BATCH[5]
+    want(listener, [joined])
+    listener.subscriber.unwant([joined], listener.now_us)
+    listener.run(1)
+    want(listener, [joined])
+    for granted, other in zip(adds_of(listener, joined), BATCH[10:], strict=False):
+        listener.socket.refuse(json.dumps(granted), 11)
+        listener.deliver(listener.socket.said.popleft())
+        want(listener, [other])
+    assert listener.subscriber.hears(joined)
+    assert listener.subscriber.heard == listener.subscriber.wanted
