@@ -308,6 +308,18 @@ def test_an_empty_book_of_an_open_market_is_judged_after_a_while(audit, producti
         assert [pair.ticker for pair in audit_new(connection, at(CLOSE + 3), timedelta(0)).findings] == ["KXTEST-1"]
 
 
+def test_the_empty_book_of_a_close_proves_no_change_before_it(audit, production, heard):
+    for ticker in ("KXTEST-1", "KXTEST-2"):
+        put_market(production, ticker, closes=CLOSE)
+        audit.write([snapshot(CLOSE - 0.5, 5, FULL, ticker), snapshot(CLOSE + 0.01, 6, ticker=ticker)])
+    audit.write(deltas=[delta(CLOSE - 0.1, 6, 30)])
+    assert audit.look() == {"incomparable": 2}
+    proven = [execute(production, "SELECT audited_until(%s)", (ticker,)) for ticker in ("KXTEST-1", "KXTEST-2")]
+    assert proven == [[(at(CLOSE - 0.5),)]] * 2
+    ends = execute(production, "SELECT closed, unproven FROM unproven_ends(%s, %s)", (at(0), at(60)))
+    assert ends == [(2, 1)], "in the other market nothing happened since its last snapshot"
+
+
 def test_an_empty_book_while_orders_were_still_placed_is_a_finding_though_the_market_has_ended_since(
     audit, production, heard
 ):
