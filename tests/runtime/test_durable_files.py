@@ -1,5 +1,7 @@
 """What is said to be on disk is there after a power cut: contents, names, and the folders that hold them."""
 
+import contextlib
+
 import pytest
 
 from app.runtime.durable_files import make_folder, write_whole
@@ -34,11 +36,9 @@ def test_a_file_that_is_replaced_is_the_old_one_or_the_new_one_and_never_neither
     with disk.watched():
         write_whole(path, b"old", path.with_suffix(".new"))
         disk._faults = {disk.calls + cut_at: "cut"} if cut_at else {}
-        try:
+        with contextlib.suppress(PowerCutError):
             write_whole(path, b"new", path.with_suffix(".new"))
             is_written = True
-        except PowerCutError:
-            pass
     disk.after_the_cut(choose, tmp_path / "after")
     left = (tmp_path / "after" / "file").read_bytes()
     assert left == b"new" if is_written else left in {b"old", b"new"}
