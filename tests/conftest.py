@@ -1,5 +1,6 @@
 import logging
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -70,6 +71,19 @@ def production(server, templates):
 def connection(timeseries):
     with connected(timeseries) as opened:
         yield opened
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The files and folders that were synced, in that order."""
+    found, sync = [], os.fsync
+
+    def fsync(descriptor):
+        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
 
 
 @pytest.fixture(scope="session")

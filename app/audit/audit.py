@@ -19,6 +19,8 @@ from app.audit.pairs import (
     clock_began_anew,
     comes_out_even,
     new_snapshots,
+    orders_follow,
+    pairs_explained_earlier,
     pairs_found_earlier,
 )
 from app.coverage.evidence import BOOKS, HeardPeriod, known_until_us, read_evidence, read_gatherers, read_subscriptions
@@ -30,6 +32,9 @@ from app.storage.arrivals import TOUCH_LOCK
 
 BATCH = 500
 SHOWN_LEVELS = 50
+# Production learns that a market has closed early after the registry has asked REST and the follower has copied the
+# answer.
+END_IS_KNOWN_WITHIN = timedelta(minutes=2)
 
 PROGRESS = "SELECT ingest_id FROM audit_progress"
 ADVANCE = """
@@ -85,7 +90,7 @@ def _audit_new(connection: Connection, now: datetime, patience: timedelta, most:
         cursor.execute(PROGRESS)
         (after,) = cursor.fetchone() or (0,)
         snapshots = new_snapshots(connection, after, most)
-        ripe = _while_known(snapshots, known)
+        ripe = _while_known(snapshots, known, now)
         judged = [(pair, _judge(cursor, connection, pair)) for snapshot in ripe if (pair := snapshot.pair)]
     verdicts = Counter(verdict for _, verdict in judged)
     if ripe:
@@ -108,10 +113,15 @@ def _conclude(
         cursor.execute(ADVANCE, {"ingest_id": last.ingest_id, "compared": len(judged), **counts})
 
 
-def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH) -> int:
-    """Compare the open findings again, since rows and journals may arrive late. Return how many are still open."""
+def audit_again(
+    connection: Connection, pause_seconds: float, most: int = BATCH, *, are_explained_due: bool = True
+) -> int:
+    """Compare the open findings again, since rows and journals may arrive late; if they are due, also those that were
+    explained by a hole that is none any more. Return how many are still open."""
     with claimed(connection, "auditing") as is_ours, connection, connection.cursor() as cursor:
         pairs = pairs_found_earlier(connection, pause_seconds, most) if is_ours else []
+        if is_ours and are_explained_due:
+            pairs += pairs_explained_earlier(connection, most)
         judged = [(pair, _judge(cursor, connection, pair)) for pair in pairs]
         _note(cursor, judged)
         for pair, verdict in judged:
@@ -122,13 +132,18 @@ def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH)
     return int(still_open)
 
 
-def _while_known(snapshots: list[AuditSnapshot], known: datetime) -> list[AuditSnapshot]:
+def _while_known(snapshots: list[AuditSnapshot], known: datetime, now: datetime) -> list[AuditSnapshot]:
     """Return the snapshots before the first one that is too new. Later ones wait too: the progress is a single
     ingest_id."""
+    ends_known = min(known, now - END_IS_KNOWN_WITHIN)
     for position, snapshot in enumerate(snapshots):
-        if snapshot.received_at >= known:
+        if snapshot.received_at >= (ends_known if _may_have_ended(snapshot.pair) else known):
             return snapshots[:position]
     return snapshots
+
+
+def _may_have_ended(pair: SnapshotPair | None) -> bool:
+    return pair is not None and pair.is_emptied and not pair.is_over
 
 
 def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: SnapshotPair) -> BookVerdict:
@@ -137,7 +152,7 @@ def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Sna
     if not pair.differences or comes_out_even(cursor, pair):
         return BookVerdict.EQUAL
     # The exchange announces no changes for what is left in the book of a market that has ended.
-    if (pair.is_over and pair.is_emptied) or clock_began_anew(cursor, pair):
+    if (pair.is_ended and not orders_follow(cursor, pair)) or clock_began_anew(cursor, pair):
         return BookVerdict.INCOMPARABLE
     return BookVerdict.EXPLAINED if _has_hole(connection, pair) else BookVerdict.FINDING
 

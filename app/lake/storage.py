@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from app.errors import OperatorError
+from app.runtime.durable_files import make_folder, sync_folder
 from app.settings import Settings
 
 
@@ -175,7 +176,7 @@ class FolderStorage:
     def _write(self, key: str, fill: Callable[[IO[bytes]], object], replaces: str | None) -> None:
         target = self.folder / key
         with self._storage_errors(key):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             with self._unfinished(target.parent) as file:
                 unfinished = Path(file.name)
                 try:
@@ -203,11 +204,7 @@ class FolderStorage:
                 raise ReplacedError(f"{key} was written by another process meanwhile.")
             unfinished.chmod(0o644)
             unfinished.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(target.parent)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 The loops that call these readers are in workers/registry.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.markets.market import Market
 from app.postgres.connection import Asker, Connection
 from app.postgres.dsn import Dsn
 from app.runtime import logs
+from app.runtime.durable_files import make_folder, write_whole
 from app.runtime.threads import Offload
 
 # Reading objects by name. One name that the exchange refuses must not keep the others waiting.
@@ -283,11 +283,5 @@ class SettlementsSince:
         self._file.unlink(missing_ok=True)
 
     def _write(self, since_us: int) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed only when it is on disk: a crash leaves the old time or the new one, and no half of a file.
-        unfinished = self._file.with_suffix(".new")
-        with unfinished.open("w") as file:
-            file.write(str(since_us))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._file)
+        make_folder(self._file.parent)
+        write_whole(self._file, str(since_us).encode(), self._file.with_suffix(".new"))

@@ -183,9 +183,6 @@ class BookMarkets:
                 return place.state
         return MarketState.JOINED if ticker in self.since else MarketState.ABSENT
 
-    def is_wanted(self, ticker: str) -> bool:
-        return self.state_of(ticker) not in UNWANTED_STATES
-
     def granted_when_refused(self, ticker: str) -> int | None:
         """Return how many commands were granted when the market was first refused; None if it was not refused."""
         return self._setbacks_of(ticker).granted_when_refused

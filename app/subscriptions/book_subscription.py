@@ -17,12 +17,15 @@ from app.kalshi.messages import (
 )
 from app.normalize.stream import SequenceGap
 from app.subscriptions import roles as codes
-from app.subscriptions.book_markets import BookMarkets
+from app.subscriptions.book_markets import BookMarkets, MarketState
 from app.subscriptions.book_requests import UNREADABLE, BookRecovery, BookRequests, Refresh
 from app.subscriptions.commands import JOINS, Command, CommandKind
 from app.subscriptions.interface import GapControl
 from app.subscriptions.journal import ALL_SUBSCRIPTIONS, Journal
 from app.subscriptions.roles import BOOK, BOOK_CHANNEL
+
+# A refusal may come late: of a market that is received, or returns, or is not wanted any more, it says nothing.
+ASKED_FOR = (MarketState.TO_JOIN, MarketState.JOINING)
 
 
 class BookSubscription:
@@ -184,7 +187,7 @@ class BookSubscription:
         """Give up the one market that the exchange refuses."""
         if kind is CommandKind.DELETE:
             self._markets.deleted([ticker])
-        elif self._markets.is_wanted(ticker):
+        elif self._markets.state_of(ticker) in ASKED_FOR:
             self._give_up(ticker, now_us)
 
     def _turn_away(self) -> None:

@@ -10,6 +10,7 @@ from app.merge.ownership import Members
 from app.merge.position import Shard, fair_share
 from app.postgres.connection import connected, value_of
 from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
+from tests.gatherers import execute
 from tests.merge.recordings import rule_of
 from tests.processes import wait_until
 from tests.storage import rows
@@ -112,6 +113,46 @@ def test_a_round_from_a_cursor_that_somebody_moved_leaves_nothing(shards, produc
     with pytest.raises(CursorMovedError):
         recording.round()
     assert merged(production) == []
+
+
+MOVES = {
+    "back to the beginning": "ingest_id = 0, probe = NULL",
+    "back to a row": "ingest_id = ingest_id - 1, probe = 1",
+    "forward": "ingest_id = ingest_id + 7, probe = 1",
+    "to another row of the same number": "probe = probe - 1",
+    "to a number without a row": "ingest_id = ingest_id + 7",
+}
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_after_a_cursor_was_moved_every_row_is_there_once(shards, production, move):
+    """Moved back, rows are read again; where the cursor finds another row or none, all of them."""
+    (recording,) = shards(1)
+    recording.record("a", deltas(1))
+    recording.round()
+    execute(production, f"UPDATE sync_cursors SET {move} WHERE gatherer = 'a'")
+    recording.record("a", deltas(2))
+    with pytest.raises(CursorMovedError):
+        recording.round()
+    assert merged(production) == expected(1)
+    recording.forget()
+    recording.catch_up()
+    assert merged(production) == expected(1, 2)
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_a_merger_without_anything_to_merge_notices_a_cursor_that_was_moved(shards, production, move):
+    (recording,) = shards(1)
+    recording.record("a", deltas(1))
+    recording.round()
+    recording.merger.refuse_moved_cursors()
+    execute(production, f"UPDATE sync_cursors SET {move} WHERE gatherer = 'a'")
+    with pytest.raises(CursorMovedError):
+        recording.merger.refuse_moved_cursors()
+    recording.forget()
+    recording.catch_up()
+    recording.merger.refuse_moved_cursors()
+    assert merged(production) == expected(1)
 
 
 def test_one_shard_s_discovery_of_an_older_state_holds_for_all(shards, gatherers, production):

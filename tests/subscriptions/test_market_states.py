@@ -161,7 +161,7 @@ class Markets(RuleBasedStateMachine):
 
     @rule(ticker=strategies.sampled_from(TICKERS))
     def market_is_refused_for_its_own_sake(self, ticker):
-        if self.markets.is_wanted(ticker):
+        if is_wanted(self.markets.state_of(ticker)):
             self.markets.give_up(ticker, self.now_us, self.now_us)
             assert ticker not in self.markets.since
 
@@ -205,7 +205,7 @@ class Markets(RuleBasedStateMachine):
 
     @invariant()
     def what_is_wanted_is_what_the_registry_wanted(self):
-        assert {ticker for ticker in TICKERS if self.markets.is_wanted(ticker)} == self.wanted
+        assert {ticker for ticker in TICKERS if is_wanted(self.markets.state_of(ticker))} == self.wanted
         assert sorted(self.markets.tickers()) == sorted(self.wanted)
         assert self.markets.wanted == len(self.wanted)
 

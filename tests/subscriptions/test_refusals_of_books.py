@@ -143,26 +143,42 @@ def test_a_market_that_is_wanted_again_while_it_leaves_is_asked_for_once_it_has_
     assert listener.subscriber.receives(BATCH[1])
 
 
-def test_a_received_market_that_is_refused_after_all_is_left_alone_and_not_forgotten(listener):
-    """The exchange may answer a granted command with an error later, here both commands that added the market."""
-    want(listener, BATCH[:1])
-    listener.subscriber.unwant(BATCH[:1], listener.now_us)
-    listener.run(1)
-    want(listener, BATCH[:1])
-    first, second = [body for body in listener.commands if tickers_of(body) == BATCH[:1] and not is_deletion(body)]
-    refuse_late(listener, second)
-    want(listener, BATCH[1:2])
-    refuse_late(listener, first)
-    assert sorted(listener.subscriber.tickers()) == BATCH[:2]
-    assert not listener.subscriber.receives(BATCH[0])
-    listener.run(400, until=lambda: listener.subscriber.receives(BATCH[0]))
-    assert listener.subscriber.receives(BATCH[0])
+def adds_of(listener, ticker):
+    return [body for body in listener.said("add_markets") if tickers_of(body) == [ticker]]
 
 
-def is_deletion(body):
-    return action_of(body) == "delete_markets"
-
-
-def refuse_late(listener, body):
-    listener.socket.refuse(json.dumps(body), 11)
+def test_a_late_refusal_of_a_market_that_is_tried_again_does_not_take_it_back_once_it_is_unwanted():
+    silent = BATCH[9]
+    listener = want(Listener(BATCH[:3]), BATCH[:2])
+    listener.refuses = lambda body: 11 if tickers_of(body) == [silent] and len(adds_of(listener, silent)) == 1 else None
+    want(listener, [silent], seconds=2)
+    want(listener, [BATCH[2]], seconds=5)
+    refused, granted = adds_of(listener, silent)
+    # It gives no snapshot: it is deleted, to be added again.
+    delete = None
+    while delete is None:
+        listener.now_us += SECOND_US
+        delete = next((each for each in listener.subscriber.commands(listener.now_us) if b"delete" in each), None)
+    listener.socket.refuse(json.dumps(granted), 11)
     listener.deliver(listener.socket.said.popleft())
+    listener.subscriber.unwant([silent], listener.now_us)
+    listener.socket.hear(delete)
+    listener.run(700)
+    assert sorted(listener.subscriber.tickers()) == BATCH[:3]
+    assert listener.subscriber.wanted == 3
+    assert adds_of(listener, silent) == [refused, granted]
+
+
+def test_a_market_that_is_received_stays_received_whatever_is_refused_later():
+    listener = want(Listener(BATCH), BATCH[:2])
+    joined = BATCH[5]
+    want(listener, [joined])
+    listener.subscriber.unwant([joined], listener.now_us)
+    listener.run(1)
+    want(listener, [joined])
+    for granted, other in zip(adds_of(listener, joined), BATCH[10:], strict=False):
+        listener.socket.refuse(json.dumps(granted), 11)
+        listener.deliver(listener.socket.said.popleft())
+        want(listener, [other])
+    assert listener.subscriber.receives(joined)
+    assert listener.subscriber.received == listener.subscriber.wanted

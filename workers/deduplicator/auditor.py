@@ -4,6 +4,7 @@ In: production, and one second of each gatherer's database per minute. Out: find
 The progress of the audit is stored in production; a failed step is repeated.
 """
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -42,6 +43,7 @@ class Auditor:
         self._loop = Loop(self._audit_next, IDLE_SECONDS, stopping, on_failure=_not_audited)
         self._patience = patience
         self._look_again_seconds = look_again_seconds
+        self._explained_due = 0.0
 
     def run(self) -> None:
         self._loop.run()
@@ -58,7 +60,12 @@ class Auditor:
     def _audit(self, connection: Connection) -> Audited:
         audited = audit_new(connection, datetime.now(UTC), self._patience)
         if not audited.has_more:
-            metrics.OPEN_FINDINGS.set(audit_again(connection, self._look_again_seconds))
+            # Looking through all explained findings takes seconds after an outage of every market.
+            are_due = time.monotonic() >= self._explained_due
+            found = audit_again(connection, self._look_again_seconds, are_explained_due=are_due)
+            metrics.OPEN_FINDINGS.set(found)
+            if are_due:
+                self._explained_due = time.monotonic() + self._look_again_seconds
         return audited
 
 

@@ -74,6 +74,7 @@ def _not_counted(error: str) -> None:
 
 
 WAIT_SECONDS = 1.0
+LOOK_AT_CURSORS_SECONDS = 10.0
 
 
 class TableMerger:
@@ -103,6 +104,7 @@ class TableMerger:
         self._table = merger.rule.table.name
         self._has_place = False
         self._is_open = False
+        self._look_at_cursors_from = 0.0
         self.obstacle: str | None = None
 
     @property
@@ -150,6 +152,9 @@ class TableMerger:
             self._offload(self._merger.note_failures, post.failures)
         if post.pulls:
             self._merge(post)
+        elif time.monotonic() >= self._look_at_cursors_from:
+            self._offload(self._merger.refuse_moved_cursors)
+            self._look_at_cursors_from = time.monotonic() + LOOK_AT_CURSORS_SECONDS
         if self._membership.holds_too_many():
             log.info("shard released to another process", table=self._table, shard=self._merger.shard.number)
             self._release()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from app.errors import ServerError
 from app.runtime import logs
+from app.runtime.durable_files import sync_folder
 
 CANDIDATES = ("postgres", "nobody")
 
@@ -142,6 +143,8 @@ def ensure_cluster(data: Path, binaries: Binaries, account: ServerAccount | None
     log.info("creating a PostgreSQL cluster", folder=str(data))
     _initdb(unfinished, binaries, account)
     unfinished.rename(data)
+    # Otherwise a power cut could leave the cluster under its unfinished name, which the next start removes.
+    sync_folder(data.parent)
 
 
 def _initdb(data: Path, binaries: Binaries, account: ServerAccount | None) -> None:

@@ -34,6 +34,7 @@ from app.postgres.embedded.installation import (
     server_account,
 )
 from app.runtime import logs
+from app.runtime.durable_files import make_folder
 from app.runtime.folder_lock import FolderLock
 
 log = logs.get(__name__)
@@ -210,7 +211,7 @@ class EmbeddedServer:
 
     def _make_folder(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
         except OSError as error:
             raise ServerError(
                 f"The folder {self.folder} cannot be created.",

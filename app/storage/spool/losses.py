@@ -14,8 +14,8 @@ import msgspec
 from app.errors import ServerError
 from app.runtime import logs
 from app.runtime.clock import now_us
+from app.runtime.durable_files import make_folder, write_whole
 from app.runtime.folder_lock import FolderLock
-from app.storage.spool.segments import sync_folder
 from app.storage.spool.spool import RECEIVED_AT, Spool, SpoolError, disk
 from app.storage.tables import GAPS, GATHERER_TABLES, Row, Table
 
@@ -50,8 +50,7 @@ class Losses:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(folder.parent)
+            make_folder(folder)
             for unfinished in folder.glob("*.unfinished"):
                 unfinished.unlink()
 
@@ -68,7 +67,7 @@ class Losses:
         with disk(self._folder):
             if path.exists():
                 return
-            _write_whole(path, content)
+            write_whole(path, content, path.with_suffix(f".{os.urandom(4).hex()}.unfinished"))
         log.error("rows lost: the loss will be recorded in the journal", **_summary(losses))
 
     def read(self) -> dict[Path, list[Loss]]:
@@ -128,17 +127,6 @@ def _losses_in(content: bytes) -> list[Loss]:
         return [Loss(EVERY_TABLE, DAMAGED, None, now_us())]
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    unfinished = path.with_suffix(f".{os.urandom(4).hex()}.unfinished")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    # The rename is atomic: a reader finds the whole file or none.
-    unfinished.rename(path)
-    sync_folder(path.parent)
-
-
 def _summary(losses: Sequence[Loss]) -> dict[str, object]:
     known_us = [loss.since_us for loss in losses if loss.since_us is not None]
     return {
@@ -159,7 +147,7 @@ class SpoolFolder:
         self._spools: list[Spool] = []
         self._lock = FolderLock(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise ServerError(
                 f"The folder {folder} cannot be created.", str(error), "set KALSHI_DATA_DIR to another one."

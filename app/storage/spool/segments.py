@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from app.runtime import logs
+from app.runtime.durable_files import sync_folder
 from app.storage.tables import Row, Table
 
 MAGIC = b"KDSPOOL1"
@@ -141,15 +142,6 @@ class SegmentWriter:
         was_intact, self.is_intact = self.is_intact, False
         os.ftruncate(self._file, self.size_bytes)
         self.is_intact = was_intact
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the creation and removal of files in the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # Packing rows as msgpack.

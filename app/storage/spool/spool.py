@@ -13,7 +13,8 @@ from pathlib import Path
 from app.errors import OperatorError
 from app.runtime import logs
 from app.runtime.clock import now_us
-from app.storage.spool.segments import Layout, SegmentReader, SegmentWriter, pack, sync_folder
+from app.runtime.durable_files import make_folder, sync_folder
+from app.storage.spool.segments import Layout, SegmentReader, SegmentWriter, pack
 from app.storage.tables import Row, Table
 
 log = logs.get(__name__)
@@ -70,8 +71,7 @@ class Spool:
         self._done = self._read = 0  # positions in the oldest segment
         self._told = (0, 0)  # segment and position of the last loss that was reported
         with disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(folder.parent)
+            make_folder(folder)
             # Rows of segments from an earlier run were received before now.
             opened_us = now_us()
             self._segments = deque(  # bounded by the disk that segments may take

@@ -6,6 +6,7 @@ from app.postgres.connection import connected, value_of
 from app.postgres.databases import DatabaseKind
 from app.storage.tables import LIFECYCLE_EVENTS, ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, TRADES
 from app.storage.writer import CopyWriter
+from tests.gatherers import execute
 from tests.processes import run, running, wait_until
 from tests.servers import new_database, temporary_server
 from tests.storage import rows
@@ -108,6 +109,16 @@ def test_it_outlives_production_s_absence_and_goes_on_where_it_was(gatherers):
             process.wait_for("merge failed: retrying")
             production_server.start()
             arrive(production, 20)
+
+
+def test_a_cursor_that_is_put_back_is_read_from_there_though_nothing_new_comes(gatherers, production):
+    """Otherwise what is known of the gatherer would stand still until its next row."""
+    with running(*DEDUPLICATOR, **settings(gatherers, production)):
+        record(gatherers["a"], *range(10))
+        arrive(production, 10)
+        execute(production, "DELETE FROM orderbook_deltas")
+        execute(production, "UPDATE sync_cursors SET ingest_id = 0, probe = NULL WHERE gatherer = 'a'")
+        arrive(production, 10)
 
 
 def test_two_share_the_work_and_one_that_is_killed_is_replaced(gatherers, production):
