@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from admin.api.gatherers import Gatherers
+from admin.api.status import ReadVerdict
 from admin.web.cache import TtlCache
 from admin.web.database import RequestDatabase
 from app.subscriptions.interface import OPEN
@@ -136,7 +137,7 @@ class Panel(NamedTuple):
     values: Callable[[], Values]
 
 
-def panels_of(database: RequestDatabase, gatherers: Gatherers) -> dict[str, Panel]:
+def panels_of(database: RequestDatabase, gatherers: Gatherers, verdict: ReadVerdict) -> dict[str, Panel]:
     rates = MessageRates()
 
     def of(name: str, title: str, every_seconds: int, values: Callable[[], Values]) -> Panel:
@@ -144,6 +145,8 @@ def panels_of(database: RequestDatabase, gatherers: Gatherers) -> dict[str, Pane
         return Panel(name, title, every_seconds, TtlCache(values, min(every_seconds, 30) / 2))
 
     panels = (
+        # It has a cache already, which it shares with the API.
+        Panel("headline", "Is everything all right?", 5, lambda: {"verdict": verdict()}),
         of("gatherers", "Gatherers", 5, lambda: _gatherers(database, gatherers, rates)),
         of("coverage", "Coverage of the last 24 hours", 30, lambda: _coverage(database)),
         of("production", "Merged into production", 5, lambda: _production(database)),

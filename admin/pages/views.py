@@ -15,6 +15,7 @@ from admin.api.listings.catalog import MARKETS
 from admin.api.listings.records import TRADES
 from admin.api.market_data import MARKET, book_at, json_of
 from admin.api.paging import one_page
+from admin.api.status import ReadVerdict
 from admin.pages.panels import panels_of
 from admin.web.database import RequestDatabase
 from app.ops.endpoint import checked_path, endpoint
@@ -68,9 +69,9 @@ def _trades(database: RequestDatabase, ticker: str) -> Values:
 FOUND_MARKETS = 50
 
 
-def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprint:
+def pages_blueprint(database: RequestDatabase, gatherers: Gatherers, verdict: ReadVerdict) -> Blueprint:
     blueprint = Blueprint("pages", __name__)
-    panels = panels_of(database, gatherers)
+    panels = panels_of(database, gatherers, verdict)
 
     @blueprint.get("/")
     @endpoint("The state of the platform.", types=(HTML,))
