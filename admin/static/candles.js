@@ -51,7 +51,7 @@
       height: 260,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true, range: shownTime }, y: { range: (_, low, high) => [Math.max(0, low - 1), Math.min(100, high + 1)] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(inWords) }, { ...axis, values: (_, ticks) => ticks.map((tick) => tick + "¢") }],
+      axes: [{ ...axis, space: 80, values: (_, ticks) => ticks.map(inWords) }, { ...axis, values: (_, ticks) => ticks.map((tick) => tick + "¢") }],
       series: [{ label: "Time", value: (_, seconds) => (seconds == null ? "–" : inWords(seconds)) }, hidden("Open"), hidden("High"), hidden("Low"), hidden("Close"), { label: "Contracts", scale: "contracts", paths: () => null, points: { show: false } }],
       hooks: { draw: [drawCandles] },
     };
@@ -73,8 +73,13 @@
 
   async function refresh() {
     const answer = await fetch(`${place.dataset.source}?interval=${interval}`, { headers: { Accept: "application/json" } }).catch(() => null);
-    if (answer && answer.ok) {
-      show((await answer.json()).candles);
+    const body = answer && (await answer.json().catch(() => null));
+    if (answer && answer.ok && body) {
+      delete place.dataset.trouble;
+      show(body.candles);
+    } else {
+      // A chart that is drawn already stays below the reason.
+      place.dataset.trouble = (body && body.detail) || "The service does not answer: what you see is old.";
     }
   }
 

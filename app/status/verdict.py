@@ -211,6 +211,13 @@ def _lag(facts: StatusFacts) -> Trouble | None:
     )
 
 
+def _no_book(facts: StatusFacts) -> Trouble | None:
+    if facts.markets or not facts.recording():
+        return None
+    remedy = "Wait for the first walk over all markets: `/ready` of a gatherer's ops port states what it waits for."
+    return Trouble(Level.AMBER, "No gatherer is subscribed to an order book yet.", remedy, "/#gatherers")
+
+
 def _gatherer_away(facts: StatusFacts) -> Trouble | None:
     away = [each for each in facts.gatherers if not each.is_recording(facts.now)]
     if not away or not facts.recording():
@@ -279,7 +286,7 @@ def _quarantine(facts: StatusFacts) -> Trouble | None:
 
 
 CHECKS: tuple[Callable[[StatusFacts], Trouble | None], ...] = (
-    *(_nothing_recorded, _not_followed, _nobody_records, _findings, _lag, _gatherer_away, _failing_cursor),
+    *(_nothing_recorded, _not_followed, _nobody_records, _findings, _lag, _no_book, _gatherer_away, _failing_cursor),
     *(_recent_outage, _not_judged, _failing_exports, _quarantine),
 )
 

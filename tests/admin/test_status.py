@@ -41,6 +41,16 @@ def hole(api, since, length, ticker=TICKER, channel="orderbook_delta"):
     execute(api.dsn, HOLE, {"since": since, "until": since + length, "ticker": ticker, "channel": channel})
 
 
+def opens(api, at):
+    """The market's opening is moved, and that is judged."""
+    execute(api.dsn, "UPDATE markets SET open_time = %s WHERE ticker = %s", (at, TICKER))
+    execute(api.dsn, "DELETE FROM coverage_market_changes")
+    execute(
+        api.dsn,
+        "UPDATE coverage_hours AS h SET judged_changes = c.changes FROM coverage_changes AS c WHERE c.hour = h.hour",
+    )
+
+
 def moment_of(api, name):
     return datetime.fromisoformat(api.json("/admin/status")[name])
 
@@ -93,7 +103,7 @@ def test_complete_is_the_time_since_the_last_outage_and_openings_are_named(healt
     ((_, known_until),) = execute(healthy.dsn, BEGAN)
     hole(healthy, known_until - 5 * HOUR, 2 * SECOND)
     assert moment_of(healthy, "complete_since") == known_until - 5 * HOUR + 2 * SECOND
-    execute(healthy.dsn, "UPDATE markets SET open_time = %s WHERE ticker = %s", (known_until - 3 * HOUR, TICKER))
+    opens(healthy, known_until - 3 * HOUR)
     hole(healthy, known_until - 3 * HOUR, SECOND)
     assert kinds(healthy) == [("outage", 2 * SECOND), ("opening", SECOND)]
     sentence = json.loads(asked_on_the_command_line(healthy, "--json").stdout)["sentence"]
@@ -102,14 +112,14 @@ def test_complete_is_the_time_since_the_last_outage_and_openings_are_named(healt
 
 def test_a_market_that_opens_and_is_not_heard_for_minutes_is_an_outage(healthy):
     at = datetime.now(UTC).replace(minute=10, second=0, microsecond=0) - 4 * HOUR
-    execute(healthy.dsn, "UPDATE markets SET open_time = %s WHERE ticker = %s", (at, TICKER))
+    opens(healthy, at)
     hole(healthy, at, 61 * SECOND)
     assert kinds(healthy) == [("outage", 61 * SECOND)]
 
 
 def test_an_opening_may_go_on_after_the_hour_s_end(healthy):
     at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 4 * HOUR
-    execute(healthy.dsn, "UPDATE markets SET open_time = %s WHERE ticker = %s", (at - 20 * SECOND, TICKER))
+    opens(healthy, at - 20 * SECOND)
     hole(healthy, at - 20 * SECOND, 20 * SECOND)
     hole(healthy, at, 10 * SECOND)
     assert kinds(healthy) == [("opening", 20 * SECOND), ("opening", 10 * SECOND)]
@@ -151,3 +161,30 @@ def test_a_market_of_which_something_was_learnt_since_ends_what_is_claimed(healt
         healthy.dsn, "UPDATE coverage_changes SET changes = 1, changed_since = 'infinity' WHERE hour >= %s", (hour,)
     )
     assert moment_of(healthy, "proven_until") == late
+
+
+def test_the_page_of_a_cell_says_which_markets_and_why_and_who_had_them_again(healthy):
+    at = datetime.now(UTC).replace(minute=10, second=0, microsecond=0) - 3 * HOUR
+    hole(healthy, at, 2 * SECOND)
+    execute(healthy.dsn, "UPDATE coverage SET repaired_by = %s", ([GATHERERS[1]],))
+    execute(
+        healthy.dsn,
+        "INSERT INTO gatherer_gaps (gatherer, run_id, number, conn, started_at, ended_at, sid, markets, channel, cause) "
+        "VALUES (%s, 1, 9, 8, %s, %s, 3, 1, 'orderbook_delta', 'sequence')",
+        (GATHERERS[0], at, at + 2 * SECOND),
+    )
+    execute(healthy.dsn, "DELETE FROM gatherer_subscriptions WHERE gatherer = %s", (GATHERERS[1],))
+    execute(healthy.dsn, "UPDATE gatherer_runs SET started_at = %s WHERE gatherer = %s", (at + HOUR / 4, GATHERERS[2]))
+    page = healthy.get("/coverage", query_string={"hour": f"{at:%Y-%m-%dT%H}:00Z", "channel": "orderbook_delta"}).text
+    assert TICKER in page
+    assert "2.0 s" in page
+    assert "gatherer-1a: gap: sequence; gatherer-1b: not subscribed; gatherer-1c: not running" in page
+    assert f"{at:%H}:10:00.000" in page
+    assert 'data-label="Known again by">gatherer-1b' in page
+    assert f"/coverage?hour={at:%Y-%m-%dT%H}:00Z&amp;channel=orderbook_delta" in healthy.get("/parts/coverage").text
+
+
+def test_a_cell_that_is_none_is_refused_with_the_reason(api):
+    for query in ({}, {"hour": "soon", "channel": "trade"}, {"hour": "2026-11-21T15:00Z", "channel": "nope"}):
+        assert api.get("/coverage", query_string=query).status_code == 400
+    assert "Nothing is known" in api.get("/coverage?hour=2026-11-21T15:20Z&channel=trade").text

@@ -1,34 +1,10 @@
 """What stands on the status page, worked out from what is known."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from admin.pages.panels import MessageRates, heat_map
+from admin.pages.panels import MessageRates
 from admin.pages.views import cents, coded, duration, number, size
 from admin.web.cache import TtlCache
-
-HOUR = timedelta(hours=1)
-NINE = datetime(2026, 11, 21, 9, tzinfo=UTC)
-TEN = NINE + HOUR
-
-
-def test_an_hour_is_what_is_worst_of_it():
-    known = [(NINE, TEN), (TEN, TEN + HOUR / 2)]
-    rows = heat_map(
-        known, [(NINE, "trade", "repaired", 1), (NINE, "trade", "hole", 1), (TEN, "orderbook_delta", "repaired", 7)]
-    )
-    assert [cell.state for cell in rows["trade"]] == ["hole", "pending"]
-    assert [cell.state for cell in rows["orderbook_delta"]] == ["complete", "repaired"]
-    assert rows["orderbook_delta"][1].text == "21 Nov 10:00: 7 repaired"
-    assert [cell.state for cell in rows["ticker"]] == ["complete", "pending"]
-
-
-def test_hours_before_the_first_one_are_not_held_against_it_and_the_latest_may_not_be_known_yet():
-    rows = heat_map([(NINE - HOUR, None), (NINE, TEN), (TEN, None)], [])
-    assert [cell.state for cell in rows["ticker"]] == ["unrecorded", "complete", "pending"]
-    assert rows["ticker"][0].text == "21 Nov 08:00: before the record began"
-    assert heat_map([(NINE, None)], []) == {}
 
 
 def test_a_rate_is_the_growth_since_the_last_look_and_unknown_at_first_and_after_a_restart():

@@ -69,6 +69,7 @@ def test_of_a_healthy_platform_the_sentence_says_all_and_nothing_is_to_be_done()
         ({"gatherers": tuple(gatherer(name, *[HOUR] * 3) for name in "abc")}, "red", "has read no gatherer for 1 h"),
         ({"gatherers": (*THREE[:2], gatherer("c", delivered=HOUR / 4))}, "amber", "Production is 15 min behind."),
         ({"gatherers": (*THREE[:2], gatherer("c", delivered=2 * HOUR))}, "red", "Production is 2 h behind."),
+        ({"markets": 0}, "amber", "No gatherer is subscribed to an order book yet."),
         ({"complete": None}, "amber", "Nothing is proven yet."),
         ({"complete": Stretch(NOW - HOUR, NOW - HOUR / 2)}, "amber", "Coverage has not been judged for 30 min."),
         ({"outage": OUTAGE}, "amber", "Channel trade was not received from 15:11:00 on, for 60 s."),
