@@ -14,17 +14,20 @@ from admin.web.cache import TtlCache
 from admin.web.database import RequestDatabase
 from app.ops.endpoint import NoQuery, endpoint
 from app.settings import Settings
-from app.status.readings import named_gatherers, read_verdict
+from app.status.readings import named_gatherers, read_complete, read_verdict
 from app.status.verdict import Verdict
 
 READ_SECONDS = 4.0
+# Hours are judged once a minute at most.
+COMPLETE_SECONDS = 30.0
 
 ReadVerdict = Callable[[], Verdict]
 
 
 def verdict_cache(database: RequestDatabase, settings: Settings) -> ReadVerdict:
     named = named_gatherers(settings)
-    return TtlCache(lambda: read_verdict(database.dicts, named), READ_SECONDS)
+    complete = TtlCache(lambda: read_complete(database.dicts), COMPLETE_SECONDS)
+    return TtlCache(lambda: read_verdict(database.dicts, named, complete), READ_SECONDS)
 
 
 def status_blueprint(verdict: ReadVerdict) -> Blueprint:

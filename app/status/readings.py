@@ -27,6 +27,7 @@ from app.status.verdict import (
 
 Rows = list[dict[str, Any]]
 Ask = Callable[[str, Mapping[str, Any]], Rows]
+ReadStretch = Callable[[], Stretch | None]
 
 # A gatherer that nothing names is expected to record until production has not read it for this long.
 EXPECTED = timedelta(days=7)
@@ -61,6 +62,7 @@ HOURS = """
     WHERE h.hour > now() - %(longest)s
     ORDER BY h.hour
 """
+BEGAN = "SELECT min(started_at) AS began_at FROM gatherer_runs"
 LAST_HOLE = """
     SELECT until FROM coverage_holes
     WHERE hour >= %(from)s AND since < %(to)s AND kind <> 'opening' ORDER BY hour DESC, until DESC LIMIT 1
@@ -93,14 +95,16 @@ COUNTS = """
                 AND lake_id = coalesce((SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL), lake_id)
         ) AS failing_exports,
         (SELECT count(*) FROM quarantine) AS quarantined,
-        (SELECT min(started_at) FROM gatherer_runs) AS began_at,
         now() AS now
 """
 
 
-def read_verdict(ask: Ask, named: Collection[str]) -> Verdict:
-    """Return the verdict. `named` are the gatherers that are expected to record; empty: all that were read lately."""
-    return verdict_of(read_facts(ask, named))
+def read_verdict(ask: Ask, named: Collection[str], complete: ReadStretch | None = None) -> Verdict:
+    """Return the verdict. `named` are the gatherers that are expected to record; empty: all that were read lately.
+
+    `complete` returns what read_complete() returned lately: with a month of openings it is the expensive part.
+    """
+    return verdict_of(read_facts(ask, named, complete or (lambda: read_complete(ask))))
 
 
 def named_gatherers(settings: Settings) -> list[str]:
@@ -109,14 +113,14 @@ def named_gatherers(settings: Settings) -> list[str]:
     return sorted(settings.ops_ports() or by_dsn)
 
 
-def read_facts(ask: Ask, named: Collection[str]) -> StatusFacts:
+def read_facts(ask: Ask, named: Collection[str], complete: ReadStretch) -> StatusFacts:
     (counts,) = ask(COUNTS, {})
     runs = {row["name"]: row for row in ask(GATHERERS, {})}
     gatherers = [_gatherer(name, runs.get(name)) for name in _expected(runs, named, counts["now"])]
     facts = StatusFacts(
         now=counts["now"],
         gatherers=gatherers,
-        complete=_complete(ask, counts["began_at"]),
+        complete=complete(),
         outage=next((Outage(**row) for row in ask(OUTAGE, {})), None),
         failing=next((FailingCursor(*row.values()) for row in ask(FAILING, {})), None),
         findings=counts["findings"],
@@ -147,7 +151,9 @@ def _gatherer(name: str, run: Mapping[str, Any] | None) -> GathererFacts:
     return GathererFacts(name, *times, has_ended=run["has_ended"])
 
 
-def _complete(ask: Ask, began_at: datetime | None) -> Stretch | None:
+def read_complete(ask: Ask) -> Stretch | None:
+    """Return the time for which the record is complete, or None if nothing is known."""
+    ((began_at,),) = (row.values() for row in ask(BEGAN, {}))
     known = known_stretch([KnownHour(**row) for row in ask(HOURS, {"longest": LONGEST})])
     if known is None or began_at is None:
         return None
