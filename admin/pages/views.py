@@ -191,6 +191,12 @@ def number(value: int | None) -> str:
     return NOTHING if value is None else f"{int(value):,}".replace(",", "\u202f")
 
 
+def grouped(decimal: str) -> str:
+    """Return an exact decimal number with its thousands set apart."""
+    whole, point, rest = decimal.partition(".")
+    return number(int(whole)) + point + rest
+
+
 def cents(price_e6: int) -> str:
     """Return the exact price in cents, with as many decimals as it needs."""
     whole, rest = divmod(price_e6, CENT_E6)
@@ -207,5 +213,5 @@ def _moment(value: datetime | str) -> datetime:
 
 
 DURATIONS: tuple[Callable[..., str], ...] = (age, duration, length_of, clock, clock_ms, day_and_time, day_and_hour)
-NUMBERS: tuple[Callable[..., str], ...] = (size, number, cents, coded, per_cent)
+NUMBERS: tuple[Callable[..., str], ...] = (size, number, grouped, cents, coded, per_cent)
 FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for function in (*DURATIONS, *NUMBERS)}

@@ -38,7 +38,9 @@
   }
 
   // Few candles do not fill the width: they would stand apart as if hours lay between them.
-  function shownTime(_, first, last) {
+  // The bounds that uPlot passes are not used: it stretches those of a single candle over years.
+  function shownTime(u) {
+    const [first, last] = [u.data[0][0], u.data[0].at(-1)];
     const step = SECONDS[interval];
     return [Math.min(first - step, last - LEAST_SHOWN * step), last + step];
   }

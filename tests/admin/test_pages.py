@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.admin.browser import browser, page_of
-from tests.admin.seeded import TICKER
+from tests.admin.seeded import TICKER, TRADED_ONCE
 from tests.admin.test_service import admin
 from tests.processes import wait_until
 
@@ -35,7 +35,7 @@ def test_a_walk_through_the_pages_meets_no_error(running_service, started):
         assert_fits(page)
         page.locator(".holes a", has_text=TICKER).click()
         page.wait_for_selector(".ladder .bid")
-        assert page.locator(".ladder .middle").inner_text() == "0.430000 bid, 0.450000 asked"
+        assert page.locator(".ladder .middle").inner_text() == "43¢ bid, 45¢ asked: a spread of 2¢"
         page.wait_for_selector("#candles canvas")
         page.get_by_role("button", name="Hours").click()
         wait_until(lambda: page.locator("button[aria-pressed=true]").inner_text() == "Hours")
@@ -45,6 +45,30 @@ def test_a_walk_through_the_pages_meets_no_error(running_service, started):
         page.locator("summary", has_text="/admin/cursors/rewind").click()
         assert page.get_by_text("dry_run").first.is_visible()
         assert_fits(page)
+        assert complaints == []
+
+
+# Charts are drawn on a canvas: what their axes show is asked of them.
+KEEP_CHARTS = """
+() => {
+  const original = uPlot;
+  window.charts = [];
+  uPlot = function (...given) { const made = new original(...given); charts.push(made); return made; };
+  uPlot.tzDate = original.tzDate;
+}
+"""
+
+
+def test_one_candle_alone_is_not_stretched_over_years(running_service, started):
+    with page_of(started) as (page, complaints):
+        page.goto(f"{running_service}/markets/{TRADED_ONCE}")
+        page.wait_for_selector("#candles canvas")
+        page.evaluate(KEEP_CHARTS)
+        page.get_by_role("button", name="Days").click()
+        wait_until(lambda: page.evaluate("charts.length && charts.at(-1).data[0].length == 1"))
+        shown = page.evaluate("[charts.at(-1).scales.x.min, charts.at(-1).scales.x.max, ...charts.at(-1).data[0]]")
+        assert shown[1] == shown[-1] + 86_400
+        assert shown[0] == shown[-1] - 20 * 86_400
         assert complaints == []
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from admin.pages.panels import MessageRates
-from admin.pages.views import cents, coded, duration, number, size
+from admin.pages.views import cents, coded, duration, grouped, number, size
 from admin.web.cache import TtlCache
 
 
@@ -38,6 +38,7 @@ def test_durations_have_the_unit_that_suits_them(seconds, words):
 def test_numbers_are_written_for_people():
     assert [size(999), size(1_500), size(150_000_000_000), size(None)] == ["999 B", "1.5 kB", "150 GB", "\u2013"]
     assert number(1_234_567) == "1\u202f234\u202f567"
+    assert grouped("55400.00") == "55\u202f400.00"
     assert [cents(430_000), cents(435_000), cents(1), cents(1_000_000)] == ["43¢", "43.5¢", "0.0001¢", "100¢"]
 
 
