@@ -15,13 +15,13 @@ from admin.web.database import RequestDatabase
 from app.ops.endpoint import NoQuery, endpoint
 from app.settings import Settings
 from app.status.readings import named_gatherers, read_complete, read_verdict
-from app.status.verdict import Verdict
+from app.status.verdict import StatusVerdict
 
 READ_SECONDS = 4.0
 # Hours are judged once a minute at most.
 COMPLETE_SECONDS = 30.0
 
-ReadVerdict = Callable[[], Verdict]
+ReadVerdict = Callable[[], StatusVerdict]
 
 
 def verdict_cache(database: RequestDatabase, settings: Settings) -> ReadVerdict:

@@ -85,7 +85,7 @@ def market_seconds(lives: Iterable[LifeGroup], hour: datetime) -> float:
     return total
 
 
-class Missing(NamedTuple):
+class MissingTime(NamedTuple):
     """What is missing of an hour in one way."""
 
     markets: int = 0
@@ -99,7 +99,7 @@ class Cell(NamedTuple):
     channel: str
     known_until: datetime | None
     seconds: float  # which could be recorded, as far as the hour is known: of all markets, or of the exchange
-    missing: Mapping[str, Missing]  # by kind
+    missing: Mapping[str, MissingTime]  # by kind
     is_before: bool = False  # the whole hour is before the record began
 
     @property
@@ -179,9 +179,9 @@ def heat_map(
     `hours` are given with the time up to which each is known, None if nothing is known of it.
     """
     known = {hour: until for hour, until in hours if until is not None}
-    missing: dict[tuple[str, datetime], dict[str, Missing]] = {}
+    missing: dict[tuple[str, datetime], dict[str, MissingTime]] = {}
     for hour, channel, kind, markets, seconds in exceptions:
-        missing.setdefault((channel, hour), {})[kind] = Missing(markets, seconds)
+        missing.setdefault((channel, hour), {})[kind] = MissingTime(markets, seconds)
     if not known:
         return {}
     last = max(known)

@@ -19,7 +19,7 @@ from app.status.verdict import (
     Outage,
     StatusFacts,
     Stretch,
-    Verdict,
+    StatusVerdict,
     complete_stretch,
     known_stretch,
     verdict_of,
@@ -99,7 +99,7 @@ COUNTS = """
 """
 
 
-def read_verdict(ask: Ask, named: Collection[str], complete: ReadStretch | None = None) -> Verdict:
+def read_verdict(ask: Ask, named: Collection[str], complete: ReadStretch | None = None) -> StatusVerdict:
     """Return the verdict. `named` are the gatherers that are expected to record; empty: all that were read lately.
 
     `complete` returns what read_complete() returned lately: with a month of openings it is the expensive part.

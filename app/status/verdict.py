@@ -1,6 +1,6 @@
 """Decide whether everything is all right: one sentence, a level, and the worst problem with its remedy.
 
-In: facts read from production. Out: a `Verdict`. Times are rounded so that the sentence never claims more than is
+In: facts read from production. Out: a `StatusVerdict`. Times are rounded so that the sentence never claims more than is
 known: completeness down, ages up.
 """
 
@@ -91,7 +91,7 @@ class Trouble(NamedTuple):
     page: str  # where it is shown
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class StatusVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """The answer. `problem`, `remedy` and `page` are None if the level is green."""
 
     level: str
@@ -107,12 +107,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     merged_until: datetime | None
 
 
-def verdict_of(facts: StatusFacts) -> Verdict:
+def verdict_of(facts: StatusFacts) -> StatusVerdict:
     troubles = [trouble for check in CHECKS if (trouble := check(facts))]
     # The first of the worst: checks are in the order in which one causes the next.
     worst = max(troubles, key=lambda trouble: trouble.level, default=None)
     complete = facts.complete
-    return Verdict(
+    return StatusVerdict(
         level=(worst.level if worst else Level.GREEN).name.lower(),
         sentence=" · ".join(_clauses(facts)),
         problem=worst.problem if worst else None,
