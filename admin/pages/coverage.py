@@ -6,7 +6,7 @@ that is recorded, and rows that state who lacked what, and why.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from marshmallow import Schema, fields
@@ -223,7 +223,9 @@ def bands(cells: Mapping[str, list[Cell]]) -> list[dict[str, list[Cell]]]:
 
 CellQuery = Schema.from_dict(
     {
-        "hour": MomentText(format="iso", required=True, error_messages={"invalid": NO_TIME, "format": NO_TIME}),
+        "hour": MomentText(
+            format="iso", default_timezone=UTC, required=True, error_messages={"invalid": NO_TIME, "format": NO_TIME}
+        ),
         "channel": fields.String(required=True, validate=OneOf(list(CHANNEL_NAMES))),
     },
     name="cell_query",

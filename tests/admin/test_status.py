@@ -187,4 +187,4 @@ def test_the_page_of_a_cell_says_which_markets_and_why_and_who_had_them_again(he
 def test_a_cell_that_is_none_is_refused_with_the_reason(api):
     for query in ({}, {"hour": "soon", "channel": "trade"}, {"hour": "2026-11-21T15:00Z", "channel": "nope"}):
         assert api.get("/coverage", query_string=query).status_code == 400
-    assert "Nothing is known" in api.get("/coverage?hour=2026-11-21T15:20Z&channel=trade").text
+    assert "Nothing is known" in api.get("/coverage?hour=2026-11-21T15:20&channel=trade").text
