@@ -121,7 +121,7 @@ def test_with_tokens_the_pages_are_the_same_after_the_login(guarded_service, sta
         assert_looks_right(page, "login")
         page.fill("#token", "wrong")
         page.keyboard.press("Enter")
-        page.wait_for_selector("[role=alert]:has-text('not known')")
+        page.wait_for_selector("[role=alert].bad")
         assert_looks_right(page, "refused")
         page.fill("#token", presented)
         page.keyboard.press("Enter")
