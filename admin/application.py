@@ -9,6 +9,7 @@ from admin.api.lists import lists_blueprint
 from admin.api.market_data import objects_blueprint, quotes_blueprint
 from admin.api.openapi import documentation_blueprint
 from admin.api.operations import jobs_blueprint, operations_blueprint
+from admin.api.status import status_blueprint, verdict_cache
 from admin.pages.views import FILTERS, pages_blueprint
 from admin.web.access import Access, FailureLimit, LoginSessions, login_blueprint
 from admin.web.cache import TtlCache
@@ -67,6 +68,7 @@ def service(settings: Settings, offload: Offload) -> Flask:
     add_security_headers_and_compression(app)
     database = RequestDatabase(settings.production_dsn, offload)
     gatherers = Gatherers(settings.ops_ports())
+    verdict = verdict_cache(database, settings)
     for blueprint in (
         health_blueprint([_readiness(settings, offload)], Heartbeats()),
         metrics_blueprint(),
@@ -74,9 +76,10 @@ def service(settings: Settings, offload: Offload) -> Flask:
         objects_blueprint(database),
         quotes_blueprint(database),
         fleet_blueprint(database, gatherers),
+        status_blueprint(verdict),
         operations_blueprint(database),
         jobs_blueprint(database),
-        pages_blueprint(database, gatherers),
+        pages_blueprint(database, gatherers, verdict),
         login_blueprint(access),
         documentation_blueprint(app, settings.admin_tokens is not None),
     ):

@@ -226,6 +226,39 @@ class CandlesSchema(Schema):
     holes = KNOWN_FIELDS["holes"]
 
 
+class StatusSchema(Schema):
+    level = fields.String(
+        required=True,
+        validate=OneOf(["green", "amber", "red"]),
+        metadata={"description": "green: all is well; amber: redundancy or certainty is lacking; red: data is lost."},
+    )
+    sentence = fields.String(required=True, metadata={"description": "The state in one sentence, for people."})
+    problem = fields.String(required=True, allow_none=True, metadata={"description": "The worst one; null: green."})
+    remedy = fields.String(required=True, allow_none=True, metadata={"description": "What mends it."})
+    page = fields.String(required=True, allow_none=True, metadata={"description": "Where it is shown."})
+    markets = fields.Integer(required=True, metadata={"description": "Whose books are recorded now."})
+    gatherers = fields.Integer(
+        required=True, metadata={"description": "That KALSHI_GATHERER_OPS names, or that were read within 7 days."}
+    )
+    gatherers_recording = fields.Integer(required=True)
+    complete_since = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "From then until `proven_until` no market has a hole, apart from any that just opened. "
+            "At most 31 days ago. null: `proven_until` lies in a hole, or nothing is known."
+        },
+    )
+    proven_until = fields.DateTime(
+        required=True, allow_none=True, metadata={"description": "Up to then it is known what was received."}
+    )
+    merged_until = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Production has everything that recording gatherers received up to then."},
+    )
+
+
 class JobSchema(Schema):
     job_id = fields.Integer(required=True)
 

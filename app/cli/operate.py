@@ -1,4 +1,4 @@
-"""Define the commands for operators: doctor, rehearse, coverage, backfill, token, settings, metrics."""
+"""Define the commands for operators: doctor, status, rehearse, coverage, backfill, token, settings, metrics."""
 
 import sys
 import threading
@@ -41,6 +41,32 @@ def doctor(settings: Settings) -> None:
         done.append(check)
     click.echo(f"this host can run: {'; '.join(_runs(done))}")
     if any(check.state is CheckState.FAIL for check in done):
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as /admin/status answers it.")
+@click.pass_obj
+def status(settings: Settings, *, as_json: bool) -> None:
+    """Say in one sentence whether everything is all right, from production. Exit 0: green. Exit 1: amber or red.
+
+    Otherwise the worst problem follows, and what mends it.
+    """
+    import msgspec
+
+    from app.postgres.connection import connected
+    from app.postgres.databases import DatabaseKind, open_database
+    from app.status.readings import asked_over, named_gatherers, read_verdict
+
+    with open_database(settings, DatabaseKind.PRODUCTION) as dsn, connected(dsn, "status") as connection:
+        verdict = read_verdict(asked_over(connection), named_gatherers(settings))
+    if as_json:
+        click.echo(msgspec.json.encode(verdict))
+    else:
+        click.echo(f"{verdict.level}: {verdict.sentence}")
+        if verdict.problem is not None:
+            click.echo(f"{verdict.problem}\nFix: {verdict.remedy}")
+    if verdict.level != "green":
         sys.exit(1)
 
 
