@@ -15,7 +15,7 @@ from app.errors import OperatorError
 from app.lake.binding import bind_by_location, bind_first, bind_when_reached, bound_lake, identity_of, register, release
 from app.lake.candle_days import CandleDays
 from app.lake.exporter import HourExporter
-from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, hour_of, raw_dataset, raw_folder
+from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, raw_dataset, raw_folder
 from app.lake.ledger import ExportLedger, Unfinished, open_ledger
 from app.lake.storage import Storage, StorageError
 from app.lake.verifier import FileFinding, FileVerdict, Verifier
@@ -24,6 +24,7 @@ from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.runtime.threads import Offload
+from kalshi_data.layout import hour_of
 
 log = logs.get(__name__)
 
