@@ -105,7 +105,7 @@ class LakeFiles:
             partition = arrow_dataset.partitioning(pa.schema(_folders_of(table)), flavor="hive").parse(
                 "/".join(f"{name}={values[name]}" for name in names)
             )
-            fragment = CHECKED.make_fragment(info.path, self._filesystem, partition)
+            fragment = CHECKED.make_fragment(info.path, self._filesystem, partition, file_size=info.size)
         self._fragments[known] = fragment
         if len(self._fragments) > MOST_FRAGMENTS:
             self._fragments.popitem(last=False)

@@ -112,6 +112,8 @@ def _between(
         if disputed.num_rows:
             yield from _disputed(record, steps, number, end)
             return
+    # Steps at the very moment of the snapshot, if no other follow.
+    yield from ((each, running.recorded()) for each in range(number, end))
 
 
 def _disputed(record: MarketRecord, steps: Steps, number: int, end: int) -> Iterator[Numbered]:
@@ -156,12 +158,12 @@ class _RunningBook:
             while waiting is not None and waiting[0] <= each:
                 self.apply(*waiting[1:])
                 waiting = next(sums, None)
-            yield each, self._recorded()
+            yield each, self.recorded()
         while waiting is not None:
             self.apply(*waiting[1:])
             waiting = next(sums, None)
 
-    def _recorded(self) -> RecordedBook:
+    def recorded(self) -> RecordedBook:
         levels = {(level & 1 == 1, level >> 1): size_e2 for level, size_e2 in self._sizes.items() if size_e2 > 0}
         return RecordedBook(self._base.snapshot_ts, self._base.source, self._changes, levels)
 

@@ -64,7 +64,7 @@ def test_a_name_is_a_market_an_event_or_a_series(name, tickers, lake):
 
 @pytest.mark.parametrize("call", ["trades", "book_changes", "quotes", "candles", "coverage"])
 def test_a_mistyped_name_is_an_error_that_names_the_nearest(call, lake):
-    with pytest.raises(kd.UnknownNameError, match="did you mean KXBTC-26NOV2.-T100") as error:
+    with pytest.raises(kd.UnknownNameError, match=r"did you mean KXBTC-26NOV2.-T100") as error:
         getattr(lake, call)("kxbtc-26NOV21-T10")
     assert TICKER in error.value.near
 
@@ -86,7 +86,7 @@ def test_a_lake_without_reference_data_knows_the_names_that_its_rows_have(tmp_pa
         ("2026-11-21T12:00Z", None, 2),
         ("2026-11-21T12:00:01Z", "2026-11-21T13:23:20Z", 1),
         ("2026-11-21T13:00:01+01:00", "2026-11-21T14:23:20+01:00", 1),
-        (datetime(2026, 11, 21, 12), datetime(2026, 11, 21, 12, 30, tzinfo=UTC), 1),
+        (datetime(2026, 11, 21, 12), datetime(2026, 11, 21, 12, 30, tzinfo=UTC), 1),  # noqa: DTZ001 - one without a zone
         (None, NOON, 1),
         ("2026-11-22", "2026-11-23", 0),
         ("2020-01-01", "2030-01-01", 3),
@@ -98,7 +98,7 @@ def test_a_start_is_included_and_an_end_is_not(start, end, rows, lake):
 
 @pytest.mark.parametrize(("start", "end"), [("2026-11-22", "2026-11-21"), ("2026-11-21", "2026-11-21"), ("soon", None)])
 def test_times_that_mean_nothing_are_errors(start, end, lake):
-    with pytest.raises(kd.LakeError, match="is not before|is no time"):
+    with pytest.raises(kd.LakeError, match=r"is not before|is no time"):
         lake.trades(TICKER, start, end)
 
 
