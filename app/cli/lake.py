@@ -267,6 +267,9 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
         days = 0
         while not raw and opened.candles.make_next():
             days += 1
+        if not raw:
+            opened.knowledge.write(start, end)
+            archive.describe()
     if not work:
         click.echo("There is nothing to export: the database has no rows of that time.", err=True)
     left = len(work) - written - len(failed)

@@ -14,7 +14,9 @@ from uuid import UUID
 from app.errors import OperatorError
 from app.lake.binding import bind_by_location, bind_first, bind_when_reached, bound_lake, identity_of, register, release
 from app.lake.candle_days import CandleDays
+from app.lake.description import LakeDescription
 from app.lake.exporter import HourExporter
+from app.lake.knowledge import KnowledgeExport
 from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, raw_dataset, raw_folder
 from app.lake.ledger import ExportLedger, Unfinished, open_ledger
 from app.lake.storage import Storage, StorageError
@@ -47,6 +49,7 @@ class Archive:
         self._storage = storage
         self._binds = binds
         self._registered: UUID | None = None
+        self._description = LakeDescription(storage)
 
     def datasets(self) -> Mapping[str, Dataset]:
         """Return the datasets, by table."""
@@ -74,6 +77,19 @@ class Archive:
         more."""
         with self.opened() as archive:
             return archive.candles.make_next()
+
+    def write_knowledge(self) -> bool:
+        """Write coverage, reference data and the lake's description, as far as they have changed. Return True while
+        there may be more."""
+        with self.opened() as archive:
+            archive.knowledge.note()
+            has_more = archive.knowledge.write_next()
+        self.describe()
+        return has_more
+
+    def describe(self) -> None:
+        """Have the lake describe itself: README.md, _schema.json and lake.sql."""
+        self._description.refresh()
 
     def prove_writable(self) -> None:
         """Raise a StorageError if this archive may not write its objects."""
@@ -135,6 +151,7 @@ class OpenArchive:
         self.exporter = HourExporter(source, ledger, storage)
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
+        self.knowledge = KnowledgeExport(source, ledger, storage)
 
     def update_backlog(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""
@@ -226,10 +243,19 @@ class AskedHours:
             if not finding.verdict.is_safe:
                 left.append(f"{hour.isoformat()} {finding.difference or finding.verdict.value}")
             yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
+        self._offload(self._complete, hour_of(start), end)
         if left:
             raise OperatorError(
                 f"{len(left)} of {len(hours)} hours were not exported.", "; ".join(left[:MOST_TOLD]), AGAIN
             )
+
+    def _complete(self, start: datetime, end: datetime) -> None:
+        """Write what goes with the hours: candles, coverage and reference data."""
+        with self._archive.opened() as archive:
+            while archive.candles.make_next():
+                continue
+            archive.knowledge.write(start, end)
+        self._archive.describe()
 
     def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
         with self._archive.opened() as archive:

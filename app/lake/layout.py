@@ -8,7 +8,7 @@ import pyarrow as pa
 from app.storage.confirmation import raw_name
 from app.storage.tables import GATHERER_TABLES, PRODUCTION_TABLES, Table
 from kalshi_data import schema as lake_schema
-from kalshi_data.layout import FILE, FOLDERS, IDENTITY, hour_folder, manifest_key
+from kalshi_data.layout import FILE, FOLDERS, IDENTITY, day_folder, hour_folder, manifest_key
 from kalshi_data.schema import LINEAGE
 
 
@@ -19,6 +19,7 @@ class Dataset(NamedTuple):
     table: Table
     folder: str
     file: str = FILE
+    is_daily: bool = False  # one object a day, not an hour
 
     @property
     def is_raw(self) -> bool:
@@ -30,7 +31,7 @@ class Dataset(NamedTuple):
         return IDENTITY[self.table.name]
 
     def object_key(self, hour: datetime) -> str:
-        return f"{self.folder}/{hour_folder(hour)}/{self.file}"
+        return f"{self.folder}/{day_folder(hour) if self.is_daily else hour_folder(hour)}/{self.file}"
 
     def manifest_key(self, hour: datetime) -> str:
         return manifest_key(self.object_key(hour))
