@@ -68,24 +68,26 @@ SELECT m.*, e.series_ticker FROM market_states AS m LEFT JOIN events AS e USING 
 README = """\
 # A lake of exchange data
 
-Prices, trades, order books and markets of a prediction exchange, hour by hour, as Parquet. Times are UTC. Prices and sizes are
-exact integers: `_e6` is millionths of a dollar, `_e2` hundredths of a contract, `_e8` their product. Hours and dates are
-those of the events, by the exchange's clock.
+Prices, trades, order books and markets of a prediction exchange, hour by hour, as Parquet. Times are UTC. Prices and
+sizes are exact integers: `_e6` is millionths of a dollar, `_e2` hundredths of a contract, `_e8` their product. Hours
+and dates are those of the events, by the exchange's clock.
 
 | folder | holds |
 |---|---|
 {folders}
 
-- `coverage/` says which hours may be used. Every hour has a row for each channel of the whole exchange (an empty `ticker`:
-  trades, quotes, lifecycle messages) and one for the order book of each market that was open. `state` is `complete`, `repaired`,
-  `hole` (with the bounds of each hole) or `pending`; it holds until `known_until`. An hour without rows is not judged.
-- `reference/` has the markets that were open or changed in each day, with their state at its end, their results and settlement.
-  The last day in which a market appears has its last state. The day that goes on is written again every hour.
+- `coverage/` says which hours may be used. Every hour has a row for each channel of the whole exchange (an empty
+  `ticker`: trades, quotes, lifecycle messages) and one for the order book of each market that was open. `state` is
+  `complete`, `repaired`, `hole` (with the bounds of each hole) or `pending`; it holds until `known_until`. An hour
+  without rows is not judged.
+- `reference/` has the markets that were open or changed in each day, with their state at its end, their results and
+  settlement. The last day in which a market appears has its last state. The day that goes on is written again every
+  hour.
 - `_manifest/` has rows, size, sha256 and bounds of each object; an object without a manifest is unfinished.
 - `_schema.json` describes every column. `_identity.json` says which lake this is.
 
-Read it with DuckDB (in this folder: `duckdb -init lake.sql`, then `FROM trades LIMIT 10;`), with polars, pandas or Spark, or with
-the library of the project that wrote it:
+Read it with DuckDB (in this folder: `duckdb -init lake.sql`, then `FROM trades LIMIT 10;`), with polars, pandas or
+Spark, or with the library of the project that wrote it:
 
 ```python
 import kalshi_data as kd

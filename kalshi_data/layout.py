@@ -60,7 +60,7 @@ IDENTITY = {
     SNAPSHOTS: ("ticker", "snapshot_ts", "source"),
     LIFECYCLE: ("ticker", "exchange_ts", "event_type", "digest", "nth"),
     # The same for what is no table of events.
-    COVERAGE: ("ticker", "hour", "channel"),
+    COVERAGE: ("ticker", "hour_start", "channel"),
     CANDLES: ("ticker", "start_ts"),
     SERIES: ("ticker", "updated_at"),
     EVENTS: ("event_ticker", "updated_at"),

@@ -24,8 +24,8 @@ PROOF_SECONDS = 300.0  # between two writability probes, while they succeed
 
 
 class Exporter:
-    """Write settled hours of an archive to the lake and verify what was written; for production, make candles, and write coverage
-    and reference data, as well.
+    """Write settled hours of an archive to the lake and verify what was written; for production, make candles, and
+    write coverage and reference data, as well.
 
     Each table is tried in every step, whatever became of the others. The first failure is the reason for not being
     ready.

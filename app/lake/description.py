@@ -1,7 +1,7 @@
 """Write the lake's own description into its root: README.md, _schema.json and lake.sql.
 
-They are small and made of nothing but the layout, so that whoever has a copy of the lake has them too. lake.sql names the
-tables that the lake has, and is written again when it has another one.
+They are made of nothing but the layout. lake.sql names the tables that the lake has, and is written again when it has
+another one.
 """
 
 from app.lake.storage import ReplacedError, Storage

@@ -40,16 +40,16 @@ INTERVALS = """
     ARRAY(SELECT upper(i) FROM unnest({of}.holes) AS i ORDER BY i) AS holes_until,
     ARRAY(SELECT lower(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_from,
     ARRAY(SELECT upper(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_until,
-    coalesce({of}.repaired_by, '{{}}') AS repaired_by
+    coalesce({of}.repaired_by, ARRAY[]::TEXT[]) AS repaired_by
 """
 # The whole exchange's channels, which have an empty ticker, and the book of every market that was open in the hour.
 COVERAGE_ROWS = f"""
     SELECT
         '' AS ticker, h.hour AS hour_start, asked.channel,
         CASE
-            WHEN e.holes <> '{{}}' THEN 'hole'
+            WHEN NOT isempty(e.holes) THEN 'hole'
             WHEN h.known_until < h.hour + INTERVAL '1 hour' THEN 'pending'
-            WHEN e.repaired <> '{{}}' THEN 'repaired'
+            WHEN NOT isempty(e.repaired) THEN 'repaired'
             ELSE 'complete'
         END AS state,
         h.known_until, h.hour AS since, h.hour + INTERVAL '1 hour' AS until, {INTERVALS.format(of="e")}
@@ -59,7 +59,8 @@ COVERAGE_ROWS = f"""
     WHERE h.hour = '{{start}}'
     UNION ALL
     SELECT
-        c.ticker, c.hour, c.channel, c.state, c.known_until, lower(c.period), upper(c.period), {INTERVALS.format(of="c")}
+        c.ticker, c.hour, c.channel, c.state, c.known_until, lower(c.period), upper(c.period),
+        {INTERVALS.format(of="c")}
     FROM readable.coverage AS c
     WHERE c.hour = '{{start}}' AND c.channel = '{BOOKS}' AND NOT isempty(c.period)
 """  # noqa: S608 - constants
@@ -86,7 +87,7 @@ NOTE_COVERAGE = """
     SELECT %(lake)s, 'coverage', h.hour, 0, 0, '', (extract(epoch FROM h.judged_at) * 1000000)::BIGINT
     FROM coverage_known AS h
     WHERE h.judged_at IS NOT NULL AND (
-        (h.hour >= %(start)s AND h.hour < %(end)s)
+        (h.hour >= %(start)s::TIMESTAMPTZ AND h.hour < %(end)s::TIMESTAMPTZ)
         OR (h.hour + INTERVAL '1 hour' <= now() AND (h.is_settled OR h.hour < now() - INTERVAL '3 hours'))
     ) AND NOT EXISTS (
         SELECT FROM exports AS e
@@ -109,7 +110,8 @@ NOTE_REFERENCE = """
     CROSS JOIN unnest(%(names)s) AS names (name)
     CROSS JOIN LATERAL (
         SELECT extract(epoch FROM CASE
-            WHEN day >= %(start)s - INTERVAL '1 day' AND day < %(end)s AND day + INTERVAL '1 day' > now() THEN now()
+            WHEN day + INTERVAL '1 day' > now()
+                AND day > %(start)s::TIMESTAMPTZ - INTERVAL '1 day' AND day < %(end)s::TIMESTAMPTZ THEN now()
             ELSE least(day + INTERVAL '1 day', date_bin('1 hour', now(), 'epoch'))
         END)::BIGINT * 1000000 AS reached
     ) AS times
@@ -155,7 +157,9 @@ class KnowledgeExport:
 
     def write_next(self) -> bool:
         """Write and verify at most one object of each kind. Return True while there may be more."""
-        return any([self._write_one(dataset) for dataset in (COVERAGE, *REFERENCE)])
+        # A list, not a generator: any() must not skip the others once one has more to do.
+        has_more = [self._write_one(dataset) for dataset in (COVERAGE, *REFERENCE)]
+        return any(has_more)
 
     def write(self, start: datetime, end: datetime) -> int:
         """Write and verify everything that is noted, and the hours from `start` until `end` as far as they are known.
