@@ -12,12 +12,12 @@ Read lake.py first; layout.py and schema.py define what writers and readers shar
 import os
 from typing import TYPE_CHECKING
 
-from kalshi_data.errors import LakeError, NoBookError, NoLakeError, NotKnownYetError, UnknownNameError
+from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError, UnknownNameError
 
 if TYPE_CHECKING:
     from kalshi_data.lake import Lake
 
-__all__ = ["LakeError", "NoBookError", "NoLakeError", "NotKnownYetError", "UnknownNameError", "demo", "open"]
+__all__ = ["LakeError", "MissingBookError", "NoLakeError", "NotKnownYetError", "UnknownNameError", "demo", "open"]
 
 
 def open(where: "str | os.PathLike[str]", endpoint: str | None = None) -> "Lake":  # noqa: A001 - read as kd.open()

@@ -1,4 +1,4 @@
-"""The command kalshi-data: the platform's command line, where the platform is installed beside the library."""
+"""The command kalshi-data. It stands alone, since the library itself imports nothing of the platform that it runs."""
 
 import sys
 from importlib import import_module, util

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_data.errors import NoBookError
+from kalshi_data.errors import MissingBookError
 from kalshi_data.files import LakeFiles, reading
 from kalshi_data.layout import DAY, DELTAS, SNAPSHOTS, day_of
 from kalshi_data.order_book import (
@@ -32,6 +32,7 @@ LEVEL = ["yes_side", "price_e6"]
 SNAPSHOT_COLUMNS = ["snapshot_ts", "received_at", "clock", "source", *LEVELS]
 DOLLAR_E6 = 1_000_000
 Side = list[tuple[Decimal, Decimal]]
+Sizes = dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,14 @@ class Book:
     based_on: datetime  # the snapshot's time; inside a hole of a replay, when the hole began
     source: str  # ws or rest; empty inside a hole of a replay
     changes: int  # since the snapshot
-    levels: Levels  # (is a YES bid, price in millionths of a dollar) to hundredths of a contract
     knowledge: Knowledge
-    reset_by: Intervals = field(default=())  # of a replay: the holes since the book before
+    reset_by: Intervals = ()  # of a replay: the holes since the book before
+    sizes: Sizes = field(default_factory=dict, repr=False)  # a level as level_of() has it, to its size
+
+    @property
+    def levels(self) -> Levels:
+        """Return (is a YES bid, price in millionths of a dollar) to hundredths of a contract."""
+        return {(level & 1 == 1, level >> 1): size_e2 for level, size_e2 in self.sizes.items() if size_e2 > 0}
 
     @property
     def state(self) -> State:
@@ -78,7 +84,24 @@ class Book:
 
     def bids(self, yes_side: bool) -> list[tuple[int, int]]:
         """Return prices and sizes of the bids as integers, the best first."""
-        return sorted(((price, size) for (side, price), size in self.levels.items() if side is yes_side), reverse=True)
+        return sorted(self._side(yes_side), reverse=True)
+
+    def best_bid(self, yes_side: bool) -> tuple[int, int] | None:
+        """Return price and size as integers. Return None if there is no bid."""
+        return max(self._side(yes_side), default=None)
+
+    def _side(self, yes_side: bool) -> Iterator[tuple[int, int]]:
+        side = int(yes_side)
+        return ((level >> 1, size) for level, size in self.sizes.items() if level & 1 == side and size > 0)
+
+
+def level_of(yes_side: bool, price_e6: int) -> int:
+    """Return a level as one number, which is faster to look up than a pair."""
+    return price_e6 * 2 + yes_side
+
+
+def sizes_of(levels: Levels) -> Sizes:
+    return {level_of(*level): size_e2 for level, size_e2 in levels.items()}
 
 
 def _dollars(price_e6: int) -> Decimal:
@@ -90,15 +113,16 @@ def _contracts(size_e2: int) -> Decimal:
 
 
 def book_of(record: "MarketRecord", at: datetime, knowledge: Knowledge) -> Book:
-    """Return the book at a time, with what is known of it. Raise NoBookError if no snapshot precedes it."""
+    """Return the book at a time, with what is known of it. Raise MissingBookError if no snapshot precedes it."""
     found = record.undisputed_book(at) or recorded_book(record, at)
     if found is None:
-        raise NoBookError(
+        raise MissingBookError(
             f"The lake has no book of {record.ticker} at {at.isoformat()}.",
             f"There is no snapshot of it in the {LOOK_BACK_DAYS} days before.",
             "check the ticker; the hours of that time may not be exported yet.",
         )
-    return Book(record.ticker, at, found.based_on, found.source, found.changes, found.levels, knowledge)
+    sizes = sizes_of(found.levels)
+    return Book(record.ticker, at, found.based_on, found.source, found.changes, knowledge, sizes=sizes)
 
 
 class MarketRecord:

@@ -70,9 +70,8 @@ def coverage_of(files: LakeFiles, channel: str, tickers: list[str] | None, perio
 
 def known_until(files: LakeFiles) -> datetime | None:
     """Return up to when the record of the exchange is known. Return None if the lake has no coverage."""
-    for day in reversed(files.days(COVERAGE)):
-        start = datetime.fromisoformat(f"{day}T00:00:00Z")
-        if rows := _rows(files, TRADES, [WHOLE_EXCHANGE], (start, start + 24 * HOUR)):
+    for hour in files.periods(COVERAGE):
+        if rows := _rows(files, TRADES, [WHOLE_EXCHANGE], hour):
             moment: datetime = max(row["known_until"] for row in rows)
             return moment
     return None

@@ -31,7 +31,7 @@ class UnknownNameError(LakeError):
         self.near = near
 
 
-class NoBookError(LakeError):
+class MissingBookError(LakeError):
     """The lake has no order book of the market at this time."""
 
 

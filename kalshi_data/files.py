@@ -58,6 +58,14 @@ class LakeFiles:
         names = (info.base_name for info in self._infos(FileSelector(folder, allow_not_found=True)))
         return sorted(name.removeprefix("date=") for name in names if name.startswith("date="))
 
+    def periods(self, table: str) -> Iterator[Interval]:
+        """Yield the hours, or days, for which the table has files, the last one first."""
+        for day in reversed(self.days(table)):
+            start = datetime.fromisoformat(f"{day}T00:00:00Z")
+            times = [_time_of(info.path, table) for info in self._files(table, (start, start + DAY))]
+            for begin, length in sorted(times, reverse=True):
+                yield begin, begin + length
+
     def scan(self, table: str, period: Interval = ALWAYS) -> Dataset:
         """Return a pyarrow dataset of the files that may have rows of the period. `date` and `hour` are columns too."""
         schema = schema_of(table)

@@ -11,7 +11,7 @@ from pyarrow.dataset import Dataset
 from kalshi_data import names
 from kalshi_data.books import Book, MarketRecord, book_of
 from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_of, known_until
-from kalshi_data.errors import LakeError, NoBookError, NoLakeError, NotKnownYetError
+from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError
 from kalshi_data.files import LakeFiles, demo_folder, open_files, reading
 from kalshi_data.layout import (
     CANDLES,
@@ -53,6 +53,7 @@ class Lake:
 
     def __init__(self, files: LakeFiles) -> None:
         self._files = files
+        self._markets: set[str] = set()  # that are known: a market never disappears
 
     @property
     def location(self) -> str:
@@ -156,15 +157,12 @@ class Lake:
 
     def _last(self, table: str) -> datetime | None:
         time = "snapshot_ts" if "snapshot_ts" in schema_of(table).names else "exchange_ts"
-        for day in reversed(self._files.days(table)):
-            start = datetime.fromisoformat(f"{day}T00:00:00Z")
-            for number in reversed(range(24)):
-                with reading(table):
-                    hour = start + number * HOUR
-                    times = self._files.scan(table, (hour, hour + HOUR)).to_table([time])[time]
-                if len(times):
-                    moment: datetime = pc.max(times).as_py()
-                    return moment
+        for hour in self._files.periods(table):
+            with reading(table):
+                times = self._files.scan(table, hour).to_table([time])[time]
+            if len(times):
+                moment: datetime = pc.max(times).as_py()
+                return moment
         return None
 
     def _records(
@@ -214,7 +212,7 @@ class Lake:
         """Return the period without what lies before the market's first snapshot or after its last change."""
         snapshots = [each.snapshot_ts for each in record.snapshots(period[0], period[1] - MICROSECOND)]
         if not snapshots:
-            raise NoBookError(f"The lake has no book of {record.ticker} in that time.", fix="name another time.")
+            raise MissingBookError(f"The lake has no book of {record.ticker} in that time.", fix="name another time.")
         changes = record.changes_table(period[0], period[1], ("exchange_ts",))["exchange_ts"]
         last = max(snapshots[-1], pc.max(changes).as_py() if len(changes) else snapshots[-1])
         since = snapshots[0] if period[0] == EARLIEST else period[0]
@@ -224,8 +222,12 @@ class Lake:
         return None if name is None else names.tickers_of(self._files, name, period)
 
     def _market(self, ticker: str) -> list[str]:
+        if ticker in self._markets:
+            return [ticker]
         found = names.tickers_of(self._files, ticker)
-        if found != [ticker]:
+        if found == [ticker]:
+            self._markets.add(ticker)
+        else:
             fix = f"name one of them, such as {found[0]}."
             raise LakeError(f"{ticker} has {len(found)} markets, and an order book is that of one.", fix=fix)
         return found
@@ -259,9 +261,8 @@ def _both(one: pc.Expression | None, other: pc.Expression) -> pc.Expression:
 def _quotes(books: Iterator[Book]) -> pa.Table:
     rows = []
     for book in books:
-        bid, ask = (max(book.bids(yes_side), default=(None, None)) for yes_side in (True, False))
-        ask_e6 = None if ask[0] is None else DOLLAR_E6 - ask[0]
-        rows.append((book.at, *bid, ask_e6, ask[1], book.state))
+        bid, ask = book.best_bid(True) or (None, None), book.best_bid(False)
+        rows.append((book.at, *bid, *((DOLLAR_E6 - ask[0], ask[1]) if ask else (None, None)), book.state))
     columns = zip(*rows, strict=True) if rows else [[]] * len(QUOTE_SCHEMA)
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, QUOTE_SCHEMA, strict=True)], QUOTE_SCHEMA

@@ -11,21 +11,31 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_data.books import Book, MarketRecord, changes_of, is_disputed
+from kalshi_data.books import Book, MarketRecord, Sizes, changes_of, is_disputed, level_of, sizes_of
 from kalshi_data.coverage import Coverage
 from kalshi_data.layout import HOUR, hour_of
 from kalshi_data.order_book import (
     LATEST_STAMP,
     BookSnapshot,
     Knowledge,
-    RecordedBook,
     lacking_for_certain,
     recorded_book,
 )
 from kalshi_data.times import MICROSECOND, Interval, us_of
 
 COLUMNS = ("exchange_ts", "received_at", "clock", "ts_missing", "yes_side", "price_e6", "delta_e2")
-Numbered = tuple[int, RecordedBook | None]
+
+
+class BookState(NamedTuple):
+    """A book as recorded, whatever holes there are."""
+
+    based_on: datetime
+    source: str
+    changes: int
+    sizes: Sizes
+
+
+Numbered = tuple[int, BookState | None]
 
 
 class Steps(NamedTuple):
@@ -50,21 +60,25 @@ class Steps(NamedTuple):
 def replay(record: MarketRecord, coverage: Coverage, steps: Steps) -> Iterator[Book]:
     """Yield the book of each step for which there is one. Inside a hole the book is empty, its state is `hole`, and
     `reset_by` of the first book after holes names them."""
-    hole_number = 0
+    hole_number, holes = 0, coverage.holes
+    # Most books of most periods: this spares a look at the coverage for each.
+    certain = None if coverage.unknown or coverage.known_until is None else Knowledge("complete", coverage.known_until)
+    coverage_end = coverage.known_until or steps.start
     passed: list[Interval] = []
     for number, found in _recorded(record, steps):
         at = steps.at(number)
-        while hole_number < len(coverage.holes) and coverage.holes[hole_number][0] <= at:
-            passed.append(coverage.holes[hole_number])
+        while hole_number < len(holes) and holes[hole_number][0] <= at:
+            passed.append(holes[hole_number])
             hole_number += 1
         inside = passed[-1] if passed and at < passed[-1][1] else None
         if inside:
             knowledge = Knowledge("hole", coverage.known_until, inside)
-            yield Book(record.ticker, at, inside[0], "", 0, {}, knowledge, tuple(passed))
+            yield Book(record.ticker, at, inside[0], "", 0, knowledge, tuple(passed))
             passed = [inside]
         elif found is not None:
-            knowledge = coverage.at(at)
-            yield Book(record.ticker, at, *found, knowledge, tuple(passed))
+            knowledge = certain if certain and at <= coverage_end else coverage.at(at)
+            based_on, source, changes, sizes = found
+            yield Book(record.ticker, at, based_on, source, changes, knowledge, tuple(passed), sizes)
             passed = []
 
 
@@ -100,7 +114,7 @@ def _between(
         return
     running = _RunningBook(base)
     for change in lacking:
-        running.apply(_level(change.yes_side, change.price_e6), change.delta_e2, 1)
+        running.apply(level_of(change.yes_side, change.price_e6), change.delta_e2, 1)
     for since, until in _hours(base.snapshot_ts, steps.at(end - 1)):
         changes = record.changes_table(since, until, COLUMNS)
         stop = min(end, steps.first_from(until + MICROSECOND))
@@ -118,7 +132,8 @@ def _between(
 
 def _disputed(record: MarketRecord, steps: Steps, number: int, end: int) -> Iterator[Numbered]:
     for each in range(number, end):
-        yield each, recorded_book(record, steps.at(each))
+        found = recorded_book(record, steps.at(each))
+        yield each, found and BookState(found.based_on, found.source, found.changes, sizes_of(found.levels))
 
 
 def _hours(after: datetime, until: datetime) -> Iterator[Interval]:
@@ -129,17 +144,12 @@ def _hours(after: datetime, until: datetime) -> Iterator[Interval]:
         after = end
 
 
-def _level(yes_side: bool, price_e6: int) -> int:
-    """Return a level as one number, which is faster to look up than a pair."""
-    return price_e6 * 2 + yes_side
-
-
 class _RunningBook:
     """A book that changes are added to."""
 
     def __init__(self, base: BookSnapshot) -> None:
         self._base = base
-        self._sizes = {_level(*level): size_e2 for level, size_e2 in base.levels.items()}
+        self._sizes = sizes_of(base.levels)
         self._changes = 0
 
     def apply(self, level: int, delta_e2: int, changes: int) -> None:
@@ -163,9 +173,8 @@ class _RunningBook:
             self.apply(*waiting[1:])
             waiting = next(sums, None)
 
-    def recorded(self) -> RecordedBook:
-        levels = {(level & 1 == 1, level >> 1): size_e2 for level, size_e2 in self._sizes.items() if size_e2 > 0}
-        return RecordedBook(self._base.snapshot_ts, self._base.source, self._changes, levels)
+    def recorded(self) -> BookState:
+        return BookState(self._base.snapshot_ts, self._base.source, self._changes, dict(self._sizes))
 
 
 def _sums(changes: pa.Table, steps: Steps, number: int) -> Iterator[tuple[int, int, int, int]]:

@@ -49,7 +49,7 @@ def test_there_is_no_book_of_the_future(lake):
 
 
 def test_there_is_no_book_before_the_first_snapshot(lake):
-    with pytest.raises(kd.NoBookError, match="no snapshot"):
+    with pytest.raises(kd.MissingBookError, match="no snapshot"):
         lake.book(TICKER, at="2026-11-21T11:59Z")
 
 
