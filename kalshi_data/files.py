@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import dataset as arrow_dataset
 from pyarrow.dataset import Dataset, Fragment
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem, S3FileSystem
@@ -110,9 +111,9 @@ class LakeFiles:
         if (fragment := self._fragments.pop(known, None)) is None:
             values = _folder_values(info.path)
             names = [field.name for field in _folders_of(table)]
-            partition = arrow_dataset.partitioning(pa.schema(_folders_of(table)), flavor="hive").parse(
-                "/".join(f"{name}={values[name]}" for name in names)
-            )
+            partition = pc.scalar(True)
+            for name in names:
+                partition &= pc.field(name) == values[name]
             fragment = CHECKED.make_fragment(info.path, self._filesystem, partition, file_size=info.size)
         self._fragments[known] = fragment
         if len(self._fragments) > MOST_FRAGMENTS:

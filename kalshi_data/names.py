@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from kalshi_data.errors import UnknownNameError
 from kalshi_data.files import ALWAYS, LakeFiles, reading
-from kalshi_data.layout import EVENTS, IDENTITY, MARKETS, SERIES, SNAPSHOTS, TICKERS, TRADES
+from kalshi_data.layout import DELTAS, EVENTS, IDENTITY, MARKETS, SERIES, SNAPSHOTS, TICKERS, TRADES
 from kalshi_data.times import Interval
 
 FIRST_CHARACTERS = 2  # a mistyped name is usually wrong near its end
@@ -21,7 +21,7 @@ def tickers_of(files: LakeFiles, name: str, period: Interval = ALWAYS) -> list[s
     if not files.has(MARKETS):
         return _recorded(files, name)
     for when in dict.fromkeys((period, ALWAYS)):
-        if found := _listed(files, name, when):
+        if found := _listed(files, name, when) or _traded(files, name, when):
             return found
     raise UnknownNameError(name, _near(name, _all_names(files)))
 
@@ -44,6 +44,13 @@ def _listed(files: LakeFiles, name: str, period: Interval) -> list[str]:
             return found
     events = _distinct(files, EVENTS, "event_ticker", pc.field("series_ticker") == name, period)
     return _distinct(files, MARKETS, "ticker", pc.field("event_ticker").isin(events), period) if events else []
+
+
+def _traded(files: LakeFiles, name: str, period: Interval) -> list[str]:
+    """Return the market if it has rows, although the reference data lacks it."""
+    is_it = pc.field("ticker") == name
+    found = any(_distinct(files, table, "ticker", is_it, period) for table in (TRADES, SNAPSHOTS, TICKERS, DELTAS))
+    return [name] if found else []
 
 
 def _recorded(files: LakeFiles, name: str) -> list[str]:

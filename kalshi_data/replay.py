@@ -26,7 +26,7 @@ from kalshi_data.times import MICROSECOND, Interval, us_of
 COLUMNS = ("exchange_ts", "received_at", "clock", "ts_missing", "yes_side", "price_e6", "delta_e2")
 
 
-class BookState(NamedTuple):
+class StepBook(NamedTuple):
     """A book as recorded, whatever holes there are."""
 
     based_on: datetime
@@ -35,7 +35,7 @@ class BookState(NamedTuple):
     sizes: Sizes
 
 
-Numbered = tuple[int, BookState | None]
+Numbered = tuple[int, StepBook | None]
 
 
 class Steps(NamedTuple):
@@ -133,7 +133,7 @@ def _between(
 def _disputed(record: MarketRecord, steps: Steps, number: int, end: int) -> Iterator[Numbered]:
     for each in range(number, end):
         found = recorded_book(record, steps.at(each))
-        yield each, found and BookState(found.based_on, found.source, found.changes, sizes_of(found.levels))
+        yield each, found and StepBook(found.based_on, found.source, found.changes, sizes_of(found.levels))
 
 
 def _hours(after: datetime, until: datetime) -> Iterator[Interval]:
@@ -173,8 +173,8 @@ class _RunningBook:
             self.apply(*waiting[1:])
             waiting = next(sums, None)
 
-    def recorded(self) -> BookState:
-        return BookState(self._base.snapshot_ts, self._base.source, self._changes, dict(self._sizes))
+    def recorded(self) -> StepBook:
+        return StepBook(self._base.snapshot_ts, self._base.source, self._changes, dict(self._sizes))
 
 
 def _sums(changes: pa.Table, steps: Steps, number: int) -> Iterator[tuple[int, int, int, int]]:

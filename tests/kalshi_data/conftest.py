@@ -14,6 +14,7 @@ HOLE = (at(10.25), at(10.75))
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lake")
     trades = [trade(number, ticker) for number in (1, 5_000) for ticker in (TICKER, OTHER, FOREIGN)]
+    trades.append(trade(2, "KXUNLISTED-1"))
     write(folder, "trades", [*trades, trade(-4_000, price_e6=999_999, size_e2=1)], "exchange_ts")
     snapshots = [snapshot(0, 10, [(400_000, 500)], [(550_000, 700)]), snapshot(10.75, 14, [(410_000, 100)], [])]
     write(folder, "orderbook_snapshots", snapshots, "snapshot_ts")

@@ -55,7 +55,7 @@ def test_floats_are_the_nearest_numbers(lake):
         ("KXBTC-26NOV21", {TICKER}),
         ("KXBTC", {TICKER, OTHER}),
         (FOREIGN, {FOREIGN}),
-        (None, {TICKER, OTHER, FOREIGN}),
+        (None, {TICKER, OTHER, FOREIGN, "KXUNLISTED-1"}),
     ],
 )
 def test_a_name_is_a_market_an_event_or_a_series(name, tickers, lake):
@@ -134,6 +134,18 @@ def test_the_last_state_of_a_market_counts(lake):
     assert isinstance(lake.markets().to_arrow(), pa.Table)
     with pytest.raises(kd.UnknownNameError):
         lake.markets(series="KXBTX")
+
+
+def test_the_folders_of_a_file_are_columns(lake):
+    table = lake.dataset("trades").to_table(["date", "hour"])
+    assert set(zip(table["date"].to_pylist(), table["hour"].to_pylist(), strict=True)) == {
+        ("2026-11-21", hour) for hour in ("10", "12", "13")
+    }
+    assert set(lake.dataset("markets").to_table(["date"])["date"].to_pylist()) == {"2026-11-21", "2026-11-22"}
+
+
+def test_a_market_that_the_reference_data_lacks_is_known_by_its_rows(lake):
+    assert lake.trades("KXUNLISTED-1").to_arrow()["ticker"].to_pylist() == ["KXUNLISTED-1"]
 
 
 def test_a_folder_without_a_lake_is_an_error_that_says_what_is_missing(tmp_path, monkeypatch):

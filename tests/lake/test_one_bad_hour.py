@@ -22,7 +22,7 @@ NOON_US = 1_793_534_400_000_000
 HOUR_US = 3_600_000_000
 EXPORTS = """
     SELECT table_name, extract(hour FROM hour)::INTEGER, verified_at IS NOT NULL, failures FROM exports
-    WHERE manifest <> '' OR failures > 0 ORDER BY 1, 2
+    WHERE (manifest <> '' OR failures > 0) AND table_name IN ('orderbook_deltas', 'trades') ORDER BY 1, 2
 """
 
 
