@@ -55,8 +55,12 @@ def _texts(intervals: Intervals) -> list[list[str]]:
 def coverage_of(files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval) -> Coverage:
     """Return the completeness of a channel. Trades and quotes are received for the whole exchange; of books, that of
     the markets counts, and with None that of all of them."""
-    rows = _rows(files, channel, tickers if channel == BOOKS else [WHOLE_EXCHANGE], period)
-    judged = rows if channel != BOOKS else _rows(files, TRADES, [WHOLE_EXCHANGE], period)
+    rows = judged = _rows(files, channel, [WHOLE_EXCHANGE], period) if channel != BOOKS else []
+    if channel == BOOKS:
+        # Which hours are judged at all is known from the whole exchange's.
+        found = _rows(files, channel, tickers, period, also=_of(TRADES, [WHOLE_EXCHANGE]))
+        rows = [row for row in found if row["channel"] == BOOKS]
+        judged = [row for row in found if row["channel"] != BOOKS]
     if not judged:
         return Coverage(channel, "unknown", (), _bounded(period, None), (), (), None)
     known_until = max(row["known_until"] for row in judged)
@@ -77,12 +81,18 @@ def known_until(files: LakeFiles) -> datetime | None:
     return None
 
 
-def _rows(files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval) -> list[dict[str, Any]]:
-    wanted = pc.field("channel") == channel
-    wanted &= pc.field("ticker") != WHOLE_EXCHANGE if tickers is None else pc.field("ticker").isin(tickers)
-    if tickers is None:
-        # Most books of an hour are complete, and there may be very many.
-        wanted &= pc.field("state") != "complete"
+def _of(channel: str, tickers: list[str] | None) -> pc.Expression:
+    of_channel = pc.field("channel") == channel
+    if tickers is not None:
+        return of_channel & pc.field("ticker").isin(tickers)
+    # Most books of an hour are complete, and there may be very many.
+    return of_channel & (pc.field("ticker") != WHOLE_EXCHANGE) & (pc.field("state") != "complete")
+
+
+def _rows(
+    files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval, also: pc.Expression | None = None
+) -> list[dict[str, Any]]:
+    wanted = _of(channel, tickers) if also is None else _of(channel, tickers) | also
     with reading("The coverage"):
         rows: list[dict[str, Any]] = files.scan(COVERAGE, period).to_table(filter=wanted).to_pylist()
     return rows

@@ -54,6 +54,7 @@ class Lake:
     def __init__(self, files: LakeFiles) -> None:
         self._files = files
         self._markets: set[str] = set()  # that are known: a market never disappears
+        self._known_until: datetime | None = None  # as it was when it was last looked up
 
     @property
     def location(self) -> str:
@@ -94,7 +95,9 @@ class Lake:
         """Return the order book at a time. Its `state` says whether it is certain, `known_until` up to when anything
         is known. Raise NotKnownYetError for a later time."""
         [ticker], moment = self._market(ticker), moment_of(at)
-        if (last := known_until(self._files) or self.recorded_until()) and moment > last:
+        if self._known_until is None or moment > self._known_until:
+            self._known_until = known_until(self._files) or self.recorded_until()
+        if (last := self._known_until) and moment > last:
             raise NotKnownYetError(
                 f"Of {ticker} nothing is known of {moment.isoformat()} yet.",
                 f"It is known until {last.isoformat()}.",

@@ -1,11 +1,12 @@
 """Records of a lake as tables: Arrow, pandas or polars, in dollars and contracts, with what is known of their holes."""
 
 from collections.abc import Callable
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib import import_module
+from itertools import repeat
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -71,6 +72,11 @@ class Records:
 
 def in_units(table: pa.Table) -> pa.Table:
     """Return the table in dollars and contracts: a column with a unit in its name becomes an exact decimal."""
+    with ThreadPoolExecutor(pa.cpu_count()) as pool:
+        return _in_units(table, pool)
+
+
+def _in_units(table: pa.Table, pool: ThreadPoolExecutor) -> pa.Table:
     fields, columns = [], []
     for field, column in zip(table.schema, table.columns, strict=True):
         places = PLACES.get(field.name[-3:])
@@ -78,7 +84,7 @@ def in_units(table: pa.Table) -> pa.Table:
             fields.append(field)
             columns.append(column)
             continue
-        chunks = [_decimals(chunk, places) for chunk in column.chunks]
+        chunks = list(pool.map(_decimals, column.chunks, repeat(places)))
         kind = pa.decimal128(DIGITS[field.type], places)
         metadata = {"description": (field.metadata or {}).get(b"description", b""), "unit": _unit(places)}
         fields.append(pa.field(field.name[:-3], kind, field.nullable, metadata))
@@ -112,10 +118,3 @@ def _imported(name: str) -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError:
         raise LakeError(f"{name} is not installed.", fix=f"pip install {name}; to_arrow() works without it.") from None
-
-
-def attribute_of(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
-    """Return the value as pandas' attrs keep it: times as text, so that frames can be stored."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return [attribute_of(each) for each in value] if isinstance(value, tuple) else value
