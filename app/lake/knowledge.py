@@ -42,7 +42,8 @@ INTERVALS = """
     ARRAY(SELECT upper(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_until,
     coalesce({of}.repaired_by, ARRAY[]::TEXT[]) AS repaired_by
 """
-# The whole exchange's channels, which have an empty ticker, and the book of every market that was open in the hour.
+# The channels of the whole exchange, with an empty ticker, and the book of every market that was open in the hour. It is
+# what readable.coverage has, whose schema the exporter's account may have no right to use.
 COVERAGE_ROWS = f"""
     SELECT
         '' AS ticker, h.hour AS hour_start, asked.channel,
@@ -59,10 +60,39 @@ COVERAGE_ROWS = f"""
     WHERE h.hour = '{{start}}'
     UNION ALL
     SELECT
-        c.ticker, c.hour, c.channel, c.state, c.known_until, lower(c.period), upper(c.period),
-        {INTERVALS.format(of="c")}
-    FROM readable.coverage AS c
-    WHERE c.hour = '{{start}}' AND c.channel = '{BOOKS}' AND NOT isempty(c.period)
+        m.ticker, h.hour, '{BOOKS}',
+        CASE
+            WHEN NOT isempty(found.holes) THEN 'hole'
+            WHEN judged.known_until < upper(life.period) THEN 'pending'
+            ELSE 'complete'
+        END,
+        judged.known_until, lower(life.period), upper(life.period), {INTERVALS.format(of="found")}
+    FROM coverage_known AS h
+    CROSS JOIN coverage_horizon
+    JOIN markets AS m
+        ON greatest(m.open_time, h.hour) < least(traded_until(m.close_time), h.hour + INTERVAL '1 hour')
+    CROSS JOIN LATERAL (
+        SELECT tstzrange(
+            greatest(m.open_time, h.hour), least(traded_until(m.close_time), h.hour + INTERVAL '1 hour')
+        ) AS period
+    ) AS life
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN EXISTS (
+                SELECT FROM coverage_market_changes AS u
+                WHERE u.ticker = m.ticker AND u.number > h.judged_number
+                    AND u.since < h.hour + INTERVAL '1 hour' AND u.until > h.hour
+            ) THEN h.hour
+            ELSE h.known_until
+        END AS known_until
+    ) AS judged
+    LEFT JOIN coverage AS e ON e.hour = h.hour AND e.channel = '{BOOKS}' AND e.ticker = m.ticker
+    CROSS JOIN LATERAL (
+        SELECT
+            e.holes * tstzmultirange(life.period) AS holes, e.repaired * tstzmultirange(life.period) AS repaired,
+            e.repaired_by AS repaired_by
+    ) AS found
+    WHERE h.hour = '{{start}}' AND h.hour >= books_since
 """  # noqa: S608 - constants
 # Markets that were open in the day or changed in it, with their events and series. A day's last object has their state
 # at its end; what happens to a market later is in a later day's.
@@ -87,6 +117,11 @@ NOTE_COVERAGE = """
     SELECT %(lake)s, 'coverage', h.hour, 0, 0, '', (extract(epoch FROM h.judged_at) * 1000000)::BIGINT
     FROM coverage_known AS h
     WHERE h.judged_at IS NOT NULL AND (
+        -- Production has forgotten what it knew of older hours' books: what the lake has of them stays.
+        h.hour >= (SELECT books_since FROM coverage_horizon) OR NOT EXISTS (
+            SELECT FROM exports AS e WHERE e.lake_id = %(lake)s AND e.table_name = 'coverage' AND e.hour = h.hour
+        )
+    ) AND (
         (h.hour >= %(start)s::TIMESTAMPTZ AND h.hour < %(end)s::TIMESTAMPTZ)
         OR (h.hour + INTERVAL '1 hour' <= now() AND (h.is_settled OR h.hour < now() - INTERVAL '3 hours'))
     ) AND NOT EXISTS (

@@ -178,6 +178,14 @@ def test_an_hour_that_is_not_settled_waits_unless_it_is_asked_for(production, st
     assert pending == "pending"
 
 
+def test_what_production_has_forgotten_stays_in_the_lake(known, storage):
+    exported(known, storage)
+    execute(known, "UPDATE coverage_horizon SET books_since = %s", (NOON + HOUR,))
+    execute(known, "UPDATE coverage_hours SET judged_at = judged_at + INTERVAL '1 minute'")
+    exported(known, storage)
+    assert kd.open(storage.folder).coverage(TICKER, NOON, NOON + HOUR).holes == (HOLE,)
+
+
 class Corrupting(FolderStorage):
     """Storage that keeps something else than what it was given."""
 
