@@ -42,7 +42,7 @@ INTERVALS = """
     ARRAY(SELECT upper(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_until,
     coalesce({of}.repaired_by, ARRAY[]::TEXT[]) AS repaired_by
 """
-# The channels of the whole exchange, with an empty ticker, and the book of every market that was open in the hour. It is
+# The whole exchange's channels, with an empty ticker, and the book of every market that was open in the hour. It is
 # what readable.coverage has, whose schema the exporter's account may have no right to use.
 COVERAGE_ROWS = f"""
     SELECT
