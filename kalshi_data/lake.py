@@ -99,8 +99,8 @@ class Lake:
             self._known_until = known_until(self._files) or self.recorded_until()
         if (last := self._known_until) and moment > last:
             raise NotKnownYetError(
-                f"Of {ticker} nothing is known of {moment.isoformat()} yet.",
-                f"It is known until {last.isoformat()}.",
+                f"The book of {ticker} at {moment.isoformat()} is not known yet.",
+                f"Completeness is known until {last.isoformat()}.",
                 "ask for that time or an earlier one.",
             )
         found = coverage_of(self._files, BOOKS, [ticker], (hour_of(moment), hour_of(moment) + HOUR))

@@ -264,12 +264,7 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
                     written += opened.export(dataset, hour)
                 except StorageError as error:
                     failed.append(f"{dataset.name} {hour:%Y-%m-%dT%H}: {error}")
-        days = 0
-        while not raw and opened.candles.make_next():
-            days += 1
-        if not raw:
-            opened.knowledge.write(start, end)
-            archive.describe()
+        days = 0 if raw else opened.complete(start, end)
     if not work:
         click.echo("There is nothing to export: the database has no rows of that time.", err=True)
     left = len(work) - written - len(failed)

@@ -152,6 +152,7 @@ class OpenArchive:
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
         self.knowledge = KnowledgeExport(source, ledger, storage)
+        self.description = LakeDescription(storage)
 
     def update_backlog(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""
@@ -164,6 +165,16 @@ class OpenArchive:
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
         has_more = self.update_backlog(dataset, settle_seconds)
         return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
+
+    def complete(self, start: datetime, end: datetime) -> int:
+        """Write what goes with the hours of production that were just exported: candles, coverage, reference data, and
+        the lake's description. Return the number of days whose candles were computed."""
+        days = 0
+        while self.candles.make_next():
+            days += 1
+        self.knowledge.write(start, end)
+        self.description.refresh()
+        return days
 
     def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
         """Write or verify the first hour for which that works. Return whether there was one. A failing hour is tried
@@ -250,12 +261,8 @@ class AskedHours:
             )
 
     def _complete(self, start: datetime, end: datetime) -> None:
-        """Write what goes with the hours: candles, coverage and reference data."""
         with self._archive.opened() as archive:
-            while archive.candles.make_next():
-                continue
-            archive.knowledge.write(start, end)
-        self._archive.describe()
+            archive.complete(start, end)
 
     def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
         with self._archive.opened() as archive:

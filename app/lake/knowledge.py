@@ -217,7 +217,7 @@ class KnowledgeExport:
                 self._export(dataset, hour)
             except OperatorError as error:
                 FAILURES.inc()
-                log.error("not exported", dataset=dataset.name, hour=hour.isoformat(), reason=str(error))  # noqa: TRY400
+                log.error("hour not exported", dataset=dataset.name, hour=hour.isoformat(), reason=str(error))  # noqa: TRY400
                 self._ledger.failed(dataset, hour, str(error))
         return True
 

@@ -39,8 +39,8 @@ def book_at(lake: Lake, ticker: str, at: datetime, knowledge: Knowledge | None =
     knowledge = knowledge or Knowledge("unknown", lake.recorded_until())
     if knowledge.known_until and at > knowledge.known_until:
         raise NotKnownYetError(
-            f"Of {ticker} nothing is known of {at.isoformat()} yet.",
-            f"It is known until {knowledge.known_until.isoformat()}.",
+            f"The book of {ticker} at {at.isoformat()} is not known yet.",
+            f"Completeness is known until {knowledge.known_until.isoformat()}.",
             "ask for that time or an earlier one.",
         )
     return lake.book_as_known(ticker, at, knowledge)
