@@ -24,7 +24,8 @@ PROOF_SECONDS = 300.0  # between two writability probes, while they succeed
 
 
 class Exporter:
-    """Write settled hours of an archive to the lake and verify what was written; for production, make candles as well.
+    """Write settled hours of an archive to the lake and verify what was written; for production, make candles, and
+    write coverage and reference data, as well.
 
     Each table is tried in every step, whatever became of the others. The first failure is the reason for not being
     ready.
@@ -74,6 +75,7 @@ class Exporter:
         has_more = [self._tried(self._archive.step, dataset, self._settle_seconds) or False for dataset in datasets]
         if not self._archive.is_raw:
             has_more.append(self._tried(self._archive.make_candles) or False)
+            has_more.append(self._tried(self._archive.write_knowledge) or False)
         return any(has_more)
 
     def _tried(self, work: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result | None:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import psycopg2.extensions
 from psycopg2 import sql
 
-from app.order_book import Levels
 from app.postgres.connection import Connection
+from kalshi_data.order_book import Levels
 
 # Comparison of a book, rebuilt from a snapshot and the changes since, with the next snapshot, level by level.
 

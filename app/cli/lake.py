@@ -18,9 +18,9 @@ from app.storage.tables import PRODUCTION_TABLES
 if TYPE_CHECKING:
     from app.lake.archive import Archive, OpenArchive
     from app.lake.layout import Dataset
-    from app.lake.reader import Book
     from app.lake.verifier import FileFinding
-    from app.order_book import Knowledge
+    from kalshi_data.books import Book
+    from kalshi_data.order_book import Knowledge
 
 # Shared by the commands about the lake.
 
@@ -248,8 +248,8 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
     """
     refuse_reversed(start_us, end_us)
     from app.lake.archive import MOST_TOLD
-    from app.lake.layout import hour_of
     from app.lake.storage import StorageError
+    from kalshi_data.layout import hour_of
 
     start, end = hour_of(moment(start_us)), moment(end_us)
     with archive_of(settings, raw=raw) as archive, archive.opened() as opened:
@@ -264,9 +264,7 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
                     written += opened.export(dataset, hour)
                 except StorageError as error:
                     failed.append(f"{dataset.name} {hour:%Y-%m-%dT%H}: {error}")
-        days = 0
-        while not raw and opened.candles.make_next():
-            days += 1
+        days = 0 if raw else opened.complete(start, end)
     if not work:
         click.echo("There is nothing to export: the database has no rows of that time.", err=True)
     left = len(work) - written - len(failed)
@@ -281,8 +279,8 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
 def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
     """Read the lake back, and compare it with its manifests and the database. Exit 1 if anything differs."""
     refuse_reversed(start_us, end_us)
-    from app.lake.layout import hour_of
     from app.lake.verifier import WRONG, FileVerdict
+    from kalshi_data.layout import hour_of
 
     start, end = hour_of(moment(start_us)), moment(end_us)
     found: Counter[FileVerdict] = Counter()
@@ -337,12 +335,12 @@ def book(settings: Settings, ticker: str, at_us: int, as_json: bool) -> None:
 
     Holes are looked up in production, if KALSHI_PRODUCTION_DSN is set.
     """
-    from app.lake.reader import Lake, book_at
+    from app.lake.reader import book_at, lake_of
     from app.lake.storage import storage_of
 
     at = moment(at_us)
     _refuse_missing_lake(settings)
-    found = book_at(Lake(storage_of(settings)), ticker, at, _knowledge(settings, ticker, at))
+    found = book_at(lake_of(storage_of(settings)), ticker, at, _knowledge(settings, ticker, at))
     click.echo(json.dumps(_facts(found)) if as_json else "\n".join(_lines(found)))
 
 

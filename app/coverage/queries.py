@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from app.coverage.evidence import HeardPeriod
 from app.errors import OperatorError
-from app.order_book import Knowledge
 from app.postgres.connection import Connection, value_of
+from kalshi_data.order_book import Knowledge
 
 Bounds = list[list[str]]  # from and to of each interval
 

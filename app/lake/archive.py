@@ -14,8 +14,10 @@ from uuid import UUID
 from app.errors import OperatorError
 from app.lake.binding import bind_by_location, bind_first, bind_when_reached, bound_lake, identity_of, register, release
 from app.lake.candle_days import CandleDays
+from app.lake.description import LakeDescription
 from app.lake.exporter import HourExporter
-from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, hour_of, raw_dataset, raw_folder
+from app.lake.knowledge import KnowledgeExport
+from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, raw_dataset, raw_folder
 from app.lake.ledger import ExportLedger, Unfinished, open_ledger
 from app.lake.storage import Storage, StorageError
 from app.lake.verifier import FileFinding, FileVerdict, Verifier
@@ -24,6 +26,7 @@ from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.runtime.threads import Offload
+from kalshi_data.layout import hour_of
 
 log = logs.get(__name__)
 
@@ -46,6 +49,7 @@ class Archive:
         self._storage = storage
         self._binds = binds
         self._registered: UUID | None = None
+        self._description = LakeDescription(storage)
 
     def datasets(self) -> Mapping[str, Dataset]:
         """Return the datasets, by table."""
@@ -73,6 +77,19 @@ class Archive:
         more."""
         with self.opened() as archive:
             return archive.candles.make_next()
+
+    def write_knowledge(self) -> bool:
+        """Write coverage, reference data and the lake's description, as far as they have changed. Return True while
+        there may be more."""
+        with self.opened() as archive:
+            archive.knowledge.note()
+            has_more = archive.knowledge.write_next()
+        self.describe()
+        return has_more
+
+    def describe(self) -> None:
+        """Have the lake describe itself: README.md, _schema.json and lake.sql."""
+        self._description.refresh()
 
     def prove_writable(self) -> None:
         """Raise a StorageError if this archive may not write its objects."""
@@ -134,6 +151,8 @@ class OpenArchive:
         self.exporter = HourExporter(source, ledger, storage)
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
+        self.knowledge = KnowledgeExport(source, ledger, storage)
+        self.description = LakeDescription(storage)
 
     def update_backlog(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""
@@ -146,6 +165,16 @@ class OpenArchive:
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
         has_more = self.update_backlog(dataset, settle_seconds)
         return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
+
+    def complete(self, start: datetime, end: datetime) -> int:
+        """Write what goes with the hours of production that were just exported: candles, coverage, reference data, and
+        the lake's description. Return the number of days whose candles were computed."""
+        days = 0
+        while self.candles.make_next():
+            days += 1
+        self.knowledge.write(start, end)
+        self.description.refresh()
+        return days
 
     def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
         """Write or verify the first hour for which that works. Return whether there was one. A failing hour is tried
@@ -225,10 +254,15 @@ class AskedHours:
             if not finding.verdict.is_safe:
                 left.append(f"{hour.isoformat()} {finding.difference or finding.verdict.value}")
             yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
+        self._offload(self._complete, hour_of(start), end)
         if left:
             raise OperatorError(
                 f"{len(left)} of {len(hours)} hours were not exported.", "; ".join(left[:MOST_TOLD]), AGAIN
             )
+
+    def _complete(self, start: datetime, end: datetime) -> None:
+        with self._archive.opened() as archive:
+            archive.complete(start, end)
 
     def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
         with self._archive.opened() as archive:

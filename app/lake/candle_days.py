@@ -11,12 +11,13 @@ from pathlib import Path
 from app.errors import OperatorError
 from app.lake import candles
 from app.lake.engines import DuckDbEngine
-from app.lake.layout import DAY, PROCESSED, hours_between, manifest_key, schema_of
+from app.lake.layout import PROCESSED, schema_of
 from app.lake.ledger import ExportLedger
 from app.lake.parquet import Manifest, duckdb_session, write_sorted
 from app.lake.storage import Storage, storage_errors
 from app.metrics.lake import FAILURES
 from app.runtime import logs
+from kalshi_data.layout import DAY, hours_between, manifest_key
 
 log = logs.get(__name__)
 

@@ -18,7 +18,7 @@ from psycopg2 import sql
 
 from app.errors import DatabaseError
 from app.lake.late_rows import LateRows, around, window_of
-from app.lake.layout import HOUR, Dataset, hours_between, schema_of
+from app.lake.layout import Dataset, schema_of
 from app.lake.ledger import ExportLedger, survey
 from app.lake.parquet import Manifest, WrittenFile, duckdb_session, write_sorted
 from app.lake.storage import Storage, StorageError, storage_errors
@@ -27,6 +27,7 @@ from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.storage.arrivals import TABLE_LOCK, arrivals, arrivals_session
 from app.storage.tables import ColumnType, Table, TableColumn
+from kalshi_data.layout import HOUR, hours_between
 
 # The content of rows, independent of their order: their number, and the sum of their hashes. PostgreSQL and DuckDB each
 # compute it from their own rows, so the transfer between them does not have to be trusted.

@@ -10,9 +10,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from app.errors import OperatorError
-from app.lake.layout import HOUR, RAW_TABLES, hour_folder, hours_between
+from app.lake.layout import RAW_TABLES
 from app.lake.s3_storage import BucketStorage
 from app.lake.storage import InGlacierError, Listed, Storage
+from kalshi_data.layout import HOUR, hour_folder, hours_between
 
 
 class GlacierState(Enum):

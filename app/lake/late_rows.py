@@ -17,8 +17,9 @@ import duckdb
 import pyarrow as pa
 
 from app.lake.announcements import unarchived
-from app.lake.layout import HOUR, Dataset
+from app.lake.layout import Dataset
 from app.merge.rules import RULES, Copies, Rule
+from kalshi_data.layout import HOUR
 
 MARK = "ts_missing"
 SAMPLES_APART = timedelta(seconds=1)

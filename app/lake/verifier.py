@@ -16,13 +16,14 @@ import msgspec
 
 from app.lake.exporter import Content, archived_rows, content_in_database, content_of_file, rows_between
 from app.lake.late_rows import LateRows, around, window_of
-from app.lake.layout import Dataset, manifest_key
+from app.lake.layout import Dataset
 from app.lake.ledger import ExportLedger, WrittenHour
 from app.lake.parquet import Manifest, decode_manifest, duckdb_session, sha256_of
 from app.lake.storage import Storage, storage_errors
 from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.storage.arrivals import arrivals_session
+from kalshi_data.layout import manifest_key
 
 log = logs.get(__name__)
 

@@ -136,7 +136,7 @@ ASSUMPTIONS = (
     Assumption(
         "clock_rises",
         "A market's clock never goes back, except after a maintenance.",
-        (("app/normalize/occurrences.py", "on_return"), ("app/order_book.py", "_falls_of_clock")),
+        (("app/normalize/occurrences.py", "on_return"), ("kalshi_data/order_book.py", "_falls_of_clock")),
         "Books are rebuilt in the wrong order.",
     ),
     Assumption(
@@ -214,13 +214,13 @@ ASSUMPTIONS = (
     Assumption(
         "snapshot_in_order",
         "On a socket, a book's clock is that of the change before it: later changes have a higher one.",
-        (("app/order_book.py", "_stamped_too_early"), ("app/audit/pairs.py", "A snapshot holds exactly")),
+        (("kalshi_data/order_book.py", "_stamped_too_early"), ("app/audit/pairs.py", "A snapshot holds exactly")),
         "Books count changes twice, or not at all.",
     ),
     Assumption(
         "books_rebuild",
         "A book plus the changes up to the clock of the next book equals that book, level by level.",
-        (("app/audit/pairs.py", "differences"), ("app/order_book.py", "recorded_book")),
+        (("app/audit/pairs.py", "differences"), ("kalshi_data/order_book.py", "recorded_book")),
         "The audit reports books that are correct.",
     ),
     Assumption(

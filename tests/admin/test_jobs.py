@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.lake.reader import Lake
+from app.lake.reader import lake_of
 from app.lake.storage import FolderStorage
 from app.postgres.databases import DatabaseKind
 from tests.admin.test_service import admin
@@ -99,7 +99,7 @@ def test_trades_that_are_asked_for_are_in_production_and_then_in_the_lake(
         assert {trade_id for (trade_id,) in execute(production, "SELECT trade_id FROM trades")} == expected
         job = asked.post("/admin/jobs/export", {**HOUR, "table": "trades"})
         assert "1 of 1 hours written and read back" in asked.wait_for(job, "done")
-    table = Lake(FolderStorage(tmp_path / "lake")).trades.to_table()
+    table = lake_of(FolderStorage(tmp_path / "lake")).dataset("trades").to_table()
     assert set(table["trade_id"].to_pylist()) == expected
     assert len(table) == len(expected)
 

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 
 def sources(*folders):
     """Every Python file of ours with its syntax tree."""
-    for folder in folders or ("app", "workers", "admin", "tests"):
+    for folder in folders or ("app", "workers", "admin", "kalshi_data", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield path, parsed(path)
 

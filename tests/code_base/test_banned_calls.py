@@ -6,7 +6,7 @@ import re
 
 from tests.code_base.sources import ROOT, sources
 
-PRODUCT = ("app", "workers", "admin")
+PRODUCT = ("app", "workers", "admin", "kalshi_data")
 PRICE_OR_SIZE = ("_e6", "_e2")
 
 

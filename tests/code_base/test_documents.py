@@ -22,7 +22,7 @@ SETTINGS = TEXTS[ROOT / "docs/settings.md"]
 ARCHITECTURE = TEXTS[ROOT / "docs/architecture.md"]
 OPERATIONS = TEXTS[ROOT / "docs/operations.md"]
 README_LINES_MAX = 150
-PRODUCT = ("app", "workers", "admin")
+PRODUCT = ("app", "workers", "admin", "kalshi_data")
 FOLDERS = (*PRODUCT, "sql", "tests", "docs", "ansible", r"\.ci")
 # A path: begins with a folder of ours; `*` stands for any name.
 PATH = re.compile(rf"(?<![\w/.~:-])((?:{'|'.join(FOLDERS)})/[\w./*-]*[\w*/])")

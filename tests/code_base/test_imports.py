@@ -5,8 +5,13 @@ import pytest
 from tests.code_base.sources import ROOT, module_of, sources
 from tests.processes import run
 
-MAY_IMPORT = {"app": {"app", "sql"}, "workers": {"app", "workers"}, "admin": {"app", "admin"}}
-FOLDERS = {"app", "workers", "admin", "tests", "sql"}
+MAY_IMPORT = {
+    "kalshi_data": {"kalshi_data"},
+    "app": {"app", "sql", "kalshi_data"},
+    "workers": {"app", "workers", "kalshi_data"},
+    "admin": {"app", "admin", "kalshi_data"},
+}
+FOLDERS = {"app", "workers", "admin", "tests", "sql", "kalshi_data"}
 
 
 def imported(tree):
