@@ -23,7 +23,7 @@ test: $(VENV)/.development ## Run the tests; pytest options in ARGS="..."
 	@$(RUN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
 
 test-faults: $(VENV)/.development ## Run the longest tests, campaigns of faults above all, which `make test` leaves out
-	@$(RUN)/python -m pytest -n $(WORKERS) -m long $(ARGS)
+	@$(RUN)/python -m pytest -n $(WORKERS) -m long -o faulthandler_timeout=1800 $(ARGS)
 
 proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--seconds 600"; --help tells more
 	@exec $(RUN)/python -m tests.claims $(ARGS)
@@ -36,7 +36,7 @@ test-timescaledb: $(VENV)/.development ## Run tests of the databases on the serv
 test-ansible: $(VENV)/.development ## Run the playbooks against a made-up AWS and, as root, on hosts in containers
 	@bash .ci/packages containers
 	@ANSIBLE_HOSTS=1 $(RUN)/python -m pytest tests/ansible/test_platform.py tests/ansible/test_provisioning.py \
-		tests/ansible/test_production_on_rds.py -n 2 --dist loadfile -o faulthandler_timeout=1200 $(ARGS)
+		tests/ansible/test_production_on_rds.py -n 2 --dist loadfile -o faulthandler_timeout=3600 $(ARGS)
 
 test-ansible-long: $(VENV)/.development ## The same with a second gatherer: four hosts
 	@ANSIBLE_GATHERERS=2 $(MAKE) test-ansible ARGS="$(ARGS)"

@@ -6,9 +6,10 @@ from flask import Flask, Response, g, request
 
 from admin.api.gatherers import Gatherers, fleet_blueprint
 from admin.api.lists import lists_blueprint
-from admin.api.market_data import quotes_blueprint, things_blueprint
+from admin.api.market_data import objects_blueprint, quotes_blueprint
 from admin.api.openapi import documentation_blueprint
 from admin.api.operations import jobs_blueprint, operations_blueprint
+from admin.api.status import status_blueprint, verdict_cache
 from admin.pages.views import FILTERS, pages_blueprint
 from admin.web.access import Access, FailureLimit, LoginSessions, login_blueprint
 from admin.web.cache import TtlCache
@@ -38,7 +39,7 @@ def why_production_is_not_ready(settings: Settings) -> str | None:
             waiting = pending(applied_migrations(connection), migrations_of(DatabaseKind.PRODUCTION))
     except OperatorError as error:
         return error.what
-    return f"{len(waiting)} migrations are to be applied: kalshi-data migrate." if waiting else None
+    return f"{len(waiting)} migrations are not applied: run kalshi-data migrate." if waiting else None
 
 
 log = logs.get(__name__)
@@ -67,16 +68,18 @@ def service(settings: Settings, offload: Offload) -> Flask:
     add_security_headers_and_compression(app)
     database = RequestDatabase(settings.production_dsn, offload)
     gatherers = Gatherers(settings.ops_ports())
+    verdict = verdict_cache(database, settings)
     for blueprint in (
         health_blueprint([_readiness(settings, offload)], Heartbeats()),
         metrics_blueprint(),
         lists_blueprint(database),
-        things_blueprint(database),
+        objects_blueprint(database),
         quotes_blueprint(database),
         fleet_blueprint(database, gatherers),
+        status_blueprint(verdict),
         operations_blueprint(database),
         jobs_blueprint(database),
-        pages_blueprint(database, gatherers),
+        pages_blueprint(database, gatherers, verdict),
         login_blueprint(access),
         documentation_blueprint(app, settings.admin_tokens is not None),
     ):

@@ -18,7 +18,7 @@ log = logs.get(__name__)
 MOST_CONNECTIONS = 500
 
 
-class _PatientHandler(RequestHandler):
+class _LongAnswerHandler(RequestHandler):
     """A handler that lets a long answer take its time, as long as the client keeps receiving."""
 
     def _sendall(self, data: bytes) -> None:
@@ -29,7 +29,7 @@ class _PatientHandler(RequestHandler):
 class _Server(BoundedServer):
     def __init__(self, listener: Any, application: WSGIApp, environ: dict[str, Any], **_: Any) -> None:  # noqa: ANN401
         super().__init__(listener, application, MOST_CONNECTIONS)
-        self.handler_class = _PatientHandler
+        self.handler_class = _LongAnswerHandler
         self.set_environ(environ)
 
 
@@ -40,9 +40,9 @@ class AdminWorker(GeventWorker):  # type: ignore[misc]
         super().load_wsgi()
         settings = load_settings()
         _refuse_several_processes(self.cfg.workers)
-        _refuse_strangers(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
+        _refuse_open_access(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
         if settings.admin_tokens is None:
-            log.warning("no tokens are set: only this machine is answered, and may do everything")
+            log.warning("no tokens set: only local requests are answered, with every right")
 
 
 class AdminLogger(Logger):  # type: ignore[misc]
@@ -62,24 +62,24 @@ class AdminLogger(Logger):  # type: ignore[misc]
 def _refuse_several_processes(workers: int) -> None:
     if workers > 1:
         raise SettingsError(
-            "The admin service is one process.",
-            f"It is to have {workers}, and each would know its own sessions alone.",
-            "leave out --workers: one answers hundreds of clients at once.",
+            "The admin service must be one process.",
+            f"{workers} are configured, and each would know only its own sessions.",
+            "leave out --workers: one process answers hundreds of clients at once.",
         )
 
 
-def _refuse_strangers(settings: Settings, addresses: list[str]) -> None:
+def _refuse_open_access(settings: Settings, addresses: list[str]) -> None:
     if settings.admin_tokens is not None:
         return
     if open_to_others := sorted(address for address in addresses if not is_local(address)):
         raise SettingsError(
-            "Everybody could change everything.",
-            f"It is to listen on {', '.join(open_to_others)}, and KALSHI_ADMIN_TOKENS is not set.",
+            "The admin service would accept changes from everyone.",
+            f"It would listen on {', '.join(open_to_others)}, and KALSHI_ADMIN_TOKENS is not set.",
             "set KALSHI_ADMIN_TOKENS_FILE, or --bind 127.0.0.1:8000.",
         )
     if settings.admin_proxy is not None:
         raise SettingsError(
-            "Everybody whom the proxy lets through could change everything.",
+            "The admin service would accept changes from everyone behind the proxy.",
             "KALSHI_ADMIN_PROXY is set, and KALSHI_ADMIN_TOKENS is not.",
             "set KALSHI_ADMIN_TOKENS_FILE, or unset KALSHI_ADMIN_PROXY.",
         )

@@ -1,5 +1,6 @@
 import logging
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -7,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
 from app.runtime import logs
-from tests.harness import database, distribution, kept, progress
+from tests.harness import compiling, database, distribution, hanging, kept, progress
 from tests.harness.database import shared_server, templates_of
 from tests.ops.ops import running_ops
 from tests.servers import new_database
@@ -23,7 +24,7 @@ settings.load_profile("patient")
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
-    for plugin in (database, distribution, kept, progress):
+    for plugin in (compiling, database, distribution, hanging, kept, progress):
         config.pluginmanager.register(plugin)
 
 
@@ -70,6 +71,19 @@ def production(server, templates):
 def connection(timeseries):
     with connected(timeseries) as opened:
         yield opened
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The files and folders that were synced, in that order."""
+    found, sync = [], os.fsync
+
+    def fsync(descriptor):
+        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from pathlib import Path
 from tests.harness.kept import keep_output
 
 ROOT = Path(__file__).parents[1]
+# A module of tests/harness/startup/ makes processes start sooner.
+PYTHONPATH = os.pathsep.join([str(ROOT / "tests/harness/startup"), str(ROOT)])
 DEADLINE_SECONDS = 180
 # Conditions ask databases and processes: a long wait that asked often would take the processor from what it waits for.
 FIRST_PAUSE_SECONDS = 0.01
@@ -22,7 +24,7 @@ LONGEST_PAUSE_SECONDS = 0.25
 def environment(**settings):
     """Ours without any setting of the person who runs the tests, and with these."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
-    return {**inherited, "PYTHONPATH": str(ROOT), **{name: str(value) for name, value in settings.items()}}
+    return {**inherited, "PYTHONPATH": PYTHONPATH, **{name: str(value) for name, value in settings.items()}}
 
 
 def run(*arguments, **settings):

@@ -30,7 +30,7 @@ from workers.process.service import ServiceWorker, service_workers  # noqa: E402
 @check_config_option
 @click.pass_context
 def workers(context: click.Context) -> None:
-    """The processes that run for ever. Exit codes: 0 asked to stop, 1 failed, 2 wrong settings."""
+    """Run one process of the platform until it is stopped. Exit codes: 0 stopped, 1 failed, 2 wrong settings."""
     settings = load_settings()
     logs.configure(settings.log_format, settings.log_level)
     context.obj = settings
@@ -40,7 +40,7 @@ def workers(context: click.Context) -> None:
 @check_config(gathering.check)
 @click.pass_obj
 def gatherer(settings: Settings) -> None:
-    """Record everything that the exchange says into the two databases of this host."""
+    """Record everything that the exchange publishes into the two databases of this host."""
     gathering.Gatherer(settings).run()
 
 
@@ -49,9 +49,9 @@ def databases_to_maintain(settings: Settings) -> list[Database]:
     databases = given_databases(settings)
     if not databases:
         raise SettingsError(
-            "There is no database to look after.",
+            "There is no database to maintain.",
             "Neither KALSHI_TS_DSN nor KALSHI_META_DSN nor KALSHI_PRODUCTION_DSN is set.",
-            "set those of this host.",
+            "set those of the databases on this host.",
         )
     return databases
 
@@ -72,8 +72,8 @@ def maintainer_of(
 @check_config(databases_to_maintain)
 @click.pass_obj
 def maintainer(settings: Settings) -> None:
-    """Keep chunks of the given databases: made ahead, compressed, dropped when old or over the disk budget; and drop
-    ended markets from a gatherer's."""
+    """Create chunks ahead, compress them, and drop them when old or over the disk budget; delete ended markets from a
+    gatherer's metadata."""
     databases = databases_to_maintain(settings)
     group = Group()
     offload = threads(len(databases))
@@ -104,7 +104,7 @@ def production_of(settings: Settings) -> Dsn:
 @check_config(production_of)
 @click.pass_obj
 def exporter(settings: Settings) -> None:
-    """Bring production's hours into the lake as they end, and read them back."""
+    """Export production's finished hours to the lake, and verify them."""
     # Arrow is heavy, and the other processes need none of it.
     from app.lake.archive import Archive, AskedHours  # noqa: PLC0415
     from app.lake.storage import storage_of  # noqa: PLC0415
@@ -142,7 +142,7 @@ def timeseries_to_archive(settings: Settings) -> Dsn:
 @check_config(timeseries_to_archive)
 @click.pass_obj
 def archiver(settings: Settings) -> None:
-    """Bring this host's gatherer's hours into the lake's raw/ as they end, as received, and read them back."""
+    """Export the finished hours of this host's gatherer, as received, to raw/ of the lake, and verify them."""
     from app.lake.archive import RawArchive  # noqa: PLC0415
     from app.lake.storage import storage_of  # noqa: PLC0415
     from workers.exporter import Exporter  # noqa: PLC0415

@@ -14,6 +14,7 @@ from app.runtime import logs
 from app.runtime.clock import steady_seconds
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload, P, Result
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -23,7 +24,8 @@ PROOF_SECONDS = 300.0  # between two writability probes, while they succeed
 
 
 class Exporter:
-    """Write settled hours of an archive to the lake and verify what was written; for production, make candles as well.
+    """Write settled hours of an archive to the lake and verify what was written; for production, make candles, and
+    write coverage and reference data, as well.
 
     Each table is tried in every step, whatever became of the others. The first failure is the reason for not being
     ready.
@@ -42,9 +44,9 @@ class Exporter:
         self._archive = archive
         self._settle_seconds = settle_seconds
         self._offload = offload
-        self._stopping = stopping
-        self._idle_seconds = idle_seconds
-        self._retry_seconds = retry_seconds
+        # The step handles the failures of each table itself. Their pause does not grow: the ledger postpones each hour
+        # that fails.
+        self._loop = Loop(self.step, lambda: retry_seconds if self.failure else idle_seconds, stopping)
         self._clock = clock
         self._proved_seconds: float | None = None  # when a probe was last written to the lake; None: probe again
         self.failure: str | None = None
@@ -52,9 +54,7 @@ class Exporter:
         self._why_nothing_is_dropped: str | None = None
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(self._retry_seconds if self.failure else self._idle_seconds)
+        self._loop.run()
 
     def why_not_ready(self) -> str | None:
         return self.failure or self._why_nothing_is_dropped
@@ -65,7 +65,7 @@ class Exporter:
         datasets = list((self._tried(self._archive.datasets) or {}).values())
         # Measure the backlog before the lake is contacted: while it is unreachable, each request takes minutes to fail.
         for dataset in datasets:
-            self._tried(self._archive.look, dataset, self._settle_seconds)
+            self._tried(self._archive.update_backlog, dataset, self._settle_seconds)
         has_more = self._look_at_the_lake() and self._advance(datasets)
         self.failure = self._failures[0] if self._failures else None
         return has_more and self.failure is None
@@ -75,6 +75,7 @@ class Exporter:
         has_more = [self._tried(self._archive.step, dataset, self._settle_seconds) or False for dataset in datasets]
         if not self._archive.is_raw:
             has_more.append(self._tried(self._archive.make_candles) or False)
+            has_more.append(self._tried(self._archive.write_knowledge) or False)
         return any(has_more)
 
     def _tried(self, work: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result | None:
@@ -86,7 +87,7 @@ class Exporter:
             return self._offload(work, *arguments, **options)
         except OperatorError as error:
             FAILURES.inc()
-            log.error("not exported", reason=str(error))  # noqa: TRY400
+            log.error("export failed: retrying", reason=str(error))  # noqa: TRY400
             self._failures.append(str(error))
             return None
 
@@ -97,7 +98,7 @@ class Exporter:
         if len(self._failures) > failures:
             return False
         if reason and reason != self._why_nothing_is_dropped:
-            log.error("the database drops nothing of what is exported", reason=reason)
+            log.error("exported chunks are not dropped", reason=reason)
         self._why_nothing_is_dropped = reason
         IS_BOUND.set(reason is None)
         return self._can_be_written()

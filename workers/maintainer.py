@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from app.errors import DatabaseError
 from app.metrics.process import CHUNKS_BYTES, ENDED_ROWS_DROPPED, MAINTAINED_AT, SACRIFICED_BYTES
 from app.postgres.connection import connected
 from app.postgres.databases import Database, DatabaseKind
@@ -19,6 +18,7 @@ from app.runtime.threads import Offload
 from app.storage.cleanup import drop_ended, forget
 from app.storage.confirmation import CONFIRMATIONS, LAST_RESORTS, why_not_confirmed
 from app.storage.retention import Round, maintain
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -31,30 +31,29 @@ class DatabaseMaintainer(ABC, Generic[Done]):
 
     def __init__(self, name: str, interval_seconds: float, offload: Offload, stopping: Stopping) -> None:
         self._name = name
-        self._interval_seconds = interval_seconds
         self._offload = offload
-        self._stopping = stopping
+        # Chunks are made days ahead, and on demand by an insert: after a failure the next round is early enough.
+        self._loop = Loop(self._maintain_and_report, interval_seconds, stopping, on_failure=self._failed)
         self._failure: str | None = "The first round is not over."
 
     def why_not_ready(self) -> str | None:
         return f"{self._name}: {self._failure}" if self._failure else None
 
     def run(self) -> None:
-        self.step()
-        while not self._stopping.wait(self._interval_seconds):
-            self.step()
+        self._loop.run()
 
     def step(self) -> None:
         """Run one round. A failure is logged, shown in readiness and retried in the next round."""
-        try:
-            done = self._offload(self._maintain)
-        except DatabaseError as error:
-            # Chunks are made days ahead, and on demand by an insert: the next round is early enough.
-            self._failure = str(error)
-            log.error("maintenance failed", database=self._name, error=self._failure)  # noqa: TRY400
-        else:
-            self._failure = None
-            self._report(done)
+        self._loop.step()
+
+    def _maintain_and_report(self) -> None:
+        done = self._offload(self._maintain)
+        self._failure = None
+        self._report(done)
+
+    def _failed(self, error: str) -> None:
+        self._failure = error
+        log.error("maintenance failed: retrying in the next round", database=self._name, error=error)
 
     @abstractmethod
     def _maintain(self) -> Done:
@@ -82,18 +81,22 @@ class Maintainer(DatabaseMaintainer[Round | None]):
             done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now, LAST_RESORTS.get(kind))
             if done and done.unconfirmed:
                 log.warning(
-                    "chunks stay that are not safe elsewhere",
+                    "expired chunks kept: not confirmed elsewhere",
                     database=self._name,
                     chunks=done.unconfirmed,
                     reason=why_not_confirmed(connection, kind),
                 )
             if done and kind is DatabaseKind.TIMESERIES:
-                log.info("forgotten", database=self._name, **forget(connection, self._max_bytes, now)._asdict())
+                log.info(
+                    "old journal and quarantine rows deleted",
+                    database=self._name,
+                    **forget(connection, self._max_bytes, now)._asdict(),
+                )
             return done
 
     def _report(self, done: Round | None) -> None:
         figures = done._asdict() if done else {"left_to": "another process"}
-        log.info("maintained", database=self._name, **figures)
+        log.info("maintenance finished", database=self._name, **figures)
         if done:
             MAINTAINED_AT.labels(self._name).set_to_current_time()
             CHUNKS_BYTES.labels(self._name).set(done.size_bytes)
@@ -115,7 +118,7 @@ class MetadataMaintainer(DatabaseMaintainer[dict[str, int]]):
             return drop_ended(connection, self._keep_for, datetime.now(UTC))
 
     def _report(self, done: dict[str, int]) -> None:
-        log.info("maintained", database=self._name, **done)
+        log.info("maintenance finished", database=self._name, **done)
         MAINTAINED_AT.labels(self._name).set_to_current_time()
         for table, rows in done.items():
             ENDED_ROWS_DROPPED.labels(table).inc(rows)

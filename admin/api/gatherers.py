@@ -123,15 +123,13 @@ def _add_state(blueprint: Blueprint, gatherers: Gatherers) -> None:
         return _response(gatherers.connections())
 
     @blueprint.get("/polling")
-    @endpoint(
-        "How long the last walk over the books of each class took, by REST.", query=NoQuery, answer=OfGatherersSchema
-    )
+    @endpoint("Duration of the last polling cycle of each class of books.", query=NoQuery, answer=OfGatherersSchema)
     def polling() -> Response:
         return _response(gatherers.polling())
 
     @blueprint.get("/subscriptions")
     @endpoint(
-        "What the sockets listen to; with `ticker`, those that have it.",
+        "What each connection subscribed to; with `ticker`, the connections that receive it.",
         query=SubscriptionsQuery,
         answer=OfGatherersSchema,
     )
@@ -143,7 +141,9 @@ def _add_state(blueprint: Blueprint, gatherers: Gatherers) -> None:
 def _add_orders(blueprint: Blueprint, database: RequestDatabase, gatherers: Gatherers) -> None:
     @blueprint.post("/markets/<ticker>/poll")
     @endpoint(
-        "Ask the exchange for a market's book now; a gatherer records it.", TokenRole.OPERATE, answer=OfGatherersSchema
+        "Request a market's book from the exchange now; a gatherer records it.",
+        TokenRole.OPERATE,
+        answer=OfGatherersSchema,
     )
     def poll(ticker: str) -> Response:
         said = gatherers.poll(checked_path({"ticker": ticker})["ticker"])
@@ -151,7 +151,7 @@ def _add_orders(blueprint: Blueprint, database: RequestDatabase, gatherers: Gath
 
     @blueprint.post("/reconcile")
     @endpoint(
-        "Have every gatherer walk through all markets that are not settled, and the events that changed, now.",
+        "Have every gatherer read all unsettled markets, and the events that changed, now.",
         TokenRole.OPERATE,
         answer=OfGatherersSchema,
     )
@@ -164,7 +164,7 @@ def _record_order(
 ) -> Response:
     """Record the order and its outcome. Raise ProblemError if no gatherer accepted it."""
     if not said:
-        raise ProblemError(HTTPStatus.CONFLICT, "KALSHI_GATHERER_OPS names no gatherer.")
+        raise ProblemError(HTTPStatus.CONFLICT, "KALSHI_GATHERER_OPS is not set.")
     outcome = [{"gatherer": each.gatherer, "status": each.status, "error": each.error} for each in said]
     note(database, action, parameters, {"gatherers": outcome})
     if all(each.status != HTTPStatus.OK for each in said):

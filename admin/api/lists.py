@@ -47,7 +47,7 @@ def lines(listing: Listing, form: str, pages: Iterator[ListPage], is_exact: bool
     """Return a stream of lines. The first page is read before anything is sent, so that a query's error still can be
     answered with a problem."""
     pages = chain([next(pages)], pages)
-    written = _csv(listing, pages, _exact if is_exact else _harmless) if form == "csv" else _ndjson(pages)
+    written = _csv(listing, pages, _exact if is_exact else _without_formula) if form == "csv" else _ndjson(pages)
     answer = Response(written, mimetype=TYPES[form])
     answer.headers["Content-Disposition"] = f'attachment; filename="{listing.name}.{form}"'
     return answer
@@ -74,7 +74,7 @@ def _exact(value: object) -> object:
     return msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else value
 
 
-def _harmless(value: object) -> object:
+def _without_formula(value: object) -> object:
     """Prefix text that a spreadsheet would run as a formula. Titles come from the exchange, so they are untrusted."""
     is_formula = isinstance(value, str) and value.startswith(FORMULA_BEGINNINGS) and not NUMBER.fullmatch(value)
     return f"'{value}" if is_formula else _exact(value)

@@ -101,7 +101,7 @@ def book_at(database: RequestDatabase, ticker: str, at: datetime | None) -> dict
     asked = {"ticker": ticker, "at": knowable_time(database, ticker, at)}
     found = next(iter(database.dicts(BOOK, asked)), None)
     if found is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"No book of {ticker} is known of then.")
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"No book of {ticker} is known at that time.")
     columns = [found.pop(name) or [] for name in ("yes_sides", "prices_e6", "sizes_e2")]
     levels = sorted((level for level in zip(*columns, strict=True) if level[2] > 0), reverse=True)
     yes, no = ([_level(*level) for side, *level in levels if side is wanted] for wanted in (True, False))
@@ -194,7 +194,7 @@ API_OBJECTS = (
 )
 
 
-def things_blueprint(database: RequestDatabase) -> Blueprint:
+def objects_blueprint(database: RequestDatabase) -> Blueprint:
     blueprint = Blueprint("things", __name__, url_prefix="/admin")
     for thing in API_OBJECTS:
         _add(blueprint, database, thing)

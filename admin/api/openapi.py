@@ -96,12 +96,12 @@ def documentation_blueprint(app: Flask, needs_token: bool) -> Blueprint:
         return openapi(app, needs_token)
 
     @blueprint.get("/openapi.json")
-    @endpoint("The documentation that programs read.")
+    @endpoint("The API description for programs.")
     def for_programs() -> Response:
         return json_answer(document())
 
     @blueprint.get("/docs")
-    @endpoint("The documentation that people read.", types=("text/html",))
+    @endpoint("The API description for people.", types=("text/html",))
     def for_people() -> str:
         return render_template("docs.html", document=document(), groups=_groups(document()))
 

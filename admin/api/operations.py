@@ -61,7 +61,7 @@ def jobs_blueprint(database: RequestDatabase) -> Blueprint:
     def cancel(job_id: int) -> Response:
         def make(cursor: Cursor) -> dict[str, Any]:
             if not jobs.cancel(cursor, job_id):
-                raise ProblemError(HTTPStatus.NOT_FOUND, f"No job {job_id} waits or runs.")
+                raise ProblemError(HTTPStatus.NOT_FOUND, f"No job {job_id} is waiting or running.")
             return {"job_id": job_id}
 
         return json_answer(change(database, "cancel", {"job_id": job_id}, make))
@@ -105,7 +105,7 @@ def rewind(cursor: Cursor, gatherer: str, table: str, dry_run: bool) -> dict[str
         for shard, ingest_id, rows_read, received_through in cursor.fetchall()
     ]
     if not found:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no cursor of {table} of {gatherer}.")
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no cursor for {table} of {gatherer}.")
     if not dry_run:
         cursor.execute(REWIND, (gatherer, table))
     return {"dry_run": dry_run, "cursors": found}
@@ -130,7 +130,7 @@ def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
     row was not the cause of the refusal."""
     table_name, _, payload = _taken(cursor, quarantine_id)
     if (rule := RULE_OF.get(table_name)) is None:
-        raise ProblemError(HTTPStatus.CONFLICT, "It is not a row of a table of records: only a person can judge it.")
+        raise ProblemError(HTTPStatus.CONFLICT, "The row belongs to no table of records: it cannot be retried.")
     names = {
         "table": sql.Identifier(rule.table.name),
         "time": sql.Identifier(rule.table.time_column),
@@ -148,7 +148,7 @@ def retry(cursor: Cursor, quarantine_id: int) -> dict[str, Any]:
         cursor.execute(IS_STORED, (quarantine_id,))
     except (psycopg2.DataError, psycopg2.IntegrityError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ProblemError(HTTPStatus.CONFLICT, f"It does not fit: {reason}") from error
+        raise ProblemError(HTTPStatus.CONFLICT, f"The row does not fit: {reason}") from error
     return {"stored": new == 1}
 
 
@@ -177,8 +177,8 @@ def operations_blueprint(database: RequestDatabase) -> Blueprint:
 
     @blueprint.post("/cursors/rewind")
     @endpoint(
-        "Read a gatherer's table again from its beginning. What production has stays as it is. Unless `dry_run` is "
-        "false, it only tells what would be done.",
+        "Read a gatherer's table again from its beginning. Rows in production stay. Unless `dry_run` is "
+        "false, it only reports what would be done.",
         TokenRole.OPERATE,
         body=RewindBody,
         answer=RewindSchema,
@@ -188,13 +188,13 @@ def operations_blueprint(database: RequestDatabase) -> Blueprint:
         return json_answer(change(database, "rewind", asked, lambda cursor: rewind(cursor, **asked)))
 
     @blueprint.post(f"/quarantine/<{ROW_NUMBER}:quarantine_id>/retry")
-    @endpoint("Store a row that was in quarantine after all.", TokenRole.OPERATE, answer=RetriedSchema)
+    @endpoint("Store a quarantined row.", TokenRole.OPERATE, answer=RetriedSchema)
     def retry_row(quarantine_id: int) -> Response:
         return _judged(database, retry, quarantine_id)
 
     @blueprint.delete(f"/quarantine/<{ROW_NUMBER}:quarantine_id>")
     @endpoint(
-        "Throw away what is in quarantine. The record of changes keeps its bytes.",
+        "Discard a quarantined row. The record of changes keeps its bytes.",
         TokenRole.OPERATE,
         answer=DiscardedSchema,
     )

@@ -44,19 +44,19 @@ def read(keys: Sequence[Key], word: str) -> list[Any]:
     try:
         return [key.read(text) for key, text in zip(keys, word.split(BETWEEN, len(keys) - 1), strict=True)]
     except (ValueError, OverflowError):
-        raise ValidationError({"after": ["It is not the `next` of a page of this list."]}) from None
+        raise ValidationError({"after": ["It must be the `next` of a page of this list."]}) from None
 
 
 def number(text: str) -> int:
     if not -BIGGEST <= (value := int(text)) < BIGGEST:
-        raise ValueError("It is not in the range of a number.")
+        raise ValueError("The number is out of range.")
     return value
 
 
 def moment(text: str) -> datetime:
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
-        raise ValueError("It has no zone.")
+        raise ValueError("The time has no zone.")
     return in_utc(value)
 
 
@@ -64,22 +64,22 @@ def in_utc(moment: datetime) -> datetime:
     """Return the time in UTC. Raise ValueError if its offset is not one in use: Python accepts larger ones than
     PostgreSQL."""
     if abs(moment.utcoffset() or timedelta()) >= ZONES_END:
-        raise ValueError("It is in a zone that cannot be meant.")
+        raise ValueError("The time zone is not plausible.")
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("It is a time that cannot be meant.") from None
+        raise ValueError("The time is not plausible.") from None
 
 
-def truth(text: str) -> bool:
+def boolean(text: str) -> bool:
     if text not in {"True", "False"}:
-        raise ValueError("It is neither True nor False.")
+        raise ValueError("It must be true or false.")
     return text == "True"
 
 
-def word(text: str) -> str:
+def printable(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("It is not printable.")
+        raise ValueError("The text is not printable.")
     return text
 
 
@@ -257,7 +257,7 @@ class MomentText(fields.AwareDateTime):
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if not FIRST_YEAR <= moment.year < LAST_YEAR:
-            raise ValidationError("It is a time that cannot be meant.")
+            raise ValidationError("The time is not plausible.")
         return moment
 
 

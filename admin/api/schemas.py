@@ -18,11 +18,13 @@ from app.ops.problems import ProblemError
 def body(schema: type[Schema]) -> dict[str, Any]:
     """Return the request's JSON body, validated. Raise ProblemError if it is not JSON or does not fit the schema."""
     if not request.is_json:
-        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Its body is to be JSON, and said to be.")
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be JSON, with Content-Type: application/json."
+        )
     try:
         content = msgspec.json.decode(request.get_data())
     except (ValueError, RecursionError) as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"Its body is no JSON: {error}.") from error
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"The body is not JSON: {error}.") from error
     loaded: dict[str, Any] = schema().load(content)
     return loaded
 
@@ -54,7 +56,7 @@ KNOWN_FIELDS: dict[str, fields.Field[Any]] = {
     "holes": fields.List(
         fields.List(fields.DateTime()),
         required=True,
-        metadata={"description": f"When nobody heard all of it, in the time asked for: the last {MOST_HOLES}."},
+        metadata={"description": f"Holes in the requested time: the last {MOST_HOLES}."},
     ),
 }
 
@@ -97,7 +99,7 @@ def knowable_time(database: RequestDatabase, ticker: str, asked: datetime | None
     if asked is not None and asked > latest:
         raise ProblemError(
             HTTPStatus.CONFLICT,
-            f"Of {ticker} it is known until {latest.isoformat()}: ask for that time or an earlier one.",
+            f"The book of {ticker} is known until {latest.isoformat()}: request that time or an earlier one.",
             more={"known_until": until},
         )
     return asked or latest
@@ -160,7 +162,7 @@ class SeriesSchema(ThingSchema):
 
 
 class DiscardedSchema(Schema):
-    table_name = fields.String(allow_none=True, metadata={"description": "null: a frame that was not understood"})
+    table_name = fields.String(allow_none=True, metadata={"description": "null: a frame that could not be parsed"})
     reason = fields.String(required=True)
     payload_base64 = fields.String(required=True)
 
@@ -183,7 +185,9 @@ class BookSchema(Schema):
     state = fields.String(
         required=True,
         validate=OneOf(["complete", "hole", "unknown"]),
-        metadata={"description": "Whether everything was heard; hole: nobody heard all of it then, see `hole`."},
+        metadata={
+            "description": "Whether everything was received; hole: no gatherer received everything then, see `hole`."
+        },
     )
     known_until = KNOWN_FIELDS["known_until"]
     hole = fields.List(
@@ -220,6 +224,39 @@ class CandlesSchema(Schema):
     next = fields.DateTime(allow_none=True, metadata={"description": "Where to go on: as `from`."})
     known_until = KNOWN_FIELDS["known_until"]
     holes = KNOWN_FIELDS["holes"]
+
+
+class StatusSchema(Schema):
+    level = fields.String(
+        required=True,
+        validate=OneOf(["green", "amber", "red"]),
+        metadata={"description": "green: all is well; amber: redundancy or certainty is lacking; red: data is lost."},
+    )
+    sentence = fields.String(required=True, metadata={"description": "The state in one sentence, for people."})
+    problem = fields.String(required=True, allow_none=True, metadata={"description": "The worst one; null: green."})
+    remedy = fields.String(required=True, allow_none=True, metadata={"description": "What mends it."})
+    page = fields.String(required=True, allow_none=True, metadata={"description": "Where it is shown."})
+    markets = fields.Integer(required=True, metadata={"description": "Whose books are recorded now."})
+    gatherers = fields.Integer(
+        required=True, metadata={"description": "That KALSHI_GATHERER_OPS names, or that were read within 7 days."}
+    )
+    gatherers_recording = fields.Integer(required=True)
+    complete_since = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "From then until `proven_until` no market has a hole, apart from any that just opened. "
+            "At most 31 days ago. null: `proven_until` lies in a hole, or nothing is known."
+        },
+    )
+    proven_until = fields.DateTime(
+        required=True, allow_none=True, metadata={"description": "Up to then it is known what was received."}
+    )
+    merged_until = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Production has everything that recording gatherers received up to then."},
+    )
 
 
 class JobSchema(Schema):

@@ -1,62 +1,18 @@
 """The panels of the status page: the values that each shows, and how often it refreshes."""
 
 import time
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from admin.api.gatherers import Gatherers
+from admin.api.status import ReadVerdict
+from admin.pages.coverage import CHANNEL_NAMES, CHANNELS, bands, cells_until
 from admin.web.cache import TtlCache
 from admin.web.database import RequestDatabase
 from app.subscriptions.interface import OPEN
 
-# The last day's coverage as a heat map: a row for each channel, a column for each hour.
-
-HOUR = timedelta(hours=1)
-CHANNELS = {
-    "orderbook_delta": "Order books",
-    "trade": "Trades",
-    "ticker": "Tickers",
-    "market_lifecycle_v2": "Lifecycle",
-}
-CHANNEL_NAMES = {**CHANNELS, "multivariate_market_lifecycle": "Lifecycle of combos"}
-
-
-class Cell(NamedTuple):
-    """One hour of a channel in the heat map."""
-
-    hour: datetime
-    state: str  # complete, repaired, hole, pending, unrecorded
-    affected: int  # markets with a hole or a repair; 1 for the whole exchange
-
-    @property
-    def text(self) -> str:
-        told = {
-            "hole": f"{self.affected} with a hole",
-            "repaired": f"{self.affected} repaired",
-            "unrecorded": "before the record began",
-        }
-        return f"{self.hour:%d %b %H:%M}: {told.get(self.state, self.state)}"
-
-
-def heat_map(hours: Sequence[tuple[Any, ...]], exceptions: Sequence[tuple[Any, ...]]) -> dict[str, list[Cell]]:
-    """Return the cells by channel. A hole takes precedence over a repair, and both over an unknown state.
-
-    `hours` are given with the time up to which each is known, None if nothing is known of it. Return {} if none is
-    known.
-    """
-    first = min((hour for hour, known_until in hours if known_until), default=None)
-    found = {(hour, channel, state): count for hour, channel, state, count in exceptions}
-
-    def cell(channel: str, hour: datetime, known_until: datetime | None) -> Cell:
-        for state in ("hole", "repaired"):
-            if count := found.get((hour, channel, state)):
-                return Cell(hour, state, count)
-        if first is not None and hour < first:
-            return Cell(hour, "unrecorded", 0)
-        return Cell(hour, "complete" if known_until == hour + HOUR else "pending", 0)
-
-    return {channel: [cell(channel, *hour) for hour in hours] for channel in CHANNELS} if first else {}
+DAY_HOURS = 24
 
 
 class MessageRates:
@@ -85,24 +41,14 @@ CURSORS = """
     FROM sync_cursors WHERE rows_read > 0 OR failing_since IS NOT NULL
     GROUP BY gatherer, table_name ORDER BY table_name, gatherer
 """
-HOURS = """
-    SELECT hour, known_until
-    FROM generate_series(date_trunc('hour', now()) - INTERVAL '23 hours', now(), '1 hour') AS hour
-    LEFT JOIN coverage_known USING (hour) ORDER BY hour
-"""
-EXCEPTIONS = """
-    SELECT hour, channel, state, count(*) FROM coverage
-    WHERE hour > now() - INTERVAL '24 hours' GROUP BY hour, channel, state
-"""
 HOLES = """
-    SELECT hour, channel, ticker, lower(hole) AS since, upper(hole) AS until
-    FROM coverage CROSS JOIN LATERAL unnest(holes) AS hole
-    WHERE hour > now() - INTERVAL '7 days' AND state = 'hole'
-    ORDER BY hour DESC, ticker, lower(hole) DESC LIMIT 10
+    SELECT hour, channel, ticker, since, until, repaired_by, extract(epoch FROM until - since)::FLOAT AS seconds
+    FROM coverage_holes WHERE hour > now() - INTERVAL '7 days' AND kind = 'outage'
+    ORDER BY hour DESC, ticker, since DESC LIMIT 10
 """
 FINDINGS = """
-    SELECT found_at, ticker, from_ts, to_ts, is_explained, differing_levels FROM audit_findings
-    WHERE resolved_at IS NULL ORDER BY found_at DESC LIMIT 10
+    SELECT ticker, from_ts, to_ts, is_explained, differing_levels, extract(epoch FROM to_ts - from_ts)::FLOAT AS seconds
+    FROM audit_findings WHERE resolved_at IS NULL ORDER BY is_explained, found_at DESC LIMIT 10
 """
 AUDIT = """
     SELECT compared, equal, explained, incomparable, closed, unproven, (
@@ -136,7 +82,7 @@ class Panel(NamedTuple):
     values: Callable[[], Values]
 
 
-def panels_of(database: RequestDatabase, gatherers: Gatherers) -> dict[str, Panel]:
+def panels_of(database: RequestDatabase, gatherers: Gatherers, verdict: ReadVerdict) -> dict[str, Panel]:
     rates = MessageRates()
 
     def of(name: str, title: str, every_seconds: int, values: Callable[[], Values]) -> Panel:
@@ -144,13 +90,13 @@ def panels_of(database: RequestDatabase, gatherers: Gatherers) -> dict[str, Pane
         return Panel(name, title, every_seconds, TtlCache(values, min(every_seconds, 30) / 2))
 
     panels = (
+        # It has a cache already, which it shares with the API.
+        Panel("headline", "Is everything all right?", 5, lambda: {"verdict": verdict()}),
         of("gatherers", "Gatherers", 5, lambda: _gatherers(database, gatherers, rates)),
         of("coverage", "Coverage of the last 24 hours", 30, lambda: _coverage(database)),
-        of("production", "Merged into production", 5, lambda: _production(database)),
-        of(
-            "holes", "Holes of the last 7 days", 30, lambda: {"holes": database.dicts(HOLES), "channels": CHANNEL_NAMES}
-        ),
+        of("holes", "Outages of the last 7 days", 30, lambda: _holes(database)),
         of("audit", "Proof of the books", 30, lambda: _audit(database)),
+        of("production", "Merged into production", 5, lambda: _production(database)),
         of("storage", "Storage", 60, lambda: _storage(database)),
     )
     return {panel.name: panel for panel in panels}
@@ -188,8 +134,12 @@ def _production(database: RequestDatabase) -> Values:
 
 
 def _coverage(database: RequestDatabase) -> Values:
-    rows = heat_map(database.rows(HOURS), database.rows(EXCEPTIONS))
-    return {"rows": rows, "channels": CHANNELS}
+    cells = cells_until(database, datetime.now(UTC), DAY_HOURS, CHANNELS)
+    return {"bands": bands(cells), "channels": CHANNELS}
+
+
+def _holes(database: RequestDatabase) -> Values:
+    return {"holes": database.dicts(HOLES), "channels": CHANNEL_NAMES}
 
 
 def _audit(database: RequestDatabase) -> Values:

@@ -15,10 +15,13 @@ from admin.api.listings.catalog import MARKETS
 from admin.api.listings.records import TRADES
 from admin.api.market_data import MARKET, book_at, json_of
 from admin.api.paging import one_page
+from admin.api.status import ReadVerdict
+from admin.pages.coverage import CHANNEL_NAMES, HOUR, CellQuery, holes_of_cell, per_cent
 from admin.pages.panels import panels_of
 from admin.web.database import RequestDatabase
 from app.ops.endpoint import checked_path, endpoint
 from app.ops.problems import HTML, ProblemError
+from app.status.verdict import age_words
 
 # The values of a market's page.
 
@@ -27,7 +30,10 @@ SHOWN_LEVELS = 12
 DOLLAR_E6 = 1_000_000
 CENT_E6 = 10_000
 COVERAGE = """
-    SELECT hour, channel, state FROM readable.coverage
+    SELECT hour, channel, state, (
+        SELECT extract(epoch FROM sum(upper(hole) - lower(hole)))::FLOAT FROM unnest(holes) AS hole
+    ) AS seconds
+    FROM readable.coverage
     WHERE ticker = %(ticker)s AND hour > now() - INTERVAL '24 hours' ORDER BY channel, hour
 """
 
@@ -42,7 +48,10 @@ def panels_of_a_market(database: RequestDatabase) -> dict[str, Callable[[str], V
     return {
         "book": lambda ticker: _book(database, ticker),
         "trades": lambda ticker: _trades(database, ticker),
-        "hours": lambda ticker: {"hours": database.dicts(COVERAGE, {"ticker": ticker})},
+        "hours": lambda ticker: {
+            "hours": database.dicts(COVERAGE, {"ticker": ticker}),
+            "channels": CHANNEL_NAMES,
+        },
     }
 
 
@@ -68,9 +77,9 @@ def _trades(database: RequestDatabase, ticker: str) -> Values:
 FOUND_MARKETS = 50
 
 
-def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprint:
+def pages_blueprint(database: RequestDatabase, gatherers: Gatherers, verdict: ReadVerdict) -> Blueprint:
     blueprint = Blueprint("pages", __name__)
-    panels = panels_of(database, gatherers)
+    panels = panels_of(database, gatherers, verdict)
 
     @blueprint.get("/")
     @endpoint("The state of the platform.", types=(HTML,))
@@ -81,7 +90,7 @@ def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprin
     @endpoint("A part of the status page.", types=(HTML,))
     def part(name: str) -> str:
         if name not in panels:
-            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part {name}.")
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part of the page named {name}.")
         return render_template(f"parts/{name}.html", **panels[name].values())
 
     @blueprint.get("/markets")
@@ -93,6 +102,16 @@ def pages_blueprint(database: RequestDatabase, gatherers: Gatherers) -> Blueprin
         # htmx replaces only the list; the first request, or a browser without scripts, gets the whole page.
         template = "parts/markets.html" if "HX-Request" in request.headers else "markets.html"
         return render_template(template, text=text, markets=page.decoded(), has_more=page.next is not None)
+
+    cell_query = CellQuery()
+
+    @blueprint.get("/coverage")
+    @endpoint("The holes of an hour of a channel.", query=CellQuery, types=(HTML,))
+    def coverage() -> str:
+        asked = cell_query.load(request.args)
+        return render_template(
+            "coverage.html", one_hour=HOUR, **holes_of_cell(database, asked["hour"], asked["channel"])
+        )
 
     _add_market_pages(blueprint, database)
     return blueprint
@@ -111,7 +130,7 @@ def _add_market_pages(blueprint: Blueprint, database: RequestDatabase) -> None:
         checked_path({"ticker": ticker})
         panels = panels_of_a_market(database)
         if name not in panels:
-            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part {name}.")
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no part of the page named {name}.")
         return render_template(f"parts/{name}.html", **panels[name](ticker))
 
 
@@ -142,8 +161,21 @@ def clock(value: datetime | str | None) -> str:
     return NOTHING if value is None else f"{_moment(value):%H:%M:%S}"
 
 
+def clock_ms(value: datetime | str | None) -> str:
+    return NOTHING if value is None else f"{_moment(value):%H:%M:%S.%f}"[:-3]
+
+
 def day_and_time(value: datetime | str | None) -> str:
     return NOTHING if value is None else f"{_moment(value):%d %b %H:%M:%S}"
+
+
+def day_and_hour(value: datetime | None) -> str:
+    return NOTHING if value is None else f"{value:%d %b %H:%M}"
+
+
+def length_of(seconds: float | None) -> str:
+    """Return how long a hole is, rounded up: a short one is not nothing."""
+    return NOTHING if seconds is None else age_words(seconds)
 
 
 def size(count: int | None) -> str:
@@ -157,6 +189,12 @@ def size(count: int | None) -> str:
 
 def number(value: int | None) -> str:
     return NOTHING if value is None else f"{int(value):,}".replace(",", "\u202f")
+
+
+def grouped(decimal: str) -> str:
+    """Return an exact decimal number with its thousands set apart."""
+    whole, point, rest = decimal.partition(".")
+    return number(int(whole)) + point + rest
 
 
 def cents(price_e6: int) -> str:
@@ -174,6 +212,6 @@ def _moment(value: datetime | str) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
 
 
-FILTERS: dict[str, Callable[..., str]] = {
-    function.__name__: function for function in (age, duration, clock, day_and_time, size, number, cents, coded)
-}
+DURATIONS: tuple[Callable[..., str], ...] = (age, duration, length_of, clock, clock_ms, day_and_time, day_and_hour)
+NUMBERS: tuple[Callable[..., str], ...] = (size, number, grouped, cents, coded, per_cent)
+FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for function in (*DURATIONS, *NUMBERS)}

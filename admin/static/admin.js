@@ -43,11 +43,16 @@ document.addEventListener("htmx:afterRequest", (event) => {
   }
   if (successful) {
     troubles.delete(target);
+    delete target.dataset.trouble;
   } else {
     troubles.set(target, reasonOf(xhr));
+    // What was shown before stays below the reason: it is old, and not gone.
     const waiting = target.querySelector(":scope > .waiting");
     if (waiting) {
       waiting.textContent = troubles.get(target);
+      waiting.classList.add("bad");
+    } else {
+      target.dataset.trouble = troubles.get(target);
     }
   }
   showTroubles();

@@ -38,7 +38,9 @@
   }
 
   // Few candles do not fill the width: they would stand apart as if hours lay between them.
-  function shownTime(_, first, last) {
+  // The bounds that uPlot passes are not used: it stretches those of a single candle over years.
+  function shownTime(u) {
+    const [first, last] = [u.data[0][0], u.data[0].at(-1)];
     const step = SECONDS[interval];
     return [Math.min(first - step, last - LEAST_SHOWN * step), last + step];
   }
@@ -51,7 +53,7 @@
       height: 260,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: true, range: shownTime }, y: { range: (_, low, high) => [Math.max(0, low - 1), Math.min(100, high + 1)] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(inWords) }, { ...axis, values: (_, ticks) => ticks.map((tick) => tick + "¢") }],
+      axes: [{ ...axis, space: 80, values: (_, ticks) => ticks.map(inWords) }, { ...axis, values: (_, ticks) => ticks.map((tick) => tick + "¢") }],
       series: [{ label: "Time", value: (_, seconds) => (seconds == null ? "–" : inWords(seconds)) }, hidden("Open"), hidden("High"), hidden("Low"), hidden("Close"), { label: "Contracts", scale: "contracts", paths: () => null, points: { show: false } }],
       hooks: { draw: [drawCandles] },
     };
@@ -73,8 +75,13 @@
 
   async function refresh() {
     const answer = await fetch(`${place.dataset.source}?interval=${interval}`, { headers: { Accept: "application/json" } }).catch(() => null);
-    if (answer && answer.ok) {
-      show((await answer.json()).candles);
+    const body = answer && (await answer.json().catch(() => null));
+    if (answer && answer.ok && body) {
+      delete place.dataset.trouble;
+      show(body.candles);
+    } else {
+      // A chart that is drawn already stays below the reason.
+      place.dataset.trouble = (body && body.detail) || "The service does not answer: what you see is old.";
     }
   }
 

@@ -65,7 +65,7 @@ class LoginSessions:
 
     def begin(self, token: Token) -> str:
         """Return the session's name."""
-        self._forget_those_that_are_over()
+        self._remove_expired()
         of_token = [key for key, session in self._sessions.items() if session.token.name == token.name]
         for key in of_token[: max(0, len(of_token) - MOST_OF_ONE_TOKEN + 1)]:
             del self._sessions[key]
@@ -89,7 +89,7 @@ class LoginSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def _forget_those_that_are_over(self) -> None:
+    def _remove_expired(self) -> None:
         now = self._clock()
         for key in [key for key, session in self._sessions.items() if session.is_over(now)]:
             del self._sessions[key]
@@ -208,7 +208,7 @@ class Access:
             self._refuse_wrong_token(_limited(address))
         if token.has_expired(utc_now()):
             REFUSED_REQUESTS.labels("expired token").inc()
-            raise ProblemError(HTTPStatus.UNAUTHORIZED, f"This token expired on {token.expires}.", UNKNOWN)
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, f"The token expired on {token.expires}.", UNKNOWN)
         return token
 
     def _refuse_wrong_token(self, address: str) -> NoReturn:
@@ -216,12 +216,12 @@ class Access:
             REFUSED_REQUESTS.labels("too many failures").inc()
             raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                "Too many wrong tokens came from this address.",
+                "Too many wrong tokens from this address.",
                 {"Retry-After": str(math.ceil(wait_seconds))},
             )
         self._failures.failed(address)
         REFUSED_REQUESTS.labels("wrong token").inc()
-        raise ProblemError(HTTPStatus.UNAUTHORIZED, "This token is not known.", UNKNOWN)
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, "The token is unknown.", UNKNOWN)
 
     def _admit(self, app: Flask) -> None:
         if reason := request.environ.get(REFUSED):
@@ -237,7 +237,7 @@ class Access:
             return
         g.holder = self._holder(request)
         if g.holder.role < needed:
-            refuse("role", f"This needs a token of the role {needed.name.lower()}.")
+            refuse("role", f"A token of the role {needed.name.lower()} is required.")
 
     def _holder(self, asked: Request) -> Holder:
         if self._tokens is None:
@@ -247,7 +247,7 @@ class Access:
         if kind.lower() == "bearer" and presented.strip():
             token = self.token_of(presented.strip(), asked.remote_addr or "")
         else:
-            token = self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) or _have_log_in(asked)
+            token = self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) or _require_login(asked)
         return Holder(token.name, token.role)
 
 
@@ -256,20 +256,20 @@ def cookie_name(asked: Request) -> str:
     return "__Host-kalshi_session" if asked.is_secure else "kalshi_session"
 
 
-def _have_log_in(asked: Request) -> NoReturn:
+def _require_login(asked: Request) -> NoReturn:
     is_page = asked.blueprint == "pages" and "HX-Request" not in asked.headers
     if is_page or (asked.method in ONLY_READ and is_for_a_person(asked)):
         abort(redirect(login_address(asked), HTTPStatus.SEE_OTHER))
-    raise ProblemError(HTTPStatus.UNAUTHORIZED, "This needs a token.", UNKNOWN)
+    raise ProblemError(HTTPStatus.UNAUTHORIZED, "A token is required.", UNKNOWN)
 
 
 def _refuse_other_machines(asked: Request) -> None:
     if not is_between_local_ends(asked):
-        refuse("not local", "Without KALSHI_ADMIN_TOKENS this answers on its own machine alone.")
+        refuse("not local", "Without KALSHI_ADMIN_TOKENS the admin service answers only on its own machine.")
     # In its default configuration, nginx sends no header about its clients, but it uses HTTP/1.0, as hardly any client
     # does.
     if asked.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
-        refuse("proxy", "Without KALSHI_ADMIN_TOKENS this answers no proxy, which asks by HTTP/1.0.")
+        refuse("proxy", "Without KALSHI_ADMIN_TOKENS the admin service answers no proxy, and this request is HTTP/1.0.")
 
 
 def _limited(address: str) -> str:
@@ -283,9 +283,9 @@ def _limited(address: str) -> str:
 
 # Login with a browser: the token is sent once, and then a cookie keeps the session's name.
 
-IN_THE_CLEAR = (
-    "Over plain HTTP a token can be read on its way. Ask by HTTPS, through the proxy that KALSHI_ADMIN_PROXY names and "
-    "that sends X-Forwarded-Proto; or at localhost, through a tunnel by SSH."
+PLAIN_HTTP_WARNING = (
+    "A token can be intercepted over plain HTTP. Use HTTPS, through the proxy that KALSHI_ADMIN_PROXY names and "
+    "that sends X-Forwarded-Proto; or localhost, through an SSH tunnel."
 )
 
 
@@ -293,21 +293,21 @@ def login_blueprint(access: Access) -> Blueprint:
     blueprint = Blueprint("login", __name__)
 
     @blueprint.get("/login")
-    @endpoint("Where a browser is told its token.", TokenRole.NOBODY, types=(HTML,))
+    @endpoint("The login form.", TokenRole.NOBODY, types=(HTML,))
     def ask() -> AnyResponse:
         wanted = own_page(request.args.get("next", ""))
         if access.is_logged_in(request):
             return redirect(wanted, HTTPStatus.SEE_OTHER)
-        return _form(wanted, IN_THE_CLEAR if _is_in_the_clear(request) else None)
+        return _form(wanted, PLAIN_HTTP_WARNING if _is_plain_http(request) else None)
 
     @blueprint.post("/login")
     @endpoint(
-        "Begins a session, whose name is kept in a cookie that scripts cannot read.", TokenRole.NOBODY, types=(HTML,)
+        "Begin a session; its name is kept in a cookie that scripts cannot read.", TokenRole.NOBODY, types=(HTML,)
     )
     def log_in() -> AnyResponse:
         wanted = own_page(request.form.get("next", ""))
-        if _is_in_the_clear(request):
-            return _form(wanted, IN_THE_CLEAR, HTTPStatus.FORBIDDEN)
+        if _is_plain_http(request):
+            return _form(wanted, PLAIN_HTTP_WARNING, HTTPStatus.FORBIDDEN)
         try:
             session = access.log_in(request.form.get("token", "").strip(), request.remote_addr or "")
         except ProblemError as error:
@@ -320,7 +320,7 @@ def login_blueprint(access: Access) -> Blueprint:
         return answer
 
     @blueprint.post("/logout")
-    @endpoint("Ends the session.", TokenRole.NOBODY, types=(HTML,))
+    @endpoint("End the session.", TokenRole.NOBODY, types=(HTML,))
     def log_out() -> AnyResponse:
         access.log_out(request)
         answer = redirect(LOGIN, HTTPStatus.SEE_OTHER)
@@ -330,10 +330,10 @@ def login_blueprint(access: Access) -> Blueprint:
     return blueprint
 
 
-def _is_in_the_clear(asked: Request) -> bool:
+def _is_plain_http(asked: Request) -> bool:
     return not (asked.is_secure or is_between_local_ends(asked))
 
 
 def _form(wanted: str, problem: str | None, status: HTTPStatus = HTTPStatus.OK) -> AnyResponse:
-    is_open = problem is not IN_THE_CLEAR
+    is_open = problem is not PLAIN_HTTP_WARNING
     return make_response(render_template("login.html", next=wanted, problem=problem, is_open=is_open), status)

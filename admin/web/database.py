@@ -62,11 +62,11 @@ class RequestDatabase:
         try:
             return self._asked(query, parameters, kind)
         except psycopg2.errors.QueryCanceled as error:
-            raise TooSlowError("The database takes too long over this: ask for less.", str(error).strip()) from error
+            raise TooSlowError("The query takes too long: request less.", str(error).strip()) from error
         except BROKEN as error:
-            raise DatabaseError("The database failed at work.", str(error).strip()) from error
+            raise DatabaseError("The database failed during a query.", str(error).strip()) from error
         except NOT_MIGRATED as error:
-            raise DatabaseError("The database has another schema.", str(error).strip()) from error
+            raise DatabaseError("The database has a different schema version.", str(error).strip()) from error
 
     def _asked(self, query: Query, parameters: Mapping[str, Any] | None, kind: type[Cursor]) -> list[Any]:
         while (connection := self._take()) is not None:

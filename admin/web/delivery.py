@@ -24,10 +24,10 @@ CAREFUL = {
 
 
 def add_security_headers_and_compression(app: Flask) -> None:
-    app.after_request(_on_its_way)
+    app.after_request(_finish_answer)
 
 
-def _on_its_way(answer: Response) -> Response:
+def _finish_answer(answer: Response) -> Response:
     answer.headers.update(CAREFUL)
     if request.is_secure:
         answer.headers["Strict-Transport-Security"] = "max-age=31536000"

@@ -34,7 +34,7 @@ class Forwarding:
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - as WSGI has it
         if is_forwarded(environ):
             try:
-                environ.update(as_its_client_sent_it(environ, self._proxies))
+                environ.update(client_environ(environ, self._proxies))
             except ForwardingError as error:
                 environ[REFUSED] = str(error)
         return self._app(environ, start_response)
@@ -44,7 +44,7 @@ def is_forwarded(environ: Mapping[str, Any]) -> bool:
     return any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name in environ)
 
 
-def as_its_client_sent_it(environ: Mapping[str, Any], proxies: Networks | None) -> Environ:
+def client_environ(environ: Mapping[str, Any], proxies: Networks | None) -> Environ:
     """Return the environment's values for the client that the proxy names.
 
     Raise ForwardingError if no trusted proxy has the peer's address, or if its headers are invalid.
@@ -82,7 +82,7 @@ def _address(text: str) -> Address:
         return address_of(text)
     with contextlib.suppress(ValueError):
         return address_of(urlsplit(f"//{text}").hostname or "")
-    raise ForwardingError(f"X-Forwarded-For holds no address: {text[:50]!r}.")
+    raise ForwardingError(f"X-Forwarded-For contains no address: {text[:50]!r}.")
 
 
 def _scheme(text: str) -> str:

@@ -20,9 +20,11 @@ from app.audit.pairs import (
     clock_began_anew,
     comes_out_even,
     new_snapshots,
+    orders_follow,
+    pairs_explained_earlier,
     pairs_found_earlier,
 )
-from app.coverage.evidence import BOOKS, HeardPeriod, known_until_us, read_gatherers, read_hearing, read_subscriptions
+from app.coverage.evidence import BOOKS, HeardPeriod, known_until_us, read_evidence, read_gatherers, read_subscriptions
 from app.coverage.hours import judge_books
 from app.coverage.intervals import moment_of, us_of
 from app.normalize.values import MICROSECOND
@@ -31,6 +33,9 @@ from app.storage.arrivals import TOUCH_LOCK, is_disturbed, reach_of, tables_with
 
 BATCH = 500
 SHOWN_LEVELS = 50
+# Production learns that a market has closed early after the registry has asked REST and the follower has copied the
+# answer.
+END_IS_KNOWN_WITHIN = timedelta(minutes=2)
 
 PROGRESS = "SELECT ingest_id FROM audit_progress"
 ADVANCE = """
@@ -88,7 +93,7 @@ def _audit_new(connection: Connection, now: datetime, patience: timedelta, most:
         (after,) = cursor.fetchone() or (0,)
         reaches = [reach_of(cursor, table) for table in ("orderbook_deltas", "orderbook_snapshots") if table in noted]
         arrived = arrived_snapshots(cursor, after, most, is_compressed="orderbook_snapshots" in noted)
-        ripe = _while_known(new_snapshots(connection, arrived), known)
+        ripe = _while_known(new_snapshots(connection, arrived), known, now)
         judged = [(pair, _judge(cursor, connection, pair)) for snapshot in ripe if (pair := snapshot.pair)]
     # Compression may have hidden some of the rows: the next round looks again.
     if any(is_disturbed(connection, reach) for reach in reaches):
@@ -114,10 +119,15 @@ def _conclude(
         cursor.execute(ADVANCE, {"ingest_id": last.ingest_id, "compared": len(judged), **counts})
 
 
-def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH) -> int:
-    """Compare the open findings again, since rows and journals may arrive late. Return how many are still open."""
+def audit_again(
+    connection: Connection, pause_seconds: float, most: int = BATCH, *, are_explained_due: bool = True
+) -> int:
+    """Compare the open findings again, since rows and journals may arrive late; if they are due, also those that were
+    explained by a hole that is none any more. Return how many are still open."""
     with claimed(connection, "auditing") as is_ours, connection, connection.cursor() as cursor:
         pairs = pairs_found_earlier(connection, pause_seconds, most) if is_ours else []
+        if is_ours and are_explained_due:
+            pairs += pairs_explained_earlier(connection, most)
         judged = [(pair, _judge(cursor, connection, pair)) for pair in pairs]
         _note(cursor, judged)
         for pair, verdict in judged:
@@ -128,13 +138,18 @@ def audit_again(connection: Connection, pause_seconds: float, most: int = BATCH)
     return int(still_open)
 
 
-def _while_known(snapshots: list[AuditSnapshot], known: datetime) -> list[AuditSnapshot]:
+def _while_known(snapshots: list[AuditSnapshot], known: datetime, now: datetime) -> list[AuditSnapshot]:
     """Return the snapshots before the first one that is too new. Later ones wait too: the progress is a single
     ingest_id."""
+    ends_known = min(known, now - END_IS_KNOWN_WITHIN)
     for position, snapshot in enumerate(snapshots):
-        if snapshot.received_at >= known:
+        if snapshot.received_at >= (ends_known if _may_have_ended(snapshot.pair) else known):
             return snapshots[:position]
     return snapshots
+
+
+def _may_have_ended(pair: SnapshotPair | None) -> bool:
+    return pair is not None and pair.is_emptied and not pair.is_over
 
 
 def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: SnapshotPair) -> BookVerdict:
@@ -143,7 +158,7 @@ def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Sna
     if not pair.differences or comes_out_even(cursor, pair):
         return BookVerdict.EQUAL
     # The exchange announces no changes for what is left in the book of a market that has ended.
-    if (pair.is_over and pair.is_emptied) or clock_began_anew(cursor, pair):
+    if (pair.is_ended and not orders_follow(cursor, pair)) or clock_began_anew(cursor, pair):
         return BookVerdict.INCOMPARABLE
     return BookVerdict.EXPLAINED if _has_hole(connection, pair) else BookVerdict.FINDING
 
@@ -151,7 +166,7 @@ def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Sna
 def _has_hole(connection: Connection, pair: SnapshotPair) -> bool:
     period = HeardPeriod(pair.from_received_at, pair.to_received_at)
     subscriptions = read_subscriptions(connection, period, pair.ticker).get(BOOKS, [])
-    return bool(judge_books(period.interval, subscriptions, read_hearing(connection, period), pair.ticker).holes)
+    return bool(judge_books(period.interval, subscriptions, read_evidence(connection, period), pair.ticker).holes)
 
 
 def _note(cursor: psycopg2.extensions.cursor, judged: Iterable[tuple[SnapshotPair, BookVerdict]]) -> None:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import psycopg2.extensions
 from psycopg2 import sql
 
-from app.order_book import Levels
 from app.postgres.connection import Connection
 from app.storage.arrivals import leave_out_compressed, show_compressed
+from kalshi_data.order_book import Levels
 
 # Comparison of a book, rebuilt from a snapshot and the changes since, with the next snapshot, level by level.
 
@@ -82,13 +82,30 @@ FOUND = sql.SQL("""
         AND checked_at < now() - %(pause)s AND found_at > now() - INTERVAL '7 days'
     ORDER BY checked_at LIMIT %(most)s
 """)
-# A snapshot holds exactly the changes up to its clock. The times of changes and of snapshots may differ slightly.
+# A gatherer that was away may have heard what nobody else had: the hole that explained a difference is none then, and
+# the hours count as complete.
+UNEXPLAINED = sql.SQL("""
+    SELECT 0 AS ingest_id, f.ticker, f.to_ts, f.from_ts FROM audit_findings AS f
+    WHERE f.resolved_at IS NULL AND f.is_explained AND f.found_at > now() - INTERVAL '7 days'
+        AND f.from_ts >= (SELECT books_since FROM coverage_horizon)
+        AND NOT EXISTS (
+            SELECT FROM coverage AS c
+            WHERE c.ticker = f.ticker AND c.channel = 'orderbook_delta'
+                AND c.hour > f.from_ts - INTERVAL '1 hour' AND c.hour < f.to_ts
+                AND c.holes && tstzmultirange(tstzrange(f.from_ts, f.to_ts))
+        )
+    ORDER BY f.checked_at LIMIT %(most)s
+""")
+# A snapshot holds exactly the changes up to its clock. The times of changes and of snapshots may differ slightly, and a
+# snapshot without a time of its own may be stamped before a close that it shows.
 READ = sql.SQL("""
     WITH pairs AS MATERIALIZED ({pairs})
     SELECT
         p.ingest_id, p.ticker, p.from_ts, p.to_ts, b.clock, s.clock, b.received_at, s.received_at,
         coalesce(
-            m.close_time <= s.snapshot_ts OR m.status IN ('determined', 'disputed', 'amended', 'finalized'), FALSE
+            m.close_time <= s.snapshot_ts + INTERVAL '10 seconds'
+            OR m.status IN ('closed', 'determined', 'disputed', 'amended', 'finalized'),
+            FALSE
         ),
         b.yes_prices_e6, b.yes_sizes_e2, b.no_prices_e6, b.no_sizes_e2,
         s.yes_prices_e6, s.yes_sizes_e2, s.no_prices_e6, s.no_sizes_e2, c.sides, c.prices_e6, c.changes_e2
@@ -132,6 +149,15 @@ BEGAN_ANEW = """
             OR (clock <= %(to_clock)s AND exchange_ts > %(to_ts)s + INTERVAL '2 seconds')
     )
 """
+# A market's status may be of a later time than the snapshot: whoever places an order shows that it was not over yet.
+ORDERS_FOLLOW = """
+    SELECT EXISTS (
+        SELECT FROM orderbook_deltas
+        WHERE ticker = %(ticker)s AND delta_e2 > 0 AND exchange_ts > %(to_ts)s + INTERVAL '1 minute'
+    )
+"""
+# After a close, connections show the empty book within seconds of each other.
+EMPTIED_WITHIN = timedelta(minutes=1)
 # In most cases the changes between two clocks are the changes between the two snapshots. Where clocks and times
 # disagree, only the full definition of a book at a time decides.
 COMES_OUT_EVEN = """
@@ -154,7 +180,19 @@ class SnapshotPair(NamedTuple):
     to_received_at: datetime
     is_over: bool  # whether the market was over when the later snapshot was taken
     differences: list[Difference]
-    is_emptied: bool
+    was_empty: bool
+    is_empty: bool
+
+    @property
+    def is_emptied(self) -> bool:
+        """Return whether the later book is empty although the recorded changes do not lead there."""
+        return self.is_empty and bool(self.differences)
+
+    @property
+    def is_ended(self) -> bool:
+        """Return whether the market is over and one of the books was emptied for that."""
+        is_shown_later = self.was_empty and self.to_ts - self.from_ts < EMPTIED_WITHIN
+        return self.is_over and (self.is_empty or is_shown_later)
 
 
 class AuditSnapshot(NamedTuple):
@@ -200,9 +238,21 @@ def pairs_found_earlier(connection: Connection, pause_seconds: float, most: int)
     return [snapshot.pair for snapshot in found if snapshot.pair]
 
 
+def pairs_explained_earlier(connection: Connection, most: int) -> list[SnapshotPair]:
+    """Return findings that were explained by a hole that coverage does not list any more."""
+    found = _read(connection, UNEXPLAINED, {"most": most})
+    return [snapshot.pair for snapshot in found if snapshot.pair]
+
+
 def comes_out_even(cursor: psycopg2.extensions.cursor, pair: SnapshotPair) -> bool:
     """Return whether the book at the time of the later snapshot equals the later snapshot."""
     cursor.execute(COMES_OUT_EVEN, pair._asdict())
+    return cursor.fetchone() == (True,)
+
+
+def orders_follow(cursor: psycopg2.extensions.cursor, pair: SnapshotPair) -> bool:
+    """Return whether orders were still placed after the later snapshot."""
+    cursor.execute(ORDERS_FOLLOW, pair._asdict())
     return cursor.fetchone() == (True,)
 
 
@@ -223,6 +273,6 @@ def _snapshot(row: Sequence[Any]) -> AuditSnapshot:
     ingest_id, received_at = facts[0], facts[7]
     if base[0] is None or seen[0] is None:
         return AuditSnapshot(ingest_id, received_at, None)
-    book = levels_of(*seen)
-    found = differences(levels_of(*base), zip(*changes, strict=True), book)
-    return AuditSnapshot(ingest_id, received_at, SnapshotPair._make((*facts, found, not book)))
+    before, book = levels_of(*base), levels_of(*seen)
+    found = differences(before, zip(*changes, strict=True), book)
+    return AuditSnapshot(ingest_id, received_at, SnapshotPair._make((*facts, found, not before, not book)))

@@ -12,7 +12,7 @@ from app import __version__
 from app.cli.databases import confirmations, maintain, migrate, postgres
 from app.cli.demo import demo
 from app.cli.lake import book, export, lake, verify
-from app.cli.operate import backfill, coverage, doctor, metrics_command, rehearse, settings_command, token
+from app.cli.operate import backfill, coverage, doctor, metrics_command, rehearse, settings_command, status, token
 from app.cli.options import SectionedGroup, check_config_option
 from app.cli.simulator import simulator
 from app.errors import OperatorError
@@ -39,6 +39,7 @@ cli.add(maintain, section="Databases")
 cli.add(confirmations, section="Databases")
 cli.add(postgres, section="Databases")
 cli.add(doctor, section="Operate")
+cli.add(status, section="Operate")
 cli.add(rehearse, section="Operate")
 cli.add(backfill, section="Operate")
 cli.add(coverage, section="Operate")

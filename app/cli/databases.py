@@ -33,7 +33,7 @@ def migrate(settings: Settings, *, dry_run: bool) -> None:
 @click.command()
 @click.pass_obj
 def maintain(settings: Settings) -> None:
-    """One round of looking after the given databases; `python -m workers maintainer` does it for ever."""
+    """Run one round of maintenance; `python -m workers maintainer` does it continuously."""
     from app.postgres.connection import connected
     from app.postgres.databases import DatabaseKind, chunk_budgets, open_databases
     from app.storage import retention
@@ -56,9 +56,9 @@ def maintain(settings: Settings) -> None:
                 if done and kind is DatabaseKind.TIMESERIES:
                     forget(connection, max_bytes, now)
             figures = ", ".join(f"{name} {value}" for name, value in done._asdict().items()) if done else ""
-            click.echo(f"{kind.database}: {figures or 'another process is at it'}")
+            click.echo(f"{kind.database}: {figures or 'another process holds the lock'}")
             if reason:
-                click.echo(f"{kind.database}: chunks stay, {reason}")
+                click.echo(f"{kind.database}: expired chunks kept, {reason}")
 
 
 LOOK_SECONDS = 1.0
@@ -78,7 +78,7 @@ def _refuse_unknown_server(settings: Settings, demo: str) -> None:
 
 
 @click.command()
-@click.option("--demo", metavar="NAME", help="A server of the demo's: production, or a gatherer's name such as one.")
+@click.option("--demo", metavar="NAME", help="A server of the demo: production, or a gatherer's name, such as one.")
 @click.pass_obj
 def postgres(settings: Settings, *, demo: str | None) -> None:
     """Run the embedded server, print how to reach it, and stop it at Ctrl-C."""
@@ -105,10 +105,10 @@ UNNAMED = "unnamed"
 
 
 @click.command()
-@click.option("--forget", "forgotten", metavar="PRODUCTION", help="Do not keep rows for this one any more.")
+@click.option("--forget", "forgotten", metavar="PRODUCTION", help="Stop keeping rows for this production.")
 @click.pass_obj
 def confirmations(settings: Settings, forgotten: str | None) -> None:
-    """List the productions that read this gatherer (KALSHI_TS_DSN). It drops only what each of them has confirmed."""
+    """List the productions that read this gatherer (KALSHI_TS_DSN). It drops only rows that all of them confirmed."""
     from app.postgres.connection import connected
     from app.postgres.databases import DatabaseKind, open_database
     from app.storage.confirmation import confirming_productions, forget_production
@@ -117,9 +117,9 @@ def confirmations(settings: Settings, forgotten: str | None) -> None:
         if forgotten is not None:
             name = "" if forgotten == UNNAMED else forgotten
             if not forget_production(connection, name):
-                fix = "take a name that kalshi-data confirmations lists."
+                fix = "use a name that kalshi-data confirmations lists."
                 raise OperatorError(f"No production {forgotten} reads this gatherer.", fix=fix)
-            click.echo(f"{forgotten} is forgotten: what it has not confirmed may be dropped")
+            click.echo(f"{forgotten} is forgotten: rows that it has not confirmed may be dropped")
         for known in confirming_productions(connection):
             moment = f"{known.confirmed_at:%Y-%m-%dT%H:%M:%SZ}"
-            click.echo(f"{known.production or UNNAMED}: {known.tables} tables, last heard of at {moment}")
+            click.echo(f"{known.production or UNNAMED}: {known.tables} tables, last confirmation at {moment}")

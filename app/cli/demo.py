@@ -8,15 +8,17 @@ from app.settings import Settings
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after so long; without it, at Ctrl-C.")
-@click.option("--chaos", is_flag=True, help="Disturb each of the gatherers in another way. Needs --seconds.")
+@click.option("--seconds", type=click.FloatRange(min=1), help="Stop after so many seconds; default: at Ctrl-C.")
+@click.option("--chaos", is_flag=True, help="Cause a different fault at each gatherer. Needs --seconds.")
 @click.option("--live", is_flag=True, help="Record the real exchange, with your key, instead of a simulated one.")
-@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object; what happens on standard error.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; progress goes to standard error."
+)
 @click.pass_obj
 def demo(settings: Settings, *, seconds: float | None, chaos: bool, live: bool, as_json: bool) -> None:
-    """Run the platform on embedded parts and prove it; exit 1 if it did not hold.
+    """Run the whole platform on this machine and prove what it recorded. Exit 1 if the proof fails.
 
-    The data stays in KALSHI_DATA_DIR/demo, and the next start goes on with it.
+    The data stays in KALSHI_DATA_DIR/demo, and the next start continues with it.
     """
     if chaos and (seconds is None or live):
         raise click.UsageError("--chaos needs --seconds, and the simulated exchange.")
@@ -36,6 +38,6 @@ def demo(settings: Settings, *, seconds: float | None, chaos: bool, live: bool, 
     else:
         for line in text_lines(summary):
             click.echo(line)
-        click.echo(f"The data stays. To look at it: {sys.argv[0]} postgres --demo production")
+        click.echo(f"The data stays. To query it: {sys.argv[0]} postgres --demo production")
     if not summary.held:
         sys.exit(1)

@@ -18,9 +18,9 @@ from app.storage.tables import PRODUCTION_TABLES
 if TYPE_CHECKING:
     from app.lake.archive import Archive, OpenArchive
     from app.lake.layout import Dataset
-    from app.lake.reader import Book
     from app.lake.verifier import FileFinding
-    from app.order_book import Knowledge
+    from kalshi_data.books import Book
+    from kalshi_data.order_book import Knowledge
 
 # Shared by the commands about the lake.
 
@@ -33,10 +33,16 @@ def which_hours(command: Command) -> Command:
     """Add --table, --from, --to and --raw to a command."""
     names = [table.name for table in PRODUCTION_TABLES]
     for option in (
-        click.option("--raw", is_flag=True, help="A gatherer's rows as received, of KALSHI_TS_DSN."),
+        click.option("--raw", is_flag=True, help="Export the rows of the gatherer of KALSHI_TS_DSN as received."),
         click.option("--to", "end_us", default=LAST_MOMENT_US, type=MomentType(), help="Hours before this time."),
         click.option("--from", "start_us", default=0, type=MomentType(), help="Hours from this time on."),
-        click.option("--table", "tables", multiple=True, type=click.Choice(names), help="One of all; may be repeated."),
+        click.option(
+            "--table",
+            "tables",
+            multiple=True,
+            type=click.Choice(names),
+            help="Only this table; may be repeated. Default: all.",
+        ),
     ):
         command = option(command)
     return command
@@ -65,7 +71,7 @@ def moment(time_us: int) -> datetime:
 
 @click.group()
 def lake() -> None:
-    """The lake as a whole: who waits for it, making it anew from what was received, and the bucket's rules."""
+    """Manage the lake: bind databases to it, rebuild it from raw/, set the bucket's lifecycle rules."""
 
 
 @lake.command()
@@ -95,20 +101,26 @@ def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: s
 
 
 @lake.command()
-@click.option("--from", "start_us", required=True, type=MomentType(), help="As it will be given to rebuild.")
-@click.option("--to", "end_us", required=True, type=MomentType(), help="As it will be given to rebuild.")
-@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 365), help="How long copies can be read.")
+@click.option("--from", "start_us", required=True, type=MomentType(), help="The same as for rebuild.")
+@click.option("--to", "end_us", required=True, type=MomentType(), help="The same as for rebuild.")
+@click.option(
+    "--days",
+    default=7,
+    show_default=True,
+    type=click.IntRange(1, 365),
+    help="How many days the restored copies can be read.",
+)
 @click.option(
     "--tier",
     type=click.Choice(["Bulk", "Standard", "Expedited"]),
     default="Standard",
     show_default=True,
-    help="How S3 does it: Standard takes three to five hours, Bulk up to twelve and costs least.",
+    help="Speed of the restore: Standard takes three to five hours, Bulk up to twelve and costs least.",
 )
-@click.option("--check", is_flag=True, help="Ask for nothing; exit 1 unless all of it can be read now.")
+@click.option("--check", is_flag=True, help="Request nothing; exit 1 unless everything can be read now.")
 @click.pass_obj
 def restore(settings: Settings, start_us: int, end_us: int, days: int, tier: str, check: bool) -> None:
-    """Have S3 take out of Glacier what a rebuild of these hours reads, and tell how far it is. Repeat it to see."""
+    """Have S3 restore from Glacier what a rebuild of these hours reads. Repeat it to see the progress."""
     refuse_reversed(start_us, end_us)
     from app.lake import glacier
     from app.lake.storage import storage_of
@@ -126,16 +138,19 @@ def restore(settings: Settings, start_us: int, end_us: int, days: int, tier: str
         size_bytes = sum(each.size_bytes for each in of_state)
         click.echo(f"{len(of_state)} objects, {size_bytes / 1e6:.1f} MB: {state.value}")
     if check and any(each.state is not glacier.GlacierState.READABLE for each in objects):
-        raise OperatorError("Not all of it can be read yet.", fix="wait, or run it without --check if nobody asked.")
+        raise OperatorError(
+            "Some objects of raw/ cannot be read yet.",
+            fix="wait, or run it without --check if no restore was requested.",
+        )
     if not check and (asked := glacier.restore(storage, objects, days, tier)):
-        click.echo(f"asked S3 for {asked} of them, for {days} days")
+        click.echo(f"requested the restore of {asked} objects, for {days} days")
 
 
 @lake.command()
-@click.option("--raw", is_flag=True, help="A gatherer's database, of KALSHI_TS_DSN, instead of production.")
+@click.option("--raw", is_flag=True, help="Use the gatherer's database of KALSHI_TS_DSN instead of production.")
 @click.pass_obj
 def bind(settings: Settings, raw: bool) -> None:
-    """Have a database wait for the lake that KALSHI_LAKE names, and drop what that one has verified."""
+    """Bind a database to the lake of KALSHI_LAKE: it drops only rows that this lake has verified."""
     from app.lake import binding
     from app.lake.storage import storage_of
     from app.postgres.connection import connected
@@ -150,27 +165,25 @@ def bind(settings: Settings, raw: bool) -> None:
         before = binding.bound_lake(connection)
         binding.register(connection, storage, lake_id)
         binding.bind(connection, lake_id)
-    click.echo(
-        f"{kind.database} drops what {storage.location} has verified; before, of {before.location if before else '-'}"
-    )
+    click.echo(f"{kind.database} is bound to {storage.location}; before: {before.location if before else 'no lake'}")
 
 
 @lake.command()
 @click.pass_obj
 def unbind(settings: Settings) -> None:
-    """Have a gatherer's database (KALSHI_TS_DSN) wait for no lake any more. Stop its archiver first, which binds it."""
+    """Unbind a gatherer's database (KALSHI_TS_DSN) from its lake. Stop its archiver first, or it binds it again."""
     from app.lake import binding
     from app.postgres.connection import connected
     from app.postgres.databases import DatabaseKind, open_database
 
     with open_database(settings, DatabaseKind.TIMESERIES) as dsn, connected(dsn) as connection:
         if not binding.unbind(connection):
-            raise OperatorError("The gatherer's database is bound to no lake.", fix="nothing is left to do.")
-    click.echo("the gatherer's database waits for no lake")
+            raise OperatorError("The gatherer's database is bound to no lake.", fix="no action is needed.")
+    click.echo("the gatherer's database is bound to no lake any more")
 
 
 @lake.command()
-@click.option("--raw", is_flag=True, help="A gatherer's database, of KALSHI_TS_DSN, instead of production.")
+@click.option("--raw", is_flag=True, help="Use the gatherer's database of KALSHI_TS_DSN instead of production.")
 @click.pass_obj
 def status(settings: Settings, raw: bool) -> None:
     """List the lakes that a database knows, the one that it is bound to, and hours that could not be exported."""
@@ -186,10 +199,12 @@ def status(settings: Settings, raw: bool) -> None:
     for known in lakes:
         bound = "bound" if known.is_bound else "not bound"
         named = known.lake_id if known.is_reached else "not reached yet"
-        click.echo(f"{known.location} ({named}): {bound}, {known.verified} hours verified, {known.unfinished} not yet")
+        click.echo(
+            f"{known.location} ({named}): {bound}, {known.verified} hours verified, {known.unfinished} unfinished"
+        )
     if not any(known.is_bound for known in lakes):
         click.echo(
-            "the gatherer's database is bound to no lake, and waits for none"
+            "the gatherer's database is bound to no lake: it drops rows that are not archived"
             if raw
             else "production is bound to no lake, and drops nothing: run kalshi-data lake bind"
         )
@@ -200,37 +215,41 @@ def status(settings: Settings, raw: bool) -> None:
 
 
 @lake.command()
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 if the bucket has other rules.")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if the bucket's rules differ.")
 @click.pass_obj
 def lifecycle(settings: Settings, check: bool) -> None:
-    """Have the bucket move raw/ to Glacier after 30 days, processed/ to infrequent access after 90."""
+    """Set the bucket's lifecycle: raw/ to Glacier after 30 days, processed/ to Infrequent Access after 90."""
     from app.lake.s3_storage import BucketStorage, apply_lifecycle, lifecycle_differences
     from app.lake.storage import storage_of
 
     storage = storage_of(settings)
     if not isinstance(storage, BucketStorage):
         raise SettingsError(
-            "A folder has no lifecycle.", "KALSHI_LAKE names no bucket.", "set it to s3://bucket/prefix."
+            "A lake in a folder has no lifecycle rules.",
+            "KALSHI_LAKE does not name a bucket.",
+            "set it to s3://bucket/prefix.",
         )
     if not check:
         apply_lifecycle(storage)
     if different := lifecycle_differences(storage):
-        raise OperatorError("The bucket has other rules.", ", ".join(different), "run kalshi-data lake lifecycle.")
-    click.echo("the bucket moves old objects as it should")
+        raise OperatorError(
+            "The bucket's lifecycle rules differ.", ", ".join(different), "run kalshi-data lake lifecycle."
+        )
+    click.echo("the bucket has the lifecycle rules")
 
 
 @click.command()
 @which_hours
 @click.pass_obj
 def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
-    """Write hours to the lake as Parquet, also those that have not ended. What is there already is written again.
+    """Write hours to the lake as Parquet, including unfinished ones. Existing files are written again.
 
-    `python -m workers exporter` does it for ever, for every hour that has ended.
+    `python -m workers exporter` does it continuously, for every hour that has ended.
     """
     refuse_reversed(start_us, end_us)
     from app.lake.archive import MOST_TOLD
-    from app.lake.layout import hour_of
     from app.lake.storage import StorageError
+    from kalshi_data.layout import hour_of
 
     start, end = hour_of(moment(start_us)), moment(end_us)
     with archive_of(settings, raw=raw) as archive, archive.opened() as opened:
@@ -245,13 +264,11 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
                     written += opened.export(dataset, hour)
                 except StorageError as error:
                     failed.append(f"{dataset.name} {hour:%Y-%m-%dT%H}: {error}")
-        days = 0
-        while not raw and opened.candles.make_next():
-            days += 1
+        days = 0 if raw else opened.complete(start, end)
     if not work:
-        click.echo("There is nothing to export: no such hour has rows in the database.", err=True)
+        click.echo("There is nothing to export: the database has no rows of that time.", err=True)
     left = len(work) - written - len(failed)
-    click.echo(f"wrote {written} hours and the candles of {days} days; {left} are left to another process")
+    click.echo(f"wrote {written} hours and the candles of {days} days; another process exports {left}")
     if failed:
         raise OperatorError(f"{len(failed)} of {len(work)} hours could not be written.", "\n".join(failed[:MOST_TOLD]))
 
@@ -262,8 +279,8 @@ def export(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: i
 def verify(settings: Settings, tables: tuple[str, ...], start_us: int, end_us: int, raw: bool) -> None:
     """Read the lake back, and compare it with its manifests and the database. Exit 1 if anything differs."""
     refuse_reversed(start_us, end_us)
-    from app.lake.layout import hour_of
     from app.lake.verifier import WRONG, FileVerdict
+    from kalshi_data.layout import hour_of
 
     start, end = hour_of(moment(start_us)), moment(end_us)
     found: Counter[FileVerdict] = Counter()
@@ -309,19 +326,21 @@ def _finding_of(archive: "OpenArchive", dataset: "Dataset", hour: datetime) -> "
 @click.command()
 @click.argument("ticker")
 @click.option("--at", "at_us", required=True, type=MomentType(), help="Such as 2026-11-21T15:00:00Z.")
-@click.option("--json", "as_json", is_flag=True, help="In integers: millionths of a dollar, hundredths of a contract.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, in integers: millionths of a dollar, hundredths of a contract."
+)
 @click.pass_obj
 def book(settings: Settings, ticker: str, at_us: int, as_json: bool) -> None:
-    """Show a market's order book at a moment, out of the lake, and whether it is certain.
+    """Show a market's order book at a given time, from the lake, and whether it is certain.
 
-    What is known of holes stands in production: it is asked, if KALSHI_PRODUCTION_DSN names it.
+    Holes are looked up in production, if KALSHI_PRODUCTION_DSN is set.
     """
-    from app.lake.reader import Lake, book_at
+    from app.lake.reader import book_at, lake_of
     from app.lake.storage import storage_of
 
     at = moment(at_us)
     _refuse_missing_lake(settings)
-    found = book_at(Lake(storage_of(settings)), ticker, at, _knowledge(settings, ticker, at))
+    found = book_at(lake_of(storage_of(settings)), ticker, at, _knowledge(settings, ticker, at))
     click.echo(json.dumps(_facts(found)) if as_json else "\n".join(_lines(found)))
 
 
@@ -329,7 +348,7 @@ def _refuse_missing_lake(settings: Settings) -> None:
     """Raise SettingsError that names the demo's lake, if only that one exists."""
     default, demo = settings.data_dir / "lake", settings.data_dir / "demo" / "lake"
     if settings.lake is None and not default.exists() and demo.exists():
-        raise SettingsError("There is no lake yet.", f"{default} is not there.", f"set KALSHI_LAKE={demo}, the demo's.")
+        raise SettingsError("There is no lake yet.", f"{default} is missing.", f"set KALSHI_LAKE={demo}, the demo's.")
 
 
 def _knowledge(settings: Settings, ticker: str, at: "datetime") -> "Knowledge | None":
@@ -362,7 +381,7 @@ def _facts(book: "Book") -> dict[str, object]:
 def _lines(book: "Book") -> list[str]:
     state, known_until, hole = book.knowledge
     said = f"in a hole from {hole[0].isoformat()} to {hole[1].isoformat()}" if hole else state
-    until = f"known until {known_until.isoformat()}" if known_until else "nothing is known yet of what was heard"
+    until = f"known until {known_until.isoformat()}" if known_until else "completeness is not known yet"
     base = f"the {book.source} snapshot of {book.based_on.isoformat()} and {book.changes} changes"
     asks = [(1_000_000 - price_e6, size_e2) for price_e6, size_e2 in book.bids(yes_side=False)]
     levels = [*(("ask", *ask) for ask in reversed(asks)), *(("bid", *bid) for bid in book.bids(yes_side=True))]

@@ -1,4 +1,4 @@
-"""Define the commands for operators: doctor, rehearse, coverage, backfill, token, settings, metrics."""
+"""Define the commands for operators: doctor, status, rehearse, coverage, backfill, token, settings, metrics."""
 
 import sys
 import threading
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def doctor(settings: Settings) -> None:
-    """Check what the platform stands on, and tell what this host can run. Exit 1 when something is wrong.
+    """Check this host and everything that the platform needs. Exit 1 if something is wrong.
 
-    It looks at the host, files, databases, those of the gatherers, the exchange and the lake, as far as settings name
-    them, and changes nothing.
+    It checks host, files, databases, the gatherers' databases, the exchange and the lake, as far as settings name
+    them, and lists the processes that this host can run. It changes nothing.
     """
     from app.doctor.check import CheckState
     from app.doctor.checks import checks
@@ -44,6 +44,32 @@ def doctor(settings: Settings) -> None:
         sys.exit(1)
 
 
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as /admin/status answers it.")
+@click.pass_obj
+def status(settings: Settings, *, as_json: bool) -> None:
+    """Say in one sentence whether everything is all right, from production. Exit 0: green. Exit 1: amber or red.
+
+    Otherwise the worst problem follows, and what mends it.
+    """
+    import msgspec
+
+    from app.postgres.connection import connected
+    from app.postgres.databases import DatabaseKind, open_database
+    from app.status.readings import asked_over, named_gatherers, read_verdict
+
+    with open_database(settings, DatabaseKind.PRODUCTION) as dsn, connected(dsn, "status") as connection:
+        verdict = read_verdict(asked_over(connection), named_gatherers(settings))
+    if as_json:
+        click.echo(msgspec.json.encode(verdict))
+    else:
+        click.echo(f"{verdict.level}: {verdict.sentence}")
+        if verdict.problem is not None:
+            click.echo(f"{verdict.problem}\nFix: {verdict.remedy}")
+    if verdict.level != "green":
+        sys.exit(1)
+
+
 def _runs(done: list["Check"]) -> list[str]:
     """Return, for each process, whether this host can run it or why not."""
     from app.doctor.check import hindrances
@@ -53,17 +79,25 @@ def _runs(done: list["Check"]) -> list[str]:
 
 
 @click.command()
-@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 600), help="To listen.")
-@click.option("--markets", default=10, show_default=True, type=click.IntRange(1, 100), help="The busiest ones.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 600), help="How long to listen.")
+@click.option(
+    "--markets",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="How many of the busiest markets to watch.",
+)
 @click.option(
     "--sockets",
     type=click.IntRange(0, 1_000),
-    help="To open at once. Default: what all gatherers of the account open. Give 0 while some record with this key.",
+    help="Sockets to open at once. Default: those of all gatherers together. Give 0 while gatherers use this key.",
 )
 @click.option("--bundle", type=click.Path(path_type=Path, dir_okay=False), help="File for a bug report (.tar.gz).")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--list", "lists", is_flag=True, help="Only print the assumptions, as a table.")
-@click.option("--write", "file", type=click.Path(path_type=Path, exists=True), help="Only put that table in this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--list", "lists", is_flag=True, help="Only print the table of assumptions.")
+@click.option(
+    "--write", "file", type=click.Path(path_type=Path, exists=True), help="Only write that table into this file."
+)
 @click.pass_obj
 def rehearse(
     settings: Settings,
@@ -76,10 +110,10 @@ def rehearse(
     lists: bool,
     file: Path | None,
 ) -> None:
-    """Ask the exchange whether it is what this platform takes it for. It only reads, for a few minutes.
+    """Test every assumption about the exchange against the real one. It only reads, for a few minutes.
 
-    Exit 0: every assumption holds, or could not be judged. Exit 1: one does not hold. The bundle holds samples of what
-    the exchange said, no keys; it is written to KALSHI_DATA_DIR/rehearsals if no file is given.
+    Exit 0: every assumption holds, or could not be judged. Exit 1: one does not hold. The bundle holds samples of
+    the exchange's data and no keys; it is written to KALSHI_DATA_DIR/rehearsals if no file is given.
     """
     import msgspec
 
@@ -98,7 +132,7 @@ def rehearse(
     path = bundle or settings.data_dir / "rehearsals" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
     write_bundle(path, report, settings)
     click.echo(msgspec.json.encode(report.facts()) if as_json else "\n".join(report.lines()))
-    click.echo(f"{path} may be attached to a report of a fault: it holds samples of the exchange's data", err=True)
+    click.echo(f"{path} may be attached to a bug report: it holds samples of the exchange's data", err=True)
     if not report.is_sound:
         sys.exit(1)
 
@@ -113,17 +147,17 @@ def moment(_context: click.Context, _parameter: click.Parameter, value: str | No
     try:
         given = datetime.fromisoformat(value)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no time such as 2026-11-21T15:00:00Z") from None
+        raise click.BadParameter(f"{value!r} is not a time such as 2026-11-21T15:00:00Z") from None
     return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 @click.command()
 @click.argument("ticker", required=False)
 @click.option(
-    "--from", "start", callback=moment, metavar="TIME", help="Default: 24 hours before --to. UTC without zone."
+    "--from", "start", callback=moment, metavar="TIME", help="Default: 24 hours before --to. Without a zone: UTC."
 )
 @click.option("--to", "end", callback=moment, metavar="TIME", help="Default: now.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_obj
 def coverage(
     settings: Settings, ticker: str | None, start: datetime | None, end: datetime | None, as_json: bool
@@ -147,7 +181,7 @@ def coverage(
     for each in found:
         click.echo(msgspec.json.encode(each._asdict()) if as_json else _line(each))
     if not found:
-        click.echo("Nothing was recorded then, or nothing is known of it yet.", err=True)
+        click.echo("Nothing was recorded in that time, or it has not been judged yet.", err=True)
 
 
 def _line(each: "MarketHour | ExchangeHour") -> str:
@@ -188,7 +222,7 @@ FIRST_ANSWER_SECONDS = 10
 @click.option("--ticker", help="Of one market; of all, if not given.")
 @click.pass_obj
 def backfill(settings: Settings, started_us: int, ended_us: int, ticker: str | None) -> None:
-    """Fetch the trades of a time from REST into a gatherer's database. What is there already stays as it is.
+    """Fetch the trades of a time from REST into a gatherer's database. Existing rows stay as they are.
 
     Trades of long ago come from the exchange's archive. Order books it does not keep at all.
     """

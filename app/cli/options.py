@@ -26,7 +26,7 @@ def check_config(needs: Callable[[Settings], object] = nothing_more) -> Callable
             needs(settings)
             for warning in warnings_of(settings):
                 click.echo(f"warning: {warning}")
-            click.echo("The settings are fine.")
+            click.echo("The settings are valid.")
             context.exit()
 
     return click.option(
@@ -64,7 +64,7 @@ class MomentType(click.ParamType[int]):
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no time such as 2026-11-21T15:00:00Z.", parameter, context)
+            self.fail(f"{value!r} is not a time such as 2026-11-21T15:00:00Z.", parameter, context)
         return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1)
 
 

@@ -189,7 +189,7 @@ def simulator(
     heartbeat: float,
     **options: object,
 ) -> None:
-    """Run a faithful Kalshi on loopback, which knows what it sent."""
+    """Run a simulated Kalshi on loopback, which records what it sent."""
     if context.invoked_subcommand is not None:
         return
     # The import patches the interpreter, so only the simulator may run in this process.

@@ -84,7 +84,7 @@ class Reception:
     def of_socket(self, socket: HeardSocket, channel: str) -> Intervals:
         known = self._heard.get((socket, channel))
         if known is None:
-            known = self._heard[socket, channel] = self._work_out(socket, channel)
+            known = self._heard[socket, channel] = self._received_in(socket, channel)
         return known
 
     def of_subscription(self, subscription: HeardSubscription, channel: str, ticker: str = WHOLE_EXCHANGE) -> Intervals:
@@ -102,7 +102,7 @@ class Reception:
             for interval in self.of_subscription(subscription, channel, ticker)
         )
 
-    def _work_out(self, socket: HeardSocket, channel: str) -> Intervals:
+    def _received_in(self, socket: HeardSocket, channel: str) -> Intervals:
         if socket.run not in self._runs:
             return ()
         unheard = [
@@ -238,7 +238,7 @@ class HeardPeriod(NamedTuple):
         return us_of(self.start), us_of(self.end)
 
 
-def read_hearing(connection: Connection, period: HeardPeriod) -> Reception:
+def read_evidence(connection: Connection, period: HeardPeriod) -> Reception:
     with connection.cursor() as cursor:
         cursor.execute(RUNS, period._asdict())
         runs = {HeardRun(gatherer, run_id): (us_of(start), us_of(end)) for gatherer, run_id, start, end in cursor}

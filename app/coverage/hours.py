@@ -26,8 +26,8 @@ from app.coverage.evidence import (
     HeardSubscription,
     Reception,
     known_until_us,
+    read_evidence,
     read_gatherers,
-    read_hearing,
     read_subscriptions,
     subscription_of,
 )
@@ -73,13 +73,13 @@ class Completeness(NamedTuple):
 def judge_books(
     life: Interval,
     subscriptions: Iterable[HeardSubscription],
-    hearing: Reception,
+    evidence: Reception,
     ticker: str = WHOLE_EXCHANGE,
     disproved: Intervals = NEVER,
 ) -> Completeness:
     """Judge a market's book. A hole lasts until the next snapshot; its end names the gatherers that had the book again
     first. What the audit has disproved is a hole, even if a gatherer claims to have received it."""
-    heard = {gatherer: hearing.of(own, BOOKS, ticker) for gatherer, own in _by_gatherer(subscriptions).items()}
+    heard = {gatherer: evidence.of(own, BOOKS, ticker) for gatherer, own in _by_gatherer(subscriptions).items()}
     everybody = union(interval for intervals in heard.values() for interval in intervals)
     holes = difference(union([life]), difference(everybody, disproved))
     ends = {end for _, end in holes}
@@ -88,10 +88,10 @@ def judge_books(
 
 
 def judge_channel(
-    period: Interval, channel: str, subscriptions: Iterable[HeardSubscription], hearing: Reception, fetched: Intervals
+    period: Interval, channel: str, subscriptions: Iterable[HeardSubscription], evidence: Reception, fetched: Intervals
 ) -> Completeness:
     """Judge a channel of the whole exchange. What REST has fetched afterwards is repaired, not a hole."""
-    unheard = difference(union([period]), hearing.of(subscriptions, channel))
+    unheard = difference(union([period]), evidence.of(subscriptions, channel))
     repaired = intersection(unheard, fetched)
     return Completeness(difference(unheard, fetched), repaired, (REST,) if repaired else ())
 
@@ -218,17 +218,17 @@ def judge_hour(connection: Connection, hour: datetime, known_until: datetime) ->
 
 
 def shortfalls(connection: Connection, period: HeardPeriod) -> Iterator[Shortfall]:
-    hearing = read_hearing(connection, period)
-    yield from _channels(connection, period, hearing)
-    yield from _books(connection, period, hearing)
+    evidence = read_evidence(connection, period)
+    yield from _channels(connection, period, evidence)
+    yield from _books(connection, period, evidence)
 
 
-def _channels(connection: Connection, period: HeardPeriod, hearing: Reception) -> Iterator[Shortfall]:
+def _channels(connection: Connection, period: HeardPeriod, evidence: Reception) -> Iterator[Shortfall]:
     subscriptions = read_subscriptions(connection, period)
     expected = (*EXCHANGE_CHANNELS, COMBO_LIFECYCLE) if _has_combos(connection, period) else EXCHANGE_CHANNELS
     for channel in sorted({*expected, *subscriptions}):
         fetched = _fetched(connection, period) if channel == TRADES else NEVER
-        judgement = judge_channel(period.interval, channel, subscriptions.get(channel, ()), hearing, fetched)
+        judgement = judge_channel(period.interval, channel, subscriptions.get(channel, ()), evidence, fetched)
         if judgement.state is not CoverageState.COMPLETE:
             yield Shortfall(channel, WHOLE_EXCHANGE, judgement)
 
@@ -237,10 +237,10 @@ def _has_combos(connection: Connection, period: HeardPeriod) -> bool:
     return bool(value_of(connection, COMBOS, period._asdict()))
 
 
-def _books(connection: Connection, period: HeardPeriod, hearing: Reception) -> Iterator[Shortfall]:
-    steady = _steady(connection, period, hearing)
+def _books(connection: Connection, period: HeardPeriod, evidence: Reception) -> Iterator[Shortfall]:
+    steady = _steady(connection, period, evidence)
     disproved = _disproved(connection, period)
-    doubtful = [*{*disproved, *hearing.marked_tickers}]
+    doubtful = [*{*disproved, *evidence.marked_tickers}]
     # After an outage the cursor returns all markets: a named cursor fetches them in parts.
     with connection.cursor(name="suspects") as cursor:
         cursor.itersize = ROWS_AT_ONCE
@@ -248,22 +248,22 @@ def _books(connection: Connection, period: HeardPeriod, hearing: Reception) -> I
         for (ticker, opens, closes), rows in groupby(cursor, itemgetter(0, 1, 2)):
             subscriptions = [subscription_of(*row[3:]) for row in rows if row[3] is not None]
             life = us_of(opens), us_of(closes)
-            judgement = judge_books(life, subscriptions, hearing, ticker, disproved.get(ticker, NEVER))
+            judgement = judge_books(life, subscriptions, evidence, ticker, disproved.get(ticker, NEVER))
             if judgement.state is not CoverageState.COMPLETE:
                 yield Shortfall(BOOKS, ticker, judgement)
 
 
-def _steady(connection: Connection, period: HeardPeriod, hearing: Reception) -> dict[str, list[object]]:
+def _steady(connection: Connection, period: HeardPeriod, evidence: Reception) -> dict[str, list[object]]:
     """Return the sockets that received everything of the whole period, column by column."""
     with connection.cursor() as cursor:
         cursor.execute(SOCKETS, period._asdict())
-        whole = [row for row in cursor if _hears_all(hearing, HeardSocket(HeardRun(*row[:2]), row[2]), period)]
+        whole = [row for row in cursor if _received_all(evidence, HeardSocket(HeardRun(*row[:2]), row[2]), period)]
     return {name: [row[at] for row in whole] for at, name in enumerate(("gatherers", "runs", "conns"))}
 
 
-def _hears_all(hearing: Reception, socket: HeardSocket, period: HeardPeriod) -> bool:
+def _received_all(evidence: Reception, socket: HeardSocket, period: HeardPeriod) -> bool:
     start_us, end_us = period.interval
-    return any(start <= start_us and end >= end_us for start, end in hearing.of_socket(socket, BOOKS))
+    return any(start <= start_us and end >= end_us for start, end in evidence.of_socket(socket, BOOKS))
 
 
 def _disproved(connection: Connection, period: HeardPeriod) -> dict[str, Intervals]:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from app.coverage.evidence import HeardPeriod
 from app.errors import OperatorError
-from app.order_book import Knowledge
 from app.postgres.connection import Connection, value_of
+from kalshi_data.order_book import Knowledge
 
 Bounds = list[list[str]]  # from and to of each interval
 
@@ -103,5 +103,5 @@ def refuse_unknown_market(connection: Connection, ticker: str) -> None:
         cursor.execute(NEAR, (start, start + LAST_CHARACTER))
         names = [name for (name,) in cursor.fetchall()]
     near = difflib.get_close_matches(ticker.upper(), names, n=3)
-    fix = f"did you mean {' or '.join(near)}?" if near else "check the ticker; kalshi-data knows those of production."
-    raise OperatorError(f"There is no market {ticker}.", "Production knows none of that name.", fix)
+    fix = f"did you mean {' or '.join(near)}?" if near else "check the ticker."
+    raise OperatorError(f"There is no market {ticker}.", "Production has no market of that name.", fix)

@@ -84,7 +84,7 @@ def forget(
             cursor.execute(MOVE_HORIZON, {"now": now})
         gone = sum(_delete(connection, step, limits) for step in STEPS)
     if gone:
-        log.info("what is older than the changes of books was forgotten", rows=gone)
+        log.info("coverage rows older than the oldest book changes deleted", rows=gone)
     return gone
 
 

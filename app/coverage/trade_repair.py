@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
+import psycopg2.extensions
 from msgspec import Raw
 
 from app.coverage.evidence import HeardPeriod
 from app.coverage.intervals import us_of
 from app.errors import OperatorError
 from app.kalshi.rest_client import RestClient
+from app.merge import rules
 from app.metrics import deduplicator as metrics
 from app.normalize.values import FROM_REST, SECOND_US
 from app.polling.trades import trade_rows, trades_between
@@ -43,7 +45,8 @@ HOLES = """
         AND upper(hole) <= known.until - INTERVAL '30 seconds'
     ORDER BY lower(hole) DESC LIMIT %s
 """
-# A trade of the stream may be stored with another time, if its message carried none.
+# A trade of the stream may be stored with another time, if its message carried none. Copies are found within the window
+# of the merge: a repair that looked less far would store a second trade that no later merge removes.
 KNOWN = """
     SELECT trade_id FROM trades
     WHERE trade_id = ANY(%s) AND exchange_ts BETWEEN to_timestamp(%s) AND to_timestamp(%s)
@@ -52,7 +55,7 @@ NOTE = """
     INSERT INTO trade_repairs (ticker, started_at, ended_at, reason, trades, added) VALUES (%s, %s, %s, %s, %s, %s)
 """
 TIME, TRADE_ID = (PRODUCTION_TRADES.column_names.index(name) for name in ("exchange_ts", "trade_id"))
-TOLERANCE = timedelta(minutes=1)
+WINDOW_SECONDS = int(rules.TRADES.copies.window.total_seconds()) if rules.TRADES.copies else 0
 # The rest is found again once these are repaired.
 MOST_HOLES = 10_000
 
@@ -85,22 +88,29 @@ def holes_to_repair(connection: Connection) -> list[TradeRepair]:
         return [TradeRepair("", HeardPeriod(*row), RepairReason.HOLE) for row in cursor]
 
 
-def unknown_trades(connection: Connection, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that are not in production yet."""
-    times = [row[TIME] // SECOND_US for row in rows]
-    margin = TOLERANCE.seconds
-    with connection, connection.cursor() as cursor:
-        cursor.execute(KNOWN, ([row[TRADE_ID] for row in rows], min(times) - margin, max(times) + margin))
-        known = {trade_id for (trade_id,) in cursor}
-    return [row for row in rows if row[TRADE_ID] not in known]
-
-
 def note_repair(connection: Connection, repair: TradeRepair, trades: int, added: int) -> None:
     with connection, connection.cursor() as cursor:
         cursor.execute(NOTE, (repair.ticker, *repair.period, repair.reason.value, trades, added))
 
 
 NO_ROWS = WriteResult(0, 0, 0)
+
+
+class UnknownTradeWriter(CopyWriter):
+    """Write the trades that production does not have yet, under whatever time it may have them.
+
+    The table stays locked from the look for known trades on, so that no merger stores another copy in between.
+    """
+
+    def _store(self, cursor: psycopg2.extensions.cursor, rows: Sequence[Row]) -> WriteResult:
+        cursor.execute(self._statements.lock_table)
+        times = [row[TIME] // SECOND_US for row in rows]
+        within = min(times) - WINDOW_SECONDS, max(times) + WINDOW_SECONDS + 1
+        # The driver refuses a NUL in a parameter, the database in a row: such a row goes to quarantine below.
+        cursor.execute(KNOWN, ([row[TRADE_ID] for row in rows if "\0" not in row[TRADE_ID]], *within))
+        known = {trade_id for (trade_id,) in cursor}
+        new = [row for row in rows if row[TRADE_ID] not in known]
+        return super()._store(cursor, new) if new else NO_ROWS
 
 
 class Fetched(NamedTuple):
@@ -115,7 +125,7 @@ class MissingTrades:
     def __init__(self, production: Dsn, client: RestClient, offload: Offload) -> None:
         self._ask = Asker(production, "missing trades", offload)
         self._client = client
-        self._trades = CopyWriter(PRODUCTION_TRADES, production, offload)
+        self._trades = UnknownTradeWriter(PRODUCTION_TRADES, production, offload)
         self._quarantine = CopyWriter(QUARANTINE, production, offload)
 
     def merged_until(self) -> datetime:
@@ -140,8 +150,7 @@ class MissingTrades:
         rows = list(map(_production_row, fit))
         if unfit:
             self._quarantine.write(unfit)
-        new = self._ask(lambda connection: unknown_trades(connection, rows)) if rows else []
-        written = self._trades.write(new) if new else NO_ROWS
+        written = self._trades.write(rows) if rows else NO_ROWS
         return Fetched(len(trades), written.inserted, len(unfit) + written.quarantined)
 
 
@@ -179,7 +188,9 @@ class AskedTrades:
         time."""
         end = min(asked.end, datetime.now(UTC) - SETTLED, self._trades.merged_until())
         if asked.start >= end:
-            raise OperatorError("That time has not passed yet.", fix=f"ask for a time before {end.isoformat()}.")
+            raise OperatorError(
+                "The requested time has not passed yet.", fix=f"ask for a time before {end.isoformat()}."
+            )
         return HeardPeriod(asked.start, end)
 
 

@@ -66,7 +66,9 @@ class SimulatedExchange(Child):
     def _control(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         answer = ask(self._where["control"] + path, body)
         if answer is None or answer.status >= HTTPStatus.BAD_REQUEST:
-            raise OperatorError("The simulated exchange does not obey.", f"{path}: {answer}", f"see {self.log_file}.")
+            raise OperatorError(
+                "The simulated exchange rejected a command.", f"{path}: {answer}", f"see {self.log_file}."
+            )
         return answer.body if answer.text else None
 
 

@@ -143,7 +143,7 @@ class Server:
         self._server.start()
         if any(self._server.dsn(kind.database).reveal() != dsn.reveal() for kind, dsn in self.dsns.items()):
             raise OperatorError(
-                "A database server came back at another place.",
+                "A database server has another socket folder after its restart.",
                 "The path of its folder is too long for a socket in it.",
                 "set KALSHI_DATA_DIR to a shorter path.",
             )
@@ -238,5 +238,5 @@ def wait_until(reason: Callable[[], str | None], most_seconds: float) -> None:
     deadline_seconds = time.monotonic() + most_seconds
     while (waiting_for := reason()) is not None:
         if time.monotonic() > deadline_seconds:
-            raise OperatorError(f"The demo waited {most_seconds:.0f} s in vain.", waiting_for)
+            raise OperatorError(f"The demo timed out after {most_seconds:.0f} s.", waiting_for)
         time.sleep(LOOK_SECONDS)

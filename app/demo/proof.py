@@ -64,7 +64,9 @@ def archived_since(connection: Connection, since_us: int) -> Archived:
 def _ask_for(platform: Platform, parameters: dict[str, str]) -> int:
     answer = ask(f"{platform.admin_url}/admin/jobs/export", parameters)
     if answer is None or answer.status != HTTPStatus.ACCEPTED:
-        raise OperatorError("The demo's admin service takes no job.", str(answer), f"see {platform.admin.log_file}.")
+        raise OperatorError(
+            "The demo's admin service did not accept a job.", str(answer), f"see {platform.admin.log_file}."
+        )
     return int(answer.body["job_id"])
 
 

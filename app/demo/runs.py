@@ -16,8 +16,10 @@ from app.demo.proof import archive, evidence_of, why_not_judged, why_not_known
 from app.demo.screen import Screen, watch
 from app.demo.summary import Summary, summary_of
 from app.errors import SettingsError
+from app.postgres.connection import connected
 from app.runtime.clock import now_us
 from app.settings import Settings
+from app.status.readings import asked_over, read_verdict
 
 JUDGED_SECONDS = 60.0
 # The audit looks a minute to either side. Two histories have markets with the same names, whose changes must not meet.
@@ -75,6 +77,8 @@ def _drain(platform: Platform, exchange: SimulatedExchange, screen: Screen, read
     # While the exchange still runs: gatherers claim nothing beyond the latest time that it sent.
     until_us = now_us()
     wait_until(lambda: why_not_known(platform.production, until_us), JUDGED_SECONDS)
+    with connected(platform.production) as connection:
+        screen.tell(read_verdict(asked_over(connection), list(platform.recorders)).sentence)
     screen.tell("Stopping the exchange's clock; waiting until all is told, recorded, merged and judged.")
     exchange.stop_the_clock()
     platform.stop_recording()

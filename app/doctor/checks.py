@@ -24,7 +24,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     databases, budgets = given_databases(settings), chunk_budgets(settings)
     if not databases:
         yield embedded_server(settings)
-        yield note("databases", "none is named: commands use an embedded server, processes do not", (MAINTAINER,))
+        yield note("databases", "none is set: commands use an embedded server; processes need databases", (MAINTAINER,))
     for setting, processes in NEEDED.items():
         if getattr(settings, setting) is None:
             yield note(f"KALSHI_{setting.upper()}", "not set", processes)

@@ -111,7 +111,7 @@ def gatherers_checks(settings: Settings) -> Iterator[Check]:
             "KALSHI_GATHERER_META_DSNS", f"{', '.join(strangers)} is not in KALSHI_GATHERER_DSNS", (DEDUPLICATOR,)
         )
     if silent := sorted(named.keys() - metadata.keys()):
-        yield note("KALSHI_GATHERER_META_DSNS", f"not of {', '.join(silent)}: its markets are not taken over")
+        yield note("KALSHI_GATHERER_META_DSNS", f"not of {', '.join(silent)}: their markets are not replicated")
     if len(named) != settings.gatherers:
         yield note("KALSHI_GATHERER_DSNS", f"{len(named)} gatherers, and KALSHI_GATHERERS is {settings.gatherers}")
     yield from _read_databases(DatabaseKind.TIMESERIES, named)
@@ -134,7 +134,9 @@ def _read_databases(kind: DatabaseKind, named: Mapping[str, Dsn]) -> Iterator[Ch
             continue
         if identity in seen:
             yield failed(
-                f"{subject} database", f"is that of {seen[identity]}: one of two names is wrong", (DEDUPLICATOR,)
+                f"{subject} database",
+                f"is the same as that of {seen[identity]}: one of the two names is wrong",
+                (DEDUPLICATOR,),
             )
         seen[identity] = name
 
@@ -150,7 +152,7 @@ def _disk(name: str, budget_bytes: int, connection: Connection) -> Check:
         folder = str(value_of(connection, "SHOW data_directory"))
         free_bytes = shutil.disk_usage(folder).free
     except (psycopg2.errors.InsufficientPrivilege, OSError) as error:
-        return note(subject, f"{told}; its folder cannot be seen ({str(error).strip()})")
+        return note(subject, f"{told}; its folder cannot be read ({str(error).strip()})")
     fits = size_bytes + free_bytes >= budget_bytes
     fix = "" if fits else ": make room, or lower the budget (KALSHI_LOCAL_MAX_BYTES, KALSHI_PRODUCTION_MAX_BYTES)"
     return judged(subject, f"{told}, {free_bytes // GIGABYTE} GB free in {folder}{fix}", ok=fits)
@@ -180,7 +182,7 @@ def _compression(name: str, connection: Connection) -> Iterator[Check]:
     with connection.cursor() as cursor:
         cursor.execute(POLICIES)
         tables = [table for (table,) in cursor.fetchall()]
-    fix = ": remove_columnstore_policy() each, and see the runbook's Compression, or rows are lost to readers"
+    fix = ": remove_columnstore_policy() each, and see Compression in the runbook, or readers miss rows"
     finding = f"{', '.join(tables)}{fix}" if tables else "none but the maintainer's own"
     yield judged(f"{name} compression policies", finding, (MAINTAINER,), ok=not tables)
 
@@ -210,7 +212,9 @@ def _settings(name: str, connection: Connection, needed_by: tuple[str, ...]) -> 
     wrong += ["synchronous_commit is off"] if found["synchronous_commit"] == "off" else []
     yield judged(f"{name} settings", "; ".join(wrong) or "safe", ok=not wrong)
     if value_of(connection, "SELECT pg_is_in_recovery()"):
-        yield failed(f"{name} role of the server", "it is a replica: name the primary", needed_by)
+        yield failed(
+            f"{name} role of the server", "it is a replica: set the connection string of the primary", needed_by
+        )
 
 
 def _schema(kind: DatabaseKind, name: str, connection: Connection, needed_by: tuple[str, ...]) -> Check:
@@ -231,7 +235,7 @@ def _rights(kind: DatabaseKind, name: str, connection: Connection) -> Iterator[C
     if foreign := [table.name for table in tables if not table.is_owner]:
         yield note(f"{name} ownership", f"{role} does not own {', '.join(foreign)}", (MAINTAINER,))
     if not value_of(connection, "SELECT has_schema_privilege('public', 'CREATE')"):
-        yield note(f"{name} tables", f"{role} may make none: migrate as another role", (MAINTAINER,))
+        yield note(f"{name} tables", f"{role} may not create tables: migrate with another role", (MAINTAINER,))
 
 
 def _reads(name: str, connection: Connection, needed_by: tuple[str, ...]) -> Check:
@@ -296,7 +300,7 @@ def _named(storage: Storage, known: binding.Identity | None) -> str:
     if known is not None:
         return f"it is {known.lake_id}, of {known.created_at:%Y-%m-%d}"
     is_there = storage.location.startswith("s3://") or Path(storage.location).exists()
-    return "it has no identity yet" if is_there else "it is not there yet, and would be made: is the path right?"
+    return "it has no identity yet" if is_there else "it does not exist yet and would be created: check the path"
 
 
 def _binding(settings: Settings, storage: Storage, known: binding.Identity | None) -> Iterator[Check]:
@@ -328,9 +332,12 @@ def _binding_of_gatherer(settings: Settings, storage: Storage, known: binding.Id
         yield note(subject, f"not known: {error.what}")
         return
     if bound is None:
-        yield note(subject, "none: an archiver binds its database to the first one; until then it waits for none")
+        yield note(
+            subject,
+            "none: an archiver binds its database to the first one; until then it drops rows that are not archived",
+        )
     elif bound.lake_id == binding.UNKNOWN:
-        yield note(subject, f"{bound.location}, which nobody has reached yet")
+        yield note(subject, f"{bound.location}, which was never reached")
     elif known is None or bound.lake_id != known.lake_id:
         told = f"its database is bound to {bound.location} ({bound.lake_id}), and KALSHI_LAKE is {storage.location}"
         yield failed(subject, f"{told}: correct it, or run kalshi-data lake bind --raw", (ARCHIVER,))

@@ -31,7 +31,7 @@ def exchange_checks(settings: Settings) -> Iterator[Check]:
         return
     if not _is_of_use(settings):
         yield note("key", "none is set: gatherers need one", (GATHERER,))
-        yield note("exchange", "not asked: nothing that is set here needs it")
+        yield note("exchange", "not checked: no setting of this host needs it")
         return
     yield from _rest(settings, signer)
     if signer is None:
@@ -59,12 +59,12 @@ def _rest(settings: Settings, signer: Signer | None) -> Iterator[Check]:
             yield failed("exchange", f"{told}. Fix: check KALSHI_REST_URL and KALSHI_ENVIRONMENT.", (GATHERER,))
             return
         yield judged(
-            "exchange", f"{url} answers; {'it trades' if status.any_trading else 'nobody trades now'}", ok=True
+            "exchange", f"{url} answers; {'trading is open' if status.any_trading else 'trading is halted'}", ok=True
         )
         if signer is not None:
             yield _key(session)
     except RestError as error:
-        yield failed("exchange", f"{error}; check KALSHI_REST_URL and this host's way out", (GATHERER, DEDUPLICATOR))
+        yield failed("exchange", f"{error}; check KALSHI_REST_URL and this host's network", (GATHERER, DEDUPLICATOR))
     finally:
         session.close()
 
@@ -87,7 +87,7 @@ def _sockets(settings: Settings) -> Check:
         return failed("sockets", f"{error.what} {error.detail} Fix: {error.fix}", (GATHERER,))
     together, granted = sockets * settings.gatherers, settings.account_connections
     told = f"{sockets} here and {together} of all gatherers, and KALSHI_ACCOUNT_CONNECTIONS grants {granted}"
-    return judged("sockets", f"{told}; kalshi-data rehearse sees whether the exchange does", ok=True)
+    return judged("sockets", f"{told}; kalshi-data rehearse tests whether the exchange does", ok=True)
 
 
 def _socket(url: str, signer: Signer) -> Iterator[Check]:
@@ -105,9 +105,9 @@ def _socket(url: str, signer: Signer) -> Iterator[Check]:
                 for frame in batch.messages:
                     record.take(frame, batch.received_us)
     except SocketError as error:
-        yield failed("socket", f"{url}: {error}; check KALSHI_WS_URL, the key and this host's way out", (GATHERER,))
+        yield failed("socket", f"{url}: {error}; check KALSHI_WS_URL, the key and this host's network", (GATHERER,))
         return
     yield judged("socket", f"{url} opens", ok=True)
     verdict = clock_offset([record])
-    fix = "; mend this host's time: chronyc tracking" if verdict.answer is Judgement.NO else ""
+    fix = "; correct this host's clock: chronyc tracking" if verdict.answer is Judgement.NO else ""
     yield judged("exchange clock", verdict.evidence + fix, (GATHERER,), ok=verdict.answer is not Judgement.NO)

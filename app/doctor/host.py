@@ -53,9 +53,9 @@ def data_folder(folder: Path) -> Check:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        fix = "give this user the folder, or set KALSHI_DATA_DIR"
+        fix = "give this user the right to write it, or set KALSHI_DATA_DIR"
         return failed("data folder", f"{existing} cannot be written ({error.strerror}): {fix}", WORKERS)
-    return judged("data folder", f"{folder}{'' if folder == existing else ' would be made'}", WORKERS, ok=True)
+    return judged("data folder", f"{folder}{'' if folder == existing else ' would be created'}", WORKERS, ok=True)
 
 
 def disk(settings: Settings) -> Check:
@@ -89,7 +89,7 @@ def secret_files(environment: Mapping[str, str]) -> Iterator[Check]:
         path = Path(environment[name])
         mode = stat.S_IMODE(path.stat().st_mode)
         told = f"{path} has mode {mode:04o}"
-        fix = "" if not mode & BY_OTHERS else f": everybody on this host may use it; chmod 600 {path}"
+        fix = "" if not mode & BY_OTHERS else f": every user of this host may read or change it; chmod 600 {path}"
         yield judged(name, told + fix, ok=not fix)
 
 
@@ -102,12 +102,12 @@ def ops_port(address: str) -> Check:
         if _answers(f"http://{address}"):
             return judged("ops port", f"a worker answers at {address} already", ok=True)
         fix = "set KALSHI_OPS_ADDRESS to another one"
-        return failed("ops port", f"{address} cannot be listened on ({error}): {fix}", WORKERS)
+        return failed("ops port", f"{address} cannot be opened ({error}): {fix}", WORKERS)
 
 
 def tokens(settings: Settings) -> Check:
     if settings.admin_tokens is None:
-        return note("tokens", "none: the admin service answers on this machine alone, to everybody on it")
+        return note("tokens", "none: the admin service answers only on this machine, to every user of it")
     return judged("tokens", ", ".join(settings.admin_tokens.holders()), ok=True)
 
 

@@ -35,7 +35,7 @@ def signer_of(settings: Settings) -> Signer | None:
         return Signer(settings.api_key_id, settings.api_private_key)
     if settings.api_key_id or settings.api_private_key:
         raise SettingsError(
-            "Half of a key is given.",
+            "The API key is incomplete.",
             "KALSHI_API_KEY_ID and KALSHI_API_PRIVATE_KEY belong together.",
             "set both, or neither.",
         )
@@ -47,8 +47,8 @@ def required_signer(settings: Settings) -> Signer:
     signer = signer_of(settings)
     if signer is None:
         raise SettingsError(
-            "Sockets need a key.",
+            "WebSockets need an API key.",
             "KALSHI_API_KEY_ID and KALSHI_API_PRIVATE_KEY are not set.",
-            "make a key that may read on the exchange's site, and set both.",
+            "create a read-only key on the exchange's website, and set both.",
         )
     return signer

@@ -31,7 +31,7 @@ def open_websocket(
     """
     connection = _opened(url, timeout_seconds, ssl_context)
     try:
-        _upgrade(_Impatient(connection, timeout_seconds), url, headers)
+        _upgrade(_DeadlineConnection(connection, timeout_seconds), url, headers)
         connection.settimeout(timeout_seconds)
     except BaseException:
         connection.close()
@@ -55,7 +55,7 @@ def _opened(url: str, timeout_seconds: float, ssl_context: ssl.SSLContext | None
             connection.close()
             raise
     except TimeoutError as error:
-        raise SocketTimeoutError(f"connecting to {host}:{port} took too long") from error
+        raise SocketTimeoutError(f"connecting to {host}:{port} timed out") from error
     except OSError as error:
         raise ConnectError(f"connecting to {host}:{port} failed: {error}") from error
 
@@ -65,13 +65,13 @@ def _address(url: str) -> tuple[str, str, int]:
         parts = urlsplit(url)
         port = parts.port or PORTS[parts.scheme]
     except (ValueError, KeyError) as error:
-        raise ConnectError(f"{url} is no address of a WebSocket: {error}") from error
+        raise ConnectError(f"{url} is not a WebSocket URL: {error}") from error
     if not parts.hostname:
-        raise ConnectError(f"{url} is no address of a WebSocket: it names no host")
+        raise ConnectError(f"{url} is not a WebSocket URL: it names no host")
     return parts.scheme, parts.hostname, port
 
 
-class _Impatient:
+class _DeadlineConnection:
     """The connection during its upgrade, with one deadline and a limit of bytes for the whole answer.
 
     Timeouts of single reads are not enough: a server that sends a byte at a time, or never ends its answer, would block
@@ -99,7 +99,7 @@ class _Impatient:
         return len(request)
 
 
-def _upgrade(connection: _Impatient, url: str, headers: Mapping[str, str]) -> None:
+def _upgrade(connection: _DeadlineConnection, url: str, headers: Mapping[str, str]) -> None:
     try:
         upgrade = websocket.create_connection(
             url, socket=connection, header=dict(headers), suppress_origin=True, redirect_limit=0
@@ -108,10 +108,10 @@ def _upgrade(connection: _Impatient, url: str, headers: Mapping[str, str]) -> No
         body = (error.resp_body or b"").decode(errors="replace")
         raise HandshakeRefusedError(error.status_code, body[:SHOWN_CHARACTERS]) from error
     except (websocket.WebSocketTimeoutException, TimeoutError) as error:
-        raise SocketTimeoutError("the handshake took too long") from error
+        raise SocketTimeoutError("the handshake timed out") from error
     except (websocket.WebSocketException, OSError) as error:
         raise ConnectError(f"the handshake failed: {str(error)[:SHOWN_CHARACTERS]}") from error
     # Either would change what frames mean, and frames.py implements neither.
     for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
         if name in (upgrade.headers or {}):
-            raise ConnectError(f"the server chose {name} that nobody asked for")
+            raise ConnectError(f"the server chose {name} that was not requested")

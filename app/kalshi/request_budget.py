@@ -102,28 +102,28 @@ class RequestQueue:
 
     def join(self, priority: Priority, tokens: int) -> Reservation:
         if len(self._waiting) >= self._max_waiting:
-            raise QueueFullError(f"{self._max_waiting} callers wait for the request budget already")
-        ticket = Reservation(priority, self._next_number, tokens)
+            raise QueueFullError(f"{self._max_waiting} callers already wait for the request budget")
+        reservation = Reservation(priority, self._next_number, tokens)
         self._next_number += 1
-        bisect.insort(self._waiting, ticket)
-        return ticket
+        bisect.insort(self._waiting, reservation)
+        return reservation
 
-    def pay(self, ticket: Reservation, now_ns: int) -> int:
+    def pay(self, reservation: Reservation, now_ns: int) -> int:
         """Take the tokens, leave the queue and return 0; or return the nanoseconds to wait before the next try.
 
         The tokens of all reservations ahead are counted too: a reservation that tries first may pay if enough is left
         for the ones before it. So callers need not wake each other, and one that wakes late does not delay the rest.
         """
-        tokens_ahead = sum(other.tokens for other in self._waiting if other <= ticket)
+        tokens_ahead = sum(other.tokens for other in self._waiting if other <= reservation)
         wait_ns = self._bucket.ns_until(tokens_ahead, now_ns)
         if wait_ns == 0:
-            self._bucket.take(ticket.tokens)
-            self._waiting.remove(ticket)
+            self._bucket.take(reservation.tokens)
+            self._waiting.remove(reservation)
         return wait_ns
 
-    def leave(self, ticket: Reservation) -> None:
-        if ticket in self._waiting:
-            self._waiting.remove(ticket)
+    def leave(self, reservation: Reservation) -> None:
+        if reservation in self._waiting:
+            self._waiting.remove(reservation)
 
 
 class RequestBudget:
@@ -135,19 +135,19 @@ class RequestBudget:
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._bucket = TokenBucket(limits, clock_ns())
-        self._line = RequestQueue(self._bucket, max_waiting)
+        self._queue = RequestQueue(self._bucket, max_waiting)
         self.waits = 0
         self.waited_ns = 0
 
     def acquire(self, priority: Priority, stopping: Stopping, tokens: int = TOKENS_PER_CALL) -> None:
         """Return once the tokens are taken. Raise StoppedError if the process is asked to stop before."""
         with self._lock:
-            ticket = self._line.join(priority, tokens)
+            reservation = self._queue.join(priority, tokens)
         try:
-            self._wait_for(ticket, stopping)
+            self._wait_for(reservation, stopping)
         finally:
             with self._lock:
-                self._line.leave(ticket)
+                self._queue.leave(reservation)
 
     def empty(self) -> None:
         """Empty the bucket after a 429.
@@ -163,12 +163,12 @@ class RequestBudget:
 
     @property
     def waiting(self) -> int:
-        return len(self._line)
+        return len(self._queue)
 
-    def _wait_for(self, ticket: Reservation, stopping: Stopping) -> None:
+    def _wait_for(self, reservation: Reservation, stopping: Stopping) -> None:
         started_ns = self._clock_ns()
         waited = False
-        while wait_ns := self._pay(ticket):
+        while wait_ns := self._pay(reservation):
             waited = True
             pause(stopping, wait_ns / NS_PER_SECOND)
         if waited:
@@ -176,6 +176,6 @@ class RequestBudget:
                 self.waits += 1
                 self.waited_ns += self._clock_ns() - started_ns
 
-    def _pay(self, ticket: Reservation) -> int:
+    def _pay(self, reservation: Reservation) -> int:
         with self._lock:
-            return self._line.pay(ticket, self._clock_ns())
+            return self._queue.pay(reservation, self._clock_ns())

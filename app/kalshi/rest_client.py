@@ -95,7 +95,9 @@ class CursorGuard:
 
     def check(self, cursor: str) -> None:
         if cursor == self._remembered:
-            raise UnexpectedAnswerError("The pages run in a circle.", f"This cursor came before: {cursor[:100]}")
+            raise UnexpectedAnswerError(
+                "The pages of an answer repeat.", f"This cursor was returned before: {cursor[:100]}"
+            )
         self._steps += 1
         if self._steps == self._steps_until_change:
             self._remembered = cursor

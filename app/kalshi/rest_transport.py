@@ -17,8 +17,6 @@ import msgspec
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, stop_never
-from tenacity.wait import wait_random_exponential
 
 from app import __version__
 from app.kalshi.endpoints import hosts_of, signer_of
@@ -35,6 +33,7 @@ from app.kalshi.request_budget import BASIC, Priority, RequestBudget
 from app.kalshi.rest_objects import ExchangeStatus, status_in
 from app.kalshi.signing import Signer
 from app.runtime import logs
+from app.runtime.backoff import Backoff
 from app.runtime.health import StoppedError, Stopping, pause
 from app.settings import Settings
 
@@ -168,8 +167,7 @@ class RestTransport:
         self.budget = budget
         self._session = session
         self._stopping = stopping
-        self._longest_seconds = backoff.longest_seconds
-        self._jitter = wait_random_exponential(multiplier=backoff.first_seconds, max=backoff.longest_seconds)
+        self._retry_seconds = backoff
         self._lock = threading.Lock()
         self.answers = dict.fromkeys(CLASSES, 0)
         self.retries = 0
@@ -189,16 +187,15 @@ class RestTransport:
     ) -> Shape:
         """Return the decoded answer. Without `patience_seconds`, retry until this caller or the process stops."""
         stopping = stopping or self._stopping
-        retrying = Retrying(
-            retry=retry_if_exception_type(UnavailableError),
-            wait=self._wait_seconds,
-            sleep=lambda seconds: pause(stopping, seconds),
-            stop=stop_never if patience_seconds is None else stop_after_delay(patience_seconds),
-            before_sleep=self._note_retry,
-            reraise=True,
-        )
-        decoded: Shape = retrying(self._attempt, path, parameters, shape, priority, stopping)
-        return decoded
+        backoff, began_seconds = Backoff(*self._retry_seconds, jitter=1.0), time.monotonic()
+        while True:
+            try:
+                return self._attempt(path, parameters, shape, priority, stopping)
+            except UnavailableError as error:
+                if patience_seconds is not None and time.monotonic() - began_seconds >= patience_seconds:
+                    raise
+                wait_seconds = self._wait_seconds(error, backoff)
+            pause(stopping, wait_seconds)
 
     def status(
         self, priority: Priority, patience_seconds: float | None = None, stopping: Stopping | None = None
@@ -219,7 +216,7 @@ class RestTransport:
             # The bucket of the exchange is empty, so ours has to be, or the next callers would be refused as well.
             self.budget.empty()
         if answer.status == 503 and path != STATUS_PATH:
-            raise UnavailableError(_what(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
+            raise UnavailableError(_description(path, answer), resume_seconds=self._resume_seconds(priority, stopping))
         raise _error_of(path, answer)
 
     def _send(self, path: str, parameters: Parameters, priority: Priority, stopping: Stopping) -> HttpAnswer:
@@ -245,21 +242,14 @@ class RestTransport:
             return 0
         return 0 if status is None or status.any_active else status.resume_seconds(datetime.now(UTC))
 
-    def _wait_seconds(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        resume_seconds = error.resume_seconds if isinstance(error, UnavailableError) else 0
+    def _wait_seconds(self, error: UnavailableError, backoff: Backoff) -> float:
+        """Count and log a retry. Return how long to wait before it."""
         # The estimate is capped, since the exchange may be back long before.
-        return min(resume_seconds, self._longest_seconds) + self._jitter(state)
-
-    def _note_retry(self, state: RetryCallState) -> None:
+        wait_seconds = min(error.resume_seconds, self._retry_seconds.longest_seconds) + backoff.failed()
         with self._lock:
             self.retries += 1
-        log.warning(
-            "asking again",
-            reason=str(state.outcome.exception()) if state.outcome else "",
-            attempt=state.attempt_number,
-            wait_seconds=round(state.upcoming_sleep, 1),
-        )
+        log.warning("request retried", reason=str(error), attempt=backoff.failures, wait_seconds=round(wait_seconds, 1))
+        return wait_seconds
 
     def _count(self, status_class: str) -> None:
         with self._lock:
@@ -280,13 +270,13 @@ def _decode(path: str, body: bytes, shape: type[Shape]) -> Shape:
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise UnexpectedAnswerError(f"The answer to {path} is not what it should be.", str(error)) from error
+        raise UnexpectedAnswerError(f"The answer to {path} has an unexpected form.", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         whole = _with_whole_characters(body)
         if whole != body:
             return _decode(path, whole, shape)
         # A proxy's page, for example: a later attempt may reach the exchange itself.
-        raise UnavailableError(f"The answer to {path} is no JSON.", f"{error}: {reason_of(body)}") from error
+        raise UnavailableError(f"The answer to {path} is not JSON.", f"{error}: {reason_of(body)}") from error
 
 
 def _with_whole_characters(body: bytes) -> bytes:
@@ -300,12 +290,12 @@ def _class_of(status: int) -> str:
     return name if name in CLASSES else "other"
 
 
-def _what(path: str, answer: HttpAnswer) -> str:
+def _description(path: str, answer: HttpAnswer) -> str:
     return f"The exchange answered {path} with {answer.status}: {reason_of(answer.body)}"
 
 
 def _error_of(path: str, answer: HttpAnswer) -> RestError:
-    what = _what(path, answer)
+    what = _description(path, answer)
     if answer.status == 429 or answer.status >= 500:
         return UnavailableError(what)
     if answer.status in {401, 403}:

@@ -45,10 +45,10 @@ def signing_function(pem: str) -> SigningFunction:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except TypeError:
-        raise ValueError("a private key that is locked by a password") from None
+        raise ValueError("a private key that is protected by a password") from None
     except (ValueError, UnsupportedAlgorithm):
         if "PUBLIC KEY-----" in pem:
-            raise ValueError("a public key, and the private one is needed") from None
+            raise ValueError("a public key; the private key is needed") from None
         # The library's message is left out, since it may quote the key.
         raise ValueError("not a private key in PEM") from None
     if isinstance(key, Ed25519PrivateKey):

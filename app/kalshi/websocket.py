@@ -112,7 +112,7 @@ class FrameSender:
 
 def _failure_of(error: BaseException) -> SocketError:
     if isinstance(error, TimeoutError):
-        return SocketTimeoutError("the server took nothing for too long")
+        return SocketTimeoutError("sending timed out")
     return ConnectionLostError(f"the connection was lost while sending: {error!r}")
 
 
@@ -195,7 +195,7 @@ class WebSocket:
         try:
             return self._sender.close(CloseFrame(code, reason), GOODBYE_SECONDS)
         except SocketError as error:
-            log.debug("goodbye not sent", reason=str(error))
+            log.debug("Close frame not sent", reason=str(error))
             return False
 
     def abort(self) -> None:
@@ -229,19 +229,19 @@ class WebSocket:
         try:
             chunk = self._connection.recv(READ_BYTES)
         except TimeoutError as error:
-            raise SocketTimeoutError("nothing came for too long") from error
+            raise SocketTimeoutError("receiving timed out") from error
         except OSError as error:
             self._ending = ConnectionLostError(f"the connection was lost while receiving: {error}")
             return
         self._received_us = now_us()
         pings = self._reader.pings
         self._messages = self._reader.read(chunk)
-        self._note_signs_of_life(self._reader.pings != pings)
+        self._note_activity(self._reader.pings != pings)
         self._answer_pings()
         if not chunk or self._reader.is_over:
             self._end()
 
-    def _note_signs_of_life(self, has_ping: bool) -> None:
+    def _note_activity(self, has_ping: bool) -> None:
         now_seconds = steady_seconds()
         if self._messages or has_ping:
             self._last_sign_us = self._received_us
@@ -256,7 +256,7 @@ class WebSocket:
             self._sender.flush()
         except SocketError as error:
             # There may be more to read, the server's own Close frame above all.
-            log.debug("pong not sent", reason=str(error))
+            log.debug("Pong frame not sent", reason=str(error))
 
     def _end(self) -> None:
         """Record why the connection ended. receive() raises it after the messages that were read before."""
@@ -279,7 +279,7 @@ class WebSocket:
             while self._ending is None and time.monotonic() < deadline_seconds:
                 self._read()
         except SocketTimeoutError as error:
-            log.debug("goodbye not answered", reason=str(error))
+            log.debug("Close frame not answered", reason=str(error))
         self._messages = []
 
     def _shut(self, how: int) -> None:
@@ -287,7 +287,7 @@ class WebSocket:
         try:
             socket.socket.shutdown(self._connection, how)
         except OSError as error:
-            log.debug("the connection is gone already", reason=str(error))
+            log.debug("connection already closed", reason=str(error))
 
 
 def connect(

@@ -7,7 +7,7 @@ Read archive.py first to see how it is written, reader.py to see how it is read.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.lake.reader import Lake
+    from kalshi_data.lake import Lake
 
 
 def open(where: str) -> "Lake":  # noqa: A001 - read as lake.open()

@@ -12,10 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import OperatorError
-from app.lake.binding import bind_first, bound_lake, identity_of, reached, register, release, want
+from app.lake.binding import bind_by_location, bind_first, bind_when_reached, bound_lake, identity_of, register, release
 from app.lake.candle_days import CandleDays
+from app.lake.description import LakeDescription
 from app.lake.exporter import HourExporter
-from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, hour_of, raw_dataset, raw_folder
+from app.lake.knowledge import KnowledgeExport
+from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, raw_dataset, raw_folder
 from app.lake.ledger import ExportLedger, Unfinished, open_ledger
 from app.lake.storage import Storage, StorageError
 from app.lake.verifier import FileFinding, FileVerdict, Verifier
@@ -24,6 +26,7 @@ from app.postgres.connection import Connection, connected, value_of
 from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.runtime.threads import Offload
+from kalshi_data.layout import hour_of
 
 log = logs.get(__name__)
 
@@ -46,6 +49,7 @@ class Archive:
         self._storage = storage
         self._binds = binds
         self._registered: UUID | None = None
+        self._description = LakeDescription(storage)
 
     def datasets(self) -> Mapping[str, Dataset]:
         """Return the datasets, by table."""
@@ -56,12 +60,12 @@ class Archive:
         with self._opened_for(self._lake_id()) as archive:
             yield archive
 
-    def look(self, dataset: Dataset, settle_seconds: float) -> None:
+    def update_backlog(self, dataset: Dataset, settle_seconds: float) -> None:
         """Measure how far the lake is behind, without access to the lake: it must be reported even while the lake is
         unreachable."""
         if (known := self._known_lake_id()) is not None:
             with self._opened_for(known) as archive:
-                archive.look(dataset, settle_seconds)
+                archive.update_backlog(dataset, settle_seconds)
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Write or read back one hour. Return True while there may be more."""
@@ -74,6 +78,19 @@ class Archive:
         with self.opened() as archive:
             return archive.candles.make_next()
 
+    def write_knowledge(self) -> bool:
+        """Write coverage, reference data and the lake's description, as far as they have changed. Return True while
+        there may be more."""
+        with self.opened() as archive:
+            archive.knowledge.note()
+            has_more = archive.knowledge.write_next()
+        self.describe()
+        return has_more
+
+    def describe(self) -> None:
+        """Have the lake describe itself: README.md, _schema.json and lake.sql."""
+        self._description.refresh()
+
     def prove_writable(self) -> None:
         """Raise a StorageError if this archive may not write its objects."""
         self._storage.prove_writable()
@@ -83,15 +100,15 @@ class Archive:
         lake_id = self._lake_id()
         with connected(self._source, "lake ledger") as connection:
             if self._binds and bind_first(connection, lake_id):
-                log.info("the database is bound to this lake", lake=self._storage.location)
+                log.info("database bound to this lake", lake=self._storage.location)
             bound = bound_lake(connection)
-        bind = f"To have it drop what another lake has, {self.how_to_bind}"
+        bind = f"To bind it to another lake, {self.how_to_bind}"
         if bound is None:
             return f"{self.owner} is bound to no lake, and drops nothing. {bind}"
         if bound.lake_id != lake_id:
             return (
-                f"{self.owner} is bound to the lake at {bound.location}, and drops only what that one has: what is "
-                f"exported to {self._storage.location} lets nothing be dropped. {bind}"
+                f"{self.owner} is bound to the lake at {bound.location}, and drops only rows that this lake has: rows "
+                f"exported to {self._storage.location} are not dropped. {bind}"
             )
         return None
 
@@ -122,7 +139,7 @@ class Archive:
 
     def _bind(self, connection: Connection, lake_id: UUID) -> None:
         if self._registered is not None and release(connection, self._registered):
-            log.error("the lake was replaced by another one; the database drops what that one has", lake=str(lake_id))
+            log.error("lake replaced by another one: chunks are dropped once the new lake has them", lake=str(lake_id))
         bind_first(connection, lake_id)
 
 
@@ -134,18 +151,30 @@ class OpenArchive:
         self.exporter = HourExporter(source, ledger, storage)
         self.verifier = Verifier(source, ledger, storage)
         self.candles = CandleDays(ledger, storage)
+        self.knowledge = KnowledgeExport(source, ledger, storage)
+        self.description = LakeDescription(storage)
 
-    def look(self, dataset: Dataset, settle_seconds: float) -> bool:
+    def update_backlog(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""
         has_more = self.exporter.survey(dataset)
-        arrears = self.ledger.arrears(dataset, settle_seconds)
-        metrics.BEHIND_SECONDS.labels(dataset.table.name).set(arrears.oldest_seconds)
-        metrics.FAILING_HOURS.labels(dataset.table.name).set(arrears.failing_hours)
+        backlog = self.ledger.backlog(dataset, settle_seconds)
+        metrics.BEHIND_SECONDS.labels(dataset.table.name).set(backlog.oldest_seconds)
+        metrics.FAILING_HOURS.labels(dataset.table.name).set(backlog.failing_hours)
         return has_more
 
     def step(self, dataset: Dataset, settle_seconds: float) -> bool:
-        has_more = self.look(dataset, settle_seconds)
+        has_more = self.update_backlog(dataset, settle_seconds)
         return self._advance_one(dataset, self.ledger.unfinished(dataset, settle_seconds)) or has_more
+
+    def complete(self, start: datetime, end: datetime) -> int:
+        """Write what goes with the hours of production that were just exported: candles, coverage, reference data, and
+        the lake's description. Return the number of days whose candles were computed."""
+        days = 0
+        while self.candles.make_next():
+            days += 1
+        self.knowledge.write(start, end)
+        self.description.refresh()
+        return days
 
     def _advance_one(self, dataset: Dataset, unfinished: list[Unfinished]) -> bool:
         """Write or verify the first hour for which that works. Return whether there was one. A failing hour is tried
@@ -203,7 +232,7 @@ class OpenArchive:
 # Hours that an operator asks to export, whether they have ended or not.
 
 MOST_TOLD = 10
-AGAIN = "ask for them again."
+AGAIN = "request these hours again."
 
 
 class AskedHours:
@@ -225,8 +254,15 @@ class AskedHours:
             if not finding.verdict.is_safe:
                 left.append(f"{hour.isoformat()} {finding.difference or finding.verdict.value}")
             yield f"{number - len(left)} of {len(hours)} hours written and read back, {rows} rows"
+        self._offload(self._complete, hour_of(start), end)
         if left:
-            raise OperatorError(f"{len(left)} of {len(hours)} hours are left.", "; ".join(left[:MOST_TOLD]), AGAIN)
+            raise OperatorError(
+                f"{len(left)} of {len(hours)} hours were not exported.", "; ".join(left[:MOST_TOLD]), AGAIN
+            )
+
+    def _complete(self, start: datetime, end: datetime) -> None:
+        with self._archive.opened() as archive:
+            archive.complete(start, end)
 
     def _hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
         with self._archive.opened() as archive:
@@ -279,13 +315,13 @@ class RawArchive(Archive):
     def _known_lake_id(self) -> UUID | None:
         if self._binds and self._registered is None:
             with connected(self._source, "lake ledger") as connection:
-                if want(connection, self._storage.location):
+                if bind_by_location(connection, self._storage.location):
                     log.info(
-                        "nothing is dropped for its age from now on before this lake has it",
+                        "old chunks are kept until this lake has them",
                         lake=self._storage.location,
                     )
         return super()._known_lake_id()
 
     def _bind(self, connection: Connection, lake_id: UUID) -> None:
-        reached(connection, lake_id)
+        bind_when_reached(connection, lake_id)
         super()._bind(connection, lake_id)

@@ -107,9 +107,11 @@ def identity_of(storage: Storage) -> Identity:
     try:
         storage.put(KEY, msgspec.json.encode(Identity(uuid4(), datetime.now(UTC))) + b"\n", None)
     except ReplacedError:
-        log.info("another process gave the lake its identity", lake=storage.location)
+        log.info("another process created the lake's identity", lake=storage.location)
     if (written := _read(storage)) is None:
-        raise StorageError(f"The lake at {storage.location} has no identity.", f"{KEY} was written and is not there.")
+        raise StorageError(
+            f"The lake at {storage.location} has no identity.", f"{KEY} was written, and is missing now."
+        )
     return written
 
 
@@ -132,7 +134,7 @@ def register(connection: Connection, storage: Storage, lake_id: UUID) -> None:
             if adopted := cursor.rowcount:
                 cursor.execute(ADOPT_UNWRITTEN, adoption)
                 cursor.execute(ADOPT_CURSORS, adoption)
-                log.info("the ledger's hours belong to this lake", lake=storage.location, hours=adopted)
+                log.info("ledger rows assigned to this lake", lake=storage.location, hours=adopted)
 
 
 def bound_lake(connection: Connection) -> Bound | None:
@@ -165,14 +167,14 @@ def release(connection: Connection, lake_id: UUID) -> bool:
         return cursor.rowcount == 1
 
 
-def want(timeseries: Connection, location: str) -> bool:
+def bind_by_location(timeseries: Connection, location: str) -> bool:
     """Bind a gatherer's database to a lake known only by its location. Return whether this call bound it."""
     with timeseries, timeseries.cursor() as cursor:
         cursor.execute(WANT, {"unknown": str(UNKNOWN), "location": location})
         return cursor.rowcount == 1
 
 
-def reached(timeseries: Connection, lake_id: UUID) -> None:
+def bind_when_reached(timeseries: Connection, lake_id: UUID) -> None:
     """Bind a gatherer's database, if it waits for a lake that was not reached yet, to this one."""
     with timeseries, timeseries.cursor() as cursor:
         for statement in REACHED:
@@ -206,7 +208,7 @@ def _read(storage: Storage) -> Identity | None:
     try:
         return msgspec.json.decode(content, type=Identity)
     except msgspec.DecodeError as error:
-        fix = f"put {KEY} back as it was; without it, the ledgers of this lake are not found."
+        fix = f"restore {KEY} as it was; without it, the ledgers of this lake are not found."
         raise StorageError(
             f"The identity of the lake at {storage.location} cannot be read.", str(error), fix
         ) from error

@@ -11,12 +11,13 @@ from pathlib import Path
 from app.errors import OperatorError
 from app.lake import candles
 from app.lake.engines import DuckDbEngine
-from app.lake.layout import DAY, PROCESSED, hours_between, manifest_key, schema_of
+from app.lake.layout import PROCESSED, schema_of
 from app.lake.ledger import ExportLedger
 from app.lake.parquet import Manifest, duckdb_session, write_sorted
 from app.lake.storage import Storage, storage_errors
 from app.metrics.lake import FAILURES
 from app.runtime import logs
+from kalshi_data.layout import DAY, hours_between, manifest_key
 
 log = logs.get(__name__)
 
@@ -70,12 +71,12 @@ class CandleDays:
             self._failed(day, error)
         else:
             self._ledger.change(CANDLES_MADE, day=day, rows=rows, as_of=as_of)
-            log.info("candles made", day=f"{day:%Y-%m-%d}", rows=rows)
+            log.info("candles computed", day=f"{day:%Y-%m-%d}", rows=rows)
         return True
 
     def _failed(self, day: datetime, error: OperatorError) -> None:
         FAILURES.inc()
-        log.error("candles not made", day=f"{day:%Y-%m-%d}", reason=str(error))
+        log.error("candles not computed", day=f"{day:%Y-%m-%d}", reason=str(error))
         self._ledger.change(CANDLES_MISSING, hour=day)
         self._ledger.note_failure("ohlcv", day, str(error))
 
@@ -101,7 +102,7 @@ def make_candles(storage: Storage, day: datetime) -> int:
             versions = storage.version(key), storage.version(manifest_key(key))
             with duckdb_session(folder) as session:
                 engine = DuckDbEngine(session)
-                engine.see(files, schemas)
+                engine.create_views(files, schemas)
                 written = write_sorted(session, candles.candles_query(interval), candles.SCHEMA, candles.ORDER, path)
             storage.put_file(key, path, versions[0])
             storage.put(manifest_key(key), Manifest.of(key, written).encode(), versions[1])

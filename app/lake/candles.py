@@ -3,13 +3,12 @@
 It uses integers throughout. Each engine defines `floor_div` in its own SQL.
 """
 
-import pyarrow as pa
-
-from app.lake.layout import TYPES, described
-from app.storage.tables import ColumnType
+from kalshi_data.layout import CANDLES as CANDLES_TABLE
+from kalshi_data.layout import IDENTITY
+from kalshi_data.schema import schema_of
 
 INTERVALS = {"1m": "minute", "1h": "hour", "1d": "day"}
-ORDER = ("ticker", "start_ts")
+ORDER = IDENTITY[CANDLES_TABLE]
 
 # Exchange times have milliseconds. Within one, trades are ordered by the time received. Trades received together are
 # ordered as one order takes several levels, the best first: YES at rising prices, NO at falling prices of YES.
@@ -74,26 +73,7 @@ JOIN valid AS v ON v.ticker = c.ticker AND v.start_ts = c.start_ts AND v.is_quot
 LEFT JOIN quotes AS q ON q.ticker = v.ticker AND q.number = v.number
 """
 
-TIME, BIGINT, INTEGER, TEXT = (
-    TYPES[kind] for kind in (ColumnType.TIMESTAMP, ColumnType.BIGINT, ColumnType.INTEGER, ColumnType.TEXT)
-)
-SCHEMA = described(
-    "ohlcv",
-    [
-        pa.field("ticker", TEXT, nullable=False),
-        pa.field("start_ts", TIME, nullable=False),
-        pa.field("open_e6", INTEGER, nullable=False),
-        pa.field("high_e6", INTEGER, nullable=False),
-        pa.field("low_e6", INTEGER, nullable=False),
-        pa.field("close_e6", INTEGER, nullable=False),
-        pa.field("volume_e2", BIGINT, nullable=False),
-        pa.field("trades", BIGINT, nullable=False),
-        pa.field("notional_e8", BIGINT, nullable=False),
-        pa.field("vwap_e6", BIGINT, nullable=False),
-        pa.field("yes_bid_e6", INTEGER),
-        pa.field("yes_ask_e6", INTEGER),
-    ],
-)
+SCHEMA = schema_of(CANDLES_TABLE)
 
 
 def candles_query(interval: str) -> str:

@@ -33,10 +33,10 @@ class DuckDbEngine:
     def rows(
         self, query: str, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE"
     ) -> pa.RecordBatchReader:
-        self.see(views, schemas, condition)
+        self.create_views(views, schemas, condition)
         return self._session.sql(query).to_arrow_reader()
 
-    def see(self, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE") -> None:
+    def create_views(self, views: Files, schemas: Mapping[str, pa.Schema], condition: str = "TRUE") -> None:
         """Create the views."""
         for name, files in views.items():
             found = (

@@ -18,7 +18,7 @@ from psycopg2 import sql
 
 from app.errors import DatabaseError
 from app.lake.late_rows import LateRows, around, window_of
-from app.lake.layout import HOUR, Dataset, hours_between, schema_of
+from app.lake.layout import Dataset, schema_of
 from app.lake.ledger import ExportLedger, survey
 from app.lake.parquet import Manifest, WrittenFile, duckdb_session, write_sorted
 from app.lake.storage import Storage, StorageError, storage_errors
@@ -27,6 +27,7 @@ from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.storage.arrivals import TABLE_LOCK, arrivals, arrivals_session
 from app.storage.tables import ColumnType, Table, TableColumn
+from kalshi_data.layout import HOUR, hours_between
 
 # The content of rows, independent of their order: their number, and the sum of their hashes. PostgreSQL and DuckDB each
 # compute it from their own rows, so the transfer between them does not have to be trusted.
@@ -165,7 +166,7 @@ class HourExporter:
             self._storage.put(keys[1], Manifest.of(keys[0], written).encode(), versions[1])
             is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows, written.sha256)
         figures = {"rows": written.rows, "size_bytes": written.size_bytes}
-        log.info("exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
+        log.info("hour exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
         return Exported(written.rows, written.size_bytes, is_final)
 
     def _write(self, dataset: Dataset, hour: datetime, path: Path) -> WrittenFile:
@@ -221,8 +222,8 @@ def _lost(storage: Storage, dataset: Dataset, hour: datetime) -> StorageError:
     by an object without them."""
     return StorageError(
         f"The lake at {storage.location} has lost {dataset.object_key(hour)}.",
-        "It was written there, and the database has not all of its rows any more.",
-        "put it back, from an older version in the bucket or a copy of the lake.",
+        "It was written there, and the database no longer has all of its rows.",
+        "restore it from an older version in the bucket or from a copy of the lake.",
     )
 
 

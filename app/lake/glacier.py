@@ -10,9 +10,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from app.errors import OperatorError
-from app.lake.layout import HOUR, RAW_TABLES, hour_folder, hours_between
+from app.lake.layout import RAW_TABLES
 from app.lake.s3_storage import BucketStorage
 from app.lake.storage import InGlacierError, Listed, Storage
+from kalshi_data.layout import HOUR, hour_folder, hours_between
 
 
 class GlacierState(Enum):
@@ -63,9 +64,9 @@ def refuse_what_is_in_glacier(storage: Storage, start: datetime, end: datetime) 
         pending = sum(each.state is GlacierState.PENDING for each in unreadable)
         raise InGlacierError(
             f"{len(unreadable)} objects of raw/ cannot be read yet.",
-            f"They lie in Glacier, {unreadable[0].key} the first of them; {pending} of them are being restored.",
+            f"They are in Glacier, {unreadable[0].key} the first of them; {pending} of them are being restored.",
             f"run kalshi-data lake restore --from {start:%Y-%m-%dT%H:%M:%SZ} --to {end:%Y-%m-%dT%H:%M:%SZ}, which also "
-            "tells how far it is.",
+            "shows the progress.",
         )
 
 
@@ -74,7 +75,9 @@ def bucket_of(storage: Storage) -> BucketStorage:
     if isinstance(storage, BucketStorage):
         return storage
     raise OperatorError(
-        "A folder has no Glacier: all of it can be read.", f"The lake is {storage.location}.", "check KALSHI_LAKE."
+        "A lake in a folder has nothing in Glacier: everything can be read.",
+        f"The lake is {storage.location}.",
+        "check KALSHI_LAKE.",
     )
 
 

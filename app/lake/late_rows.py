@@ -17,8 +17,9 @@ import duckdb
 import pyarrow as pa
 
 from app.lake.announcements import unarchived
-from app.lake.layout import HOUR, Dataset
+from app.lake.layout import Dataset
 from app.merge.rules import RULES, Copies, Rule
+from kalshi_data.layout import HOUR
 
 MARK = "ts_missing"
 SAMPLES_APART = timedelta(seconds=1)
@@ -30,7 +31,7 @@ class Span(NamedTuple):
     end: datetime
 
 
-class Touched(NamedTuple):
+class MergeEffect(NamedTuple):
     """The effect of a merge on archived rows."""
 
     in_hour: int  # rows of the hour itself that were added, removed or changed
@@ -81,7 +82,7 @@ class LateRows:
             f"WHERE {self._within(self._archived_span)}"
         )
 
-    def merge(self, fresh: pa.RecordBatchReader) -> Touched:
+    def merge(self, fresh: pa.RecordBatchReader) -> MergeEffect:
         """Merge rows of the hour, and of one window beside it, into the stored ones. Return the effect."""
         session, time = self._session, self._time
         session.register("stream", fresh)
@@ -94,7 +95,7 @@ class LateRows:
         changed = "FROM stored WHERE fate <> 'kept' UNION ALL FROM withdrawn"
         hour = f"epoch(date_trunc('hour', {time}))::BIGINT"
         touched = session.execute(f"SELECT {hour}, fate, count(*) FROM ({changed}) GROUP BY ALL").fetchall()  # noqa: S608
-        return self._told(touched)
+        return self._effect(touched)
 
     def _apply_rule(self) -> None:
         if copies := self._rule.copies:
@@ -118,11 +119,11 @@ class LateRows:
                 (nth, row),
             )
 
-    def _told(self, touched: list[tuple[int, str, int]]) -> Touched:
+    def _effect(self, touched: list[tuple[int, str, int]]) -> MergeEffect:
         hours = [(datetime.fromtimestamp(second, UTC), fate, rows) for second, fate, rows in touched]
         # A new row beside the hour is a row of the database there: its own hour is written again for that anyway.
         others = {hour for hour, fate, _ in hours if fate != "new" and hour != self._hour}
-        return Touched(sum(rows for hour, _, rows in hours if hour == self._hour), sorted(others))
+        return MergeEffect(sum(rows for hour, _, rows in hours if hour == self._hour), sorted(others))
 
     def _take_best_times(self, copies: Copies) -> None:
         has_mark = MARK in self._rule.table.column_names

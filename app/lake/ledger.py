@@ -72,7 +72,7 @@ UNFINISHED = f"""
     SELECT hour, through_ingest_id < changed_through FROM exports
     WHERE {IS_UNFINISHED} AND coalesce(retry_at <= now(), TRUE) ORDER BY hour LIMIT 20
 """  # noqa: S608
-ARREARS = f"""
+EXPORT_BACKLOG = f"""
     SELECT coalesce(extract(epoch FROM now() - min(hour)), 0)::BIGINT, count(failure) FROM exports
     WHERE {IS_UNFINISHED}
 """  # noqa: S608
@@ -107,6 +107,7 @@ REOPEN = """
     VALUES (%(lake)s, %(name)s, %(hour)s, 0, 0, '', 1)
     ON CONFLICT (lake_id, table_name, hour) DO UPDATE SET through_ingest_id = 0, verified_at = NULL
 """
+# Computed where it is stored, and not by a Backoff: all exporters of the database postpone the same hours.
 FAILED = f"""
     UPDATE exports SET
         failures = failures + 1, failure = left(%(reason)s, 2000),
@@ -120,7 +121,7 @@ class Unfinished(NamedTuple):
     is_to_be_written: bool  # False: it is to be verified
 
 
-class Arrears(NamedTuple):
+class ExportBacklog(NamedTuple):
     """How far a table is behind in the lake."""
 
     oldest_seconds: int  # age of its oldest unfinished hour; 0: there is no unfinished hour
@@ -157,9 +158,9 @@ class ExportLedger:
         is due later."""
         return [Unfinished(*row) for row in self.rows(UNFINISHED, name=dataset.name, settle=settle_seconds)]
 
-    def arrears(self, dataset: Dataset, settle_seconds: float) -> Arrears:
+    def backlog(self, dataset: Dataset, settle_seconds: float) -> ExportBacklog:
         """Return how far the hours that have settled are behind."""
-        return Arrears(*(self.row(ARREARS, name=dataset.name, settle=settle_seconds) or (0, 0)))
+        return ExportBacklog(*(self.row(EXPORT_BACKLOG, name=dataset.name, settle=settle_seconds) or (0, 0)))
 
     def hours(self, dataset: Dataset, start: datetime, end: datetime) -> list[datetime]:
         return [hour for (hour,) in self.rows(HOURS, name=dataset.name, start=start, end=end)]

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
-from app.lake.layout import ROW_GROUP_ROWS, SCHEMA_VERSION, encodings
+from kalshi_data.schema import ROW_GROUP_ROWS, SCHEMA_VERSION, encodings
 
 SORTING_MEMORY = "1GB"
 # One thread takes rows from the database while the other sorts; more threads would wait for the database.

@@ -20,9 +20,10 @@ from app.lake.announcements import events_of, query_of
 from app.lake.candle_days import candles_key, fetched
 from app.lake.engines import Engine
 from app.lake.glacier import raw_objects, refuse_what_is_in_glacier
-from app.lake.layout import DAY, HOUR, PROCESSED, Dataset, day_of, hour_folder, hours_between, manifest_key, schema_of
+from app.lake.layout import PROCESSED, Dataset, schema_of
 from app.lake.parquet import Manifest, duckdb_session, write_sorted
 from app.lake.storage import Storage, storage_errors
+from kalshi_data.layout import DAY, HOUR, day_of, hour_folder, hours_between, manifest_key
 
 # The time beside an hour whose rows are read to merge the hour: at least twice the window, since a copy in it may
 # itself be a copy of a row further away. For trades it is the window once, an hour: only the neighbouring hours'

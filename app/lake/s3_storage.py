@@ -44,7 +44,7 @@ def client_of(endpoint: str | None) -> S3Client:
         return boto3.client("s3", endpoint_url=endpoint, config=RETRYING)
     except (BotoCoreError, ValueError) as error:
         fix = "check AWS_REGION, the AWS profile, and KALSHI_LAKE_S3_ENDPOINT."
-        raise StorageError("There is no way to speak to S3.", str(error), fix) from error
+        raise StorageError("S3 cannot be accessed.", str(error), fix) from error
 
 
 class _UnderWayError(Exception):
@@ -212,13 +212,15 @@ class BucketStorage:
             raise self._failed(key, error) from error
 
     def _failed(self, key: str, error: Exception) -> StorageError:
-        fix = "check KALSHI_LAKE, the bucket's policy, and that this host may use it."
-        return StorageError(f"The bucket {self.bucket} did not do what was asked for {key}.", str(error), fix)
+        fix = "check KALSHI_LAKE, the network, the bucket's policy, and that this host may use it."
+        return StorageError(
+            f"The bucket {self.bucket} refused a request for {key}, or did not answer it.", str(error), fix
+        )
 
 
 def _in_glacier(key: str, error: Exception) -> InGlacierError:
     fix = "run kalshi-data lake restore with --from and --to of its hour, and try again when it can be read."
-    return InGlacierError(f"{key} lies in Glacier, where nothing can be read.", str(error), fix)
+    return InGlacierError(f"{key} is in Glacier and cannot be read.", str(error), fix)
 
 
 def _encryption(kind: str, key: str | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from app.errors import OperatorError
+from app.runtime.durable_files import make_folder, sync_folder
 from app.settings import Settings
 
 
@@ -121,7 +122,7 @@ class FolderStorage:
         return str(self.folder)
 
     def version(self, key: str) -> str | None:
-        with self._told(key):
+        with self._storage_errors(key):
             try:
                 found = (self.folder / key).stat()
             except FileNotFoundError:
@@ -139,14 +140,14 @@ class FolderStorage:
         self._write(key, lambda file: file.write(content), replaces)
 
     def read(self, key: str) -> bytes | None:
-        with self._told(key):
+        with self._storage_errors(key):
             try:
                 return (self.folder / key).read_bytes()
             except FileNotFoundError:
                 return None
 
     def fetch(self, key: str, path: Path) -> bool:
-        with self._told(key):
+        with self._storage_errors(key):
             try:
                 shutil.copyfile(self.folder / key, path)
             except FileNotFoundError:
@@ -160,13 +161,13 @@ class FolderStorage:
 
     def listed(self, prefix: str) -> Iterator[Listed]:
         for key in self.keys(prefix):
-            with self._told(key):
+            with self._storage_errors(key):
                 yield Listed(key, (self.folder / key).stat().st_size, is_in_glacier=False)
 
     def prove_writable(self, folder: str = "") -> None:
         wanted = self.folder / folder
         existing = next(path for path in (wanted, *wanted.parents) if path.exists())
-        with self._told(""), tempfile.TemporaryFile(dir=existing):
+        with self._storage_errors(""), tempfile.TemporaryFile(dir=existing):
             pass
 
     def filesystem(self) -> tuple[FileSystem, str]:
@@ -174,8 +175,8 @@ class FolderStorage:
 
     def _write(self, key: str, fill: Callable[[IO[bytes]], object], replaces: str | None) -> None:
         target = self.folder / key
-        with self._told(key):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with self._storage_errors(key):
+            make_folder(target.parent)
             with self._unfinished(target.parent) as file:
                 unfinished = Path(file.name)
                 try:
@@ -203,11 +204,7 @@ class FolderStorage:
                 raise ReplacedError(f"{key} was written by another process meanwhile.")
             unfinished.chmod(0o644)
             unfinished.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(target.parent)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -218,7 +215,7 @@ class FolderStorage:
             yield
 
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _storage_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -16,13 +16,14 @@ import msgspec
 
 from app.lake.exporter import Content, archived_rows, content_in_database, content_of_file, rows_between
 from app.lake.late_rows import LateRows, around, window_of
-from app.lake.layout import Dataset, manifest_key
+from app.lake.layout import Dataset
 from app.lake.ledger import ExportLedger, WrittenHour
 from app.lake.parquet import Manifest, decode_manifest, duckdb_session, sha256_of
 from app.lake.storage import Storage, storage_errors
 from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.storage.arrivals import arrivals_session
+from kalshi_data.layout import manifest_key
 
 log = logs.get(__name__)
 
@@ -82,7 +83,12 @@ class Verifier:
     def _judge_again(self, dataset: Dataset, hour: datetime, written: WrittenHour, finding: FileFinding) -> FileFinding:
         if self._ledger.written(dataset, hour) != written:
             return FileFinding(FileVerdict.OUTDATED)
-        log.error("the lake differs", dataset=dataset.name, hour=hour.isoformat(), difference=finding.difference)
+        log.error(
+            "lake file differs from its manifest or the database",
+            dataset=dataset.name,
+            hour=hour.isoformat(),
+            difference=finding.difference,
+        )
         return finding
 
     def _compare(self, dataset: Dataset, hour: datetime, written: WrittenHour, folder: Path) -> FileFinding:

@@ -22,7 +22,7 @@ from app.markets.registry import Markets
 from app.metrics import gatherer as metrics
 from app.metrics.gatherer import CHANGES, UNREADABLE_QUOTES
 from app.normalize.metadata import event_row, market_row, series_row
-from app.normalize.values import UnfitMessageError, count_e2, digest64, fitting, price_e6
+from app.normalize.values import UnfitMessageError, count_e2, decoded, digest64, price_e6
 from app.runtime import logs
 from app.runtime.health import StoppedError, Stopping
 from app.storage.tables import EVENTS, MARKETS, NO_DETAILS, QUARANTINE, SERIES, Row, Table
@@ -61,11 +61,11 @@ def read_market(content: bytes | Raw, now_us: int) -> ParsedMarket:
     row = market_row(content, now_us)
     market = Market(*_market_values(row))
     if market.status not in STATUSES:
-        raise UnfitMessageError(f"{market.status[:50]!r} is no status of a market")
+        raise UnfitMessageError(f"{market.status[:50]!r} is not a market status")
     if not market.ticker or not market.event_ticker:
         raise UnfitMessageError("a market needs a ticker and an event")
     if market.exchange_index is not None and not 0 <= market.exchange_index < 2**31:
-        raise UnfitMessageError(f"{market.exchange_index} is no exchange index")
+        raise UnfitMessageError(f"{market.exchange_index} is not an exchange index")
     digest = digest64(_encode((row[:UPDATED_AT], row[UPDATED_AT + 1 :])))
     return ParsedMarket(market, _read_quote(content), digest, row)
 
@@ -76,7 +76,7 @@ def _read_quote(content: bytes | Raw) -> Quote | None:
     Quotes are for display only: a market with an unreadable quote is followed like any other.
     """
     try:
-        said = fitting(_quote_decoder, content)
+        said = decoded(_quote_decoder, content)
         return Quote(
             price_e6(said.yes_bid_dollars, said.yes_bid),
             price_e6(said.yes_ask_dollars, said.yes_ask),
@@ -97,7 +97,7 @@ def ticker_of(content: bytes | Raw) -> str:
         return ""
 
 
-def told_row(market: Market, now_us: int) -> Row:
+def row_without_details(market: Market, now_us: int) -> Row:
     """Return the row of a market that REST does not show: its known fields, and no details."""
     known = {
         **dict.fromkeys(NAMES),
@@ -232,11 +232,11 @@ class RegistryUpdater:
         self.known_series.update(row[SERIES_TICKER] for row in rows)
         self._store(SERIES, rows)
 
-    def tell(self, told: Announcement) -> MarketChange | None:
-        return self._change(lambda now_us: self.markets.tell(told, now_us))
+    def apply_announcement(self, told: Announcement) -> MarketChange | None:
+        return self._change(lambda now_us: self.markets.apply_announcement(told, now_us))
 
-    def turn(self) -> MarketChange | None:
-        return self._change(self.markets.turn)
+    def next_clock_change(self) -> MarketChange | None:
+        return self._change(self.markets.next_clock_change)
 
     def vanish(self, ticker: str) -> MarketChange | None:
         """Apply that REST did not find a market. Return the change, if there is one.
@@ -248,7 +248,7 @@ class RegistryUpdater:
             vanished = self.markets.vanish(ticker, now_us)
             if vanished is None:
                 return None
-            self._store(MARKETS, [told_row(vanished.market, now_us)])
+            self._store(MARKETS, [row_without_details(vanished.market, now_us)])
             if vanished.change is not None:
                 self._feed.publish([vanished.change])
         return vanished.change
@@ -258,7 +258,7 @@ class RegistryUpdater:
         with self._turn:
             now_us = self.now_us()
             if not self.markets.knows(market.ticker):
-                self._store(MARKETS, [told_row(as_vanished(market, now_us), now_us)])
+                self._store(MARKETS, [row_without_details(as_vanished(market, now_us), now_us)])
 
     def introduce(self, queue: ChangeQueue) -> None:
         """Send a late subscriber a "created" change for every followed market, then all further changes.
@@ -275,7 +275,7 @@ class RegistryUpdater:
     def _take(self, read: Iterable[ParsedMarket], now_us: int) -> None:
         rows, changes = [], []
         for reading in read:
-            shown = self.markets.show(reading.market, reading.digest, now_us, reading.quote)
+            shown = self.markets.apply_rest(reading.market, reading.digest, now_us, reading.quote)
             if shown.is_news:
                 rows.append(reading.row)
             if shown.is_new:
@@ -307,7 +307,9 @@ class RegistryUpdater:
             except UnfitMessageError as error:
                 unreadable.append((self.now_us(), table.name, str(error), bytes(content)))
         if unreadable:
-            log.warning("objects quarantined", table=table.name, objects=len(unreadable), first_reason=unreadable[0][2])
+            log.warning(
+                "REST objects quarantined", table=table.name, objects=len(unreadable), first_reason=unreadable[0][2]
+            )
             metrics.REGISTRY_QUARANTINED.labels(table.name).inc(len(unreadable))
             self._sink.put(QUARANTINE, unreadable)
         metrics.OBJECTS.labels(table.name).inc(len(done))

@@ -45,14 +45,14 @@ class Quotes:
         self._volume = array("q")
         self._quoted = array("q")
 
-    def hear(self, rows: list[Row]) -> None:
+    def apply_tickers(self, rows: list[Row]) -> None:
         """Take ticker rows of one connection."""
         heard = self._heard[rows[0][CONN]]
         heard.update(zip(map(_ticker_of, rows), rows, strict=True))
         if len(heard) > MOST_UNPACKED:
             self._pack(heard)
 
-    def show(self, ticker: str, slot: int, quote: Quote, now_us: int) -> None:
+    def apply_rest(self, ticker: str, slot: int, quote: Quote, now_us: int) -> None:
         """Take a quote that REST shows, unless a newer one is known.
 
         REST's answers come through a cache: a quote from the stream of the last LAG_US may be newer.

@@ -15,6 +15,7 @@ SECOND_US = 1_000_000
 SOON_US = SECOND_US
 # Answers pass through a cache of 15 seconds: only a later request is certain to show what was announced.
 CONFIRMING_US = 20 * SECOND_US
+# A schedule that ends, and no Backoff: a hundred thousand tickers keep only their place in it.
 BACK_OFF_US = tuple(seconds * SECOND_US for seconds in (2, 4, 8, 16, 32, 64))
 CAPACITY = 100_000
 

@@ -114,7 +114,7 @@ class Markets:
             if self._cache.ticker(slot) is not None and (is_recorded or self._cache.status(slot) == "active"):
                 yield introduction(self._completed(slot, self._cache.market(slot)), is_recorded=is_recorded)
 
-    def show(self, market: Market, digest: int, now_us: int, quote: Quote | None = None) -> Shown:
+    def apply_rest(self, market: Market, digest: int, now_us: int, quote: Quote | None = None) -> Shown:
         """Apply a market that REST shows.
 
         REST may be behind the clock by its cache's age, so recent openings and closings are applied to its answer;
@@ -129,10 +129,10 @@ class Markets:
         if is_news and self._titles[slot] != market.title:
             self._titles[slot] = market.title
         if quote is not None:
-            self.quotes.show(market.ticker, slot, quote, now_us)
+            self.quotes.apply_rest(market.ticker, slot, quote, now_us)
         return Shown(is_news, before.status is None, self._change(slot, before, turned_market))
 
-    def tell(self, told: Announcement, now_us: int) -> MarketChange | None:
+    def apply_announcement(self, told: Announcement, now_us: int) -> MarketChange | None:
         """Apply an announcement of the stream. Return the change, or None if it changes nothing."""
         known = self._cache.slot(told.market_ticker)
         was = None if known is None else self._cache.market(known)
@@ -147,7 +147,7 @@ class Markets:
             self._is_told[slot] = True
         return self._change(slot, before, turned_market)
 
-    def turn(self, now_us: int) -> MarketChange | None:
+    def next_clock_change(self, now_us: int) -> MarketChange | None:
         """Return the next change that the clock makes, or None if none is due."""
         while (slot := self._schedule.next_due(now_us)) is not None:
             market = apply_clock(self._cache.market(slot), now_us)

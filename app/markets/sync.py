@@ -3,7 +3,6 @@
 The loops that call these readers are in workers/registry.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.markets.market import Market
 from app.postgres.connection import Asker, Connection
 from app.postgres.dsn import Dsn
 from app.runtime import logs
+from app.runtime.durable_files import make_folder, write_whole
 from app.runtime.threads import Offload
 
 # Reading objects by name. One name that the exchange refuses must not keep the others waiting.
@@ -61,7 +61,7 @@ def read_in_halves(read_named: ReadNamed, tickers: list[str]) -> Answered:
             else:
                 waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
     if refused:
-        log.error("the exchange refuses these by name", tickers=len(refused), first=min(refused))
+        log.error("tickers refused by the exchange", tickers=len(refused), first=min(refused))
     return Answered(found, refused)
 
 
@@ -206,7 +206,7 @@ class EventReader:
         try:
             return self._client.series(ticker)
         except (RequestRefusedError, UnexpectedAnswerError) as error:
-            log.error("series refused", ticker=ticker, error=str(error))  # noqa: TRY400
+            log.error("series request refused", ticker=ticker, error=str(error))  # noqa: TRY400
             return None
 
 
@@ -283,11 +283,5 @@ class SettlementsSince:
         self._file.unlink(missing_ok=True)
 
     def _write(self, since_us: int) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed only when it is on disk: a crash leaves the old time or the new one, and no half of a file.
-        unfinished = self._file.with_suffix(".new")
-        with unfinished.open("w") as file:
-            file.write(str(since_us))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._file)
+        make_folder(self._file.parent)
+        write_whole(self._file, str(since_us).encode(), self._file.with_suffix(".new"))

@@ -13,7 +13,8 @@ import psycopg2.extensions
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
-COPIES_US = 5_000_000
+from app.normalize.events import COPIES_US
+
 # A row merged before copies were kept does not record which gatherer received it.
 UNKNOWN_GATHERER = ""
 

@@ -142,7 +142,7 @@ class Cursors:
         cursor.execute(LOSE, of)
         for started_at, ended_at in cursor.fetchall():
             log.error(
-                "production lacks what its gatherer has dropped",
+                "rows missing in production were already dropped by the gatherer",
                 gatherer=of["gatherer"],
                 table=self._table,
                 received_after=started_at.isoformat(),

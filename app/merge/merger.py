@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psycopg2.extensions
 from psycopg2 import sql
 
-from app.merge.cursors import Cursors
+from app.merge.cursors import CursorMovedError, Cursors
 from app.merge.ownership import Claim
 from app.merge.position import Position, Pull, Shard
 from app.merge.rules import Rule
@@ -81,7 +81,7 @@ def quarantine_invalid_rows(cursor: psycopg2.extensions.cursor, table: Table, ga
     return refused
 
 
-def stage_what_fits(
+def stage_valid_rows(
     cursor: psycopg2.extensions.cursor, table: Table, content: bytes, unfit: tuple[type[Exception], ...], gatherer: str
 ) -> int:
     """Load rows although some of them cannot be read as their columns' types. Return how many went to quarantine."""
@@ -138,24 +138,33 @@ class Merger:
         self._production = production
         self._cursors = Cursors(rule.table.name, shard, gatherers)
         self._claim = Claim(rule.table.name, shard, self._cursors)
+        self._positions: dict[str, Position] = {}
         self._statements = MergeStatements(rule)
         self._kept = KeptConnection(self._connect, f"Merging {rule.table.name} failed.")
 
     def open(self) -> dict[str, Position] | None:
         """Return where to read on, by gatherer. Return None if this shard cannot be merged by this process now."""
         with self._kept.opened() as connection, connection, connection.cursor() as cursor:
-            return self._cursors.read(cursor) if self._claim.take(cursor) else None
+            if not self._claim.take(cursor):
+                return None
+            self._positions = self._cursors.read(cursor)
+        return dict(self._positions)
 
     def merge(self, pulls: Mapping[str, Pull]) -> Merged:
         """Merge the pulls. Return after the commit."""
         with self._kept.still_open() as connection:
-            try:
-                return self._attempt(connection, pulls, is_sifting=False)
-            except REFUSED_BY_THE_DATABASE:
-                # A row has no chunk, or is invalid, or both.
-                connection.rollback()
-            self._make_room(connection, pulls)
-            return self._attempt(connection, pulls, is_sifting=True)
+            merged = self._merge(connection, pulls)
+        self._positions |= {gatherer: pull.through for gatherer, pull in pulls.items()}
+        return merged
+
+    def refuse_moved_cursors(self) -> None:
+        """Raise CursorMovedError if another process has moved a cursor since the last round.
+
+        merge() finds out too, but only once there are rows, and a table may have no more for days.
+        """
+        with self._kept.still_open() as connection, connection, connection.cursor() as cursor:
+            if self._cursors.read(cursor) != self._positions:
+                raise CursorMovedError(f"A cursor of {self.rule.table.name} was moved meanwhile.")
 
     def note_failures(self, failures: Mapping[str, str | None]) -> None:
         """Record why gatherers cannot be read, by gatherer. None means that it can be read again."""
@@ -180,6 +189,15 @@ class Merger:
             cursor.execute(self._statements.create_staging)
         return connection
 
+    def _merge(self, connection: Connection, pulls: Mapping[str, Pull]) -> Merged:
+        try:
+            return self._attempt(connection, pulls, is_sifting=False)
+        except REFUSED_BY_THE_DATABASE:
+            # A row has no chunk, or is invalid, or both.
+            connection.rollback()
+        self._make_room(connection, pulls)
+        return self._attempt(connection, pulls, is_sifting=True)
+
     def _attempt(self, connection: Connection, pulls: Mapping[str, Pull], *, is_sifting: bool) -> Merged:
         with connection, connection.cursor() as cursor:
             refused = self._stage(cursor, pulls, is_sifting=is_sifting)
@@ -197,7 +215,7 @@ class Merger:
             if not pull.rows:
                 continue
             if is_sifting:
-                refused += stage_what_fits(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
+                refused += stage_valid_rows(cursor, self.rule.table, pull.content, REFUSED_BY_THE_DATABASE, gatherer)
                 refused += quarantine_invalid_rows(cursor, self.rule.table, gatherer)
             else:
                 load(cursor, self.rule.table, pull.content)

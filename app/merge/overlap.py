@@ -16,7 +16,7 @@ from app.postgres.dsn import Dsn
 
 # The columns that identify an event at all gatherers. A trade's time is not one: REST may give a finer time than the
 # older stream.
-IDENTITIES = {DELTAS.table: DELTAS.key, TRADES.table: ("trade_id",), TICKERS.table: TICKERS.key}
+IDENTITIES = {DELTAS.table: DELTAS.key, TRADES.table: TRADES.table.timeless_identity, TICKERS.table: TICKERS.key}
 TIMED = {DELTAS.table: "NOT ts_missing", TRADES.table: "TRUE", TICKERS.table: "NOT ts_missing"}
 EVENTS = sql.SQL("""
     SELECT ROW({identity})::TEXT FROM {table}

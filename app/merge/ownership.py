@@ -49,7 +49,7 @@ class Claim:
             # Taken before this transaction's lock on the division ends, so that no other process can divide the table
             # first: two processes that are configured differently would take turns, and neither would merge.
             return _is_true(cursor, TRY_SHARED_DIVISION, self._table)
-        self.obstacle = "others divide its tickers into another number of shards, or know other gatherers"
+        self.obstacle = "other deduplicators use another KALSHI_DEDUP_SHARDS or other gatherers"
         return False
 
 

@@ -1,9 +1,9 @@
 """The rules of merging: when rows of several gatherers are one event, and which values production keeps of them.
 
-Rows with the same primary key are one event. The key consists of the exchange's own values and of `nth`, a number that
-every connection counts alike. So the union of all rows is the union by greatest multiplicity: an event that one
-gatherer received twice and another once happened twice. Neither order nor repetition matters, and reading a row again
-changes nothing.
+Rows with the same primary key, `identity` in app/storage/tables.py, are one event. The key consists of the exchange's
+own values and of `nth`, a number that every connection counts alike. So the union of all rows is the union by greatest
+multiplicity: an event that one gatherer received twice and another once happened twice. Neither order nor repetition
+matters, and reading a row again changes nothing.
 
 Beyond the key:
 - A time can differ between copies: where the exchange gives none (`ts_missing`), where REST gives a trade's time finer
@@ -34,6 +34,7 @@ Beyond the key:
 from datetime import timedelta
 from typing import NamedTuple
 
+from app.normalize.events import COPIES_US
 from app.storage.tables import (
     PRODUCTION_LIFECYCLE_EVENTS,
     PRODUCTION_ORDERBOOK_DELTAS,
@@ -87,10 +88,10 @@ TIMED_AND_NEAREST = f"""
 
 DELTAS = Rule(
     PRODUCTION_ORDERBOOK_DELTAS,
-    ("exchange_ts", "ticker", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
+    PRODUCTION_ORDERBOOK_DELTAS.identity,
     preferred=("ts_missing", "after_gap"),
     copies=Copies(
-        ("ticker", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
+        PRODUCTION_ORDERBOOK_DELTAS.timeless_identity,
         window=timedelta(minutes=2),
         seeking="seeker.ts_missing AND seeker.clock >= 0",
         best=TIMED_AND_NEAREST,
@@ -109,10 +110,10 @@ BETTER_TOLD = """(
 )"""
 TRADES = Rule(
     PRODUCTION_TRADES,
-    ("exchange_ts", "trade_id"),
+    PRODUCTION_TRADES.identity,
     preferred=("from_rest", "yes_price_e6", "size_e2", "taker_yes", "is_block_trade"),
     copies=Copies(
-        ("trade_id",),
+        PRODUCTION_TRADES.timeless_identity,
         window=timedelta(hours=1),
         seeking="TRUE",
         best="candidate.exchange_ts = date_trunc('second', candidate.exchange_ts), candidate.exchange_ts",
@@ -138,10 +139,10 @@ TRADES = Rule(
 )
 TICKERS = Rule(
     PRODUCTION_TICKERS,
-    ("exchange_ts", "ticker", "digest", "nth"),
+    PRODUCTION_TICKERS.identity,
     preferred=("ts_missing",),
     copies=Copies(
-        ("ticker", "digest", "nth"),
+        PRODUCTION_TICKERS.timeless_identity,
         window=timedelta(seconds=1),
         seeking="seeker.ts_missing",
         best=TIMED_AND_NEAREST,
@@ -151,7 +152,7 @@ TICKERS = Rule(
 )
 SNAPSHOTS = Rule(
     PRODUCTION_ORDERBOOK_SNAPSHOTS,
-    ("snapshot_ts", "ticker", "source"),
+    PRODUCTION_ORDERBOOK_SNAPSHOTS.identity,
     preferred=("yes_prices_e6",),
     improvement=Improvement(
         """
@@ -165,10 +166,10 @@ SNAPSHOTS = Rule(
 )
 LIFECYCLE_EVENTS = Rule(
     PRODUCTION_LIFECYCLE_EVENTS,
-    ("exchange_ts", "ticker", "event_type", "digest", "nth"),
+    PRODUCTION_LIFECYCLE_EVENTS.identity,
     copies=Copies(
-        ("ticker", "event_type", "digest", "nth"),
-        window=timedelta(seconds=5),
+        PRODUCTION_LIFECYCLE_EVENTS.timeless_identity,
+        window=timedelta(microseconds=COPIES_US),
         seeking="TRUE",
         best=f"candidate.is_staged, {DISTANCE}, candidate.exchange_ts",
         withdrawn=None,

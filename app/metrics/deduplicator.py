@@ -11,22 +11,22 @@ ROWS_KNOWN = Counter(
 )
 SAMPLED_ROWS = Counter(
     "kalshi_merge_sampled_rows_total",
-    "Events with a time of the exchange's, of one second in each minute in which all gatherers can be asked.",
+    "Sampled events: those of one second in each minute in which all gatherers can be reached.",
     ("table",),
 )
 SAMPLED_ROWS_ALONE = Counter(
     "kalshi_merge_sampled_rows_alone_total",
-    "Of these events, those that one gatherer has alone.",
+    "Of the sampled events, those that only this gatherer has.",
     ("gatherer", "table"),
 )
 DIFFERING_COPIES = Counter(
     "kalshi_merge_differing_copies_total",
-    "Copies of trades that say another price, size or side than the one in production; both are in differing_trades.",
+    "Copies of trades that differ in price, size or side from the one in production; both are in differing_trades.",
 )
 ROWS_QUARANTINED = Counter("kalshi_merge_rows_quarantined_total", "Rows that production refuses.", ("table",))
 ROUND_SECONDS = Histogram(
     "kalshi_merge_round_seconds",
-    "How long a round took from staging to commit.",
+    "Time of a round from staging to commit.",
     ("table",),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
@@ -40,7 +40,7 @@ IS_READABLE = Gauge(
 )
 STARTED_ANEW = Counter(
     "kalshi_merge_rereads_total",
-    "How often a gatherer's database turned out to be another one, or an older state, and was read from its beginning.",
+    "How often a gatherer's database was found replaced or restored, and was read from its beginning.",
     ("gatherer", "table"),
 )
 FAILED_ROUNDS = Counter("kalshi_merge_failed_rounds_total", "Rounds that failed and are repeated.", ("table",))
@@ -55,7 +55,7 @@ FOLLOWED_ROWS = Counter(
 )
 FOLLOW_ERRORS = Counter(
     "kalshi_follow_errors_total",
-    "Rounds of copying a gatherer's metadata or journal that failed; each is tried again.",
+    "Failed rounds of copying a gatherer's metadata or journal; each is retried.",
     ["gatherer", "what"],
 )
 FOLLOWED_TIMESTAMP = Gauge(
@@ -65,30 +65,30 @@ FOLLOWED_TIMESTAMP = Gauge(
 )
 UNKNOWN_MARKETS = Counter(
     "kalshi_unknown_markets_total",
-    "Markets that were recorded without any gatherer knowing them, by what REST said of them.",
+    "Markets that were recorded although no gatherer knew them, by REST's answer about them.",
     ["outcome"],
 )
 KNOWN_UNTIL_TIMESTAMP = Gauge(
     "kalshi_coverage_known_until_timestamp_seconds",
-    "Up to when it is known what was heard: everything received before is in production, or given up.",
+    "Time up to which completeness is known: everything received before is in production, or given up.",
 )
 BEHIND_SECONDS = Gauge(
-    "kalshi_coverage_behind_seconds", "Length of the hours that are over and of which more is known than was judged."
+    "kalshi_coverage_behind_seconds", "Total length of finished hours whose evidence is newer than their judgement."
 )
-JUDGE_SECONDS = Histogram("kalshi_coverage_judge_seconds", "How long judging an hour took.")
+JUDGE_SECONDS = Histogram("kalshi_coverage_judge_seconds", "Time to compute the coverage of an hour.")
 HOLE_SECONDS = Gauge(
     "kalshi_coverage_hole_seconds",
-    "Time of the last 24 hours in which nobody heard a channel of the whole exchange, unrepaired.",
+    "Time within the last 24 hours in which no gatherer received a channel of the whole exchange, unrepaired.",
     ["channel"],
 )
 HOLE_MARKETS = Gauge("kalshi_coverage_hole_markets", "Markets with a hole in their book in the last 24 hours.")
 REPAIRED_TRADES = Counter(
     "kalshi_repaired_trades_total",
-    "Trades that no gatherer had, fetched by REST, by what told that they were missing.",
+    "Trades that no gatherer had, fetched by REST, by the reason why they were known to be missing.",
     ["reason"],
 )
 REPAIRED_INTERVALS = Counter(
-    "kalshi_repaired_intervals_total", "Times of which trades were asked for by REST.", ["reason"]
+    "kalshi_repaired_intervals_total", "Intervals whose trades were requested by REST.", ["reason"]
 )
 AUDITED_BOOKS = Counter(
     "kalshi_audited_books_total",

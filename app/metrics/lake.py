@@ -14,20 +14,14 @@ EXPORT_SECONDS = Histogram(
     TABLE,
     buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300),
 )
-VERIFIED_ROWS = Counter(
-    "kalshi_lake_verified_rows", "Rows that were read back and are the same in the database.", TABLE
-)
+VERIFIED_ROWS = Counter("kalshi_lake_verified_rows", "Rows that were read back and equal the database's.", TABLE)
 DIFFERENT_FILES = Counter(
     "kalshi_lake_different_files",
-    "Files that were not as their manifest or the database says, when they were read back; they are written again.",
+    "Files that differed from their manifest or the database when they were read back; they are written again.",
     TABLE,
 )
-FAILURES = Counter(
-    "kalshi_lake_failures", "Hours, days of candles and rounds that ended in an error; they are tried again later."
-)
-FAILING_HOURS = Gauge(
-    "kalshi_lake_failing_hours", "Hours that could not be written or read back when they were tried last.", TABLE
-)
+FAILURES = Counter("kalshi_lake_failures", "Hours, days of candles and rounds that failed; they are retried later.")
+FAILING_HOURS = Gauge("kalshi_lake_failing_hours", "Hours whose last attempt to write or read back failed.", TABLE)
 IS_BOUND = Gauge(
     "kalshi_lake_is_bound",
     "1: the database drops what the lake of this exporter or archiver has verified; 0: it is bound to another lake.",

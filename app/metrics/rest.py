@@ -21,12 +21,12 @@ class RestBudgetCollector(Collector):
     def describe() -> list[Metric]:
         return [
             CounterMetricFamily(
-                "kalshi_rest_requests_total", "Requests to the exchange by class of its answer.", labels=["answer"]
+                "kalshi_rest_requests_total", "Requests to the exchange, by class of the answer.", labels=["answer"]
             ),
             CounterMetricFamily("kalshi_rest_retries_total", "Requests that were repeated, after a pause."),
-            GaugeMetricFamily("kalshi_rest_waiting_requests", "Requests that wait for the account's budget now."),
+            GaugeMetricFamily("kalshi_rest_waiting_requests", "Requests that currently wait for the account's budget."),
             CounterMetricFamily("kalshi_rest_waits_total", "Requests that had to wait for the budget."),
-            CounterMetricFamily("kalshi_rest_waited_seconds_total", "Time that they waited, together."),
+            CounterMetricFamily("kalshi_rest_waited_seconds_total", "Total time that requests waited for the budget."),
         ]
 
     def collect(self) -> Iterator[Metric]:
@@ -47,29 +47,34 @@ POLLS = Counter(
 )
 BOOKS = Counter(
     "kalshi_polled_markets_total",
-    "Order books asked for by REST: changed ones are stored in full, unchanged ones confirmed; unfit ones go to "
+    "Order books requested by REST: changed ones are stored in full, unchanged ones confirmed; unfit ones go to "
     "quarantine; missing ones were not answered, refused ones not taken by the exchange.",
     ["outcome"],
 )
 EMPTY_BOOKS = Counter("kalshi_polled_empty_markets_total", "Order books polled that had no level on either side.")
 CYCLE_SECONDS = Gauge(
     "kalshi_poll_cycle_seconds",
-    "How long the last walk over the books of a class took: those with two sides, with one or none, and combos.",
+    "Duration of the last polling cycle of a class of books: those with two sides, with one or none, and combos.",
     ["books"],
 )
-CYCLE_MARKETS = Gauge("kalshi_poll_cycle_markets", "How many books the last walk asked for.", ["books"])
+CYCLE_MARKETS = Gauge("kalshi_poll_cycle_markets", "Books requested in the last polling cycle.", ["books"])
 OLDEST_BOOK_SECONDS = Gauge(
     "kalshi_oldest_polled_book_seconds",
-    "No active market's book of a class was polled longer ago than this, new ones aside.",
+    "Age of the oldest poll among all active books of a class, new ones aside.",
     ["books"],
 )
 INTERVALS_WAITING = Gauge(
-    "kalshi_trade_repair_gaps", "Intervals in which no socket heard trades, and which are not fetched yet."
+    "kalshi_trade_repair_gaps", "Intervals in which no socket received trades, and whose trades are not fetched yet."
 )
-SECONDS_WAITING = Gauge("kalshi_trade_repair_waiting_seconds", "How long these intervals are together.")
-TRADES_FETCHED = Counter("kalshi_trade_repair_rows_total", "Trades fetched by REST, also those that were there.")
+SECONDS_WAITING = Gauge(
+    "kalshi_trade_repair_waiting_seconds", "Total length of the intervals whose trades are not fetched yet."
+)
+TRADES_FETCHED = Counter(
+    "kalshi_trade_repair_rows_total", "Trades fetched by REST, including those that were already recorded."
+)
 REPAIR_ERRORS = Counter(
-    "kalshi_trade_repair_errors_total", "Intervals whose trades the exchange refused or answered wrongly; repeated."
+    "kalshi_trade_repair_errors_total",
+    "Intervals whose trades could not be fetched, because the exchange refused or answered wrongly; repeated.",
 )
 
 

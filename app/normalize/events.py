@@ -31,10 +31,10 @@ from app.normalize.values import (
     PRICES_E6,
     UnfitMessageError,
     count_e2,
+    decoded,
     digest64,
     digest_of_integers,
     exchange_us,
-    fitting,
     price_e6,
     required,
     rfc3339_us,
@@ -91,7 +91,7 @@ def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurr
     digest = digest_of_integers(quote)
     # The digest is compared first: it is at hand, and nearly every quote ends the test there.
     if digest == NO_QUOTE and not any(getattr(body, name) is not None for name in QUOTE_FIELDS):
-        raise UnfitMessageError("it says nothing that is known: its fields may have other names now")
+        raise UnfitMessageError("it has none of the known fields: they may have been renamed")
     nth = occurrences.nth(body.market_ticker, happened_us, digest)
     return (happened_us, received_us, digest, *quote, nth, ts_missing, body.market_ticker, conn, message.sid)
 
@@ -132,7 +132,7 @@ def trade_row(message: Trade, received_us: int, conn: int) -> Row:
 
 
 def rest_trade_row(content: bytes | Raw, received_us: int) -> Row:
-    trade = fitting(_decoder, content)
+    trade = decoded(_decoder, content)
     happened_us = rfc3339_us(trade.created_time)
     return (_to_milliseconds(happened_us), received_us, *_facts(trade, trade.ticker, from_rest=True), *FROM_REST)
 
@@ -154,14 +154,14 @@ def _yes_price_e6(trade: TradeFacts) -> int:
     yes_e6 = required(price_e6(trade.yes_price_dollars, trade.yes_price), "price")
     no_e6 = price_e6(trade.no_price_dollars, trade.no_price)
     if no_e6 is not None and yes_e6 + no_e6 != ONE_DOLLAR_E6:
-        raise UnfitMessageError(f"its prices {yes_e6} and {no_e6} do not make one dollar")
+        raise UnfitMessageError(f"its prices {yes_e6} and {no_e6} do not add up to one dollar")
     return yes_e6
 
 
 def _taker_yes(trade: TradeFacts) -> bool:
     side = trade.taker_outcome_side or trade.taker_side
     if side is None:
-        raise UnfitMessageError("it says no taker's side")
+        raise UnfitMessageError("it has no taker side")
     return side == "yes"
 
 
@@ -173,7 +173,7 @@ def _to_milliseconds(moment_us: int) -> int:
 _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 # These messages carry no event_type: the message type is the event type.
 EVENT_TYPES: dict[type[Lifecycle], str] = {EventLifecycle: "event_lifecycle", EventFeeUpdate: "event_fee_update"}
-# Copies of one announcement carry times within this distance; app/merge/rules.py uses the same between gatherers.
+# Copies of one announcement carry times within this distance, at one gatherer and between gatherers (app/merge).
 COPIES_US = 5_000_000
 REPETITION_US = 60_000_000
 MOST_REPETITIONS = 100
@@ -197,7 +197,7 @@ def lifecycle_row(message: Lifecycle, received_us: int, line: Line, repetitions:
 def _text(body: dict[str, object], key: str) -> str:
     value = body.get(key)
     if not isinstance(value, str) or not value:
-        raise UnfitMessageError(f"it says no {key}")
+        raise UnfitMessageError(f"it has no {key}")
     return value
 
 
@@ -214,30 +214,30 @@ class Repetitions:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._latest: OrderedDict[Announcement, list[_Told]] = OrderedDict()
+        self._latest: OrderedDict[Announcement, list[_Numbered]] = OrderedDict()
 
     def nth(self, announcement: Announcement, line: Line, announced_us: int) -> int:
         """Return the announcement's number; within a minute, only copies of one announcement have the same."""
         # Removed and added again, so that the order of the dictionary is that of the latest announcements.
-        told = [
+        known = [
             each
             for each in self._latest.pop(announcement, ())[-MOST_REPETITIONS:]
             if abs(announced_us - each.announced_us) <= REPETITION_US
         ]
-        self._latest[announcement] = told
+        self._latest[announcement] = known
         if len(self._latest) > self._capacity:
             self._latest.popitem(last=False)
-        copies = [each for each in told if each.is_copied_by(line, announced_us)]
+        copies = [each for each in known if each.is_copied_by(line, announced_us)]
         if copies:
             nearest = min(copies, key=lambda each: abs(announced_us - each.announced_us))
             nearest.lines.append(line)
             return nearest.number
-        number = 1 + max((each.number for each in told), default=-1)
-        told.append(_Told(announced_us, number, [line]))
+        number = 1 + max((each.number for each in known), default=-1)
+        known.append(_Numbered(announced_us, number, [line]))
         return number
 
 
-class _Told(NamedTuple):
+class _Numbered(NamedTuple):
     announced_us: int
     number: int
     lines: list[Line]

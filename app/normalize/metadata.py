@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from app.kalshi.rest_objects import RestEvent, RestMarket, RestSeries
-from app.normalize.values import fitting, money_e6, rfc3339_us
+from app.normalize.values import decoded, money_e6, rfc3339_us
 from app.storage.tables import EVENTS, MARKETS, SERIES, Row, Table
 
 # Quotes change all the time and are recorded as tickers; in the details they would make every market look changed at
@@ -45,7 +45,7 @@ _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").e
 
 
 def series_row(content: bytes | Raw, updated_us: int) -> Row:
-    series = fitting(_series_decoder, content)
+    series = decoded(_series_decoder, content)
     return (
         series.ticker,
         series.title,
@@ -59,7 +59,7 @@ def series_row(content: bytes | Raw, updated_us: int) -> Row:
 
 
 def event_row(content: bytes | Raw, updated_us: int) -> Row:
-    event = fitting(_event_decoder, content)
+    event = decoded(_event_decoder, content)
     return (
         event.event_ticker,
         event.series_ticker,
@@ -74,7 +74,7 @@ def event_row(content: bytes | Raw, updated_us: int) -> Row:
 
 
 def market_row(content: bytes | Raw, updated_us: int) -> Row:
-    market = fitting(_market_decoder, content)
+    market = decoded(_market_decoder, content)
     value = market.settlement_value_dollars
     return (
         market.ticker,
@@ -101,7 +101,7 @@ def market_row(content: bytes | Raw, updated_us: int) -> Row:
 
 
 def _details(content: bytes | Raw, left_out: frozenset[str]) -> bytes:
-    details = fitting(_any_decoder, content)
+    details = decoded(_any_decoder, content)
     return _encode({key: value for key, value in details.items() if key not in left_out})
 
 

@@ -26,9 +26,9 @@ class Occurrences:
     So a market is remembered at least until `capacity` other markets have changed.
     """
 
-    def __init__(self, capacity: int, on_return: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, capacity: int, on_clock_back: Callable[[str], None] = lambda _: None) -> None:
         self._capacity = capacity
-        self._on_return = on_return  # called with a market whose moments went back
+        self._on_return = on_clock_back  # called with a market whose moments went back
         self._younger: dict[str, Seen] = {}
         self._older: dict[str, Seen] = {}
 
@@ -36,7 +36,7 @@ class Occurrences:
         """Return how many identical changes of the market came before this one at the same moment."""
         seen = self._younger.get(ticker)
         if seen is None:
-            seen = self._take_over(ticker)
+            seen = self._move_to_younger(ticker)
         if seen is None:
             self._younger[ticker] = (moment, change, None, None)
             return 0
@@ -57,7 +57,7 @@ class Occurrences:
     def __len__(self) -> int:
         return len(self._younger) + len(self._older)
 
-    def _take_over(self, ticker: str) -> Seen | None:
+    def _move_to_younger(self, ticker: str) -> Seen | None:
         """Return what is remembered of a market, moved to the younger half; None if it is unknown.
 
         If the younger half is full, it becomes the older one, whose markets are forgotten.
@@ -77,7 +77,7 @@ def _counts(first: Hashable, counts: Counts | None) -> Counts:
 
 def _count(ticker: str, counts: Counts, change: Hashable) -> int:
     if len(counts) >= MOST_CHANGES_OF_A_MOMENT and change not in counts:
-        raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one moment: its clock stands still")
+        raise UnfitMessageError(f"{ticker} changed in {len(counts)} ways at one time: its clock does not advance")
     before = counts.get(change, 0)
     counts[change] = before + 1
     return before

@@ -14,8 +14,8 @@ from app.normalize.values import (
     FROM_REST,
     PRICES_E6,
     UnfitMessageError,
+    decoded,
     digest_of_integers,
-    fitting,
     sent_us,
 )
 from app.storage.tables import ORDERBOOK_SNAPSHOTS, Row
@@ -48,7 +48,7 @@ def snapshot_row(message: OrderbookSnapshot, received_us: int, conn: int) -> Row
 
 def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
     """Return the row of one book in the answer of /markets/orderbooks."""
-    market = fitting(_decoder, content)
+    market = decoded(_decoder, content)
     book, older = market.orderbook_fp, market.orderbook
     if book is not None:
         yes, no = _side(book.yes_dollars, None, None), _side(book.no_dollars, None, None)
@@ -63,12 +63,12 @@ def rest_snapshot_row(content: bytes | Raw, received_us: int) -> Row:
 
 def refuse_other_levels(content: bytes | Raw, member: str) -> None:
     """Raise if a book without known levels has lists under unknown names: then it is not empty."""
-    body = fitting(_object_decoder, content).get(member)
+    body = decoded(_object_decoder, content).get(member)
     lists = (
         [name for name, value in body.items() if isinstance(value, list) and value] if isinstance(body, dict) else []
     )
     if lists:
-        raise UnfitMessageError(f"a book without levels by any name that is known, and with lists: {lists}")
+        raise UnfitMessageError(f"a book without levels under any known name, and with lists: {lists}")
 
 
 def is_empty(row: Row) -> bool:

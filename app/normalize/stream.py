@@ -51,7 +51,7 @@ class FirstNumbers:
     def __init__(self) -> None:
         self.latest = 2
 
-    def see(self, seq: int) -> None:
+    def learn(self, seq: int) -> None:
         self.latest = min(self.latest, seq)
 
 
@@ -68,20 +68,20 @@ class SequenceCheck:
         self._first_numbers = first_numbers or FirstNumbers()
         self._from_the_first = from_the_first
 
-    def see(self, sid: int, seq: int) -> SequenceGap | None:
+    def check(self, sid: int, seq: int) -> SequenceGap | None:
         """Return the gap that this number reveals, or None if it is the expected one."""
         expected = self._expected.get(sid)
         self._expected[sid] = seq + 1
         if seq == expected:
             return None
         if expected is None:
-            self._first_numbers.see(seq)
+            self._first_numbers.learn(seq)
             expected = self._first_numbers.latest
             return SequenceGap(sid, expected, seq) if self._from_the_first and seq > expected else None
         return SequenceGap(sid, expected, seq)
 
     def resume(self, gap: SequenceGap) -> None:
-        """Continue at the number expected before the gap: the message that showed it was a repetition."""
+        """Continue at the number expected before the gap: the message that revealed it was a repetition."""
         self._expected[gap.sid] = gap.expected
 
     def forget(self, sid: int) -> None:
@@ -105,8 +105,7 @@ class GapTracker:
         """Forget the subscription's gap: all its markets had their snapshot, or the subscription has ended."""
         self._settled.pop(sid, None)
 
-    def holds(self, sid: int, ticker: str) -> bool:
-        """Return whether the market may lack a change."""
+    def may_lack_change(self, sid: int, ticker: str) -> bool:
         # Checked for every change, and gaps are rare: the empty case is tested first.
         return bool(self._settled) and sid in self._settled and ticker not in self._settled[sid]
 
@@ -123,7 +122,7 @@ TABLES: dict[type, Table] = {
 DELTA_MARKETS = 4_096
 TICKER_MARKETS = 65_536
 ANNOUNCEMENTS = 65_536
-REPEATED = unknown(b"", "it was read before")
+REPEATED = unknown(b"", "it was read before")  # in place of a frame that repeats an earlier one
 
 
 class Stream:
@@ -136,23 +135,18 @@ class Stream:
     def __init__(
         self,
         conn: int,
-        on_gap: Callable[[SequenceGap], None],
-        was_read: Callable[[bytes], bool] = lambda _: False,
         *,
         repetitions: Repetitions | None = None,
         first_numbers: FirstNumbers | None = None,
         from_the_first: bool = False,
     ) -> None:
-        self.gone_back: list[str] = []  # markets whose clocks went back, as after a maintenance; the caller empties it
-        self.revealing: Message | None = None  # the message that revealed the gap being reported
+        self.clocks_gone_back: list[str] = []  # markets, as after a maintenance of the exchange; the caller empties it
         self._conn = conn
         self._frame = b""
-        self._on_gap = on_gap
-        self._was_read = was_read
         self._sequence = SequenceCheck(first_numbers, from_the_first=from_the_first)
-        self._doubt = GapTracker()
+        self._gaps = GapTracker()
         # Two subscriptions to one market deliver each event twice, so occurrences are counted per subscription.
-        self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS, self.gone_back.append))
+        self._changes = defaultdict[int, Occurrences](lambda: Occurrences(DELTA_MARKETS, self.clocks_gone_back.append))
         self._quotes = defaultdict[int, Occurrences](lambda: Occurrences(TICKER_MARKETS))
         # An announcement's only time is when it was sent, so its copies on other sockets have to be known too.
         self._announcements = repetitions or Repetitions(ANNOUNCEMENTS)
@@ -166,55 +160,64 @@ class Stream:
             **dict.fromkeys(LIFECYCLE_MESSAGES, self._lifecycle),
         }
 
-    def read(self, frame: bytes, received_us: int) -> tuple[Message, Row | None]:
-        """Return the message, and its row for TABLES[type(message)] if it is a recorded one. Unknown is for quarantine.
+    def read(self, frame: bytes, received_us: int) -> tuple[Message, Row | None, SequenceGap | None]:
+        """Return the message, its row, and the gap that its sequence number reveals.
 
-        A gap is reported through `on_gap` before the message that reveals it is returned. A frame that was read before,
-        sequence number included, is no second event and is returned as REPEATED.
+        The row is for TABLES[type(message)]; it is None if messages of this type are not recorded. Unknown is for
+        quarantine. With a gap there is no row yet: the caller decides what the gap means, by begin_gap() or ignore(),
+        and then asks for the row of what it does not ignore.
         """
-        self._frame = frame
         message = decode(frame)
         sid, seq = message.sid, message.seq
         if sid is not None and seq is not None:
-            gap = self._sequence.see(sid, seq)
+            gap = self._sequence.check(sid, seq)
             if gap is not None:
-                # The numbers went back, and this very frame was read before: it is a repetition, not a new numbering.
-                if gap.missing < 0 and self._was_read(frame):
-                    self._sequence.resume(gap)
-                    return REPEATED, None
-                self._doubt.begin(sid)
-                self.revealing = message
-                self._on_gap(gap)
+                return message, None, gap
+        # As in row(), which would be one more call for every message of the exchange.
+        self._frame = frame
+        try:
+            make_row = self._rows.get(type(message))
+            return message, None if make_row is None else make_row(message, received_us), None
+        except UnfitMessageError as error:
+            return unknown(frame, str(error)), None, None
+
+    def row(self, frame: bytes, message: Message, received_us: int) -> tuple[Message, Row | None]:
+        """Return the message with its row, or as Unknown if no row can hold it."""
+        self._frame = frame
         try:
             make_row = self._rows.get(type(message))
             return message, None if make_row is None else make_row(message, received_us)
         except UnfitMessageError as error:
             return unknown(frame, str(error)), None
 
-    def distrust(self, sid: int) -> None:
-        """Treat the subscription like one with a gap: a message of it may be missing, quarantined for example."""
-        self._doubt.begin(sid)
+    def ignore(self, gap: SequenceGap) -> None:
+        """Take back a gap whose message only repeats an earlier one."""
+        self._sequence.resume(gap)
 
-    def trust(self, sid: int) -> None:
-        """End the doubt about the subscription: every market of it had its snapshot after the gap."""
-        self._doubt.end(sid)
+    def begin_gap(self, sid: int) -> None:
+        """Mark the subscription's changes `after_gap`, each market's until its next snapshot."""
+        self._gaps.begin(sid)
+
+    def end_gap(self, sid: int) -> None:
+        """Mark no more changes of the subscription: every market of it had its snapshot after the gap."""
+        self._gaps.end(sid)
 
     def forget(self, sid: int) -> None:
         """Forget a subscription that has ended."""
-        self._doubt.end(sid)
+        self._gaps.end(sid)
         self._sequence.forget(sid)
         for counted in (self._changes, self._quotes, self._channels):
             counted.pop(sid, None)
 
     def _delta(self, message: OrderbookDelta, received_us: int) -> Row:
-        after_gap = self._doubt.holds(message.sid, message.msg.market_ticker)
+        after_gap = self._gaps.may_lack_change(message.sid, message.msg.market_ticker)
         return delta_row(message, received_us, self._conn, self._changes[message.sid], after_gap=after_gap)
 
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> Row:
         row = snapshot_row(message, received_us, self._conn)
         if is_empty(row):
             refuse_other_levels(self._frame, "msg")
-        self._doubt.snapshot(message.sid, message.msg.market_ticker)
+        self._gaps.snapshot(message.sid, message.msg.market_ticker)
         return row
 
     def _trade(self, message: Trade, received_us: int) -> Row:

@@ -39,7 +39,7 @@ class UnfitMessageError(ValueError):
     """A message that no row can hold exactly. Nothing is rounded or guessed: the message goes to quarantine."""
 
 
-def fitting(decoder: Decoder[Shape], content: bytes | Raw) -> Shape:
+def decoded(decoder: Decoder[Shape], content: bytes | Raw) -> Shape:
     try:
         return decoder.decode(content)
     except (ValueError, ArithmeticError, RecursionError) as error:
@@ -62,7 +62,7 @@ def scaled(text: str, decimals: int, lowest: int, highest: int) -> int:
     """
     match = DECIMAL.fullmatch(text)
     if match is None:
-        raise UnfitMessageError(f"{text[:50]!r} is no decimal")
+        raise UnfitMessageError(f"{text[:50]!r} is not a decimal number")
     whole, fraction = match.groups("")
     if len(fraction) != decimals:
         if fraction[decimals:].strip("0"):
@@ -111,7 +111,7 @@ def count_e2(fixed_point: str | None, contracts: int | None) -> int | None:
 
 def required(value: int | None, what: str) -> int:
     if value is None:
-        raise UnfitMessageError(f"it says no {what}")
+        raise UnfitMessageError(f"it has no {what}")
     return value
 
 
@@ -147,12 +147,12 @@ def rfc3339_us(text: str) -> int:
     """Return the time in microseconds. Further digits are cut off, as the exchange does when it shortens a time."""
     match = RFC3339.fullmatch(text)
     if match is None:
-        raise UnfitMessageError(f"{text[:50]!r} is no time")
+        raise UnfitMessageError(f"{text[:50]!r} is not a time")
     seconds, fraction, zone = match.groups(default="")
     try:
         moment = datetime.fromisoformat(seconds + zone)
     except ValueError as error:
-        raise UnfitMessageError(f"{text[:50]!r} is no time: {error}") from None
+        raise UnfitMessageError(f"{text[:50]!r} is not a time: {error}") from None
     return (moment - EPOCH) // MICROSECOND + int(fraction[:6].ljust(6, "0"))
 
 
@@ -164,7 +164,7 @@ def exchange_us(ts_ms: int | None, ts: int | str | None) -> int | None:
         return None
     moment_us = ts * SECOND_US if isinstance(ts, int) else rfc3339_us(ts)
     if not FIRST_MS <= moment_us // MILLISECOND_US < END_MS:
-        raise UnfitMessageError(f"{ts} is a time that cannot be meant")
+        raise UnfitMessageError(f"{ts} is not a plausible time")
     return moment_us
 
 

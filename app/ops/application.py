@@ -52,7 +52,7 @@ def refuse_other_sites(asked: Request) -> None:
     if site is None:
         site = "same-origin" if origin is None or origin.partition("://")[2] == asked.host else "cross-site"
     if site not in OWN_PAGES:
-        refuse("other site", "This came from another site's page.")
+        refuse("other site", "The request came from another site's page.")
 
 
 def refuse(rule: str, reason: str) -> NoReturn:

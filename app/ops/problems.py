@@ -67,7 +67,7 @@ class _Problems:
         return answer
 
     def unavailable(self, error: DatabaseError) -> Response:
-        log.warning("the database could not answer", what=error.what, detail=error.detail)
+        log.warning("database request failed", what=error.what, detail=error.detail)
         return self._answer(HTTPStatus.SERVICE_UNAVAILABLE, error.what)
 
     def invalid(self, error: ValidationError) -> Response:
@@ -86,7 +86,7 @@ class _Problems:
         return answer
 
     def unexpected(self, error: Exception) -> Response:
-        log.error("a request failed", exc_info=error)
+        log.error("unhandled error in an HTTP request", exc_info=error)
         return self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, "The log says more.")
 
     def _answer(self, status: HTTPStatus, detail: str, **more: object) -> Response:

@@ -99,9 +99,9 @@ def part_of(settings: Settings) -> PollingPart:
         return PollingPart()
     if number > parts:
         raise SettingsError(
-            "There is no such part of the books.",
+            "There is no such share of the order books.",
             f"KALSHI_POLL_PART={number} is more than KALSHI_GATHERERS={parts}.",
-            f"give each gatherer a part of its own, from 1 to {parts}, or unset it.",
+            f"give each gatherer a number of its own, from 1 to {parts}, or unset it.",
         )
     return PollingPart(number, parts)
 

@@ -39,17 +39,17 @@ def connected(dsn: Dsn, application: str = "kalshi-data") -> Iterator[Connection
     try:
         yield connection
     except FAILED_AT_WORK as error:
-        raise DatabaseError(f"The database {dsn.database} failed at work.", str(error).strip()) from error
+        raise DatabaseError(f"The database {dsn.database} failed during a query.", str(error).strip()) from error
     except psycopg2.errors.InsufficientPrivilege as error:
         raise DatabaseError(
-            f"The account may not do in the database {dsn.database} what it has to.",
+            f"The database role lacks rights in the database {dsn.database}.",
             str(error).strip(),
-            "grant it what the playbooks grant: see platform_databases in ansible/roles/platform/defaults/main.yml.",
+            "grant the rights of platform_databases in ansible/roles/platform/defaults/main.yml.",
         ) from error
     except NOT_MIGRATED as error:
         raise DatabaseError(
             # Only the first line: the rest quotes our own query.
-            f"The database {dsn.database} has another schema.",
+            f"The database {dsn.database} has a different schema version.",
             str(error).strip().split("\n")[0],
             "run kalshi-data migrate.",
         ) from error
@@ -87,7 +87,7 @@ def value_of(
         cursor.execute(query, parameters)
         row = cursor.fetchone()
     if row is None:
-        raise DatabaseError("A query that always has an answer had none.", str(query))
+        raise DatabaseError("A query returned no row.", str(query))
     return row[0]
 
 
@@ -115,7 +115,7 @@ class KeptConnection:
         """Yield the connection of an earlier task, for what needs the same session, its locks above all."""
         with self._given_up_after_errors():
             if self._connection is None:
-                raise DatabaseError(self._failure, "Its connection has been given up since it was opened.")
+                raise DatabaseError(self._failure, "Its connection was closed after it had been opened.")
             yield self._connection
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def open_database(settings: Settings, kind: DatabaseKind) -> Iterator[Dsn]:
                 yield database.dsn
                 return
     raise SettingsError(
-        f"There is no {kind.database}.",
-        "Other databases are given, this one is not.",
+        f"The database {kind.database} is not set.",
+        "Other databases are set, this one is not.",
         f"set KALSHI_{kind.setting.upper()}.",
     )

@@ -10,12 +10,12 @@ from app.audit.pairs import differences, levels_of
 from app.kalshi.messages import OrderbookDelta, OrderbookSnapshot, Ticker
 from app.normalize.snapshots import LEVELS, levels_digest
 from app.normalize.values import ONE_DOLLAR_E6
-from app.order_book import Levels, added_up
 from app.rehearsal.assumptions import Verdict, counted, not_judged
 from app.rehearsal.merge_verdicts import EDGE_US
 from app.rehearsal.socket_record import Heard, SocketRecord, market_of, of_type, rows_of
 from app.storage.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, Row
 from app.subscriptions.commands import CommandKind
+from kalshi_data.order_book import Levels, added_up
 
 CLOCK, YES_SIDE, PRICE, DELTA = map(ORDERBOOK_DELTAS.column_names.index, ("clock", "yes_side", "price_e6", "delta_e2"))
 BOOK_TICKER, BOOK_CLOCK, DIGEST = map(ORDERBOOK_SNAPSHOTS.column_names.index, ("ticker", "clock", "levels_digest"))

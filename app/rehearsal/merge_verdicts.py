@@ -16,10 +16,10 @@ Name = Callable[[Row], Hashable]
 
 
 class HeardChange(NamedTuple):
-    """The key of a change in production."""
+    """The key of a change in production: the columns of its table's identity, in their order."""
 
-    ticker: str
     exchange_us: int
+    ticker: str
     clock: int
     yes_side: bool
     price_e6: int
@@ -32,12 +32,12 @@ def _columns(table: Table, *names: str) -> Callable[[Row], tuple[object, ...]]:
     return lambda row: tuple(row[place] for place in places)
 
 
-_change = _columns(ORDERBOOK_DELTAS, "ticker", "exchange_ts", "clock", "yes_side", "price_e6", "delta_e2", "nth")
-_ticker_key = _columns(TICKERS, "ticker", "exchange_ts", "digest", "nth")
+_change = _columns(ORDERBOOK_DELTAS, *ORDERBOOK_DELTAS.identity)
+_ticker_key = _columns(TICKERS, *TICKERS.identity)
 trade_facts = _columns(
     TRADES, "trade_id", "ticker", "exchange_ts", "yes_price_e6", "size_e2", "taker_yes", "is_block_trade"
 )
-_announcement = _columns(LIFECYCLE_EVENTS, "ticker", "event_type", "digest")
+_announcement = _columns(LIFECYCLE_EVENTS, *(name for name in LIFECYCLE_EVENTS.timeless_identity if name != "nth"))
 BOOK_TICKER, BOOK_CLOCK = map(ORDERBOOK_SNAPSHOTS.column_names.index, ("ticker", "clock"))
 
 

@@ -124,7 +124,7 @@ class _Rehearsal:
             return None
 
     def _judge(self, heard: SocketSession, tickers: list[str]) -> None:
-        self._tell("judging what was heard")
+        self._tell("computing verdicts")
         records = [*heard.books, *heard.whole]
         self._verdicts += [
             channels_known(heard.asked),

@@ -150,7 +150,7 @@ def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> Non
                 for name, content in _parts(report):
                     _add(bundle, name, without_secrets(content, settings))
     except OSError as error:
-        raise OperatorError(f"{path} cannot be written.", str(error), "name another place by --bundle.") from error
+        raise OperatorError(f"{path} cannot be written.", str(error), "give another path with --bundle.") from error
 
 
 def without_secrets(content: bytes, settings: Settings) -> bytes:

@@ -52,14 +52,18 @@ class SocketRecord:
         self.quiet_seconds = 0.0  # the longest time without a ping
         self.ended: str | None = None  # why it ended before it was stopped
         self._wanted = frozenset(wanted)
-        self._stream = Stream(conn, self.gaps.append)
+        self._stream = Stream(conn)
 
     @property
     def is_full(self) -> bool:
         return len(self.heard) >= MOST_KEPT
 
     def take(self, frame: bytes, received_us: int) -> None:
-        message, row = self._stream.read(frame, received_us)
+        message, row, gap = self._stream.read(frame, received_us)
+        if gap is not None:
+            self.gaps.append(gap)
+            self._stream.begin_gap(gap.sid)
+            message, row = self._stream.row(frame, message, received_us)
         kind = _kind(message)
         self.counts[kind] += 1
         self._look_at(kind, frame)

@@ -218,7 +218,7 @@ def distrust_older(cursor: psycopg2.extensions.cursor, gatherer: str, unknown: S
         rows = [(gatherer, *run[:3], run.started_at, run.ended_at, run.started_at) for run in older]
         execute_values(cursor, SAVE_DISTRUSTED, rows)
         log.error(
-            "runs may have begun before their database was replaced: they count for nothing, so restart it if it runs",
+            "runs may have started before the gatherer database was replaced: they do not count, restart the gatherer",
             gatherer=gatherer,
             run_ids=[run.run_id for run in older],
         )
@@ -228,6 +228,6 @@ def _distrust_runs(cursor: psycopg2.extensions.cursor, gatherer: str) -> None:
     cursor.execute(DISTRUST, {"gatherer": gatherer})
     cursor.execute(DROP_MARKS, {"gatherer": gatherer})
     log.error(
-        "a gatherer's database was replaced or put back; its present run counts no more, so restart it if it runs",
+        "gatherer database replaced or restored: its current run no longer counts, restart the gatherer",
         gatherer=gatherer,
     )

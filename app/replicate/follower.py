@@ -265,7 +265,9 @@ class Follower:
             is_older = is_older_state(cursor, statements.is_older, after)
             if is_older:
                 log.warning(
-                    "read anew: older than when it was read last", gatherer=self.gatherer, table=copy.source.name
+                    "table read again from the beginning: it is older than at the last read",
+                    gatherer=self.gatherer,
+                    table=copy.source.name,
                 )
                 after = NOTHING
             content = io.BytesIO()

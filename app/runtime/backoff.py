@@ -3,104 +3,59 @@
 import random
 import time
 from collections.abc import Callable, Hashable
-from random import Random
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 SECOND_US = 1_000_000
 
 
 class Backoff:
-    """Exponential backoff for refused commands: each refusal doubles it, a success resets it.
+    """Exponential backoff: each failure doubles the limit of the next wait, a success resets it.
 
-    With `random` it is shortened by up to a half, so that processes that were refused together do not return together.
+    `jitter` is the random share of a wait: with 0 the wait is the limit itself, with 1 it is any part of the limit.
+    With it, processes that failed together do not return together. A caller that sleeps uses failed(). A caller that
+    goes on meanwhile uses failed_at(), and asks lasts() before its next attempt.
     """
 
     def __init__(
-        self, first_us: int = SECOND_US // 10, longest_us: int = 60 * SECOND_US, random: Random | None = None
+        self,
+        first_seconds: float,
+        longest_seconds: float,
+        *,
+        jitter: float = 0.0,
+        shortest_seconds: float = 0.0,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        self._first_us = first_us
-        self._longest_us = longest_us
-        self._next_us = first_us
-        self._random = random
+        self._first_seconds = self._limit_seconds = min(first_seconds, longest_seconds)
+        self._longest_seconds = longest_seconds
+        self._jitter = jitter
+        self._shortest_seconds = shortest_seconds
+        self._chance = chance
+        self.failures = 0  # since the last success
         self.until_us = 0
 
-    def refused(self, now_us: int) -> None:
-        # Refusals during a wait count once: several commands may have been under way.
-        if now_us >= self.until_us:
-            share = 1.0 if self._random is None else self._random.uniform(0.5, 1)
-            self.until_us = now_us + int(self._next_us * share)
-            self._next_us = min(2 * self._next_us, self._longest_us)
+    def failed(self) -> float:
+        """Return for how many seconds to wait before the next attempt."""
+        limit_seconds = self._limit_seconds
+        self.failures += 1
+        self._limit_seconds = min(2 * limit_seconds, self._longest_seconds)
+        least_seconds = max((1 - self._jitter) * limit_seconds, self._shortest_seconds)
+        return least_seconds + (limit_seconds - least_seconds) * self._chance()
 
-    def granted(self) -> None:
-        self._next_us = self._first_us
+    def failed_at(self, now_us: int) -> float:
+        """Begin a wait now, unless one lasts. Return how many seconds are left of it."""
+        # Failures during a wait count once: several commands may have been under way.
+        if not self.lasts(now_us):
+            self.until_us = now_us + round(self.failed() * SECOND_US)
+        return (self.until_us - now_us) / SECOND_US
+
+    def succeeded(self) -> None:
+        """Make the next wait as short as the first one. A wait that has begun still lasts."""
+        self.failures = 0
+        self._limit_seconds = self._first_seconds
 
     def lasts(self, now_us: int) -> bool:
         return now_us < self.until_us
 
-
-FIRST_SECONDS = 1.0
-LONGEST_SECONDS = 300.0
-HEALTHY_SECONDS = 60.0
-
-
-class ReconnectBackoff:
-    """Backoff for opening a socket again: a random part of a limit that doubles until one socket lasts for a minute."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._limit_seconds = FIRST_SECONDS
-        self._opened_seconds: float | None = None
-
-    def opened(self, now_seconds: float) -> None:
-        self._opened_seconds = now_seconds
-
-    def reset(self) -> None:
-        self._limit_seconds = FIRST_SECONDS
-
-    def delay_seconds(self, now_seconds: float) -> float:
-        """Return how long to wait after a socket ended."""
-        opened_seconds, self._opened_seconds = self._opened_seconds, None
-        if opened_seconds is not None and now_seconds - opened_seconds >= HEALTHY_SECONDS:
-            self._limit_seconds = FIRST_SECONDS
-        limit_seconds = self._limit_seconds
-        self._limit_seconds = min(2 * limit_seconds, LONGEST_SECONDS)
-        return self._random.uniform(0, limit_seconds)
-
-
-FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 30.0
-SLOWING_DOWN = 1.5
-
-
-class MergeBackoff:
-    """The pause before the next look for rows.
-
-    No pause while there is more, a growing one while nothing new arrives, and an exponential one with jitter while it
-    fails, so that processes do not retry together.
-    """
-
-    def __init__(self, busy_seconds: float, idle_seconds: float, chance: Callable[[], float] = random.random) -> None:
-        self._busy_seconds = busy_seconds
-        self._idle_seconds = idle_seconds
-        self._chance = chance
-        self._retry_seconds = FIRST_RETRY_SECONDS
-        self.pause_seconds = 0.0
-
-    def found(self, rows: int, *, has_more: bool = False) -> None:
-        self._retry_seconds = FIRST_RETRY_SECONDS
-        if has_more:
-            self.pause_seconds = 0.0
-        elif rows:
-            self.pause_seconds = self._busy_seconds
-        else:
-            slower = max(self.pause_seconds * SLOWING_DOWN, self._busy_seconds)
-            self.pause_seconds = min(slower, max(self._idle_seconds, self._busy_seconds))
-
-    def failed(self) -> None:
-        self.pause_seconds = self._retry_seconds * (0.5 + 0.5 * self._chance())
-        self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
-
-
-# Backoff by key, so that what failed does not delay the others.
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -108,13 +63,8 @@ FIRST_DELAY_SECONDS = 30.0
 LONGEST_DELAY_SECONDS = 3_600.0
 
 
-class _Pause(NamedTuple):
-    seconds: float
-    ends: float
-
-
-class RetryLater(Generic[Key]):
-    """Exponential backoff for each of many keys. A key without a failure for a long time is forgotten."""
+class KeyedBackoff(Generic[Key]):
+    """A backoff for each key, so that a failing one delays no other. Keys that no longer fail are forgotten."""
 
     def __init__(
         self,
@@ -125,23 +75,26 @@ class RetryLater(Generic[Key]):
         self._first_seconds = first_seconds
         self._longest_seconds = longest_seconds
         self._clock = clock
-        self._pauses: dict[Key, _Pause] = {}  # bounded by what fails in twice the longest pause
+        self._backoffs: dict[Key, Backoff] = {}  # bounded by what fails in twice the longest wait
 
     def __len__(self) -> int:
-        return len(self._pauses)
+        return len(self._backoffs)
 
     def failed(self, key: Key) -> float:
-        """Put the key off, for twice as long as last time. Return the delay in seconds."""
-        now = self._clock()
-        self._pauses = {key: pause for key, pause in self._pauses.items() if pause.ends > now - self._longest_seconds}
-        before = self._pauses.get(key)
-        seconds = self._first_seconds if before is None else min(2 * before.seconds, self._longest_seconds)
-        self._pauses[key] = _Pause(seconds, now + seconds)
-        return seconds
+        """Postpone the key, for twice as long as last time. Return the delay in seconds."""
+        now_us = self._now_us()
+        oldest_us = now_us - round(self._longest_seconds * SECOND_US)
+        self._backoffs = {each: backoff for each, backoff in self._backoffs.items() if backoff.until_us > oldest_us}
+        if key not in self._backoffs:
+            self._backoffs[key] = Backoff(self._first_seconds, self._longest_seconds)
+        return self._backoffs[key].failed_at(now_us)
 
     def succeeded(self, key: Key) -> None:
-        self._pauses.pop(key, None)
+        self._backoffs.pop(key, None)
 
     def is_due(self, key: Key) -> bool:
-        pause = self._pauses.get(key)
-        return pause is None or pause.ends <= self._clock()
+        backoff = self._backoffs.get(key)
+        return backoff is None or not backoff.lasts(self._now_us())
+
+    def _now_us(self) -> int:
+        return round(self._clock() * SECOND_US)

@@ -22,7 +22,9 @@ class FolderLock:
             file = self._path.open("a+")
         except OSError as error:
             raise ServerError(
-                f"The folder {self._path.parent} is not ours to use.", str(error), "set KALSHI_DATA_DIR to another one."
+                f"The folder {self._path.parent} cannot be used by this user.",
+                str(error),
+                "set KALSHI_DATA_DIR to another one.",
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -41,17 +41,17 @@ def header_lines(file: BinaryIO) -> list[str]:
     left_bytes = MOST_HEAD_BYTES
     while (line := file.readline(left_bytes)) != b"\r\n":
         if not line:
-            raise ConnectionError("The client left before its head was complete.")
+            raise ConnectionError("The client left before its header was complete.")
         lines.append(line.decode("latin-1"))
         left_bytes -= len(line)
         if left_bytes <= 0 or len(lines) > MOST_HEADERS:
-            raise ValueError("its head is too long")
+            raise ValueError("its header is too long")
     return lines
 
 
 def problem_of_request_line(line: str) -> str | None:
     """Return why the request line is refused, or None if it conforms to RFC 9112."""
-    return None if REQUEST_LINE.fullmatch(line) else "its first line is no request"
+    return None if REQUEST_LINE.fullmatch(line) else "its first line is not a request"
 
 
 def problem_of_headers(version: str, lines: Iterable[str]) -> str | None:
@@ -75,7 +75,7 @@ def _host_problem(headers: dict[str, list[str]], is_required: bool) -> str | Non
 def _length_problem(headers: dict[str, list[str]], knows_chunks: bool) -> str | None:
     lengths, encodings = headers.get("content-length", []), headers.get("transfer-encoding", [])
     if len(lengths) > 1 or (lengths and LENGTH.fullmatch(lengths[0]) is None):
-        return "its length is no number, or several"
+        return "its length is not a single number"
     if encodings and (lengths or not knows_chunks or [each.lower() for each in encodings] != ["chunked"]):
         return "its body is encoded in a way that is not known, or has a length beside it"
     return None
@@ -110,7 +110,7 @@ class RequestHandler(WSGIHandler):
         try:
             super().handle()
         except OSError as error:  # the client left or was cut off during its answer
-            requests_log.debug("a client left", exc_info=error)
+            requests_log.debug("client disconnected", exc_info=error)
 
     def handle_one_request(self) -> object:
         with self.server.patience(self.socket):
@@ -163,16 +163,16 @@ class RequestHandler(WSGIHandler):
     def _handle_client_error(self, ex: Exception) -> object:
         """Do not print a traceback for a client that leaves in the middle of its request, as pywsgi would."""
         if isinstance(ex, ConnectionError):
-            requests_log.debug("a client left", exc_info=ex)
+            requests_log.debug("client disconnected", exc_info=ex)
             return None
         return super()._handle_client_error(ex)
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:  # noqa: ANN401 - as pywsgi calls it
         if isinstance(v, ConnectionError):
             self.close_connection = True
-            requests_log.debug("a client left", exc_info=v)
+            requests_log.debug("client disconnected", exc_info=v)
             return
-        requests_log.error("a connection failed", exc_info=(t, v, tb))
+        requests_log.error("HTTP connection failed", exc_info=(t, v, tb))
         self._send_error_response_if_possible(500)
 
 

@@ -42,5 +42,5 @@ def is_address(host: str) -> bool:
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     network = ipaddress.ip_network(text)
     if network.prefixlen == 0:
-        raise ValueError("takes in every address, and anybody's word would be believed")
+        raise ValueError("includes every address, so that any client could forge the header")
     return network

@@ -75,9 +75,9 @@ class Tokens(Secret):
         entries = [line for line in lines if line and not line.startswith("#")]
         self._tokens = [_token(number, entry) for number, entry in enumerate(entries, start=1)]
         if not self._tokens:
-            raise ValueError("holds no token")
+            raise ValueError("contains no token")
         if len({token.name for token in self._tokens}) < len(self._tokens):
-            raise ValueError("one name stands for two tokens")
+            raise ValueError("two tokens have the same name")
         super().__init__(value)
 
     def holders(self) -> list[str]:
@@ -106,12 +106,12 @@ def new_token(name: str, role: TokenRole, expires: date | None = None) -> tuple[
 
 def _token(number: int, entry: str) -> Token:
     if (match := ENTRY.fullmatch(entry)) is None:
-        raise ValueError(f"entry {number} is not made of a name, read or operate, a digest and a date")
+        raise ValueError(f"entry {number} does not consist of a name, read or operate, a digest and a date")
     name, role, digest, expires = match.groups()
     try:
         day = date.fromisoformat(expires) if expires else None
     except ValueError as error:
-        raise ValueError(f"entry {number} expires on a day that is none") from error
+        raise ValueError(f"entry {number} has an invalid expiry date") from error
     return Token(name, TokenRole[role.upper()], bytes.fromhex(digest), day)
 
 

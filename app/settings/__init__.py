@@ -26,10 +26,10 @@ class GathererDsns(Secret):
     def __init__(self, value: str) -> None:
         entries = [ENTRY.fullmatch(entry.strip()) for entry in re.split(r"[;\n]", value) if entry.strip()]
         if not entries or None in entries:
-            raise ValueError("not made of name=dsn with semicolons or line ends between")
+            raise ValueError("not a list of name=dsn, separated by semicolons or line ends")
         names = [entry[1] for entry in entries if entry]
         if len(set(names)) < len(names):
-            raise ValueError("one name stands for two gatherers")
+            raise ValueError("two gatherers have the same name")
         super().__init__(value)
         self.by_gatherer()
 
@@ -78,14 +78,14 @@ class DeduplicatorSettings(GathererSettings, frozen=True, kw_only=True):
     ] = 2_000_000
     dedup_busy_milliseconds: Annotated[
         int,
-        Meta(ge=1, le=60_000, description="Pause before a gatherer's table is read on.", examples=["100"]),
+        Meta(ge=1, le=60_000, description="Pause between two reads of a gatherer's table.", examples=["100"]),
     ] = 100
     dedup_idle_milliseconds: Annotated[
         int,
         Meta(
             ge=1,
             le=600_000,
-            description="To which that pause grows while nothing new is found.",
+            description="Longest pause between two reads, while nothing new is found.",
             examples=["1000"],
         ),
     ] = 1_000
@@ -94,15 +94,13 @@ class DeduplicatorSettings(GathererSettings, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=600_000,
-            description="Pause before the deduplicator looks again at a gatherer's journal and metadata.",
+            description="Pause between two reads of a gatherer's journal and metadata.",
             examples=["3000"],
         ),
     ] = 3_000
     coverage_seconds: Annotated[
         int,
-        Meta(
-            ge=1, description="Pause before the deduplicator judges again how complete each hour is.", examples=["60"]
-        ),
+        Meta(ge=1, description="Pause between two computations of coverage.", examples=["60"]),
     ] = 60
 
 
@@ -117,11 +115,11 @@ class LakeSettings(DeduplicatorSettings, frozen=True, kw_only=True):
     ] = None
     lake_s3_endpoint: Annotated[
         Annotated[str, Meta(pattern="^https?://[^/?#]+/?$")] | None,
-        Meta(description="Another server than Amazon's that speaks S3.", examples=["https://s3.example"]),
+        Meta(description="URL of an S3-compatible server other than Amazon's.", examples=["https://s3.example"]),
     ] = None
     lake_encryption: Annotated[
         Literal["none", "AES256", "aws:kms"],
-        Meta(description="How the bucket encrypts what is put there.", examples=["aws:kms"]),
+        Meta(description="How the bucket encrypts objects.", examples=["aws:kms"]),
     ] = "AES256"
     lake_kms_key: Annotated[
         str | None,
@@ -135,7 +133,7 @@ class LakeSettings(DeduplicatorSettings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=86_400,
-            description="An hour is exported when it has ended and nothing came to it for so long.",
+            description="An hour is exported when it has ended and received no row for this long.",
             examples=["300"],
         ),
     ] = 300
@@ -151,8 +149,8 @@ class AdminSettings(LakeSettings, frozen=True, kw_only=True):
     admin_tokens: Annotated[
         Tokens | None,
         Meta(
-            description="Who may use the admin service: lines that `kalshi-data token` makes. Unset: it answers on "
-            "this machine alone, to everybody on it.",
+            description="Who may use the admin service: lines that `kalshi-data token` makes. Unset: it answers only "
+            "on this machine, to every user of it.",
             examples=[EXAMPLE_TOKEN],
         ),
     ] = None
@@ -189,6 +187,4 @@ class Settings(AdminSettings, frozen=True, kw_only=True):
             examples=["json"],
         ),
     ] = "auto"
-    log_level: Annotated[LogLevel, Meta(description="The least severe level that is logged.", examples=["info"])] = (
-        "info"
-    )
+    log_level: Annotated[LogLevel, Meta(description="Lowest level that is logged.", examples=["info"])] = "info"

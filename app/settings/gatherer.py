@@ -61,9 +61,9 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1_000_000,
-            description="Disk budget of a gatherer's time series, with its journal and quarantine. Past it the oldest "
-            "chunks go before their age: first those that are in the lake's `raw/` too, where an archiver brings them "
-            "there; never those that the deduplicator has not confirmed.",
+            description="Disk budget of a gatherer's time series, with its journal and quarantine. When it is "
+            "exceeded, the oldest chunks are dropped before their age: first those that are in the lake's `raw/` too, "
+            "if there is an archiver; never those that the deduplicator has not confirmed.",
             examples=["150000000000"],
         ),
     ] = 150_000_000_000
@@ -81,8 +81,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1_000_000,
-            description="Disk budget of the production database's time series. Past it the oldest chunks go before "
-            "their age, never those that are not verified in the lake.",
+            description="Disk budget of the production database's time series. When it is exceeded, the oldest chunks "
+            "are dropped before their age, but never those that are not verified in the lake.",
             examples=["400000000000"],
         ),
     ] = 400_000_000_000
@@ -91,7 +91,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=86_400,
-            description="Pause between two rounds of making and dropping chunks, and of dropping ended markets.",
+            description="Pause between two rounds of creating and dropping chunks, and of deleting ended markets.",
             examples=["600"],
         ),
     ] = 600
@@ -117,21 +117,21 @@ class ExchangeSettings(DatabaseSettings, frozen=True, kw_only=True):
     rest_url: Annotated[
         RestUrl | None,
         Meta(
-            description="Where the exchange's REST paths begin. Unset: that of `KALSHI_ENVIRONMENT`.",
+            description="Base URL of the exchange's REST API. Unset: that of `KALSHI_ENVIRONMENT`.",
             examples=["https://external-api.demo.kalshi.co/trade-api/v2"],
         ),
     ] = None
     ws_url: Annotated[
         SocketUrl | None,
         Meta(
-            description="The exchange's socket, with its path. Unset: that of `KALSHI_ENVIRONMENT`.",
+            description="URL of the exchange's WebSocket, with its path. Unset: that of `KALSHI_ENVIRONMENT`.",
             examples=["wss://external-api-ws.demo.kalshi.co/trade-api/ws/v2"],
         ),
     ] = None
     api_key_id: Annotated[
         KeyId | None,
         Meta(
-            description="Id of the key for the exchange. A key that may only read is enough.",
+            description="Id of the key for the exchange. A read-only key is enough.",
             examples=["a952bcbe-ec3b-4b5b-b8f9-11dae589608c"],
         ),
     ] = None
@@ -155,7 +155,7 @@ Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
 class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
     gatherer: Annotated[
         Name,
-        Meta(description="Name of this gatherer, unlike any other's.", examples=["gatherer-1a"]),
+        Meta(description="Name of this gatherer; it must be unique.", examples=["gatherer-1a"]),
     ] = "gatherer"
     gatherers: Annotated[
         int,
@@ -194,7 +194,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="A socket that gave neither a message nor a ping for so long is opened anew.",
+            description="A socket that received neither a message nor a ping for this long is closed and opened again.",
             examples=["30"],
         ),
     ] = 30
@@ -237,27 +237,27 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         PartNumber | None,
         Meta(
             description="Which part of the books this gatherer polls, of as many as there are gatherers. While it "
-            "is away nobody polls them. Unset: all of them.",
+            "is down nobody polls them. Unset: all of them.",
             examples=["1"],
         ),
     ] = None
     status_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two looks at the exchange's status.", examples=["60"])
+        int, Meta(ge=1, description="Pause between two requests for the exchange's status.", examples=["60"])
     ] = 60
     reconcile_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two looks at which markets changed.", examples=["300"])
+        int, Meta(ge=1, description="Pause between two reads of changed markets.", examples=["300"])
     ] = 300
     full_reconcile_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two walks through all markets.", examples=["3600"])
+        int, Meta(ge=1, description="Pause between two full reconciliations of all markets.", examples=["3600"])
     ] = 3_600
     events_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two looks at which events changed.", examples=["600"])
+        int, Meta(ge=1, description="Pause between two reads of changed events.", examples=["600"])
     ] = 600
     batch_rows: Annotated[
-        int, Meta(ge=1, le=100_000, description="Rows that are written at once, at most.", examples=["5000"])
+        int, Meta(ge=1, le=100_000, description="Most rows written in one batch.", examples=["5000"])
     ] = 5_000
     batch_milliseconds: Annotated[
-        int, Meta(ge=1, le=10_000, description="Rows wait for so long for others to be written with.", examples=["50"])
+        int, Meta(ge=1, le=10_000, description="How long rows wait to be written together in a batch.", examples=["50"])
     ] = 50
     buffer_rows: Annotated[
         int,
@@ -272,7 +272,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1_000_000,
-            description="Disk that rows may take in `KALSHI_DATA_DIR/spool` while the database is away.",
+            description="Disk space that rows may use in `KALSHI_DATA_DIR/spool` while the database is down.",
             examples=["20000000000"],
         ),
     ] = 20_000_000_000

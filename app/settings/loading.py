@@ -90,7 +90,7 @@ def _find(variable: str, environment: Mapping[str, str]) -> tuple[Setting, str]:
         near = difflib.get_close_matches(variable, settings, n=1)
         raise ValueError("is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
     if not holder.is_secret:
-        raise ValueError(f"is not a setting: {holder.variable} is no secret, give its value directly")
+        raise ValueError(f"is not a setting: {holder.variable} is not a secret, give its value directly")
     return holder, _read_secret(Path(environment[variable]))
 
 
@@ -114,7 +114,7 @@ def _problem(setting: Setting, text: str, variable: str, error: str) -> str:
     if setting.is_secret:
         # A secret's value appears in no message, not even if it is malformed.
         if variable == setting.variable and text.startswith(PATH_STARTS) and "\n" not in text:
-            return f"is a path, and not the secret itself; did you mean {variable}{FILE_SUFFIX}?"
+            return f"is a path and not the secret itself; did you mean {variable}{FILE_SUFFIX}?"
         where = "is a secret" if variable == setting.variable else "names a file that does not hold what it should"
         return f"{where}: {error}{_such_as(setting)}"
     if choices := _choices(setting.type):
@@ -153,11 +153,11 @@ def warnings_of(settings: Settings, environment: Mapping[str, str] = os.environ)
             yield from _of_file(setting.variable + FILE_SUFFIX, Path(path))
     for variable, url in (("KALSHI_REST_URL", settings.rest_url), ("KALSHI_WS_URL", settings.ws_url)):
         if url is not None and _is_readable_on_its_way(url):
-            yield f"{variable} is {url}: without TLS, others may read and change what comes from there."
+            yield f"{variable} is {url}: without TLS, others may read and change the data."
     if settings.ops_address.startswith(f"{EVERY_ADDRESS}:"):
         yield (
-            f"KALSHI_OPS_ADDRESS is {settings.ops_address}: whoever reaches this host may have it ask the exchange, "
-            "without a token. Give it the address that Prometheus asks."
+            f"KALSHI_OPS_ADDRESS is {settings.ops_address}: anyone who reaches this host may trigger "
+            "requests to the exchange, without a token. Set it to the address that Prometheus scrapes."
         )
     for token in settings.admin_tokens.known() if settings.admin_tokens else ():
         yield from _of_token(token, datetime.now(UTC))
@@ -169,9 +169,9 @@ def _of_file(variable: str, path: Path) -> Iterator[str]:
     except OSError:  # it was read a moment ago, and may be gone again
         return
     if stat.S_ISREG(mode) and mode & (stat.S_IWGRP | stat.S_IWOTH):
-        yield f"{variable} names {path}, which others may write (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
+        yield f"{variable} names {path}, which other users may write (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
     elif stat.S_ISREG(mode) and mode & stat.S_IROTH:
-        yield f"{variable} names {path}, which everybody may read (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
+        yield f"{variable} names {path}, which every user may read (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}."
 
 
 def _is_readable_on_its_way(url: str) -> bool:

@@ -27,7 +27,7 @@ class History(Protocol):
         """Record a change. Return its ordinal."""
 
 
-class Act(NamedTuple):
+class PlannedAction(NamedTuple):
     """A planned action; `number` keeps actions of one moment in their order."""
 
     at_us: int
@@ -43,14 +43,14 @@ class Director:
         self._hub = hub
         self._history = history
         self._clock = clock
-        self._acts: list[Act] = []
+        self._actions: list[PlannedAction] = []
         self._numbers = itertools.count()
         self.told_until_us = clock.start_us
         self.told_changes = 0
         self._is_over = False
 
     def at(self, at_us: int, action: Callable[[], object]) -> None:
-        heapq.heappush(self._acts, Act(at_us, next(self._numbers), action))
+        heapq.heappush(self._actions, PlannedAction(at_us, next(self._numbers), action))
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
         # Relative to the moment already published, not to the clock: under a plan the same history follows every time.
@@ -66,21 +66,21 @@ class Director:
             gevent.sleep(TICK_SECONDS)
 
     def step(self, now_us: int) -> None:
-        while self._acts and self._acts[0].at_us <= now_us:
-            act = heapq.heappop(self._acts)
-            self._tell(act.at_us)
+        while self._actions and self._actions[0].at_us <= now_us:
+            act = heapq.heappop(self._actions)
+            self._publish_until(act.at_us)
             act.action()
             if self._is_over:
                 return
-        self._tell(now_us)
+        self._publish_until(now_us)
 
-    def _tell(self, until_us: int) -> None:
+    def _publish_until(self, until_us: int) -> None:
         """Publish the history up to a moment, in slices, letting other greenlets run in between."""
         while self.told_until_us < until_us:
-            self._tell_slice(min(until_us, self.told_until_us + SLICE_US))
+            self._publish_slice(min(until_us, self.told_until_us + SLICE_US))
             gevent.sleep(0)
 
-    def _tell_slice(self, until_us: int) -> None:
+    def _publish_slice(self, until_us: int) -> None:
         # Without switching greenlets: books already hold the whole slice, and a snapshot in between would show changes
         # that are not published yet.
         for change in self._exchange.advance(until_us):

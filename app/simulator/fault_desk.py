@@ -60,10 +60,10 @@ class FaultDesk:
             for session in selected:
                 self._tamper(session, fault_id, fault)
         elif isinstance(fault, ServiceFault):
-            self._strike_service(fault_id, fault)
+            self._apply_to_service(fault_id, fault)
         else:
             for session in selected:
-                self._strike(session, fault)
+                self._apply_to_session(session, fault)
         return Inflicted(fault_id, [session.ordinal for session in selected])
 
     def lift(self, fault_id: int) -> bool:
@@ -100,7 +100,7 @@ class FaultDesk:
         session.tampering.add(fault_id, fault)
         session.outbox.is_tampered = True
 
-    def _strike(self, session: SimSession, fault: ConnectionFault) -> None:
+    def _apply_to_session(self, session: SimSession, fault: ConnectionFault) -> None:
         match fault:
             case SimClose():
                 session.close(fault.code, fault.reason)
@@ -116,14 +116,14 @@ class FaultDesk:
             case SubscriptionError():
                 session.terminate_channels(fault.channels, Code(fault.code))
 
-    def _strike_service(self, fault_id: int, fault: ServiceFault) -> None:
+    def _apply_to_service(self, fault_id: int, fault: ServiceFault) -> None:
         match fault:
             case Refuse():
                 self._refusals[fault_id] = fault.status
                 self._director.after(fault.seconds, lambda: self._refusals.pop(fault_id, None))
             case Halt():
                 self._halt()
-                self._director.after(fault.seconds, self._go_on)
+                self._director.after(fault.seconds, self._resume)
             case Maintenance():
                 self._begin_maintenance()
                 self._director.after(fault.seconds, self._end_maintenance)
@@ -135,7 +135,7 @@ class FaultDesk:
         self.is_trading = False
         self._exchange.pause()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         self.is_trading = True
         self._exchange.resume()
 
@@ -148,4 +148,4 @@ class FaultDesk:
     def _end_maintenance(self) -> None:
         self.is_in_maintenance = False
         self._exchange.restart_clocks()
-        self._go_on()
+        self._resume()

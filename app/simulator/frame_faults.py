@@ -90,7 +90,7 @@ class Tampering:
             return [outgoing]
         kinds = (Drop, Duplicate, Reorder, Corrupt, Truncate)
         running = self._take(kinds, outgoing.subscription, outgoing.payload[:64])
-        result = self._suffer(running.fault, outgoing) if running else [outgoing]
+        result = self._apply_fault(running.fault, outgoing) if running else [outgoing]
         held_back = self._held_back
         if held_back is None or held_back is outgoing or held_back.subscription is not outgoing.subscription:
             return result
@@ -109,7 +109,7 @@ class Tampering:
                 return running
         return None
 
-    def _suffer(self, fault: AnyFrameFault, outgoing: Outgoing) -> list[Outgoing]:
+    def _apply_fault(self, fault: AnyFrameFault, outgoing: Outgoing) -> list[Outgoing]:
         if isinstance(fault, Duplicate):
             return [outgoing, outgoing._replace(what="duplicate")]
         if isinstance(fault, Corrupt):

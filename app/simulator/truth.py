@@ -34,7 +34,7 @@ SNAPSHOT_BIT = 1 << WHAT_BITS
 VALUE_SHIFT = WHAT_BITS + 1
 
 
-class What(IntEnum):
+class SentAs(IntEnum):
     """How much of a change or snapshot was sent."""
 
     WHOLE = 0
@@ -43,7 +43,7 @@ class What(IntEnum):
     WITHHELD = 3
 
 
-WHATS = {what.name.lower(): what for what in What}
+SENT_AS = {what.name.lower(): what for what in SentAs}
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -109,12 +109,12 @@ class Truth:
     def sent(self, connection: str, ordinal: int, what: str = "whole") -> None:
         """Record that a connection was sent the frame of a change."""
         words = self._words(connection)
-        words.append(ordinal << VALUE_SHIFT | WHATS[what])
+        words.append(ordinal << VALUE_SHIFT | SENT_AS[what])
 
     def snapshot(self, connection: str, market: int, clock: int, what: str = "whole") -> None:
         """Record that a connection was sent a snapshot."""
         words = self._words(connection)
-        words.append(market << VALUE_SHIFT | SNAPSHOT_BIT | WHATS[what])
+        words.append(market << VALUE_SHIFT | SNAPSHOT_BIT | SENT_AS[what])
         words.append(clock)
 
     def flush(self) -> None:

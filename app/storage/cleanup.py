@@ -111,7 +111,9 @@ def _keep_quarantine_small(connection: Connection, budget_bytes: int) -> int:
         return 0
     with connection, connection.cursor() as cursor:
         cursor.execute(FORGET_OLDEST_QUARANTINED, {"budget": budget_bytes})
-        log.error("quarantine is too large: its oldest rows are gone", rows=cursor.rowcount, budget_bytes=budget_bytes)
+        log.error(
+            "quarantine over its disk budget: oldest rows deleted", rows=cursor.rowcount, budget_bytes=budget_bytes
+        )
         return cursor.rowcount
 
 

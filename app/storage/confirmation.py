@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from app.lake.layout import raw_name
 from app.postgres.connection import Connection, value_of
 from app.postgres.databases import DatabaseKind
 
@@ -127,13 +126,13 @@ def why_not_confirmed(connection: Connection, kind: DatabaseKind) -> str:
     is_bound = value_of(connection, IS_BOUND)
     if kind is DatabaseKind.PRODUCTION:
         if is_bound:
-            return "the lake has not verified them: see kalshi-data lake status"
+            return "the lake has not verified their hours: see kalshi-data lake status"
         return "production is bound to no lake: run the exporter, or kalshi-data lake bind, with KALSHI_LAKE set"
     known = confirming_productions(connection)
     if not known:
         return "no deduplicator has read this gatherer"
-    names = ", ".join(f"{each.production or 'unnamed'} (last heard of at {each.confirmed_at:%c})" for each in known)
-    reason = f"not confirmed by each of {names}: kalshi-data confirmations --forget gives up one that is no more"
+    names = ", ".join(f"{each.production or 'unnamed'} (last confirmation at {each.confirmed_at:%c})" for each in known)
+    reason = f"not confirmed by each of {names}: kalshi-data confirmations --forget gives up one that no longer exists"
     return f"{reason}; or not in raw/ of the lake: see kalshi-data lake status --raw" if is_bound else reason
 
 
@@ -176,6 +175,11 @@ def _bound_lake_has(connection: Connection, name: str, chunk: Chunk, last_ingest
         return False
     span = (chunk.range_start - beside, chunk.range_end + beside)
     return int(value_of(connection, UNFINISHED, (name, *span))) == 0
+
+
+def raw_name(table_name: str, system_identifier: int) -> str:
+    """Return the name of a gatherer's table in the ledger of its own database."""
+    return f"raw/{system_identifier}/{table_name}"
 
 
 def _raw_name(connection: Connection, table: ChunkedTable) -> str:

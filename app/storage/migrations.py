@@ -54,7 +54,7 @@ def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> 
         raise MigrationError(
             "The database has migrations that do not belong to it.",
             ", ".join(applied[number][0] for number in sorted(foreign)),
-            "give each database's own in the settings: they name one twice, or that of another kind.",
+            "correct the settings: one database is named twice, or for the wrong purpose.",
         )
     for migration in known:
         if migration.number in applied and applied[migration.number][1] != migration.sha256:
@@ -66,9 +66,9 @@ def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> 
     waiting = [migration for migration in known if migration.number not in applied]
     if waiting and applied and waiting[0].number < max(applied):
         raise MigrationError(
-            f"The migration {waiting[0].name} comes before one that the database already has.",
+            f"The migration {waiting[0].name} has a lower number than one that is already applied.",
             f"The last one applied is {max(applied):04}.",
-            "give it a number after that.",
+            "give it a higher number.",
         )
     return waiting
 
@@ -101,7 +101,7 @@ def migrate(connection: Connection, migrations: list[Migration]) -> list[Migrati
             applied = applied_migrations(connection)
             waiting = pending(applied, migrations)
             if names := later(applied, migrations):
-                log.warning("a later version migrated this database", names=[*names.values()])
+                log.warning("database was migrated by a later version", names=[*names.values()])
             for migration in waiting:
                 _apply(connection, migration)
         finally:
@@ -118,16 +118,16 @@ def _apply(connection: Connection, migration: Migration) -> None:
             cursor.execute(migration.text)
         except psycopg2.Error as error:
             raise MigrationError(
-                f"The migration {migration.name} failed, and nothing of it stays.",
+                f"The migration {migration.name} failed and was rolled back.",
                 str(error).strip(),
-                "correct what it complains about and migrate again; earlier ones stay applied.",
+                "correct the cause and migrate again; earlier migrations stay applied.",
             ) from error
         cursor.execute(
             "INSERT INTO schema_migrations (number, name, sha256) VALUES (%s, %s, %s)",
             (migration.number, migration.name, migration.sha256),
         )
     connection.commit()
-    log.info("migrated", migration=migration.name, database=connection.info.dbname)
+    log.info("migration applied", migration=migration.name, database=connection.info.dbname)
 
 
 def _read(file: Traversable) -> Migration | None:

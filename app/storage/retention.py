@@ -92,7 +92,7 @@ def maintain(
     sacrificed_bytes = sum(chunk.size_bytes for chunk in sacrificed)
     size_bytes -= sacrificed_bytes
     if size_bytes > max_bytes:
-        log.error("the disk budget is exceeded and no more may go", size_bytes=size_bytes, max_bytes=max_bytes)
+        log.error("disk budget exceeded: no further chunk may be dropped", size_bytes=size_bytes, max_bytes=max_bytes)
     count = len(sacrificed)
     dropped, unconfirmed = fates[Fate.DROPPED] + count, fates[Fate.UNCONFIRMED] - count
     return Round(created, compressed, dropped, unconfirmed, fates[Fate.BUSY], size_bytes, count, sacrificed_bytes)
@@ -111,7 +111,7 @@ def _sacrifice(
         if sum(each.size_bytes for each in gone) >= excess_bytes:
             break
         if _drop(connection, tables[chunk.table], chunk, last_resort.may_go, last_resort) is Fate.DROPPED:
-            log.error("chunk dropped before the lake had it: the disk budget is exceeded", chunk=chunk.name)
+            log.error("disk budget exceeded: chunk dropped before it was archived", chunk=chunk.name)
             gone.append(chunk)
     return gone
 

@@ -3,12 +3,11 @@
 Coverage and REST back-fill start from these times, so they err on the early side.
 """
 
-import random
-
 from app.errors import DatabaseError
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
 from app.runtime import logs
+from app.runtime.backoff import Backoff
 from app.runtime.health import Stopping, pause
 from app.runtime.threads import Offload, inline
 from app.storage.tables import Row
@@ -16,7 +15,7 @@ from app.storage.write_queue import TRADE_CONNECTIONS
 
 log = logs.get(__name__)
 
-LONGEST_PAUSE_SECONDS = 30
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 # A gap that was still open when its run ended extends to today.
 QUERY = """
     SELECT (extract(epoch FROM max(least(runs.recorded_until, lost.since))) * 1000000)::BIGINT
@@ -49,14 +48,13 @@ class PreviousRun:
 
         Wait while the database is away. Raise StoppedError when the process is stopping.
         """
-        limit_seconds = 1.0
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, jitter=0.75)
         while True:
             try:
                 return self._offload(self._ask)
             except DatabaseError as error:
-                log.warning("when the previous run ended is asked for again later", reason=str(error))
-            pause(self._stopping, random.uniform(limit_seconds / 4, limit_seconds))  # noqa: S311 - jitter, not a secret
-            limit_seconds = min(2 * limit_seconds, LONGEST_PAUSE_SECONDS)
+                log.warning("end of the previous run could not be read: retrying", reason=str(error))
+            pause(self._stopping, backoff.failed())
 
     def _ask(self) -> int | None:
         with connected(self._dsn, "previous run") as connection:

@@ -37,6 +37,15 @@ class Table(NamedTuple):
     time_column: str
     columns: tuple[TableColumn, ...]
     key: tuple[str, ...] = ()  # a row replaces the one with the same key; without a key, rows never change
+    # The columns by which two gatherers' rows are one event: the primary key in production. The rules of merging, the
+    # overlap of gatherers and the verdicts of a rehearsal take them from here. Only app/lake/rebuild.py and
+    # app/lake/announcements.py have their own, so that the rebuild checks the deduplicator independently.
+    identity: tuple[str, ...] = ()
+
+    @property
+    def timeless_identity(self) -> tuple[str, ...]:
+        """Return the identity of rows whose time may differ between gatherers."""
+        return tuple(name for name in self.identity if name != self.time_column)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -68,6 +77,7 @@ PRODUCTION_ORDERBOOK_DELTAS = Table(
         TableColumn("ts_missing", BOOLEAN),
         TableColumn("ticker", TEXT),
     ),
+    identity=("exchange_ts", "ticker", "clock", "yes_side", "price_e6", "delta_e2", "nth"),
 )
 PRODUCTION_TRADES = Table(
     "trades",
@@ -83,6 +93,7 @@ PRODUCTION_TRADES = Table(
         TableColumn("ticker", TEXT),
         TableColumn("trade_id", TEXT),
     ),
+    identity=("exchange_ts", "trade_id"),
 )
 PRODUCTION_TICKERS = Table(
     "tickers",
@@ -105,6 +116,7 @@ PRODUCTION_TICKERS = Table(
         TableColumn("ts_missing", BOOLEAN),
         TableColumn("ticker", TEXT),
     ),
+    identity=("exchange_ts", "ticker", "digest", "nth"),
 )
 PRODUCTION_ORDERBOOK_SNAPSHOTS = Table(
     "orderbook_snapshots",
@@ -121,6 +133,7 @@ PRODUCTION_ORDERBOOK_SNAPSHOTS = Table(
         TableColumn("no_prices_e6", ColumnType.INTEGER_ARRAY, nullable=True),
         TableColumn("no_sizes_e2", ColumnType.BIGINT_ARRAY, nullable=True),
     ),
+    identity=("snapshot_ts", "ticker", "source"),
 )
 PRODUCTION_LIFECYCLE_EVENTS = Table(
     "lifecycle_events",
@@ -134,6 +147,7 @@ PRODUCTION_LIFECYCLE_EVENTS = Table(
         TableColumn("event_type", TEXT),
         TableColumn("payload", ColumnType.JSON),
     ),
+    identity=("exchange_ts", "ticker", "event_type", "digest", "nth"),
 )
 PRODUCTION_TABLES = (
     PRODUCTION_ORDERBOOK_DELTAS,

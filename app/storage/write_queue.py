@@ -311,7 +311,10 @@ class WriteQueues:
                 backlog.spill()
             except SpoolError as error:
                 log.warning(
-                    "rows wait in memory", table=backlog.table.name, rows=backlog.waiting_rows, reason=str(error)
+                    "rows not spooled: they stay in memory",
+                    table=backlog.table.name,
+                    rows=backlog.waiting_rows,
+                    reason=str(error),
                 )
 
 

@@ -35,7 +35,7 @@ def latest_of_each(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
     try:
         return _latest(table, rows)
     except (IndexError, TypeError) as error:
-        raise UnfitValueError(f"a row is too short, or its key is none: {error}") from error
+        raise UnfitValueError(f"a row is too short, or its key is null: {error}") from error
 
 
 def _latest(table: Table, rows: Sequence[Row]) -> list[Row]:

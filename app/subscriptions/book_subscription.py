@@ -17,12 +17,15 @@ from app.kalshi.messages import (
 )
 from app.normalize.stream import SequenceGap
 from app.subscriptions import roles as codes
-from app.subscriptions.book_markets import BookMarkets
+from app.subscriptions.book_markets import BookMarkets, MarketState
 from app.subscriptions.book_requests import UNREADABLE, BookRecovery, BookRequests, Refresh
 from app.subscriptions.commands import JOINS, Command, CommandKind
-from app.subscriptions.interface import Trust
+from app.subscriptions.interface import GapControl
 from app.subscriptions.journal import ALL_SUBSCRIPTIONS, Journal
 from app.subscriptions.roles import BOOK, BOOK_CHANNEL
+
+# A refusal may come late: of a market that is received, or returns, or is not wanted any more, it says nothing.
+ASKED_FOR = (MarketState.TO_JOIN, MarketState.JOINING)
 
 
 class BookSubscription:
@@ -33,13 +36,13 @@ class BookSubscription:
         self.sid: int | None = None
         self._journal = journal
         self._markets = BookMarkets(journal)
-        self._repair = BookRecovery(journal)
-        self._requests = BookRequests(self._markets, self._repair, Refresh(refresh_seconds))
-        self.ask_anew = self._requests.ask_anew
-        self.ask_before_closing = self._requests.ask_before_closing
-        self._stream: Trust | None = None
+        self._recovery = BookRecovery(journal)
+        self._requests = BookRequests(self._markets, self._recovery, Refresh(refresh_seconds))
+        self.request_books = self._requests.request_now
+        self.request_before_closing = self._requests.request_before_closing
+        self._stream: GapControl | None = None
         self._turned_away: list[str] = []
-        self._heard_us = self._now_us = 0  # the first in the exchange's time, the second by the steady clock
+        self._received_until_us = self._now_us = 0  # the first in the exchange's time, the second by the steady clock
 
     @property
     def sids(self) -> list[int]:
@@ -50,15 +53,15 @@ class BookSubscription:
         return self._markets.wanted
 
     @property
-    def heard(self) -> int:
-        return len(self._markets.since) - len(self._repair.lacking)
+    def received(self) -> int:
+        return len(self._markets.since) - len(self._recovery.lacking)
 
     @property
     def in_doubt(self) -> int:
-        return len(self._repair.lacking)
+        return len(self._recovery.lacking)
 
-    def hears(self, ticker: str) -> bool:
-        return ticker in self._markets.since and ticker not in self._repair.lacking
+    def receives(self, ticker: str) -> bool:
+        return ticker in self._markets.since and ticker not in self._recovery.lacking
 
     def tickers(self) -> list[str]:
         return self._markets.tickers()
@@ -69,8 +72,8 @@ class BookSubscription:
 
     def unwant(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
-            self._markets.unwant(ticker, self._repair.heard_until_us(ticker, now_us))
-            self._repair.heard(ticker)
+            self._markets.unwant(ticker, self._recovery.received_until_us(ticker, now_us))
+            self._recovery.recovered(ticker)
         self._close_gaps()
 
     def take_turned_away(self) -> list[str]:
@@ -78,7 +81,7 @@ class BookSubscription:
         taken, self._turned_away = self._turned_away, []
         return taken
 
-    def opened(self, stream: Trust, now_us: int) -> None:
+    def opened(self, stream: GapControl, now_us: int) -> None:
         self._stream, self._now_us = stream, now_us
         self.must_reconnect = None
         self._requests.start(now_us, self._journal.conn)
@@ -86,17 +89,19 @@ class BookSubscription:
     def closed(self, last_sign_us: int) -> None:
         self._stream = None
         # A ping proves that the line was alive, not that the subscription was.
-        self._start_over("disconnected", ALL_SUBSCRIPTIONS, min(last_sign_us, self._heard_us))
+        self._start_over("disconnected", ALL_SUBSCRIPTIONS, min(last_sign_us, self._received_until_us))
 
-    def heard_of(self, sid: int, received_us: int) -> None:
+    def note_received(self, sid: int, until_us: int) -> None:
         if sid == self.sid:
-            self._heard_us = received_us
+            self._received_until_us = until_us
 
-    def lost_some(self, gap: SequenceGap, now_us: int) -> None:  # noqa: ARG002 - a book resumes at its next snapshot
+    def note_gap(self, gap: SequenceGap, now_us: int) -> None:  # noqa: ARG002 - a book resumes at its next snapshot
+        if self._stream is not None:
+            self._stream.begin_gap(gap.sid)
         if gap.sid == self.sid:
-            self._mend("sequence", gap.sid, max(gap.missing, 0))
+            self._open_gap("sequence", gap.sid, max(gap.missing, 0))
 
-    def take(self, message: Message, received_us: int) -> bool:
+    def handle(self, message: Message, received_us: int) -> bool:
         match message:
             case OrderbookSnapshot():
                 self._snapshot(message, received_us)
@@ -112,13 +117,13 @@ class BookSubscription:
         self._now_us = now_us
         if self._stream is None:
             return []
-        self._try_again([*self._markets.missed(now_us), *self._repair.missed(now_us)], now_us)
+        self._retry([*self._markets.overdue(now_us), *self._recovery.overdue(now_us)], now_us)
         return self._requests.next(self.sid, now_us)
 
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> None:
         ticker, is_answer = message.msg.market_ticker, message.id is not None
         if message.sid == self.sid and self._markets.snapshot(ticker, received_us, is_answer=is_answer):
-            self._repair.heard(ticker, received_us)
+            self._recovery.recovered(ticker, received_us)
             self._close_gaps()
 
     def _answer(self, message: Ok | Subscribed | Unsubscribed | SubscriptionList, now_us: int) -> None:
@@ -127,7 +132,7 @@ class BookSubscription:
             self._subscribed(message.msg, now_us)
         elif isinstance(message, Unsubscribed):
             if message.sid == self.sid and self.sid is not None:
-                self._lost("unsubscribed", self.sid)
+                self._subscription_ended("unsubscribed", self.sid)
         elif command is not None and command.kind is CommandKind.LIST:
             listed = message.subscriptions if isinstance(message, SubscriptionList) else message.msg
             if isinstance(listed, list) and command.sid == self.sid:
@@ -137,7 +142,7 @@ class BookSubscription:
 
     def _subscribed(self, subscription: SubscriptionEntry, now_us: int) -> None:
         if self.sid is None:
-            self.sid, self._heard_us = subscription.sid, now_us
+            self.sid, self._received_until_us = subscription.sid, now_us
         # A repeated command may be granted twice; the second subscription is ended again.
         elif subscription.sid != self.sid:
             self._requests.extra_sids.append(subscription.sid)
@@ -146,94 +151,97 @@ class BookSubscription:
         """Compare the exchange's list of subscriptions with ours."""
         sids = [each.sid for each in listed if each.channel == BOOK_CHANNEL]
         if self.sid is not None and self.sid not in sids:
-            self._lost("unsubscribed", self.sid)
+            self._subscription_ended("unsubscribed", self.sid)
         elif self.sid is not None:
-            self._heard_us = max(self._heard_us, self._journal.listed_us(now_us))
+            self._received_until_us = max(self._received_until_us, self._journal.complete_until_us(now_us))
         self._requests.extra_sids.extend(sid for sid in sids if sid != self.sid)
 
     def _error(self, message: Error, now_us: int) -> None:
         code, command = message.msg.code, self._requests.refused(message, self._journal.conn)
         if code in codes.CAUSES and self.sid is not None and message.sid in (self.sid, None):
-            self._lost(codes.CAUSES[code], self.sid)
+            self._subscription_ended(codes.CAUSES[code], self.sid)
         elif code == codes.AUTHENTICATION_REQUIRED or (code == codes.ALREADY_SUBSCRIBED and self.sid is None):
             self.must_reconnect = message.msg.msg
         elif command is not None:
-            self._failed(command, code, now_us)
+            self._command_failed(command, code, now_us)
 
-    def _failed(self, command: Command, code: int, now_us: int) -> None:
+    def _command_failed(self, command: Command, code: int, now_us: int) -> None:
         if code == codes.MARKET_LIMIT and command.kind in JOINS:
             # No reason to wait: a smaller command may have room, and the market that has none is requested elsewhere.
-            if not self._requests.halved(command):
+            if not self._requests.split(command):
                 self._turn_away()
             return
         self._requests.back_off(now_us)
         if code == codes.UNKNOWN_SID:
             if command.sid == self.sid is not None:
-                self._lost("unsubscribed", self.sid)
+                self._subscription_ended("unsubscribed", self.sid)
         elif code in codes.LATER or not command.tickers:
             self._requests.put_back(command)
         elif command.kind is CommandKind.SNAPSHOT:
             # The older wire lacks the snapshot command; joining again gives a snapshot too.
-            self._try_again([ticker for ticker in command.tickers if ticker in self._repair.lacking], now_us)
-        elif not self._requests.halved(command) and self._requests.is_to_blame(command):
-            self._blame(command.kind, command.tickers[0], now_us)
+            self._retry([ticker for ticker in command.tickers if ticker in self._recovery.lacking], now_us)
+        elif not self._requests.split(command) and self._requests.is_to_blame(command):
+            self._set_aside(command.kind, command.tickers[0], now_us)
 
-    def _blame(self, kind: CommandKind, ticker: str, now_us: int) -> None:
+    def _set_aside(self, kind: CommandKind, ticker: str, now_us: int) -> None:
         """Give up the one market that the exchange refuses."""
         if kind is CommandKind.DELETE:
-            self._markets.left([ticker])
-        elif self._markets.holds(ticker):
-            self._give_up(ticker)
-            self._markets.leave_alone(ticker, now_us)
+            self._markets.deleted([ticker])
+        elif self._markets.state_of(ticker) in ASKED_FOR:
+            self._give_up(ticker, now_us)
 
     def _turn_away(self) -> None:
-        for ticker in self._markets.turn_away(self._repair.started_us if self._repair.is_open else self._heard_us):
-            self._repair.heard(ticker)
+        for ticker in self._markets.turn_away(self._certain_until_us()):
+            self._recovery.recovered(ticker)
             self._turned_away.append(ticker)
 
     def _unreadable(self, message: Unknown) -> None:
         """Treat a message that cannot be parsed as a loss: it may have been a change of any book."""
         sid = self.sid if message.sid is None else message.sid
         if sid is not None and sid == self.sid and self._stream is not None:
-            self._stream.distrust(sid)
-            self._mend(UNREADABLE, sid, 1, may_recur=message.type is not None)
+            self._stream.begin_gap(sid)
+            self._open_gap(UNREADABLE, sid, 1, may_recur=message.type is not None)
 
-    def _mend(self, cause: str, sid: int, missing: int, *, may_recur: bool = False) -> None:
-        """Open a gap and request every book again. Without books nothing is lost: trust the subscription again."""
+    def _open_gap(self, cause: str, sid: int, missing: int, *, may_recur: bool = False) -> None:
+        """Open a gap and request every book again. Without books nothing is lost, so the gap ends at once."""
         since = self._markets.since
         if since:
-            self._repair.begin(cause, sid, self._heard_us, since, missing)
+            self._recovery.open_gap(cause, sid, self._received_until_us, since, missing)
             if may_recur:
-                self._repair.ask_later(self._now_us)
-            self._repair.ask_for(self._markets.listened_to())
+                self._recovery.delay_requests(self._now_us)
+            self._recovery.request(self._markets.joined())
         elif self._stream is not None:
-            self._stream.trust(sid)
+            self._stream.end_gap(sid)
 
-    def _lost(self, cause: str, sid: int) -> None:
+    def _subscription_ended(self, cause: str, sid: int) -> None:
         """Start over after the subscription ended."""
         if self._stream is not None:
             self._stream.forget(sid)
-        self._start_over(cause, sid, self._heard_us)
+        self._start_over(cause, sid, self._received_until_us)
 
     def _start_over(self, cause: str, sid: int, started_us: int) -> None:
         self.sid = None
         self._requests.start_over()
-        self._repair.forget_questions()
+        self._recovery.forget_requests()
         self._markets.start_over()
-        self._repair.begin_after_end(cause, sid, started_us, self._markets.since)
+        self._recovery.open_gap_after_end(cause, sid, started_us, self._markets.since)
 
-    def _try_again(self, tickers: list[str], now_us: int) -> None:
+    def _retry(self, tickers: list[str], now_us: int) -> None:
         for ticker in tickers:
-            if not self._markets.try_again(ticker, now_us):
-                self._give_up(ticker)
+            if not self._markets.retry(ticker):
+                self._give_up(ticker, now_us)
         self._close_gaps()
 
-    def _give_up(self, ticker: str) -> None:
+    def _give_up(self, ticker: str, now_us: int) -> None:
         """End the market at the time of the loss: as far as is known, nothing of it was received since."""
-        self._markets.end(ticker, self._repair.started_us if self._repair.is_open else self._heard_us)
-        self._repair.give_up(ticker)
+        self._markets.give_up(ticker, self._certain_until_us(), now_us)
+        self._recovery.give_up(ticker)
+
+    def _certain_until_us(self) -> int:
+        """Return until when every market was received with certainty."""
+        return self._recovery.started_us if self._recovery.is_open else self._received_until_us
 
     def _close_gaps(self) -> None:
-        is_over = self._repair.is_open and not self._repair.lacking
-        if is_over and self._repair.close() and self._stream is not None and self.sid is not None:
-            self._stream.trust(self.sid)
+        is_over = self._recovery.is_open and not self._recovery.lacking
+        if is_over and self._recovery.close_gaps() and self._stream is not None and self.sid is not None:
+            self._stream.end_gap(self.sid)

@@ -17,11 +17,11 @@ from app.kalshi.messages import (
 from app.metrics import gatherer as metrics
 from app.normalize.stream import SequenceGap
 from app.runtime import logs
-from app.runtime.backoff import SECOND_US, Backoff
+from app.runtime.backoff import SECOND_US
 from app.subscriptions import roles as codes
 from app.subscriptions.book_requests import UNREADABLE
-from app.subscriptions.commands import CommandKind, Commands
-from app.subscriptions.interface import Trust
+from app.subscriptions.commands import CommandKind, Commands, command_backoff
+from app.subscriptions.interface import GapControl
 from app.subscriptions.journal import ALL_MARKETS, ALL_SUBSCRIPTIONS, WHOLE_EXCHANGE, Gap, Journal
 from app.subscriptions.roles import EARLIER_NAMES, NEWER_CHANNELS, SocketRole
 
@@ -36,27 +36,27 @@ class Channel:
         self.sid: int | None = None
         self.is_wanted = True  # False if this exchange predates the channel
         self._names: tuple[str, ...] = (name, *EARLIER_NAMES.get(name, ()))
-        self._asked = 0  # index of the name that is asked for
+        self._name_index = 0  # index of the name that is asked for
         self._unknown_in_row = 0
-        self.is_listened_to = False
+        self.has_begun = False
         self.gap: Gap | None = None
-        self.heard_us = 0
+        self.received_until_us = 0
         self.subscribe_from_us = 0  # a subscription that ends as soon as it begins is not requested again immediately
 
     @property
-    def asked_name(self) -> str:
+    def name_to_request(self) -> str:
         """Return the name to subscribe to: an older exchange may use an earlier name of the channel."""
-        return self._names[self._asked]
+        return self._names[self._name_index]
 
     def is_called(self, name: str) -> bool:
         return name in self._names
 
-    def is_not_known(self, now_us: int) -> bool:
+    def try_next_name(self, now_us: int) -> bool:
         """Note that the exchange does not know the name, and go on to the next name.
 
         Return True if it knows none of the names; the channel is then requested again after a while.
         """
-        self._asked = (self._asked + 1) % len(self._names)
+        self._name_index = (self._name_index + 1) % len(self._names)
         self._unknown_in_row += 1
         if self._unknown_in_row < len(self._names):
             return False
@@ -64,9 +64,9 @@ class Channel:
         self.subscribe_from_us = now_us + UNKNOWN_US
         return True
 
-    def is_subscribed(self, sid: int, heard_us: int, now_us: int) -> None:
-        """Note the subscription. `heard_us` is in the exchange's time, `now_us` by the steady clock."""
-        self.sid, self.heard_us, self.is_wanted = sid, heard_us, True
+    def subscribed(self, sid: int, begins_us: int, now_us: int) -> None:
+        """Note the subscription. `begins_us` is in the exchange's time, `now_us` by the steady clock."""
+        self.sid, self.received_until_us, self.is_wanted = sid, begins_us, True
         self.subscribe_from_us = now_us + SECOND_US
         self._unknown_in_row = 0
 
@@ -86,8 +86,8 @@ class ChannelSubscription:
         self._role = role
         self._channels = [Channel(name) for name in role.channels]
         self._commands = Commands()
-        self._backoff = Backoff()
-        self._stream: Trust | None = None
+        self._backoff = command_backoff()
+        self._stream: GapControl | None = None
         self._list_us = 0
         self._extra_sids: list[int] = []  # of channels that were granted twice, since an answer was late
         self._now_us = 0  # by the steady clock
@@ -101,7 +101,7 @@ class ChannelSubscription:
         return sum(channel.is_wanted for channel in self._channels)
 
     @property
-    def heard(self) -> int:
+    def received(self) -> int:
         return len(self.sids)
 
     @property
@@ -112,10 +112,10 @@ class ChannelSubscription:
         """Return whether each wanted channel is subscribed to."""
         return {channel.name: channel.sid is not None for channel in self._channels if channel.is_wanted}
 
-    def opened(self, stream: Trust, now_us: int) -> None:
+    def opened(self, stream: GapControl, now_us: int) -> None:
         self._stream, self._now_us = stream, now_us
         self.must_reconnect = None
-        self._backoff = Backoff()
+        self._backoff = command_backoff()
         self._list_us = now_us + LIST_US
 
     def closed(self, last_sign_us: int) -> None:
@@ -125,39 +125,37 @@ class ChannelSubscription:
         for channel in self._channels:
             channel.subscribe_from_us = 0
             # Not the time of the last ping: the exchange may stall and still send pings.
-            self._miss(channel, "disconnected", ALL_SUBSCRIPTIONS, min(channel.heard_us, last_sign_us))
+            self._open_gap(channel, "disconnected", ALL_SUBSCRIPTIONS, min(channel.received_until_us, last_sign_us))
 
-    def heard_of(self, sid: int, received_us: int) -> None:
-        channel = self._of(sid)
+    def note_received(self, sid: int, until_us: int) -> None:
+        channel = self._channel_of(sid)
         if channel is not None:
-            channel.heard_us = received_us
+            channel.received_until_us = until_us
 
-    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
-        self._missed(gap.sid, "sequence", max(gap.missing, 0), now_us)
-        if self._stream is not None:
-            self._stream.trust(gap.sid)
+    def note_gap(self, gap: SequenceGap, now_us: int) -> None:
+        self._write_loss(gap.sid, "sequence", max(gap.missing, 0), now_us)
 
-    def take(self, message: Message, received_us: int) -> bool:
+    def handle(self, message: Message, received_us: int) -> bool:
         match message:
             case Subscribed():
                 self._commands.answered(message.id)
                 self._subscribed(message.msg, received_us)
             case Unsubscribed() if message.sid is not None:
                 self._commands.answered(message.id)
-                self._lost(message.sid, "unsubscribed")
+                self._subscription_ended(message.sid, "unsubscribed")
             case Ok() | SubscriptionList():
                 self._listed(message, received_us)
             case Error():
                 self._error(message, self._now_us)
             case Unknown() if message.may_be_one_of(self._role.message_types):
                 for sid in self.sids if message.sid is None else [message.sid]:
-                    self._missed(sid, UNREADABLE, 1, received_us)
+                    self._write_loss(sid, UNREADABLE, 1, received_us)
                 return False
             case _:
                 return False
         return True
 
-    def ask_anew(self, tickers: list[str]) -> None:
+    def request_books(self, tickers: list[str]) -> None:
         """Do nothing: there are no books here."""
 
     def commands(self, now_us: int) -> list[bytes]:
@@ -167,7 +165,7 @@ class ChannelSubscription:
         if self._stream is None or self._backoff.lasts(now_us):
             return []
         due = [channel for channel in self._channels if self._is_due(channel, now_us)]
-        commands = [self._commands.subscribe(channel.asked_name, now_us) for channel in due]
+        commands = [self._commands.subscribe(channel.name_to_request, now_us) for channel in due]
         commands += [self._commands.unsubscribe(sid, now_us) for sid in self._extra_sids]
         self._extra_sids.clear()
         if now_us >= self._list_us and self.sids:
@@ -178,29 +176,29 @@ class ChannelSubscription:
     def _is_due(self, channel: Channel, now_us: int) -> bool:
         if channel.sid is not None or now_us < channel.subscribe_from_us:
             return False
-        return not self._commands.waits_for_channel(channel.asked_name)
+        return not self._commands.waits_for_channel(channel.name_to_request)
 
-    def _hears(self, name: str) -> bool:
+    def _has_subscribed(self, name: str) -> bool:
         return any(channel.is_called(name) and channel.sid is not None for channel in self._channels)
 
-    def _of(self, sid: int | None) -> Channel | None:
+    def _channel_of(self, sid: int | None) -> Channel | None:
         return next((channel for channel in self._channels if channel.sid == sid is not None), None)
 
     def _subscribed(self, subscription: SubscriptionEntry, now_us: int) -> None:
-        self._backoff.granted()
+        self._backoff.succeeded()
         for channel in self._channels:
             if not channel.is_called(subscription.channel):
                 continue
             if channel.sid is None:
-                channel.is_subscribed(subscription.sid, now_us, self._now_us)
-                self._listen(channel, now_us)
+                channel.subscribed(subscription.sid, now_us, self._now_us)
+                self._begin_receiving(channel, now_us)
             elif channel.sid != subscription.sid:
                 self._extra_sids.append(subscription.sid)
 
-    def _listen(self, channel: Channel, now_us: int) -> None:
+    def _begin_receiving(self, channel: Channel, now_us: int) -> None:
         """Note that the channel is received from now on, and close its gap."""
-        if not channel.is_listened_to:
-            channel.is_listened_to = True
+        if not channel.has_begun:
+            channel.has_begun = True
             self._journal.began(channel.name, WHOLE_EXCHANGE, now_us)
         if channel.gap is not None:
             self._journal.close_gap(channel.gap, now_us)
@@ -213,59 +211,61 @@ class ChannelSubscription:
         if command is None or command.kind is not CommandKind.LIST or not isinstance(listed, list):
             return
         sids = set(self.sids)
-        self._extra_sids.extend(each.sid for each in listed if each.sid not in sids and self._hears(each.channel))
+        self._extra_sids.extend(
+            each.sid for each in listed if each.sid not in sids and self._has_subscribed(each.channel)
+        )
         for channel in self._channels:
             if channel.sid is not None and channel.sid not in {each.sid for each in listed}:
-                self._lost(channel.sid, "unsubscribed")
+                self._subscription_ended(channel.sid, "unsubscribed")
             elif channel.sid is not None:
-                channel.heard_us = max(channel.heard_us, self._journal.listed_us(now_us))
+                channel.received_until_us = max(channel.received_until_us, self._journal.complete_until_us(now_us))
 
     def _error(self, message: Error, now_us: int) -> None:
         code, command = message.msg.code, self._commands.answered(message.id)
         metrics.REFUSED_COMMANDS.labels(code).inc()
-        log.warning("the exchange refused", conn=self._journal.conn, code=code, said=message.msg.msg)
+        log.warning("command refused by the exchange", conn=self._journal.conn, code=code, said=message.msg.msg)
         if code in codes.CAUSES:
             for sid in self.sids if message.sid is None else [message.sid]:
-                self._lost(sid, codes.CAUSES[code])
-        elif code == codes.ALREADY_SUBSCRIBED and command is not None and self._hears(command.channel):
+                self._subscription_ended(sid, codes.CAUSES[code])
+        elif code == codes.ALREADY_SUBSCRIBED and command is not None and self._has_subscribed(command.channel):
             pass  # the request was repeated for lack of an answer, and the first one was granted late
         elif code in (codes.AUTHENTICATION_REQUIRED, codes.ALREADY_SUBSCRIBED):
             self.must_reconnect = message.msg.msg
         else:
-            self._backoff.refused(now_us)
+            self._backoff.failed_at(now_us)
             if code == codes.UNKNOWN_CHANNEL and command is not None:
-                self._unknown(command.channel, message, now_us)
+                self._unknown_channel(command.channel, message, now_us)
 
-    def _unknown(self, name: str, message: Error, now_us: int) -> None:
+    def _unknown_channel(self, name: str, message: Error, now_us: int) -> None:
         for channel in self._channels:
-            if channel.is_called(name) and channel.is_not_known(now_us):
+            if channel.is_called(name) and channel.try_next_name(now_us):
                 # The current exchange sends a sending time in every message; an older one does not have the newer
                 # channels.
                 channel.is_wanted = channel.name not in NEWER_CHANNELS or message.sending_ts_ms is not None
                 log.error(
-                    "the exchange does not know a channel: asking again later",
+                    "channel unknown to the exchange: retrying later",
                     channel=channel.name,
                     seconds=UNKNOWN_US // SECOND_US,
                     is_wanted=channel.is_wanted,
                 )
 
-    def _missed(self, sid: int, cause: str, missing: int, now_us: int) -> None:
+    def _write_loss(self, sid: int, cause: str, missing: int, now_us: int) -> None:
         """Record a gap for lost messages of a subscription that continues."""
-        channel = self._of(sid)
+        channel = self._channel_of(sid)
         if channel is not None:
             gap = self._journal.open_gap(
-                channel.name, cause, channel.heard_us, sid=sid, markets=ALL_MARKETS, missing=missing
+                channel.name, cause, channel.received_until_us, sid=sid, markets=ALL_MARKETS, missing=missing
             )
             self._journal.close_gap(gap, now_us)
 
-    def _lost(self, sid: int, cause: str) -> None:
-        channel = self._of(sid)
+    def _subscription_ended(self, sid: int, cause: str) -> None:
+        channel = self._channel_of(sid)
         if channel is not None:
             if self._stream is not None:
                 self._stream.forget(sid)
-            self._miss(channel, cause, sid, channel.heard_us)
+            self._open_gap(channel, cause, sid, channel.received_until_us)
 
-    def _miss(self, channel: Channel, cause: str, sid: int, started_us: int) -> None:
+    def _open_gap(self, channel: Channel, cause: str, sid: int, started_us: int) -> None:
         channel.sid = None
-        if channel.is_listened_to and channel.gap is None:
+        if channel.has_begun and channel.gap is None:
             channel.gap = self._journal.open_gap(channel.name, cause, started_us, sid=sid, markets=ALL_MARKETS)

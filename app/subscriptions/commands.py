@@ -8,10 +8,16 @@ from typing import NamedTuple
 import msgspec
 
 from app.metrics import gatherer as metrics
+from app.runtime.backoff import Backoff
 from app.subscriptions.roles import BOOK_CHANNEL
 
 ANSWER_US = 10_000_000
 KEPT_JOINS = 8  # granted joins, kept since an error may still follow as a second answer
+
+
+def command_backoff() -> Backoff:
+    """Return the backoff of one connection's refused commands. Connections are refused each for its own sake."""
+    return Backoff(first_seconds=0.1, longest_seconds=60.0)
 
 
 class CommandKind(Enum):

@@ -93,8 +93,8 @@ class DialQueue:
     def failed(self, turn: DialTurn, now_seconds: float, *, is_refused: bool = False, is_denied: bool = False) -> None:
         self._dialling.discard(turn)
         self.is_failing, self.is_refusing = True, is_refused
-        self._backoff.refused(int(now_seconds * SECOND_US))
-        until_seconds = now_seconds + DENIED_SECONDS if is_denied else self._backoff.until_us / SECOND_US
+        left_seconds = self._backoff.failed_at(int(now_seconds * SECOND_US))
+        until_seconds = now_seconds + (DENIED_SECONDS if is_denied else left_seconds)
         self._closed_until_seconds = max(self._closed_until_seconds, until_seconds)
 
     def forget_failures(self) -> None:
@@ -110,7 +110,7 @@ class DialQueue:
         return turn.is_of_books and not all(other.is_of_books for other in self._dialling)
 
     def _new_backoff(self) -> Backoff:
-        return Backoff(SECOND_US, LONGEST_SECONDS * SECOND_US, self._random)
+        return Backoff(1.0, LONGEST_SECONDS, jitter=0.5, chance=self._random.random)
 
 
 def _ns(seconds: float) -> int:
@@ -129,7 +129,7 @@ def sockets_of(settings: Settings) -> int:
     sockets = settings.ws_connections or min(MOST_SOCKETS, share)
     if sockets < FEWEST_SOCKETS:
         raise SettingsError(
-            "The account's connections are not enough.",
+            "The account has too few connections.",
             f"{gatherers} gatherers share {granted} of them, and each needs {FEWEST_SOCKETS}.",
             "lower KALSHI_GATHERERS, or raise KALSHI_ACCOUNT_CONNECTIONS to what the exchange grants.",
         )

@@ -8,12 +8,12 @@ from app.kalshi.messages import Message
 from app.normalize.stream import SequenceGap
 
 
-class Trust(Protocol):
-    """The part of a stream that its subscriptions control: whether the data of a sid can be trusted."""
+class GapControl(Protocol):
+    """The part of a stream that its subscriptions control: between which messages of a sid changes may be missing."""
 
-    def distrust(self, sid: int) -> None: ...
+    def begin_gap(self, sid: int) -> None: ...
 
-    def trust(self, sid: int) -> None: ...
+    def end_gap(self, sid: int) -> None: ...
 
     def forget(self, sid: int) -> None: ...
 
@@ -35,30 +35,30 @@ class Subscriber(Protocol):
         """Return the number of markets, or of exchange-wide channels."""
 
     @property
-    def heard(self) -> int: ...
+    def received(self) -> int: ...
 
     @property
     def in_doubt(self) -> int: ...
 
-    def opened(self, stream: Trust, now_us: int) -> None: ...
+    def opened(self, stream: GapControl, now_us: int) -> None: ...
 
-    def heard_of(self, sid: int, received_us: int) -> None:
+    def note_received(self, sid: int, until_us: int) -> None:
         """Note that everything until this time was received: a later loss begins here."""
 
-    def lost_some(self, gap: SequenceGap, now_us: int) -> None:
-        """Note a loss. Everything from `now_us` on may be received again."""
+    def note_gap(self, gap: SequenceGap, now_us: int) -> None:
+        """Note a loss, before the message that reveals it is handled. Everything from `now_us` on may be received."""
 
-    def take(self, message: Message, received_us: int) -> bool:
+    def handle(self, message: Message, received_us: int) -> bool:
         """Handle a message that is not a change, a trade or a ticker.
 
         What happens from `received_us` on may be received. Return True if there may be commands to send now.
         """
 
-    def ask_anew(self, tickers: list[str]) -> None:
+    def request_books(self, tickers: list[str]) -> None:
         """Request the books of these markets immediately, though nothing was lost."""
 
     def commands(self, now_us: int) -> list[bytes]:
-        """Return the commands to send now. Call it after each send, whenever take() returns True, and every second."""
+        """Return the commands to send now. Call it after each send, if handle() returns True, and every second."""
 
     def closed(self, last_sign_us: int) -> None:
         """Note that the socket is closed. Whatever happened after its last sign of life does not count as received."""
@@ -77,7 +77,7 @@ class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int  # when that state began
     sids: list[int]
     wanted: int  # markets, or channels of the whole exchange
-    heard: int
+    received: int
     in_doubt: int
     messages: int
     age_ms: int | None  # our clock minus the exchange's, in the latest message that carries a time
@@ -90,7 +90,7 @@ class SubscriptionStatus(msgspec.Struct, frozen=True, kw_only=True):
     channels: list[str]
     sids: list[int]
     wanted: int
-    heard: int
+    received: int
 
 
 class AnyMarketChange(Protocol):

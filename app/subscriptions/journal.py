@@ -47,7 +47,7 @@ class Gap(NamedTuple):
     cause: str
 
 
-class Listening(NamedTuple):
+class SubscribedInterval(NamedTuple):
     """A row of SUBSCRIPTIONS."""
 
     run_id: int
@@ -93,14 +93,14 @@ class Journal:
         self._write(gap._replace(ended_us=max(ended_us, gap.started_us)))
 
     def began(self, channel: str, ticker: str, started_us: int) -> None:
-        self._listen(channel, ticker, started_us, None)
+        self._write_interval(channel, ticker, started_us, None)
         if ticker == WHOLE_EXCHANGE:
             self._on_gap(before_the_first(self._run_id, self.conn, started_us))
 
     def ended(self, channel: str, ticker: str, started_us: int, ended_us: int) -> None:
-        self._listen(channel, ticker, started_us, max(started_us, ended_us - self.lag_us))
+        self._write_interval(channel, ticker, started_us, max(started_us, ended_us - self.lag_us))
 
-    def listed_us(self, received_us: int) -> int:
+    def complete_until_us(self, received_us: int) -> int:
         """Return until when a subscription that is in the exchange's list lost nothing, given when the list arrived.
 
         A subscription that overflowed or ended is not in the list. On a quiet channel only the list distinguishes
@@ -119,8 +119,8 @@ class Journal:
         self._rows[GAPS.name].append(gap)
         self._on_gap(gap)
 
-    def _listen(self, channel: str, ticker: str, started_us: int, ended_us: int | None) -> None:
-        row = Listening(self._run_id, started_us, ended_us, self.conn, channel, ticker)
+    def _write_interval(self, channel: str, ticker: str, started_us: int, ended_us: int | None) -> None:
+        row = SubscribedInterval(self._run_id, started_us, ended_us, self.conn, channel, ticker)
         self._rows[SUBSCRIPTIONS.name].append(row)
 
 
@@ -139,7 +139,7 @@ class MissedTrades:
         # Only the latest are kept. Older gaps ended long ago, and no gap reported from now on begins that early.
         self._closed: dict[int, deque[Gap]] = {conn: deque(maxlen=KEPT_GAPS) for conn in conns}
 
-    def see(self, gap: Gap) -> list[Interval]:
+    def add(self, gap: Gap) -> list[Interval]:
         """Return the intervals without any connection that have become certain with this gap."""
         if gap.ended_us is None:
             self._open[gap.conn][gap.number] = gap
@@ -207,7 +207,7 @@ DECLARE = """
 """
 
 
-class Unheard(NamedTuple):
+class UncoveredInterval(NamedTuple):
     """The effect of a loss on one run: the interval in which its sockets of that kind count as not subscribed."""
 
     run_id: int
@@ -244,9 +244,9 @@ class RunWriter(CopyWriter):
     def why_not_ready(self) -> str | None:
         """Return why the gatherer is not ready, or None if it is."""
         if self._run_id in self._endless:
-            return "The journal lacks rows, so that nothing of this run counts any more: restart this gatherer."
+            return "The journal lacks rows, so nothing of this run counts as complete: restart this gatherer."
         if waiting := len(self._losses):
-            return f"Rows are lost, and the journal does not say so yet ({waiting} times)."
+            return f"Rows were lost and the journal does not record it yet ({waiting} losses)."
         return None
 
     def write(self, rows: Sequence[Row]) -> WriteResult:
@@ -265,23 +265,25 @@ class RunWriter(CopyWriter):
             cursor.execute(KNOWN_RUNS)
             known = dict(cursor.fetchall())
             for loss in (loss for losses in self._declared.values() for loss in losses):
-                for unheard in unheard_by(loss, known, {row[0] for row in rows}, self._refresh_us):
-                    self._declare(cursor, loss, unheard)
+                for uncovered in uncovered_by(loss, known, {row[0] for row in rows}, self._refresh_us):
+                    self._declare(cursor, loss, uncovered)
         return super()._store(cursor, rows)
 
-    def _declare(self, cursor: psycopg2.extensions.cursor, loss: Loss, unheard: Unheard) -> None:
-        if unheard.ended_us is None:
-            self._endless.add(unheard.run_id)
-        cursor.execute(LAST_SOCKET, (unheard.run_id,))
+    def _declare(self, cursor: psycopg2.extensions.cursor, loss: Loss, uncovered: UncoveredInterval) -> None:
+        if uncovered.ended_us is None:
+            self._endless.add(uncovered.run_id)
+        cursor.execute(LAST_SOCKET, (uncovered.run_id,))
         (last,) = cursor.fetchone() or (0,)
         whole = {"sid": ALL_SUBSCRIPTIONS, "markets": ALL_MARKETS, "cause": loss.cause}
         for conn in sockets_of(loss, max(last, self._connections)):
             role = role_of(conn)
-            cursor.execute(DECLARE, {**unheard._asdict(), **whole, "conn": conn, "channel": role.channels[0]})
+            cursor.execute(DECLARE, {**uncovered._asdict(), **whole, "conn": conn, "channel": role.channels[0]})
             metrics.GAPS.labels(role.name, loss.cause).inc(cursor.rowcount)
 
 
-def unheard_by(loss: Loss, known: Mapping[int, int], written: Collection[int], refresh_us: int) -> Iterator[Unheard]:
+def uncovered_by(
+    loss: Loss, known: Mapping[int, int], written: Collection[int], refresh_us: int
+) -> Iterator[UncoveredInterval]:
     """Yield the effect on each run that may have received the lost rows.
 
     `known` runs are in the database, with their recorded_until: rows that were on disk since then are all newer.
@@ -295,13 +297,13 @@ def unheard_by(loss: Loss, known: Mapping[int, int], written: Collection[int], r
     if loss.table in JOURNALS:
         ended_us = None
     for run_id in sorted(runs):
-        said_until_us = known.get(run_id, run_id)
-        lost_us = said_until_us if loss.since_us is None else loss.since_us
+        recorded_until_us = known.get(run_id, run_id)
+        lost_us = recorded_until_us if loss.since_us is None else loss.since_us
         since_us = min(lost_us, loss.until_us) - SLACK_US
         is_going_on = run_id in written or run_id == latest
-        has_said_too_much = loss.since_us is not None and said_until_us > since_us
-        if run_id < loss.until_us and (is_going_on or has_said_too_much):
-            yield Unheard(run_id, max(run_id - SLACK_US, since_us), ended_us)
+        has_claimed_too_much = loss.since_us is not None and recorded_until_us > since_us
+        if run_id < loss.until_us and (is_going_on or has_claimed_too_much):
+            yield UncoveredInterval(run_id, max(run_id - SLACK_US, since_us), ended_us)
 
 
 def sockets_of(loss: Loss, connections: int) -> Sequence[int]:

@@ -24,28 +24,28 @@ class Placement:
         order = list(conns)
         self._random.shuffle(order)
         self._order = {conn: place for place, conn in enumerate(order)}
-        self._home: dict[str, int] = {}
+        self._conn_of: dict[str, int] = {}
         self._loads = dict.fromkeys(order, 0)
         self._capacity = capacity
         self._room = dict.fromkeys(self._loads, capacity)
         self._usable = set(self._loads)
-        self._homeless: dict[str, None] = {}
+        self._unplaced: dict[str, None] = {}
 
     def __len__(self) -> int:
         """Return the number of wanted markets."""
-        return len(self._home) + len(self._homeless)
+        return len(self._conn_of) + len(self._unplaced)
 
     @property
-    def homeless(self) -> int:
+    def unplaced(self) -> int:
         """Return the number of markets that no connection has room for."""
-        return len(self._homeless)
+        return len(self._unplaced)
 
-    def home_of(self, ticker: str) -> int | None:
-        return self._home.get(ticker)
+    def connection_of(self, ticker: str) -> int | None:
+        return self._conn_of.get(ticker)
 
     def place(self, tickers: Iterable[str]) -> dict[int, list[str]]:
         """Assign the markets that have no connection yet. Return the new ones by connection."""
-        new = [ticker for ticker in dict.fromkeys(tickers) if ticker not in self._home]
+        new = [ticker for ticker in dict.fromkeys(tickers) if ticker not in self._conn_of]
         # Shuffled, so that each gatherer forms other blocks.
         self._random.shuffle(new)
         heap = [
@@ -65,43 +65,43 @@ class Placement:
             placed.setdefault(conn, []).extend(block)
             if load + len(block) < self._room[conn]:
                 heapq.heappush(heap, (load + len(block), order, conn))
-        self._settle(placed, left)
+        self._note_placed(placed, left)
         return placed
 
-    def place_homeless(self) -> dict[int, list[str]]:
-        room = sum(self._room[conn] - self._loads[conn] for conn in self._usable) if self._homeless else 0
-        return self.place(list(islice(self._homeless, room))) if room else {}
+    def place_unplaced(self) -> dict[int, list[str]]:
+        room = sum(self._room[conn] - self._loads[conn] for conn in self._usable) if self._unplaced else 0
+        return self.place(list(islice(self._unplaced, room))) if room else {}
 
     def remove(self, ticker: str) -> int | None:
         """Remove the market. Return the connection that it was assigned to, or None."""
-        self._homeless.pop(ticker, None)
-        conn = self._home.pop(ticker, None)
+        self._unplaced.pop(ticker, None)
+        conn = self._conn_of.pop(ticker, None)
         if conn is not None:
             self._loads[conn] -= 1
         return conn
 
-    def count_on(self, conn: int) -> None:
+    def mark_usable(self, conn: int) -> None:
         self._usable.add(conn)
 
-    def give_up(self, conn: int) -> None:
+    def mark_unusable(self, conn: int) -> None:
         """Assign nothing more to this connection; its markets stay until they are removed."""
         self._usable.discard(conn)
 
-    def is_full(self, conn: int) -> None:
+    def mark_full(self, conn: int) -> None:
         """Limit the connection to its current load, after the markets that the exchange rejected were removed."""
         self._room[conn] = self._loads[conn]
 
-    def has_room(self, conn: int) -> None:
+    def mark_not_full(self, conn: int) -> None:
         """Allow new markets on the connection again, though the exchange may still reject them."""
         self._room[conn] = self._capacity
 
     def load(self, conn: int) -> int:
         return self._loads[conn]
 
-    def _settle(self, placed: dict[int, list[str]], left: Iterator[str]) -> None:
+    def _note_placed(self, placed: dict[int, list[str]], left: Iterator[str]) -> None:
         for conn, tickers in placed.items():
             self._loads[conn] += len(tickers)
             for ticker in tickers:
-                self._home[ticker] = conn
-                self._homeless.pop(ticker, None)
-        self._homeless.update(dict.fromkeys(left))
+                self._conn_of[ticker] = conn
+                self._unplaced.pop(ticker, None)
+        self._unplaced.update(dict.fromkeys(left))

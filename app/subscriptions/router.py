@@ -33,7 +33,7 @@ def happened_us(message: OrderbookDelta | Trade | Ticker) -> tuple[int, int] | N
     return earliest_us, 0 if earliest_us % SECOND_US else SECOND_US
 
 
-def said_us(message: Message) -> int | None:
+def sent_or_latest_us(message: Message) -> int | None:
     """Return when it was sent, or the latest time it may have happened; None if the message carries no time."""
     sending_ts_ms: int | None = getattr(message, "sending_ts_ms", None)
     if sending_ts_ms is not None:
@@ -50,16 +50,16 @@ class ExchangeClock:
     """
 
     def __init__(self) -> None:
-        self.least_us = self._least_before_us = UNKNOWN_US  # since the last turn, and before it
+        self.least_us = self._least_before_us = UNKNOWN_US  # since the period began, and in the period before
         self._doubt_us = self._doubt_before_us = 0
 
-    def hear(self, age_us: int, doubt_us: int = 0) -> None:
+    def measure(self, age_us: int, doubt_us: int = 0) -> None:
         """Note one measurement: our clock minus the exchange's, and by how much less it may be."""
         if age_us - doubt_us < self.least_us:
             self.least_us, self._doubt_us = age_us - doubt_us, doubt_us
 
-    def turn(self) -> None:
-        """Forget what is older than the previous turn, so that a clock that was set is measured again.
+    def start_period(self) -> None:
+        """Forget what is older than the previous period, so that a clock that was set is measured again.
 
         If nothing was received since, keep what is known.
         """
@@ -111,20 +111,18 @@ class MessageRouter:
     """
 
     def __init__(
-        self, conn: int, role: SocketRole, subscriber: Subscriber, common: RouterContext | None = None
+        self, conn: int, role: SocketRole, subscriber: Subscriber, context: RouterContext | None = None
     ) -> None:
-        common = common or RouterContext()
+        context = context or RouterContext()
         self.stream = Stream(
             conn,
-            self._on_gap,
-            self._was_read,
-            repetitions=common.repetitions,
-            first_numbers=common.first_numbers,
+            repetitions=context.repetitions,
+            first_numbers=context.first_numbers,
             from_the_first=not role.is_of_books,
         )
         self.age_us: int | None = None  # our clock minus the exchange's, in the latest message that carries a time
-        self._gone_back = self.stream.gone_back
-        self._clock = common.clock
+        self._clocks_gone_back = self.stream.clocks_gone_back
+        self._clock = context.clock
         self._record = role.record
         self._subscriber = subscriber
         self._received_us = 0
@@ -137,12 +135,12 @@ class MessageRouter:
         self._age = metrics.MESSAGE_AGE.labels(role.name)
         self._unreadable = metrics.UNREADABLE.labels(role.name)
 
-    def take(self, batch: FrameBatch) -> Routed:
+    def route(self, batch: FrameBatch) -> Routed:
         frames, received_us = batch
         self._received_us, self._has_news = received_us, False
         read, record = self.stream.read, self._record
         rows: list[Row | None] = []
-        rest = _Rest()
+        rare = _RareMessages()
         message: Message | None = None
         latest_frame = self._latest_frame
         self._remembered.extend(frames)
@@ -152,84 +150,100 @@ class MessageRouter:
                 self._repeated.inc()
                 continue
             latest_frame = frame
-            message, row = read(frame, received_us)
+            message, row, gap = read(frame, received_us)
+            if gap is not None:
+                message, row = self._handle_gap(gap, frame, message)
             if type(message) is record:
                 rows.append(row)
             else:
-                self._take_other(frame, message, row, rest)
+                self._handle_other(frame, message, row, rare)
         self._latest_frame = latest_frame
-        if self._has_large:
-            self._forget_large()
         self._messages.inc(len(frames))
-        if self._gone_back:
-            self._ask_anew()
-        if isinstance(message, OrderbookDelta | Trade | Ticker):
-            self._look_at(message)
-        by_table = list(rest.rows.values())
+        self._end_batch(message)
+        by_table = list(rare.rows.values())
         if rows and record is not None:
             by_table.append((TABLES[record], rows))  # type: ignore[arg-type]  # a record has a row
-        return Routed(by_table, rest.lifecycle, self._has_news)
+        return Routed(by_table, rare.lifecycle, self._has_news)
+
+    def _handle_gap(self, gap: SequenceGap, frame: bytes, message: Message) -> tuple[Message, Row | None]:
+        """Report the loss, unless the frame only repeats an earlier one. Return its message and row."""
+        # The numbers went back, and this very frame was read before: it is a repetition, not a new numbering.
+        if gap.missing < 0 and self._was_read(frame):
+            self.stream.ignore(gap)
+            return REPEATED, None
+        self._has_news = True
+        # Before the row is made: it depends on what the subscriber makes of the gap.
+        self._subscriber.note_gap(gap, self._begins_us(message))
+        return self.stream.row(frame, message, self._received_us)
+
+    def _end_batch(self, latest: Message | None) -> None:
+        if self._has_large:
+            self._forget_large()
+        if self._clocks_gone_back:
+            self._request_books()
+        if isinstance(latest, OrderbookDelta | Trade | Ticker):
+            self._measure_age(latest)
 
     @property
     def lag_us(self) -> int:
         """Return how long before now the latest received events happened: later ones are still under way."""
         return self._clock.ahead_us if self.age_us is None else max(self.age_us, 0)
 
-    def _take_other(self, frame: bytes, message: Message, row: Row | None, rest: "_Rest") -> None:
+    def _handle_other(self, frame: bytes, message: Message, row: Row | None, rare: "_RareMessages") -> None:
         if message is REPEATED:
             self._repeated.inc()
             return
         self._has_large |= len(frame) > LARGE_BYTES
         if row is not None:
-            rest.add(TABLES[type(message)], row)
+            rare.add(TABLES[type(message)], row)
         if isinstance(message, LIFECYCLE_MESSAGES):
-            rest.lifecycle.append(frame)
+            rare.lifecycle.append(frame)
         elif isinstance(message, Unknown):
             self._unreadable.inc()
-            rest.add(QUARANTINE, (self._received_us, None, message.reason, frame))
+            rare.add(QUARANTINE, (self._received_us, None, message.reason, frame))
         if not isinstance(message, Unknown) and message.sending_ts_ms is not None:
-            self._learn_age(message.sending_ts_ms * MILLISECOND_US)
+            self._note_age(message.sending_ts_ms * MILLISECOND_US)
         # Called before the next frame is read, which may be a change of the book that begins here.
-        self._has_news |= self._subscriber.take(message, self._begins_us(message))
+        self._has_news |= self._subscriber.handle(message, self._begins_us(message))
         # A message with a subscription's number arrives in order and proves what was sent before it; a ping does not.
         sid = message.msg.sid if isinstance(message, Subscribed) else message.sid
         if sid is not None:
-            self._subscriber.heard_of(sid, self._received_us - self.lag_us)
+            self._subscriber.note_received(sid, self._received_us - self.lag_us)
 
-    def _look_at(self, message: OrderbookDelta | Trade | Ticker) -> None:
+    def _measure_age(self, message: OrderbookDelta | Trade | Ticker) -> None:
         """Measure the age of one message, which represents its whole batch."""
         received_us, ts_ms = self._received_us, message.msg.ts_ms
         if ts_ms is None:
             happened = happened_us(message)
             if happened is not None:
-                self._age.observe(self._learn_age(*happened) / SECOND_US)
-            self._subscriber.heard_of(message.sid, received_us - self.lag_us)
+                self._age.observe(self._note_age(*happened) / SECOND_US)
+            self._subscriber.note_received(message.sid, received_us - self.lag_us)
             return
         # Inlined for speed: if messages arrive one by one, this runs for each.
         happened_at_us = ts_ms * MILLISECOND_US
         age_us = self.age_us = received_us - happened_at_us
         if age_us < self._clock.least_us:
-            self._clock.hear(age_us)
+            self._clock.measure(age_us)
         self._age.observe(age_us / SECOND_US)
-        self._subscriber.heard_of(message.sid, happened_at_us if age_us > 0 else received_us)
+        self._subscriber.note_received(message.sid, happened_at_us if age_us > 0 else received_us)
 
-    def _learn_age(self, happened_us: int, doubt_us: int = 0) -> int:
+    def _note_age(self, happened_us: int, doubt_us: int = 0) -> int:
         age_us = self.age_us = self._received_us - happened_us
-        self._clock.hear(age_us, doubt_us)
+        self._clock.measure(age_us, doubt_us)
         return age_us
 
     def _begins_us(self, message: Message) -> int:
         """Return the time, by the exchange's clock, from which everything after this message is received."""
         now_us = self._received_us + self._clock.behind_us
-        return max(now_us, said_us(message) or now_us)
+        return max(now_us, sent_or_latest_us(message) or now_us)
 
-    def _ask_anew(self) -> None:
+    def _request_books(self) -> None:
         """Request books whose clock restarted.
 
         A change of the new clock is later than any book of the old clock, but cannot be ordered against it.
         """
-        self._subscriber.ask_anew(self._gone_back)
-        self._gone_back.clear()
+        self._subscriber.request_books(self._clocks_gone_back)
+        self._clocks_gone_back.clear()
         self._has_news = True
 
     def _was_read(self, frame: bytes) -> bool:
@@ -248,14 +262,8 @@ class MessageRouter:
         self._remembered.extend(small)
         self._has_large = False
 
-    def _on_gap(self, gap: SequenceGap) -> None:
-        self._has_news = True
-        revealing = self.stream.revealing
-        begins_us = self._received_us + self._clock.behind_us if revealing is None else self._begins_us(revealing)
-        self._subscriber.lost_some(gap, begins_us)
 
-
-class _Rest:
+class _RareMessages:
     """Rows and lifecycle frames of a batch's rare messages."""
 
     def __init__(self) -> None:

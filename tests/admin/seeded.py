@@ -4,6 +4,7 @@ from app.postgres.connection import connected
 
 MARKETS = 250
 TICKER = "KXRAIN-26NOV21-M001"
+TRADED_ONCE = "KXRAIN-26NOV21-M005"
 GATHERERS = ("gatherer-1a", "gatherer-1b", "gatherer-1c")
 
 SEED = """
@@ -45,6 +46,9 @@ SEED = """
         date_trunc('milliseconds', now() - (400 - n) * INTERVAL '31 seconds'), now(), 100 + n * 10,
         430000 + ((n * 7919) %% 23 - 11) * 5000, n %% 2 = 0, FALSE, FALSE, %(ticker)s, format('trade-%%s', n)
     FROM generate_series(1, 400) AS n;
+    INSERT INTO trades (
+        exchange_ts, received_at, size_e2, yes_price_e6, taker_yes, is_block_trade, from_rest, ticker, trade_id
+    ) VALUES (now() - INTERVAL '5 seconds', now(), 100, 430000, TRUE, FALSE, FALSE, %(traded_once)s, 'the-only-one');
     INSERT INTO tickers (
         exchange_ts, received_at, digest, price_e6, yes_bid_e6, yes_ask_e6, yes_bid_size_e2, volume_e2, nth, ts_missing,
         ticker
@@ -101,6 +105,6 @@ SEED = """
 
 
 def seed(dsn):
-    values = {"markets": MARKETS, "ticker": TICKER, "gatherers": list(GATHERERS)}
+    values = {"markets": MARKETS, "ticker": TICKER, "traded_once": TRADED_ONCE, "gatherers": list(GATHERERS)}
     with connected(dsn) as connection, connection, connection.cursor() as cursor:
         cursor.execute(SEED, values)

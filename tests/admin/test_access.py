@@ -219,5 +219,5 @@ def test_a_file_of_tokens_that_is_wrong_is_refused_without_showing_it(text):
 
 def test_a_name_stands_for_one_token():
     entries = [new_token("ada", TokenRole.READ)[1].entry for _ in range(2)]
-    with pytest.raises(ValueError, match="one name"):
+    with pytest.raises(ValueError, match="the same name"):
         Tokens("\n".join(entries))

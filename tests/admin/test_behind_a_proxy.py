@@ -48,7 +48,7 @@ def log_in(page, platform, address):
     page.goto(f"{address}/markets/{TICKER}?from=chat")
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Log in").click()
-    page.get_by_text("This token is not known.").wait_for()
+    page.get_by_text("The token is unknown.").wait_for()
     page.get_by_label("Token").fill(platform.token)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{address}/markets/{TICKER}?from=chat")

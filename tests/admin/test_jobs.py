@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.lake.reader import Lake
+from app.lake.reader import lake_of
 from app.lake.storage import FolderStorage
 from app.postgres.databases import DatabaseKind
 from tests.admin.test_service import admin
@@ -99,7 +99,7 @@ def test_trades_that_are_asked_for_are_in_production_and_then_in_the_lake(
         assert {trade_id for (trade_id,) in execute(production, "SELECT trade_id FROM trades")} == expected
         job = asked.post("/admin/jobs/export", {**HOUR, "table": "trades"})
         assert "1 of 1 hours written and read back" in asked.wait_for(job, "done")
-    table = Lake(FolderStorage(tmp_path / "lake")).trades.to_table()
+    table = lake_of(FolderStorage(tmp_path / "lake")).dataset("trades").to_table()
     assert set(table["trade_id"].to_pylist()) == expected
     assert len(table) == len(expected)
 
@@ -108,7 +108,7 @@ def test_a_job_of_a_process_that_was_killed_is_done_by_the_next(simulator, dedup
     fault = simulator.inflict("rest_error", path=TRADES, status=503, count=0)
     with deduplicator() as process:
         job = asked.post("/admin/jobs/backfill", HOUR)
-        process.wait_for("job begun")
+        process.wait_for("job started")
         process.signal(signal.SIGKILL)
         process.exit_code()
     simulator.lift(fault["fault_id"])
@@ -159,7 +159,7 @@ def assert_polled(asked, recorder):
 
 def assert_reconciled(asked, recorder):
     def walks():
-        return sum("markets walked" in line for line in recorder.process.lines)
+        return sum("markets read" in line for line in recorder.process.lines)
 
     before = wait_until(walks)
     asked.post("/admin/reconcile", None, 200)

@@ -43,7 +43,7 @@ def status_with(browser, cookie):
 
 def test_whoever_shows_a_token_is_given_a_session_and_not_the_token(browser, tokens):
     presented = tokens[0][TokenRole.READ]
-    assert "not known" in log_in(browser, "wrong").text
+    assert "The token is unknown" in log_in(browser, "wrong").text
     answer = log_in(browser, presented)
     assert answer.status_code == 303
     cookie = answer.headers["Set-Cookie"]
@@ -97,7 +97,7 @@ def test_an_address_elsewhere_is_not_where_one_lands(browser, tokens, wanted):
 def test_over_plain_http_from_elsewhere_nobody_is_asked_for_a_token(browser, tokens):
     far = {"environ_base": {"REMOTE_ADDR": "10.0.0.9"}, "headers": {"Host": "10.0.1.20:8000"}}
     form = browser.get("/login", **far)
-    assert "Over plain HTTP" in form.text
+    assert "over plain HTTP" in form.text
     assert "<form method" not in form.text
     answer = browser.ask("POST", "/login", data={"token": tokens[0][TokenRole.READ]}, **far)
     assert answer.status_code == 403
@@ -111,7 +111,7 @@ def test_a_token_that_has_expired_is_neither_accepted_nor_exchanged_for_a_sessio
     assert "expired" in log_in(browser, old[0]).text
     answer = browser.get("/admin/series", headers={"Authorization": f"Bearer {old[0]}"})
     assert answer.status_code == 401
-    assert answer.json["detail"] == f"This token expired on {today}."
+    assert answer.json["detail"] == f"The token expired on {today}."
     assert browser.get("/admin/series", headers={"Authorization": f"Bearer {good[0]}"}).status_code == 200
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from admin.web.proxy import ForwardingError, as_its_client_sent_it, is_forwarded
+from admin.web.proxy import ForwardingError, client_environ, is_forwarded
 from app.runtime.networks import Networks
 
 PROXIES = Networks("127.0.0.1, 10.0.1.0/24")
@@ -11,7 +11,7 @@ PROXIES = Networks("127.0.0.1, 10.0.1.0/24")
 def seen(peer="127.0.0.1", proxies=PROXIES, **headers):
     environ = {"REMOTE_ADDR": peer, **{f"HTTP_{name.upper()}": value for name, value in headers.items()}}
     assert is_forwarded(environ)
-    return as_its_client_sent_it(environ, proxies)
+    return client_environ(environ, proxies)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_it_says_when_the_database_cannot_be_reached(tmp_path):
 
 def test_it_says_when_migrations_are_missing(empty_database):
     with admin(KALSHI_PRODUCTION_DSN=empty_database.reveal()) as (address, _):
-        assert "migrations are to be applied" in get(f"{address}/ready")[1]["reasons"][0]
+        assert "migrations are not applied" in get(f"{address}/ready")[1]["reasons"][0]
 
 
 def test_wrong_settings_end_it_at_its_start():
@@ -174,7 +174,7 @@ def test_whatever_happens_a_line_of_the_log_is_one_json_object(tmp_path):
 def test_it_is_one_process_since_sessions_live_in_its_memory():
     done = run("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0", "--workers", "2")
     assert done.returncode != 0
-    assert "The admin service is one process." in done.stderr
+    assert "The admin service must be one process." in done.stderr
 
 
 def test_a_proxy_is_named_together_with_tokens():

@@ -1,34 +1,10 @@
 """What stands on the status page, worked out from what is known."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from admin.pages.panels import MessageRates, heat_map
-from admin.pages.views import cents, coded, duration, number, size
+from admin.pages.panels import MessageRates
+from admin.pages.views import cents, coded, duration, grouped, number, size
 from admin.web.cache import TtlCache
-
-HOUR = timedelta(hours=1)
-NINE = datetime(2026, 11, 21, 9, tzinfo=UTC)
-TEN = NINE + HOUR
-
-
-def test_an_hour_is_what_is_worst_of_it():
-    known = [(NINE, TEN), (TEN, TEN + HOUR / 2)]
-    rows = heat_map(
-        known, [(NINE, "trade", "repaired", 1), (NINE, "trade", "hole", 1), (TEN, "orderbook_delta", "repaired", 7)]
-    )
-    assert [cell.state for cell in rows["trade"]] == ["hole", "pending"]
-    assert [cell.state for cell in rows["orderbook_delta"]] == ["complete", "repaired"]
-    assert rows["orderbook_delta"][1].text == "21 Nov 10:00: 7 repaired"
-    assert [cell.state for cell in rows["ticker"]] == ["complete", "pending"]
-
-
-def test_hours_before_the_first_one_are_not_held_against_it_and_the_latest_may_not_be_known_yet():
-    rows = heat_map([(NINE - HOUR, None), (NINE, TEN), (TEN, None)], [])
-    assert [cell.state for cell in rows["ticker"]] == ["unrecorded", "complete", "pending"]
-    assert rows["ticker"][0].text == "21 Nov 08:00: before the record began"
-    assert heat_map([(NINE, None)], []) == {}
 
 
 def test_a_rate_is_the_growth_since_the_last_look_and_unknown_at_first_and_after_a_restart():
@@ -62,6 +38,7 @@ def test_durations_have_the_unit_that_suits_them(seconds, words):
 def test_numbers_are_written_for_people():
     assert [size(999), size(1_500), size(150_000_000_000), size(None)] == ["999 B", "1.5 kB", "150 GB", "\u2013"]
     assert number(1_234_567) == "1\u202f234\u202f567"
+    assert grouped("55400.00") == "55\u202f400.00"
     assert [cents(430_000), cents(435_000), cents(1), cents(1_000_000)] == ["43¢", "43.5¢", "0.0001¢", "100¢"]
 
 

@@ -117,6 +117,15 @@ def test_the_exporter_may_keep_its_ledger(as_role, tmp_path):
     assert list(FolderStorage(tmp_path).keys("processed"))
 
 
+def test_the_exporter_may_write_coverage_and_reference_data(production, as_role, tmp_path):
+    with connected(production) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE coverage_hours SET judged_at = now()")
+    archive = Archive(as_role("kalshi_exporter"), FolderStorage(tmp_path))
+    while archive.write_knowledge():
+        continue
+    assert all(list(FolderStorage(tmp_path).keys(folder)) for folder in ("coverage", "reference/markets"))
+
+
 def test_the_exporter_does_what_the_admin_service_was_asked_for(as_role, tmp_path):
     admin, exporter = Asked(service_of(as_role("kalshi_admin"))), as_role("kalshi_exporter")
     asked = admin.post("/admin/jobs/export", {**TIMES, "table": "trades"}).json
@@ -134,7 +143,7 @@ def test_the_archiver_may_keep_its_ledger_and_change_nothing_that_was_recorded(s
     archiver = Dsn(make_dsn(timeseries.reveal(), user="kalshi_exporter"))
     archive, storage = RawArchive(archiver, FolderStorage(tmp_path), "gatherer-1a"), FolderStorage(tmp_path)
     for dataset in archive.datasets().values():
-        archive.look(dataset, 0)
+        archive.update_backlog(dataset, 0)
         while archive.step(dataset, 0):
             continue
     assert list(storage.keys("raw"))

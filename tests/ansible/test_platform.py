@@ -314,6 +314,16 @@ def test_a_certificate_and_every_password_are_rotated_while_all_goes_on(aws, hos
 
 
 @needs_another_gatherer
+def test_packages_are_updated_on_one_host_after_the_other_and_all_goes_on(hosts, site):
+    """As far as a container goes, which cannot restart the kernel that it shares."""
+    updated = site("update.yml")
+    assert updated.succeeded, updated.output[-20_000:]
+    for process in PROCESSES:
+        assert is_ready(process), process
+    wait_for_more_changes(hosts)
+
+
+@needs_another_gatherer
 def test_an_earlier_release_is_one_variable_away(hosts, site, release):
     earlier = commit(f"{release}~1")
     done = site("deploy.yml", application_release=earlier)

@@ -32,13 +32,13 @@ def size(kind, disk, iops, megabytes):
     ("wrong", "said"),
     [
         ({"platform_operator_cidrs": ["0.0.0.0/0"]}, "give the networks that may use SSH"),
-        ({"platform_bucket": "Kalshi_Data"}, "cannot name a bucket"),
-        ({"platform_alarm_subscriptions": []}, "nobody would hear that a host is gone"),
+        ({"platform_bucket": "Kalshi_Data"}, "is not a bucket name"),
+        ({"platform_alarm_subscriptions": []}, "nobody would notice that a host is gone"),
         ({"platform_rds_size": size("db.t4g.large", 500, 3000, 125)}, "from 400 GB on RDS gives gp3 only with 12,000"),
         ({"platform_gatherer_size": size("t3.2xlarge", 200, 3000, 125)}, "t3.2xlarge does not run arm64"),
         (
             {"platform_gatherers": [{"name": "gatherer-1a", "zone": "us-east-1a", "address": "10.0.9.10"}]},
-            "the address lies in its zone",
+            "the address must be in its zone",
         ),
     ],
     ids=["open SSH", "bucket", "alarms", "RDS disk", "architecture", "address"],
@@ -56,10 +56,10 @@ def test_all_that_is_wrong_is_said_at_once_before_any_host_is_asked():
             "application_settings": {"gatherer": {"KALSHI_WS_CONNECTIONS": "150", "KALSHI_GATHERERS": "1"}},
         },
     )
-    assert "3 gatherers of KALSHI_WS_CONNECTIONS 150 each ask for more than the 200" in said
+    assert "3 gatherers of KALSHI_WS_CONNECTIONS 150 each request more than the 200" in said
     assert "give 66 at most" in said
     assert "application_settings sets KALSHI_GATHERERS" in said
-    assert "alertmanager_critical and alertmanager_warning say nobody to tell" in said
+    assert "alertmanager_critical and alertmanager_warning name no receiver" in said
     assert "alertmanager_heartbeat_url is not set" in said
     assert "gatherer-1b, gatherer-1c of platform_gatherers: not in the inventory" in said
 

@@ -151,6 +151,30 @@ def test_a_finding_is_explained_when_the_gap_is_told_late(audit, production, hea
     assert findings(production)[0][3] is True
 
 
+def test_a_difference_that_nothing_explains_any_more_is_a_finding(audit, production, request):
+    """A gatherer that was away heard everything, as its journal says when it is back: then coverage is complete."""
+    lost_change(audit)
+    assert audit.look() == {"explained": 1}
+    assert audit.look_again() == 0
+    request.getfixturevalue("heard")
+    assert audit.look_again() == 1
+    assert findings(production)[0][3] is False
+
+
+def test_a_difference_in_a_hole_that_coverage_lists_is_not_looked_at_again(audit, production):
+    lost_change(audit).look()
+    execute(production, "INSERT INTO coverage_hours (hour, known_until) VALUES (%s, %s)", (at(0), at(60)))
+    execute(
+        production,
+        "INSERT INTO coverage (hour, channel, ticker, state, holes, repaired, repaired_by) "
+        "VALUES (%s, 'orderbook_delta', 'KXTEST-1', 'hole', tstzmultirange(tstzrange(%s, %s)), '{}', '{}')",
+        (at(0), at(2), at(3)),
+    )
+    before = execute(production, "SELECT checked_at FROM audit_findings")
+    assert audit.look_again() == 0
+    assert execute(production, "SELECT checked_at FROM audit_findings") == before
+
+
 def test_each_snapshot_is_compared_with_the_one_before_it_whichever_order_they_came_in(audit, production):
     first, second, third = snapshot(0, 5), snapshot(10, 8, [(500_000, 30)]), snapshot(20, 9, [(500_000, 35)])
     deltas = [delta(1, 6, 30), delta(15, 9, 5)]
@@ -225,6 +249,83 @@ def test_what_is_left_when_a_market_ends_goes_without_a_change(audit, production
     audit.write(books)
     assert audit.look() == {"incomparable": 1}
     audit.write([snapshot(0, 5, [(500_000, 100)], "KXTEST-2"), snapshot(40, 5, ticker="KXTEST-2")])
+    assert audit.look() == {"finding": 1}
+
+
+CLOSE = 30
+FULL = [(500_000, 100)]
+
+
+def emptied_at(minutes, ticker="KXTEST-1"):
+    """A book that was full, and that the exchange shows empty without a change that emptied it."""
+    return [snapshot(0, 5, FULL, ticker), snapshot(minutes, 5, ticker=ticker)]
+
+
+def test_a_book_emptied_at_the_close_is_none_by_a_clock_that_is_some_seconds_behind_either(audit, production, heard):
+    put_market(production, "KXTEST-1", closes=CLOSE)
+    put_market(production, "KXTEST-2", closes=CLOSE)
+    audit.write(emptied_at(CLOSE - 5 / 60))
+    assert audit.look() == {"incomparable": 1}
+    audit.write(emptied_at(CLOSE - 1, "KXTEST-2"))
+    assert audit.look() == {"finding": 1}
+
+
+def test_a_book_of_before_the_close_that_another_connection_shows_a_moment_after_it_is_no_finding(
+    audit, production, heard
+):
+    put_market(production, "KXTEST-1", closes=CLOSE)
+    audit.write([*emptied_at(CLOSE + 0.01), snapshot(CLOSE + 0.03, 5, FULL)])
+    assert audit.look() == {"incomparable": 2}
+    audit.write([snapshot(CLOSE + 10, 5)])
+    assert audit.look() == {"incomparable": 1}
+
+
+def test_a_book_that_is_full_again_long_after_an_empty_one_is_compared(audit, production, heard):
+    put_market(production, "KXTEST-1", closes=CLOSE)
+    audit.write([snapshot(0, 5), snapshot(CLOSE + 0.01, 6, FULL)])
+    assert audit.look() == {"finding": 1}
+
+
+def test_that_a_market_closed_early_may_become_known_after_its_empty_book(audit, production, heard):
+    put_market(production, "KXTEST-1", closes=100)
+    audit.write([*emptied_at(CLOSE), snapshot(CLOSE, 5, FULL, "KXTEST-2")])
+
+    def look(now_minutes):
+        with connected(production) as connection:
+            audited = audit_new(connection, at(now_minutes), timedelta(0))
+        return {verdict.value: count for verdict, count in audited.verdicts.items()}
+
+    assert look(CLOSE + 1) == {}
+    execute(production, "UPDATE markets SET status = 'closed' WHERE ticker = 'KXTEST-1'")
+    assert look(CLOSE + 1) == {"incomparable": 1}
+
+
+def test_an_empty_book_of_an_open_market_is_judged_after_a_while(audit, production, heard):
+    put_market(production, "KXTEST-1", closes=100)
+    audit.write(emptied_at(CLOSE))
+    with connected(production) as connection:
+        assert not audit_new(connection, at(CLOSE + 1), timedelta(0)).verdicts
+        assert [pair.ticker for pair in audit_new(connection, at(CLOSE + 3), timedelta(0)).findings] == ["KXTEST-1"]
+
+
+def test_the_empty_book_of_a_close_proves_no_change_before_it(audit, production, heard):
+    for ticker in ("KXTEST-1", "KXTEST-2"):
+        put_market(production, ticker, closes=CLOSE)
+        audit.write([snapshot(CLOSE - 0.5, 5, FULL, ticker), snapshot(CLOSE + 0.01, 6, ticker=ticker)])
+    audit.write(deltas=[delta(CLOSE - 0.1, 6, 30)])
+    assert audit.look() == {"incomparable": 2}
+    proven = [execute(production, "SELECT audited_until(%s)", (ticker,)) for ticker in ("KXTEST-1", "KXTEST-2")]
+    assert proven == [[(at(CLOSE - 0.5),)]] * 2
+    ends = execute(production, "SELECT closed, unproven FROM unproven_ends(%s, %s)", (at(0), at(60)))
+    assert ends == [(2, 1)], "in the other market nothing happened since its last snapshot"
+
+
+def test_an_empty_book_while_orders_were_still_placed_is_a_finding_though_the_market_has_ended_since(
+    audit, production, heard
+):
+    put_market(production, "KXTEST-1", closes=100)
+    audit.write(emptied_at(CLOSE), [delta(CLOSE + 2, 6, 100)])
+    execute(production, "UPDATE markets SET status = 'determined', close_time = NULL WHERE ticker = 'KXTEST-1'")
     assert audit.look() == {"finding": 1}
 
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.audit.pairs import Difference, differences, levels_of
-from app.order_book import apply_deltas
+from kalshi_data.order_book import apply_deltas
 
 LEVEL = st.tuples(st.booleans(), st.integers(1, 5).map(lambda cents: cents * 10_000))
 BOOK = st.dictionaries(LEVEL, st.integers(1, 500), max_size=6)

@@ -10,15 +10,16 @@ import duckdb
 from pyarrow import parquet
 
 from app.lake.archive import Archive
-from app.lake.layout import encodings, schema_of
-from app.lake.reader import Lake, book_at
+from app.lake.layout import schema_of
+from app.lake.reader import book_at, lake_of
 from app.lake.storage import FolderStorage
-from app.order_book import Knowledge
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
 from app.storage.migrations import migrate, migrations_of
 from app.storage.tables import PRODUCTION_TABLES
 from app.storage.writer import CopyWriter
+from kalshi_data.order_book import Knowledge
+from kalshi_data.schema import encodings
 from tests.servers import temporary_server
 from tests.simulator.recording import Run
 
@@ -49,7 +50,7 @@ def run(report):
                 measure_export(report, opened, storage, name, dataset)
             opened.candles.make_next()
         with connected(dsn) as connection, connection.cursor() as cursor:
-            measure_queries(report, cursor, Lake(storage), storage.folder, ticker, at)
+            measure_queries(report, cursor, lake_of(storage), storage.folder, ticker, at)
 
 
 def fill(dsn, folder):

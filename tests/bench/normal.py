@@ -5,8 +5,8 @@ import random
 import time
 
 from app.kalshi.messages import decode
+from app.normalize.stream import Stream
 from tests.normalize import frames
-from tests.normalize.reading import stream
 
 FRAMES = 20_000
 ROUNDS = 9
@@ -51,7 +51,7 @@ def measure(report, kind, written, bar=None):
 
 def reader():
     """A fresh stream each time: what it remembers starts empty."""
-    through = stream()
+    through = Stream(9)
     return lambda frame: through.read(frame, frames.RECEIVED_US)
 
 

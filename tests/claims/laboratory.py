@@ -7,7 +7,6 @@ from unittest import mock
 
 import gevent.event
 
-import app.runtime.backoff
 import app.storage.retention
 import app.subscriptions.dial_queue
 import workers.gatherer.admission
@@ -36,7 +35,6 @@ def inside(server, templates):
     with (
         mock.patch.object(workers.gatherer.writers, "threads", return_value=inline),
         mock.patch.object(workers.gatherer.admission, "gevent", SimpleNamespace(wait=wait_for_any, event=gevent.event)),
-        mock.patch.object(app.runtime.backoff, "LONGEST_SECONDS", 4.0),
         mock.patch.object(app.subscriptions.dial_queue, "LONGEST_SECONDS", 4),
         mock.patch.object(app.storage.retention, "AHEAD", timedelta(hours=1)),
     ):

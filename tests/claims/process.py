@@ -10,7 +10,7 @@ import gevent.event
 
 from app.kalshi.errors import ConnectionLostError
 from app.kalshi.websocket import WebSocket
-from app.runtime.backoff import ReconnectBackoff
+from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us
 from app.settings import Settings
 from app.storage.runs import Run
@@ -22,6 +22,8 @@ from workers.gatherer.writers import RunKeeper, TableWriter, WritePace, WritePip
 
 # One socket of a role is enough, and none for what is heard as trades are: the others never open.
 CONNECTIONS = (1, 3, 7)
+# Sockets are opened again within seconds.
+LONGEST_REST_SECONDS = 4.0
 SETTINGS = {"ws_connections": 7, "gatherers": 1}
 
 
@@ -49,7 +51,8 @@ class Process:
         self._manager = ConnectionManager(settings, run_id, around, Changes(), lambda *_missed: None)
         self.connections = [self._manager._connections[conn] for conn in CONNECTIONS]
         for connection in self.connections:
-            connection._redial = ReconnectBackoff(Random(connection.number))
+            chance = Random(connection.number).random
+            connection._backoff = Backoff(1.0, LONGEST_REST_SECONDS, jitter=1.0, chance=chance)
         self._commanders = [CommandSender(each, settings.stale_seconds, self._stopping) for each in self.connections]
         self._keeper = RunKeeper(
             Run(run_id, host.name), self.recorder, [self._manager.in_hand_since_us], self._stopping
@@ -127,9 +130,9 @@ class Process:
         self.lines = [line for line in self.lines if not line.is_over]
 
     def _step_after_news(self, connection, commander):
-        if not connection.news.is_set():
+        if not connection.commands_due.is_set():
             return False
-        connection.news.clear()
+        connection.commands_due.clear()
         commander.step()
         return True
 

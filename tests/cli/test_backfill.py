@@ -45,7 +45,7 @@ def test_of_one_market_if_it_is_named(simulation, timeseries, connection):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--from", "yesterday", "--to", "2026-11-22"), "is no time such as"),
+        (("--from", "yesterday", "--to", "2026-11-22"), "is not a time such as"),
         (("--from", "2026-11-22", "--to", "2026-11-21"), "not after --from"),
     ],
 )

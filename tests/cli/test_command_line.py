@@ -18,7 +18,7 @@ def test_help_lists_the_commands_in_groups():
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_fine_settings_are_called_so(program):
     done = run(*program, "--check-config", KALSHI_LOG_LEVEL="debug", KALSHI_TS_DSN="postgresql://localhost/none")
-    assert (done.returncode, done.stdout) == (0, "The settings are fine.\n")
+    assert (done.returncode, done.stdout) == (0, "The settings are valid.\n")
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
@@ -43,7 +43,7 @@ def test_a_data_folder_that_cannot_be_made_is_named_with_a_fix(tmp_path):
     (tmp_path / "file").touch()
     done = run("-m", "app", "migrate", KALSHI_DATA_DIR=tmp_path / "file" / "data")
     assert done.returncode == 1
-    assert "cannot be made" in done.stderr
+    assert "cannot be created" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.lake.binding import bind, identity_of, register, want
+from app.lake.binding import bind, bind_by_location, identity_of, register
 from app.lake.storage import FolderStorage
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
@@ -110,7 +110,7 @@ def test_a_key_that_the_exchange_does_not_know_is_told(diagnosed, databases, sim
 
 def test_half_a_key_is_told(diagnosed):
     done = diagnosed(KALSHI_API_KEY_ID="alone")
-    assert done["key"].startswith("FAIL Half of a key is given.")
+    assert done["key"].startswith("FAIL The API key is incomplete.")
 
 
 def test_without_anything_the_exchange_is_not_asked(diagnosed):
@@ -132,7 +132,7 @@ def test_a_key_file_that_others_may_read_is_told_with_the_command(diagnosed, dat
     file.chmod(0o644)
     done = diagnosed(**{**gatherer, "KALSHI_API_PRIVATE_KEY_FILE": file})
     assert done["KALSHI_API_PRIVATE_KEY_FILE"] == (
-        f"FAIL {file} has mode 0644: everybody on this host may use it; chmod 600 {file}"
+        f"FAIL {file} has mode 0644: every user of this host may read or change it; chmod 600 {file}"
     )
 
 
@@ -151,7 +151,7 @@ def test_a_database_s_disk_that_is_smaller_than_its_budget_is_told(diagnosed, da
 def test_a_port_that_something_else_has_is_told(diagnosed, simulator):
     address = simulator.where["control"].removeprefix("http://")
     done = diagnosed(KALSHI_OPS_ADDRESS=address)
-    assert done["ops port"].startswith(f"FAIL {address} cannot be listened on")
+    assert done["ops port"].startswith(f"FAIL {address} cannot be opened")
     assert "maintainer no (ops port" in done.runs
 
 
@@ -171,7 +171,7 @@ def test_tokens_are_told_by_name_and_never_shown(diagnosed):
 class TestLake:
     def test_a_folder_that_is_not_there_is_asked_about(self, diagnosed, tmp_path):
         done = diagnosed(KALSHI_LAKE=tmp_path / "typo")
-        assert done["lake"].endswith("it is not there yet, and would be made: is the path right?")
+        assert done["lake"].endswith("it does not exist yet and would be created: check the path")
 
     def test_one_that_cannot_be_written_is_told(self, diagnosed, tmp_path):
         (tmp_path / "file").touch()
@@ -206,9 +206,9 @@ class TestLake:
         ours, other = (FolderStorage(tmp_path / name) for name in ("ours", "other"))
         settings = {"KALSHI_TS_DSN": timeseries.reveal()}
         with connected(timeseries) as connection:
-            want(connection, ours.location)
+            bind_by_location(connection, ours.location)
             asked = diagnosed(**settings, KALSHI_LAKE=tmp_path)["lake of the gatherer"]
-            assert asked == f"-- {ours.location}, which nobody has reached yet"
+            assert asked == f"-- {ours.location}, which was never reached"
             for storage in (ours, other):
                 storage.folder.mkdir()
                 register(connection, storage, identity_of(storage).lake_id)
@@ -264,7 +264,7 @@ class TestDatabases:
     def test_two_names_for_one_database_are_told(self, diagnosed, databases):
         here = databases[DatabaseKind.TIMESERIES]
         done = diagnosed(KALSHI_GATHERER_DSNS=f"a={here};b={here}", KALSHI_REST_URL=NOBODY)
-        assert done["kalshi_ts of b database"] == "FAIL is that of a: one of two names is wrong"
+        assert done["kalshi_ts of b database"] == "FAIL is the same as that of a: one of the two names is wrong"
 
 
 def test_a_server_that_would_make_hypertables_says_so_before_it_has(diagnosed, timescaledb):

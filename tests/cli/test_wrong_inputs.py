@@ -58,7 +58,7 @@ class TestMarkets:
     def test_one_that_nothing_was_recorded_of_is_no_mistake(self, production):
         put_market(production, "KXTEST-26NOV01-T1")
         code, said = answered({"KALSHI_PRODUCTION_DSN": production.reveal()}, "coverage", "KXTEST-26NOV01-T1")
-        assert (code, "Nothing was recorded then" in said) == (0, True)
+        assert (code, "Nothing was recorded in that time" in said) == (0, True)
 
 
 class TestNothing:
@@ -115,7 +115,7 @@ class TestKeys:
     def test_a_public_key_is_told_to_be_one(self):
         public = Ed25519PrivateKey.generate().public_key()
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        assert "a public key, and the private one is needed" in problems_of({"KALSHI_API_PRIVATE_KEY": pem})
+        assert "a public key; the private key is needed" in problems_of({"KALSHI_API_PRIVATE_KEY": pem})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -6,9 +7,15 @@ ROOT = Path(__file__).parents[2]
 
 def sources(*folders):
     """Every Python file of ours with its syntax tree."""
-    for folder in folders or ("app", "workers", "admin", "tests"):
+    for folder in folders or ("app", "workers", "admin", "kalshi_data", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path, ast.parse(path.read_text())
+            yield path, parsed(path)
+
+
+@cache
+def parsed(path):
+    """Each of a dozen tests looks at all files: parsing them takes longer than looking."""
+    return ast.parse(path.read_text())
 
 
 def module_of(path):

@@ -1,10 +1,12 @@
 """What a reader of the rules would trip over, looked for in every file."""
 
 import ast
+import itertools
+import re
 
 from tests.code_base.sources import ROOT, sources
 
-PRODUCT = ("app", "workers", "admin")
+PRODUCT = ("app", "workers", "admin", "kalshi_data")
 PRICE_OR_SIZE = ("_e6", "_e2")
 
 
@@ -80,6 +82,49 @@ def test_driver_waits_are_not_handed_to_gevent():
         for path, tree in sources(*PRODUCT)
         for node in calls(tree, "psycopg2.extensions.set_wait_callback")
     ]
+    assert found == []
+
+
+def test_workers_wait_in_a_loop_of_the_process_or_say_why_not():
+    def waits_for_a_stop(node):
+        parts = [ast.unparse(part) for part in ast.walk(node.test) if isinstance(part, ast.Attribute)]
+        return any(re.search(r"(stopping|_ended)\.(is_set|wait)$", part) for part in parts)
+
+    def says_why(path, node):
+        lines = path.read_text().splitlines()[: node.lineno - 1]
+        comment = itertools.takewhile(lambda line: line.lstrip().startswith("#"), reversed(lines))
+        return "A loop of its own" in " ".join(comment)
+
+    found = [
+        where(path, node)
+        for path, tree in sources("workers")
+        if path != ROOT / "workers/process/loop.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.While) and waits_for_a_stop(node) and not says_why(path, node)
+    ]
+    assert found == []
+
+
+def test_waits_grow_in_the_backoff_alone():
+    """A limit that doubles, as `min(2 * seconds, longest)` or `2 ** failures`, is a backoff written by hand."""
+
+    def is_time(node):
+        return any(
+            isinstance(part, ast.Name | ast.Attribute) and ast.unparse(part).endswith(("_seconds", "_us"))
+            for part in ast.walk(node)
+        )
+
+    def doubles(node):
+        return any(isinstance(part, ast.BinOp) and ast.unparse(part.left) in ("2", "2.0") for part in ast.walk(node))
+
+    found = [
+        where(path, node)
+        for path, tree in sources("app", "workers")
+        if path != ROOT / "app/runtime/backoff.py"
+        for node in calls(tree, "min")
+        if is_time(node) and doubles(node)
+    ]
+    found += [where(path, node) for path, tree in sources("app", "workers") for node in calls(tree, "random.uniform")]
     assert found == []
 
 

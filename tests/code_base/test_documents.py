@@ -1,5 +1,6 @@
 """What documents name exists: commands, options, settings, files, classes, links. Generated tables are the code's own."""
 
+import ast
 import importlib.util
 import re
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from app.cli import cli
 from app.documentation import settings_table, with_settings_table
 from app.settings.loading import FILE_SUFFIX, known_settings
-from tests.code_base.sources import ROOT
+from tests.code_base.sources import ROOT, sources
 from tests.processes import environment
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "ansible/RUNBOOK.md"])
@@ -19,8 +20,9 @@ TEXTS = {path: path.read_text() for path in DOCUMENTS}
 README = TEXTS[ROOT / "README.md"]
 SETTINGS = TEXTS[ROOT / "docs/settings.md"]
 ARCHITECTURE = TEXTS[ROOT / "docs/architecture.md"]
+OPERATIONS = TEXTS[ROOT / "docs/operations.md"]
 README_LINES_MAX = 150
-PRODUCT = ("app", "workers", "admin")
+PRODUCT = ("app", "workers", "admin", "kalshi_data")
 FOLDERS = (*PRODUCT, "sql", "tests", "docs", "ansible", r"\.ci")
 # A path: begins with a folder of ours; `*` stands for any name.
 PATH = re.compile(rf"(?<![\w/.~:-])((?:{'|'.join(FOLDERS)})/[\w./*-]*[\w*/])")
@@ -137,6 +139,28 @@ def test_every_class_they_name_exists(name):
     ours = "\n".join(line.partition(" | ")[2] if line.startswith("|") else line for line in text.splitlines())
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w*)`", ours))
     assert sorted(named - known) == []
+
+
+def logged(*levels):
+    """Return the messages that the product logs at these levels; the simulator's and the demo's are nobody's to operate."""
+    calls = [
+        call
+        for path, tree in sources(*PRODUCT)
+        if path.relative_to(ROOT).parts[:2] not in {("app", "simulator"), ("app", "demo")}
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in levels
+    ]
+    loggers = {"log", "requests_log"}
+    named = [call.args[0] for call in calls if getattr(call.func.value, "id", "") in loggers]
+    return {message.value for message in named if isinstance(message, ast.Constant)}
+
+
+def test_every_warning_and_error_is_explained_to_the_operator():
+    section = OPERATIONS[OPERATIONS.index("### Warnings and errors") : OPERATIONS.index("## Ops port")]
+    cells = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    explained = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+    assert len(explained) == len(set(explained))
+    assert set(explained) == logged("warning", "error", "exception", "critical")
 
 
 def test_every_package_is_on_the_map():

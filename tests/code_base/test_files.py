@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from tests.code_base.sources import ROOT, sources
 
-PRODUCT = ("app", "workers", "admin")
+PRODUCT = ("app", "workers", "admin", "kalshi_data")
 LINES_MAX = 400
 SMALL_LINES = 30
 SMALL_FILES_MAX = 11

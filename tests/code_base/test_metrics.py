@@ -15,6 +15,7 @@ COUNTED = {
         "tickers",
         "shards",
         "books",
+        "quotes",
         "trades",
         "findings",
         "changes",

@@ -7,7 +7,7 @@ import tokenize
 
 from tests.code_base.sources import ROOT, sources
 
-PRODUCT = ("app", "workers", "admin")
+PRODUCT = ("app", "workers", "admin", "kalshi_data")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 FRAGMENT_STARTS = frozenset(
     [

@@ -127,4 +127,4 @@ def test_with_nowhere_to_put_rows_it_ends_all_the_same_and_says_what_is_lost(tmp
             wait_until(lambda: recorder.metric("kalshi_spool_refuses") > 0, what="a full disk")
             recorder.signal(signal.SIGTERM)
             assert recorder.process.exit_code() == 1
-            assert "Rows are lost." in "".join(recorder.process.lines[-10:])
+            assert "Rows were lost." in "".join(recorder.process.lines[-10:])

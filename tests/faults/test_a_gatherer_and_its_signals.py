@@ -55,7 +55,7 @@ def test_an_exchange_that_is_down_at_the_start_is_waited_for(simulator, tmp_path
 def test_an_exchange_that_nobody_answers_for_is_waited_for(tmp_path, databases, simulator):
     settings = settings_of(simulator, databases, tmp_path / "data")
     with gatherer({**settings, "KALSHI_REST_URL": "http://127.0.0.1:9/trade-api/v2"}) as recorder:
-        recorder.process.wait_for("asking again")
+        recorder.process.wait_for("request retried")
         assert recorder.get("/health").status == 200
         assert recorder.get("/ready").status == 503
         recorder.stop()

@@ -41,7 +41,7 @@ def test_it_is_killed_and_it_only_reads_for_a_while(platform, another_server):
         deduplicator.wait_until_ready()
         let_pass(platform.simulator, 2)
         another_server.kill()
-        deduplicator.process.wait_for("merging failed and is repeated")
+        deduplicator.process.wait_for("merge failed: retrying")
         let_pass(platform.simulator, 2)
         another_server.start()
         wait_for_more_rows(platform)

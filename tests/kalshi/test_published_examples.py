@@ -5,7 +5,7 @@ import json
 from app.kalshi.messages import Answer, Unknown, decode
 from app.normalize.stream import TABLES
 from tests.normalize.frames import RECEIVED_US
-from tests.normalize.reading import stream
+from tests.normalize.reading import Reader
 from tests.specifications import published
 
 ANSWERS = {"subscribed", "unsubscribed", "ok", "error"}
@@ -57,4 +57,4 @@ def test_everything_else_is_unknown_and_its_number_counts():
 
 
 def read(example):
-    return stream().read(json.dumps(example).encode(), RECEIVED_US)
+    return Reader().read(json.dumps(example).encode(), RECEIVED_US)

@@ -40,7 +40,7 @@ def test_the_time_is_in_milliseconds():
         ("hunter2", "not a private key"),
         (pem(ed25519_key()).replace("MC4C", "hunter2"), "not a private key"),
         (pem(elliptic_key()), "neither an RSA nor an Ed25519 key"),
-        (pem(ed25519_key(), password=b"hunter2"), "locked by a password"),
+        (pem(ed25519_key(), password=b"hunter2"), "protected by a password"),
     ],
 )
 def test_a_key_that_cannot_sign_is_refused_at_start_without_being_shown(text, problem):

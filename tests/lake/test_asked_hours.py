@@ -62,6 +62,9 @@ def test_where_nothing_is_recorded_there_is_nothing_to_write(asked):
 
 def test_an_hour_that_another_process_writes_is_left_to_it(production, ledger, asked):
     write(production, PRODUCTION_TRADES, [trade(NOW_HOUR)])
-    with ledger.claimed(TRADES, NOW_HOUR), pytest.raises(OperatorError, match="1 of 1 hours are left") as failure:
+    with (
+        ledger.claimed(TRADES, NOW_HOUR),
+        pytest.raises(OperatorError, match="1 of 1 hours were not exported") as failure,
+    ):
         list(asked.export(parameters(NOW_HOUR, NOW_HOUR + HOUR)))
     assert "another process" in failure.value.detail

@@ -72,3 +72,11 @@ def test_that_it_can_be_written_is_proved_without_writing(storage):
     storage.folder.mkdir()
     storage.prove_writable()
     assert list(storage.folder.iterdir()) == []
+
+
+def test_an_object_of_a_new_folder_is_durable_with_all_folders_above_it(storage, synced):
+    """An hour counts as safe once it is written, and production drops it: a power cut must not take its folder away."""
+    storage.put("trades/date=2026-11-01/hour=12/part.parquet", b"1", None)
+    folder = storage.folder
+    named = {folder, folder / "trades", folder / "trades" / "date=2026-11-01"}
+    assert {folder.parent, *named, folder / "trades" / "date=2026-11-01" / "hour=12"} <= set(synced)

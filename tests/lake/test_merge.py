@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.lake.layout import schema_of
+from app.lake.layout import PROCESSED, schema_of
 from app.lake.rebuild import SAME_EVENT
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
@@ -36,6 +36,14 @@ def recordings(server, templates):
     yield made, production
     for each in made.values():
         each.close()
+
+
+@pytest.mark.parametrize(
+    "dataset", [each for each in PROCESSED.values() if each.table.identity], ids=lambda each: each.name
+)
+def test_a_file_is_in_the_order_of_its_events_identity_by_market(dataset):
+    identity = dataset.table.identity
+    assert dataset.identity == ("ticker", *(name for name in identity if name != "ticker"))
 
 
 def row(table_name, at_us, event, is_untimed, after_gap, ticker):

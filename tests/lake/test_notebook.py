@@ -10,15 +10,16 @@ from pathlib import Path
 from tests.code_base.sources import ROOT
 
 CHECK = """
-assert of_market == sorted(of_market, key=lambda candle: candle["start_ts"])
-assert sum(candle["trades"] for candle in of_market) == trades.num_rows > 0
+assert of_market["start_ts"].is_monotonic_increasing
+assert of_market["trades"].sum() == len(trades) > 0
 assert bids and asks and bids[0][0] < asks[0][0]
-assert book.at == pc.max(trades["exchange_ts"]).as_py()
+assert book.at == trades["exchange_ts"].max()
 assert plt.gca().get_title().startswith(ticker) and len(plt.gca().patches) >= len(bids + asks)
 """
 CHECK_FRAME = """
 assert len(trades) > 0 and trades["exchange_ts"].is_monotonic_increasing
-assert (trades["dollars"] * 1_000_000).round().astype(int).tolist() == trades["yes_price_e6"].tolist()
+integers = lake.trades().to_df(integers=True, by_time=True)["yes_price_e6"]
+assert [int(price * 1_000_000) for price in trades["yes_price"]] == integers.tolist()
 """
 
 

@@ -7,9 +7,10 @@ from pyarrow import parquet
 
 from app.errors import DatabaseError
 from app.lake.exporter import hour_of_rows
-from app.lake.layout import PROCESSED, ROW_GROUP_ROWS, schema_of
+from app.lake.layout import PROCESSED, schema_of
 from app.lake.parquet import duckdb_session, write_sorted
 from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
+from kalshi_data.schema import ROW_GROUP_ROWS
 from tests.code_base.sources import ROOT
 from tests.lake.exporting import write
 from tests.servers import end_sessions

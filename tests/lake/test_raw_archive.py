@@ -119,7 +119,7 @@ def test_nothing_is_written_twice_and_a_late_row_has_its_hour_written_again(fill
 
 
 def test_a_database_that_is_archived_drops_for_its_age_only_what_the_lake_has(filled, archive, deltas):
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     assert (round_of(filled, LATER).dropped, round_of(filled, LATER).unconfirmed) == (0, 3)
     with connected(filled) as connection:
         assert "lake status --raw" in why_not_confirmed(connection, DatabaseKind.TIMESERIES)
@@ -174,7 +174,7 @@ def test_how_far_behind_it_is_is_told_while_the_lake_is_away(filled, tmp_path):
 
 
 def test_over_the_budget_what_the_lake_has_goes_first(filled, archive, deltas):
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     with archive.opened() as opened:
         opened.survey(deltas)
         for hour in (1, 2):
@@ -188,7 +188,7 @@ def test_over_the_budget_what_the_lake_has_goes_first(filled, archive, deltas):
 
 
 def test_a_full_disk_wins_over_a_lake_that_cannot_be_reached_and_the_loss_is_told(filled, archive, deltas):
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     now = NOON + 3 * HOUR
     whole = round_of(filled, now)
     done = round_of(filled, now, max_bytes=whole.size_bytes - 1)
@@ -200,7 +200,7 @@ def test_a_full_disk_wins_over_a_lake_that_cannot_be_reached_and_the_loss_is_tol
 
 
 def test_an_hour_that_went_before_it_was_written_gets_no_empty_object(filled, archive, deltas, storage):
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     round_of(filled, NOON + HOUR, max_bytes=0)
     archive_everything(archive)
     assert deltas.object_key(NOON) not in list(storage.keys("raw"))
@@ -208,7 +208,7 @@ def test_an_hour_that_went_before_it_was_written_gets_no_empty_object(filled, ar
 
 
 def test_a_late_row_of_such_an_hour_is_written(filled, archive, deltas, storage):
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     round_of(filled, NOON + HOUR, max_bytes=0)
     write(filled, ORDERBOOK_DELTAS, [delta(0, clock=9)])
     archive_everything(archive)
@@ -219,7 +219,7 @@ def test_a_late_row_of_such_an_hour_is_written(filled, archive, deltas, storage)
 def test_what_was_written_before_stays_when_the_rest_of_its_hour_goes(filled, archive, deltas, storage):
     archive_everything(archive)
     write(filled, ORDERBOOK_DELTAS, [delta(0, clock=9)])
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     assert round_of(filled, NOON + HOUR, max_bytes=0).sacrificed == 1
     archive_everything(archive)
     assert clocks(storage, deltas, 0) == [0]
@@ -231,7 +231,7 @@ def test_what_was_written_before_stays_when_the_rest_of_its_hour_goes(filled, ar
 def test_a_chunk_that_goes_while_its_hour_is_read_leaves_the_lake_as_it_was(
     is_rewritten, filled, archive, deltas, storage, monkeypatch
 ):
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     if is_rewritten:
         archive_everything(archive)
         write(filled, ORDERBOOK_DELTAS, [delta(0, clock=9)])
@@ -261,7 +261,7 @@ def test_an_object_that_the_lake_lost_is_not_replaced_by_one_without_its_rows(fi
     assert storage.read(deltas.object_key(NOON)) is None
     ((failure,),) = execute(filled, "SELECT failure FROM exports WHERE failures > 0")
     assert "has lost" in failure
-    assert "put it back" in failure
+    assert "restore it from an older version" in failure
 
 
 def test_a_lake_that_cannot_be_written_is_no_ready_archiver_s(filled, storage):
@@ -309,7 +309,7 @@ def commands(timeseries, storage):
 
 def test_an_operator_sees_how_far_it_is_and_gives_it_up(filled, archive, deltas, storage):
     command = commands(filled, storage)
-    archive.look(deltas, 0)
+    archive.update_backlog(deltas, 0)
     assert "not reached yet" in command("lake", "status", "--raw").output
     round_of(filled, NOON + HOUR, max_bytes=0)
     archive_everything(archive)

@@ -164,14 +164,14 @@ def test_what_was_restored_from_glacier_is_rebuilt(recorded, times, in_glacier, 
         return invoke(recorded.settings, "lake", "restore", *times, *options)
 
     count = len(in_glacier)
-    assert "Not all of it can be read yet" in str(restore("--check").exception)
+    assert "Some objects of raw/ cannot be read yet" in str(restore("--check").exception)
     asked = restore("--days", "3", "--tier", "Bulk")
     assert asked.exit_code == 0, asked.output
     assert f"{count} objects, " in line_of(asked, "is in Glacier")
-    assert f"asked S3 for {count} of them, for 3 days" in asked.output
+    assert f"requested the restore of {count} objects, for 3 days" in asked.output
     pending = restore()
     assert line_of(pending, "is being restored").startswith(f"{count} objects")
-    assert "asked S3" not in pending.output
+    assert "requested the restore" not in pending.output
     done = restore("--check")
     assert (done.exit_code, line_of(done, "is being restored")) == (0, "0 objects, 0.0 MB: is being restored")
     rebuilt = invoke(recorded.settings, "lake", "rebuild", *times, "--into", str(tmp_path / "rebuilt"))
@@ -206,4 +206,4 @@ def test_verify_leaves_what_is_in_glacier_alone(recorded, in_glacier):
 def test_a_folder_has_nothing_to_restore(tmp_path):
     settings = {"KALSHI_LAKE": str(tmp_path)}
     done = invoke(settings, "lake", "restore", "--from", "2026-11-01T00:00Z", "--to", "2026-11-02T00:00Z")
-    assert "A folder has no Glacier" in str(done.exception)
+    assert "A lake in a folder has nothing in Glacier" in str(done.exception)

@@ -7,7 +7,7 @@ import pytest
 
 from app.lake.layout import PROCESSED, schema_of
 from app.lake.parquet import duckdb_session, write_sorted
-from app.lake.reader import Lake
+from app.lake.reader import lake_of
 from app.lake.s3_storage import BucketStorage
 from app.lake.storage import FolderStorage
 from tests.lake import faulty_s3
@@ -49,7 +49,7 @@ def versions(tmp_path):
 def rows_across_a_rewrite(storage, versions):
     """What whoever has read the footer of the first version gets after it was replaced."""
     storage.put_file(KEY, versions[0], None)
-    fragment = next(Lake(storage).trades.get_fragments())
+    fragment = next(lake_of(storage).dataset("trades").get_fragments())
     fragment.ensure_complete_metadata()
     storage.put_file(KEY, versions[1], storage.version(KEY))
     return set(fragment.to_table(columns=["size_e2"])["size_e2"].to_pylist())
@@ -75,5 +75,5 @@ def test_in_a_bucket_whoever_has_read_the_footer_gets_an_error_or_one_hour(monke
         except OSError:
             found = set()
         assert found in ({101}, {102}, set())
-        again = Lake(storage).trades.to_table(columns=["size_e2"])
+        again = lake_of(storage).dataset("trades").to_table(columns=["size_e2"])
         assert set(again["size_e2"].to_pylist()) == {102}

@@ -8,7 +8,7 @@ import pytest
 
 from app.lake.archive import Archive, RawArchive
 from app.lake.engines import engine_of
-from app.lake.reader import Lake
+from app.lake.reader import lake_of
 from app.lake.rebuild import rebuild
 from app.lake.storage import FolderStorage
 from app.postgres.databases import DatabaseKind
@@ -100,7 +100,10 @@ def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, temp
         export(RawArchive(dsn, storage, name))
     rebuilt("duckdb", storage, tmp_path / "rebuilt")
     found = (
-        Lake(FolderStorage(tmp_path / "rebuilt")).orderbook_deltas.to_table(["hour", "clock", "ts_missing"]).to_pylist()
+        lake_of(FolderStorage(tmp_path / "rebuilt"))
+        .dataset("orderbook_deltas")
+        .to_table(["hour", "clock", "ts_missing"])
+        .to_pylist()
     )
     assert found == [{"hour": "11", "clock": 1, "ts_missing": False}, {"hour": "12", "clock": 2, "ts_missing": False}]
 

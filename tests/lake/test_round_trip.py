@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from app.lake.exporter import HourExporter
 from app.lake.layout import PROCESSED
-from app.lake.reader import Lake
+from app.lake.reader import lake_of
 from app.lake.storage import FolderStorage
 from app.lake.verifier import FileVerdict, Verifier
 from app.postgres.connection import connected
@@ -89,7 +89,7 @@ def test_every_value_comes_back(table, production):
             for read in READERS:
                 found = [tuple(map(plain, row)) for row in read(files, table.column_names)]
                 assert sorted(found, key=repr) == sorted(expected, key=repr), read.__name__
-            assert Lake(storage).processed(table.name).count_rows() == len(expected)
+            assert lake_of(storage).dataset(table.name).count_rows() == len(expected)
 
     comes_back()
 

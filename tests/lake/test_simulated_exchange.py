@@ -8,12 +8,12 @@ from click.testing import CliRunner
 
 from app.cli import cli
 from app.coverage.intervals import us_of
-from app.lake.layout import HOUR, hour_of
-from app.lake.reader import Lake, book_at
+from app.lake.reader import book_at, lake_of
 from app.lake.storage import storage_at
 from app.postgres.connection import connected
 from app.simulator.market.changes import SimTrade
 from app.simulator.market.history import candles
+from kalshi_data.layout import HOUR, hour_of
 from tests.cli_settings import invoke
 from tests.gatherers import execute
 
@@ -44,7 +44,7 @@ def test_verify_says_what_is_damaged(exported):
 
 
 def test_books_are_those_of_the_database(run, exported, production):
-    lake, catalog = Lake(storage_at(exported["KALSHI_LAKE"])), run[0].catalog
+    lake, catalog = lake_of(storage_at(exported["KALSHI_LAKE"])), run[0].catalog
     now_us = us_of(lake.recorded_until())
     with connected(production) as connection, connection.cursor() as cursor:
         for market in range(10):
@@ -58,7 +58,7 @@ def test_books_are_those_of_the_database(run, exported, production):
 
 
 def test_the_book_command_shows_it(run, exported):
-    ticker, last = run[0].catalog.ticker(0), Lake(storage_at(exported["KALSHI_LAKE"])).recorded_until()
+    ticker, last = run[0].catalog.ticker(0), lake_of(storage_at(exported["KALSHI_LAKE"])).recorded_until()
     done = invoke({"KALSHI_LAKE": exported["KALSHI_LAKE"]}, "book", ticker, "--at", last.isoformat())
     assert done.exit_code == 0, done.output
     first, _, *levels = done.output.splitlines()
@@ -72,7 +72,7 @@ def test_the_book_command_shows_it(run, exported):
 
 
 def test_the_book_command_refuses_a_time_that_the_lake_does_not_reach(run, exported):
-    ticker, last = run[0].catalog.ticker(0), Lake(storage_at(exported["KALSHI_LAKE"])).recorded_until()
+    ticker, last = run[0].catalog.ticker(0), lake_of(storage_at(exported["KALSHI_LAKE"])).recorded_until()
     later = (last + timedelta(microseconds=1)).isoformat()
     refused = invoke({"KALSHI_LAKE": exported["KALSHI_LAKE"]}, "book", ticker, "--at", later)
     assert refused.exit_code == 1
@@ -80,7 +80,7 @@ def test_the_book_command_refuses_a_time_that_the_lake_does_not_reach(run, expor
 
 
 def test_the_book_command_says_what_production_knows_of_that_time(run, exported, production):
-    ticker, last = run[0].catalog.ticker(0), Lake(storage_at(exported["KALSHI_LAKE"])).recorded_until()
+    ticker, last = run[0].catalog.ticker(0), lake_of(storage_at(exported["KALSHI_LAKE"])).recorded_until()
     hour = hour_of(last)
     hole = (last - timedelta(seconds=2), last - timedelta(seconds=1))
     execute(
@@ -130,7 +130,7 @@ def test_candles_are_the_exchange_s_own(interval, minutes, run, exported):
                 *(price.open_e6, price.high_e6, price.low_e6, price.close_e6),
                 *(candle.volume_e2, candle.trades, candle.mean_e6),
             )
-    rows = Lake(storage_at(exported["KALSHI_LAKE"])).candles.to_table().to_pylist()
+    rows = lake_of(storage_at(exported["KALSHI_LAKE"])).dataset("candles").to_table().to_pylist()
     names = ("open_e6", "high_e6", "low_e6", "close_e6", "volume_e2", "trades", "vwap_e6")
     found = {
         (row["ticker"], int(row["start_ts"].timestamp()) * 1_000_000): tuple(row[name] for name in names)

@@ -46,7 +46,7 @@ def test_its_quote_is_read_exactly_of_both_wires(said, expected):
 
 
 def unreadable_quotes():
-    return REGISTRY.get_sample_value("kalshi_registry_unreadable_objects_total")
+    return REGISTRY.get_sample_value("kalshi_registry_unreadable_quotes_total")
 
 
 @pytest.mark.parametrize("said", [{"yes_bid_dollars": "a lot"}, {"yes_bid_dollars": 0.42}, {"volume_fp": "0.001"}])

@@ -37,51 +37,51 @@ def heard(ticker="A", at_us=NOW_US, conn=1, bid="0.42", received_us=None, **said
 
 
 def test_what_a_ticker_says_is_known_exactly(quotes):
-    quotes.hear([heard(price_dollars="0.4301", volume_fp="999999999999999.99")])
+    quotes.apply_tickers([heard(price_dollars="0.4301", volume_fp="999999999999999.99")])
     assert quotes.of("A", 0) == Quote(420_000, 450_000, 430_100, 10**17 - 1, NOW_US)
     assert quotes.of("B", 1) == Quote()
 
 
 def test_the_latest_of_a_batch_counts(quotes):
-    quotes.hear([heard(bid="0.42"), heard("B", bid="0.10"), heard(at_us=NOW_US + SECOND_US, bid="0.43")])
+    quotes.apply_tickers([heard(bid="0.42"), heard("B", bid="0.10"), heard(at_us=NOW_US + SECOND_US, bid="0.43")])
     assert (quotes.of("A", 0).yes_bid_e6, quotes.of("B", 1).yes_bid_e6) == (430_000, 100_000)
 
 
 def test_a_connection_that_is_behind_takes_nothing_back(quotes):
-    quotes.hear([heard(at_us=NOW_US + SECOND_US, bid="0.43", conn=1)])
-    quotes.hear([heard(at_us=NOW_US, bid="0.42", conn=2)])
+    quotes.apply_tickers([heard(at_us=NOW_US + SECOND_US, bid="0.43", conn=1)])
+    quotes.apply_tickers([heard(at_us=NOW_US, bid="0.42", conn=2)])
     assert quotes.of("A", 0).yes_bid_e6 == 430_000
 
 
 def test_a_time_that_is_still_to_come_keeps_no_later_quote_out(quotes):
-    quotes.hear([heard(at_us=NOW_US + 10**15, received_us=NOW_US, bid="0.42")])
+    quotes.apply_tickers([heard(at_us=NOW_US + 10**15, received_us=NOW_US, bid="0.42")])
     assert quotes.of("A", 0).quoted_us == NOW_US
-    quotes.hear([heard(at_us=NOW_US + SECOND_US, bid="0.43", conn=2)])
+    quotes.apply_tickers([heard(at_us=NOW_US + SECOND_US, bid="0.43", conn=2)])
     assert quotes.of("A", 0).yes_bid_e6 == 430_000
 
 
 def test_a_market_that_nobody_knows_is_passed_over(quotes):
-    quotes.hear([heard("UNKNOWN"), heard("B")])
+    quotes.apply_tickers([heard("UNKNOWN"), heard("B")])
     assert (quotes.of("A", 0), quotes.of("B", 1).yes_bid_e6) == (Quote(), 420_000)
 
 
 def test_the_next_market_in_a_slot_begins_without_a_quote(quotes):
-    quotes.show("A", 0, Quote(420_000, 450_000, None, 0), NOW_US)
+    quotes.apply_rest("A", 0, Quote(420_000, 450_000, None, 0), NOW_US)
     quotes.clear(0)
     assert quotes.of("C", 0) == Quote()
 
 
 @pytest.mark.parametrize(("heard_before_us", "expected_e6"), [(2 * MINUTE_US, 500_000), (MINUTE_US // 2, 420_000)])
 def test_rest_is_believed_where_nothing_was_heard_of_late(quotes, heard_before_us, expected_e6):
-    quotes.hear([heard(at_us=NOW_US - heard_before_us, bid="0.42")])
-    quotes.show("A", 0, Quote(500_000, 510_000, None, 700), NOW_US)
+    quotes.apply_tickers([heard(at_us=NOW_US - heard_before_us, bid="0.42")])
+    quotes.apply_rest("A", 0, Quote(500_000, 510_000, None, 700), NOW_US)
     assert quotes.of("A", 0).yes_bid_e6 == expected_e6
 
 
 def test_what_is_heard_after_rest_showed_it_is_newer(quotes):
-    quotes.show("A", 0, Quote(500_000, 510_000, 505_000, 700), NOW_US)
+    quotes.apply_rest("A", 0, Quote(500_000, 510_000, 505_000, 700), NOW_US)
     assert quotes.of("A", 0) == Quote(500_000, 510_000, 505_000, 700, NOW_US - MINUTE_US)
-    quotes.hear([heard(at_us=NOW_US, bid="0.42")])
+    quotes.apply_tickers([heard(at_us=NOW_US, bid="0.42")])
     assert quotes.of("A", 0).yes_bid_e6 == 420_000
 
 
@@ -92,8 +92,8 @@ def test_packing_changes_nothing_of_what_is_known(events):
     kept, packed = new_quotes(), new_quotes()
     for second, (ticker, conn, cents) in events:
         row = heard(ticker, NOW_US + second * SECOND_US, conn, f"0.{cents:02}")
-        kept.hear([row])
-        packed.hear([row])
+        kept.apply_tickers([row])
+        packed.apply_tickers([row])
         packed._pack(packed._heard[conn])
     for ticker, slot in SLOTS.items():
         assert packed.of(ticker, slot) == kept.of(ticker, slot)
@@ -103,5 +103,5 @@ def test_rows_of_a_million_markets_are_not_all_kept():
     most = module.MOST_UNPACKED
     quotes = Quotes({f"A-{number}": 0 for number in range(3 * most)}.get)
     quotes.clear(0)
-    quotes.hear([heard(f"A-{number}") for number in range(3 * most)])
+    quotes.apply_tickers([heard(f"A-{number}") for number in range(3 * most)])
     assert sum(map(len, quotes._heard.values())) <= most

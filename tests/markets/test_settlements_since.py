@@ -1,6 +1,7 @@
 import pytest
 
 from app.markets.sync import SettlementsSince
+from tests.storage.spool.disk import Disk
 
 
 @pytest.fixture
@@ -32,3 +33,12 @@ def test_nothing_is_settled_while_its_rows_wait(since):
     assert since(None).are_stored(5)
     assert since(None, waiting_since_us=6).are_stored(5)
     assert not since(None, waiting_since_us=5).are_stored(5)
+
+
+def test_a_time_that_was_read_outlives_a_power_cut(tmp_path):
+    """The next run would look back only to the end of this one, which may have recorded for hours by then."""
+    disk = Disk(tmp_path / "disk", tmp_path / "shadows", {})
+    with disk.watched():
+        assert SettlementsSince(disk.folder / "since", lambda: 7, lambda: None).read_us() == 7
+    disk.after_the_cut(lambda choices: choices[0], tmp_path / "after")
+    assert SettlementsSince(tmp_path / "after" / "since", lambda: 9, lambda: None).read_us() == 7

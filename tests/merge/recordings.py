@@ -47,8 +47,8 @@ class Recordings:
 
     def catch_up(self):
         while (merged := self.round()).read or any(
-            position.is_beginning and source.pull(position).rows
-            for position, source in zip(self.positions.values(), self.sources.values(), strict=True)
+            position.is_beginning and self.sources[name].pull(position).rows
+            for name, position in self.positions.items()
         ):
             assert merged.quarantined == 0
 

@@ -74,7 +74,7 @@ class Platform:
             self.archive.make_candles()
         with self.archive.opened() as opened:
             assert opened.ledger.unfinished(self.dataset, -(10**9)) == []
-            assert opened.ledger.arrears(self.dataset, -(10**9)) == (0, 0)
+            assert opened.ledger.backlog(self.dataset, -(10**9)) == (0, 0)
 
     def drop(self, now=LATER):
         """Every chunk that is over by then."""

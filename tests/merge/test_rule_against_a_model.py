@@ -175,7 +175,7 @@ def test_lifecycle_messages(lasting, announcements, parts, data):
             bursts.append(dict.fromkeys(LINES, 0))
         for line in LINES:
             if line not in streams or line in opened_anew:
-                streams[line] = Stream(line[1], [].append, repetitions=common[line[0]])
+                streams[line] = Stream(line[1], repetitions=common[line[0]])
             if line in heard_by:
                 bursts[-1][line] += 1
                 sent_ms = truth_us // MS_US + data.draw(st.integers(0, 199))

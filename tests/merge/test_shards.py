@@ -10,6 +10,7 @@ from app.merge.ownership import Members
 from app.merge.position import Shard, fair_share
 from app.postgres.connection import connected, value_of
 from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS
+from tests.gatherers import execute
 from tests.merge.recordings import rule_of
 from tests.processes import wait_until
 from tests.storage import rows
@@ -114,6 +115,46 @@ def test_a_round_from_a_cursor_that_somebody_moved_leaves_nothing(shards, produc
     assert merged(production) == []
 
 
+MOVES = {
+    "back to the beginning": "ingest_id = 0, probe = NULL",
+    "back to a row": "ingest_id = ingest_id - 1, probe = 1",
+    "forward": "ingest_id = ingest_id + 7, probe = 1",
+    "to another row of the same number": "probe = probe - 1",
+    "to a number without a row": "ingest_id = ingest_id + 7",
+}
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_after_a_cursor_was_moved_every_row_is_there_once(shards, production, move):
+    """Moved back, rows are read again; where the cursor finds another row or none, all of them."""
+    (recording,) = shards(1)
+    recording.record("a", deltas(1))
+    recording.round()
+    execute(production, f"UPDATE sync_cursors SET {move} WHERE gatherer = 'a'")
+    recording.record("a", deltas(2))
+    with pytest.raises(CursorMovedError):
+        recording.round()
+    assert merged(production) == expected(1)
+    recording.forget()
+    recording.catch_up()
+    assert merged(production) == expected(1, 2)
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_a_merger_without_anything_to_merge_notices_a_cursor_that_was_moved(shards, production, move):
+    (recording,) = shards(1)
+    recording.record("a", deltas(1))
+    recording.round()
+    recording.merger.refuse_moved_cursors()
+    execute(production, f"UPDATE sync_cursors SET {move} WHERE gatherer = 'a'")
+    with pytest.raises(CursorMovedError):
+        recording.merger.refuse_moved_cursors()
+    recording.forget()
+    recording.catch_up()
+    recording.merger.refuse_moved_cursors()
+    assert merged(production) == expected(1)
+
+
 def test_one_shard_s_discovery_of_an_older_state_holds_for_all(shards, gatherers, production):
     first, second = shards(2)
     first.record("a", deltas(1))
@@ -168,11 +209,11 @@ def test_a_process_that_knows_fewer_gatherers_waits_and_says_so_until_the_others
     rule, fewer = rule_of("orderbook_deltas"), {name: gatherers[name] for name in "ab"}
     one, other = Merger(rule, Shard(0, 2), gatherers, production), Merger(rule, Shard(1, 2), fewer, production)
     assert opened_or_not(one, other) == [True, False]
-    assert "know other gatherers" in other.obstacle
+    assert "or other gatherers" in other.obstacle
     one.close()
     assert sorted(wait_until(other.open)) == ["a", "b"]
     assert one.open() is None
-    assert "know other gatherers" in one.obstacle
+    assert "or other gatherers" in one.obstacle
     other.close()
     assert sorted(wait_until(one.open)) == ["a", "b", "c"]
     one.close()

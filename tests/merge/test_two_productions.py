@@ -81,7 +81,7 @@ def test_a_production_that_is_given_up_is_waited_for_no_more(gatherer, source):
     the_one.confirm(the_one.pull(BEGINNING).through)
     staging.pull(BEGINNING)
     settings = {"KALSHI_TS_DSN": gatherer.reveal()}
-    assert f"{STAGING} (last heard of" in invoke(settings, "maintain").output
+    assert f"{STAGING} (last confirmation at" in invoke(settings, "maintain").output
     assert STAGING in invoke(settings, "confirmations").output
     assert invoke(settings, "confirmations", "--forget", "nobody").exit_code == 1
     assert STAGING not in invoke(settings, "confirmations", "--forget", STAGING).output.splitlines()[1:]

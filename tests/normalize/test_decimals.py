@@ -78,7 +78,7 @@ def test_what_is_remembered_never_outgrows_its_capacity():
 
 def test_what_was_refused_is_refused_again():
     for _ in range(2):
-        with pytest.raises(UnfitMessageError, match="no decimal"):
+        with pytest.raises(UnfitMessageError, match="not a decimal number"):
             PRICES_E6["a lot"]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.normalize.frames import NOON_MS, RECEIVED_US, SENT_MS, TICKER, contracts, delta, dollars, frame
-from tests.normalize.reading import read, refused, stream
+from tests.normalize.reading import Reader, read, refused
 
 PRICES_E6 = st.integers(0, 1_000_000)
 CHANGES_E2 = st.integers(-(10**12), 10**12)
@@ -71,7 +71,7 @@ def test_without_any_time_of_the_exchange_ours_is_used_and_marked():
 
 
 def test_equal_changes_of_one_clock_are_numbered():
-    through = stream()
+    through = Reader()
     changes = [(1, 100), (1, 100), (1, -100), (1, 100), (2, 100)]
     rows = [
         read(delta(clock=clock, delta_e2=delta_e2, seq=seq), through=through)
@@ -81,19 +81,19 @@ def test_equal_changes_of_one_clock_are_numbered():
 
 
 def test_changes_that_differ_in_side_price_or_size_are_not_equal():
-    through = stream()
+    through = Reader()
     different = [{}, {"yes_side": False}, {"price_e6": 950_000}, {"delta_e2": 5_400}]
     assert [read(delta(**each, seq=seq), through=through)["nth"] for seq, each in enumerate(different)] == [0] * 4
 
 
 def test_a_missing_time_does_not_change_the_number():
-    through = stream()
+    through = Reader()
     rows = [read(delta(ts_ms=None, sending_ts_ms=SENT_MS + seq, seq=seq), through=through) for seq in range(2)]
     assert [row["nth"] for row in rows] == [0, 1]
 
 
 def test_without_a_clock_equal_changes_of_one_time_are_numbered():
-    through = stream()
+    through = Reader()
     assert read(older(), through=through)["nth"] == 0
     again = [read(frame_with(seq, ts), through=through)["nth"] for seq, ts in ((2, 0), (3, 0), (4, 1))]
     assert again == [1, 2, 0]

@@ -4,7 +4,7 @@ import pytest
 
 from app.normalize.events import Repetitions
 from tests.normalize.frames import RECEIVED_US, SENT_MS, TICKER, frame, lifecycle
-from tests.normalize.reading import read, refused, stream
+from tests.normalize.reading import Reader, read, refused
 
 
 def paused(seconds, seq):
@@ -81,7 +81,7 @@ def numbers(*told):
 
 
 def test_a_repetition_on_one_connection_is_another_event():
-    through = stream()
+    through = Reader()
     heard = (0, 0, 2.5, 40, 101)
     assert [read(paused(at, seq), through=through)["nth"] for seq, at in enumerate(heard)] == [0, 1, 2, 3, 0]
 
@@ -108,7 +108,7 @@ def test_what_is_more_than_seconds_apart_is_no_copy():
     "body", [{}, {"event_type": 5}, {"event_type": ""}, {"event_type": "created", "market_ticker": None}]
 )
 def test_an_announcement_without_subject_or_type_is_refused(body):
-    assert "it says no" in refused(lifecycle(**body))
+    assert "it has no" in refused(lifecycle(**body))
 
 
 def test_of_what_is_remembered_the_oldest_goes_first():

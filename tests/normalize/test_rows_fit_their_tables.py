@@ -12,14 +12,14 @@ from app.storage.binary_copy import copy_bytes
 from app.storage.tables import GATHERER_TABLES, METADATA_TABLES, ORDERBOOK_SNAPSHOTS, TRADES
 from app.storage.writer import CopyWriter
 from tests.normalize.frames import RECEIVED_US, TRADE, delta, lifecycle, snapshot, ticker, trade
-from tests.normalize.reading import stream
+from tests.normalize.reading import Reader
 from tests.normalize.test_metadata_rows import MARKET
 from tests.servers import new_database
 from tests.storage.reading import rows_of
 
 
 def rows_by_table():
-    through = stream()
+    through = Reader()
     rows = {table: [] for table in GATHERER_TABLES}
     streamed = [
         *(delta(seq=1), delta(seq=2, ts_ms=None), delta(seq=9, clock=8), snapshot(((10_000, 5),), seq=10)),

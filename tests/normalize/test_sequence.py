@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from app.normalize.stream import FirstNumbers, SequenceCheck, SequenceGap
 
 
-def gaps(check, numbers, sid=1):
-    return [gap for gap in (check.see(sid, number) for number in numbers) if gap]
+def gaps(sequence, numbers, sid=1):
+    return [gap for gap in (sequence.check(sid, number) for number in numbers) if gap]
 
 
 def test_the_first_number_of_a_subscription_is_taken_as_it_is():
@@ -38,24 +38,24 @@ def test_numbers_that_go_back_are_no_proof_of_completeness_either():
 
 
 def test_a_subscription_that_was_ended_starts_anew():
-    check = SequenceCheck()
-    check.see(1, 50)
-    check.forget(1)
-    check.forget(2)
-    assert check.see(1, 1) is None
+    sequence = SequenceCheck()
+    sequence.check(1, 50)
+    sequence.forget(1)
+    sequence.forget(2)
+    assert sequence.check(1, 1) is None
 
 
 @given(st.sets(st.integers(1, 60)), st.lists(st.booleans(), min_size=60, max_size=60))
 def test_every_loss_is_found_whatever_goes_on_beside_it(lost, beside):
     """Subscription 2 loses nothing in between; the gaps of 1 add up to what it lost after its first message."""
-    check = SequenceCheck()
+    sequence = SequenceCheck()
     heard = [number for number in range(1, 62) if number not in lost]
     found = []
     other = 0
     for number, also_other in zip(heard, beside, strict=False):
         if also_other:
             other += 1
-            assert check.see(2, other) is None
-        if gap := check.see(1, number):
+            assert sequence.check(2, other) is None
+        if gap := sequence.check(1, number):
             found += range(gap.expected, gap.received)
     assert found == sorted(number for number in lost if heard[0] < number)

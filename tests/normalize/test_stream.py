@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from app.kalshi.messages import Ok, Unknown
 from app.normalize.events import Repetitions
-from app.normalize.stream import SequenceGap, Stream
+from app.normalize.stream import SequenceGap
+from app.storage.tables import ORDERBOOK_DELTAS
 from tests.normalize.frames import RECEIVED_US, delta, lifecycle, snapshot, ticker
-from tests.normalize.reading import read, refused, stream
+from tests.normalize.reading import Reader, read, refused
 
 
 def after_gap(through, ticker, seq, sid=2):
@@ -16,7 +17,7 @@ def after_gap(through, ticker, seq, sid=2):
 
 
 def test_a_gap_is_told_once_and_before_what_follows_it_is_given_out():
-    through = stream()
+    through = Reader()
     read(delta(seq=1), through=through)
     assert after_gap(through, "A", seq=5)
     assert through.gaps == [SequenceGap(sid=2, expected=2, received=5)]
@@ -25,7 +26,7 @@ def test_a_gap_is_told_once_and_before_what_follows_it_is_given_out():
 
 
 def test_after_a_gap_every_market_is_in_doubt_until_its_snapshot():
-    through = stream()
+    through = Reader()
     read(delta(seq=1), through=through)
     read(snapshot(ticker="A", seq=5), through=through)
     assert [after_gap(through, ticker, seq) for seq, ticker in ((6, "A"), (7, "B"))] == [False, True]
@@ -34,23 +35,23 @@ def test_after_a_gap_every_market_is_in_doubt_until_its_snapshot():
 
 
 def test_a_gap_on_one_sid_leaves_the_other_sids_alone():
-    through = stream()
+    through = Reader()
     for sid in (2, 3):
         read(delta(seq=1, sid=sid), through=through)
     assert [after_gap(through, "A", 9, sid=2), after_gap(through, "A", 2, sid=3)] == [True, False]
 
 
 def test_trust_comes_back_when_all_had_their_snapshots():
-    through = stream()
+    through = Reader()
     read(delta(seq=1), through=through)
     assert after_gap(through, "A", seq=3)
-    through.trust(2)
+    through.stream.end_gap(2)
     assert not after_gap(through, "A", seq=4)
 
 
 def test_a_subscription_may_be_distrusted_for_another_reason():
-    through = stream()
-    through.distrust(2)
+    through = Reader()
+    through.stream.begin_gap(2)
     assert after_gap(through, "A", seq=1)
     read(snapshot(ticker="A", seq=2), through=through)
     assert not after_gap(through, "A", seq=3)
@@ -65,16 +66,16 @@ def said(sid):
 
 
 def test_what_two_subscriptions_say_alike_is_one_event_said_twice():
-    through = stream()
+    through = Reader()
     assert [read(each, through=through)["nth"] for sid in (2, 3) for each in said(sid)] == [0] * 6
 
 
 def test_of_a_subscription_that_was_ended_only_announcements_are_remembered():
-    through = stream()
+    through = Reader()
     numbers = []
     for _ in range(2):
         numbers.append([read(each, through=through)["nth"] for each in said(2)])
-        through.forget(2)
+        through.stream.forget(2)
     assert numbers == [[0, 0, 0], [0, 0, 1]]
 
 
@@ -86,7 +87,7 @@ def test_an_announcement_repeated_on_the_next_socket_of_a_connection_is_another_
     repetitions = Repetitions(100)
     numbers = []
     for sid in (2, 5):
-        through = Stream(9, [].append, repetitions=repetitions)
+        through = Reader(9, repetitions=repetitions)
         through.read(subscribed(sid), RECEIVED_US)
         numbers.append(read(said(sid)[2], through=through)["nth"])
     assert numbers == [0, 1]
@@ -94,44 +95,44 @@ def test_an_announcement_repeated_on_the_next_socket_of_a_connection_is_another_
 
 def test_the_two_connections_of_a_gatherer_tell_one_announcement_each_in_its_copy():
     repetitions = Repetitions(100)
-    assert [read(said(2)[2], through=Stream(conn, [].append, repetitions=repetitions))["nth"] for conn in (5, 6)] == [
+    assert [read(said(2)[2], through=Reader(conn, repetitions=repetitions))["nth"] for conn in (5, 6)] == [
         0,
         0,
     ]
 
 
 def test_an_event_announced_on_two_channels_of_a_connection_is_one():
-    through = stream()
+    through = Reader()
     for sid, channel in ((2, "market_lifecycle_v2"), (3, "multivariate_market_lifecycle")):
         through.read(subscribed(sid, channel), RECEIVED_US)
     assert [read(said(sid)[2], through=through)["nth"] for sid in (2, 3)] == [0, 0]
 
 
 def test_what_two_subscriptions_to_one_channel_tell_at_once_is_one():
-    through = stream()
+    through = Reader()
     for sid in (2, 3):
         through.read(subscribed(sid), RECEIVED_US)
     assert [read(said(sid)[2], through=through)["nth"] for sid in (2, 3, 2)] == [0, 0, 1]
 
 
 def test_a_market_whose_clock_goes_back_is_told_of_once():
-    through = stream()
+    through = Reader()
     for seq, clock in enumerate((900, 901, 3, 4, 5), start=1):
         read(delta(ticker="A", seq=seq, clock=clock), through=through)
         read(delta(ticker="B", seq=1, sid=3, clock=7), through=through)
-    assert through.gone_back == ["A"]
+    assert through.stream.clocks_gone_back == ["A"]
 
 
 def test_a_subscription_that_was_ended_may_start_its_numbers_anew():
-    through = stream()
+    through = Reader()
     read(delta(seq=80), through=through)
-    through.forget(2)
+    through.stream.forget(2)
     assert not after_gap(through, "A", seq=1)
     assert through.gaps == []
 
 
 def test_everything_that_carries_a_number_counts():
-    through = stream()
+    through = Reader()
     read(delta(seq=1), through=through)
     message, row = through.read(b'{"id":3,"type":"ok","sid":2,"seq":2,"msg":{}}', RECEIVED_US)
     assert (type(message), row) == (Ok, None)
@@ -142,7 +143,7 @@ def test_everything_that_carries_a_number_counts():
 
 
 def test_tickers_have_no_numbers_to_miss():
-    through = stream()
+    through = Reader()
     for _ in range(3):
         read(ticker(), through=through)
     assert through.gaps == []
@@ -155,7 +156,7 @@ def unfit(seq):
 
 
 def test_what_does_not_fit_leaves_its_neighbours_alone():
-    through = stream()
+    through = Reader()
     message, row = through.read(unfit(seq=1), RECEIVED_US)
     assert (message.frame, message.type, message.sid, message.seq, row) == (unfit(1), "orderbook_delta", 2, 1, None)
     assert read(delta(seq=2), through=through)["nth"] == 0
@@ -164,11 +165,8 @@ def test_what_does_not_fit_leaves_its_neighbours_alone():
 @pytest.mark.parametrize("number", ["1e99999999999999999999", "-1e-99999999999999999999"])
 def test_a_number_beyond_any_decimal_puts_its_frame_aside(number):
     frame = b'{"type":"market_lifecycle_v2","sid":1,"seq":2,"msg":{"event_type":"created","market_ticker":"A","x":%s}}'
-    message, row = stream().read(frame % number.encode(), RECEIVED_US)
+    message, row = Reader().read(frame % number.encode(), RECEIVED_US)
     assert (type(message), message.sid, message.seq, row) == (Unknown, 1, 2, None)
-
-
-KEY = ("ticker", "exchange_ts", "clock", "yes_side", "price_e6", "delta_e2", "nth")
 
 
 @given(
@@ -187,12 +185,12 @@ def test_two_connections_give_the_same_changes_the_same_keys(changes, first_seq,
         frames.append((ticker_name, delta_e2, yes_side, clocks[ticker_name]))
 
     def keys(heard, first):
-        through = stream()
+        through = Reader()
         rows = [
             read(delta(500_000, delta_e2, yes, clock, ticker=name, seq=first + at, sending_ts_ms=None), at, through)
             for at, (name, delta_e2, yes, clock) in enumerate(heard)
         ]
-        return [tuple(row[column] for column in KEY) for row in rows]
+        return [tuple(row[column] for column in ORDERBOOK_DELTAS.identity) for row in rows]
 
     one = keys(frames, 1)
     other = keys(sorted(frames, key=lambda change: order.index(change[0])), first_seq)

@@ -55,4 +55,4 @@ def test_a_stall_of_the_hub_is_seen_in_its_whole_length(own_ops):
     own_ops.switch("hub", 1.2)
     # Of the 24 turns that fell into it, those in its last quarter of a second were that late or less.
     wait_until(lambda: late() - before >= 15)
-    own_ops.process.wait_for("greenlets had to wait")
+    own_ops.process.wait_for("event loop stalled")

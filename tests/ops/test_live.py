@@ -128,6 +128,6 @@ def test_an_error_of_ours_is_in_the_log_and_not_in_the_answer(ops):
     answer = ops.get("/switch/failure")
     assert answer.status_code == 500
     assert "reason" not in problem(answer)["detail"]
-    line = ops.process.wait_for("a request failed")
+    line = ops.process.wait_for("unhandled error in an HTTP request")
     assert "LookupError" in line
     assert "the reason" in line

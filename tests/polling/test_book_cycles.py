@@ -122,5 +122,5 @@ def test_the_settings_name_the_part_and_the_pace():
     assert part_of(settings) == PollingPart(2, 3)
     assert intervals_of(settings) == {BookClass.TWO_SIDED: 30, BookClass.ONE_SIDED: 600, BookClass.COMBO: 600}
     assert part_of(Settings()) == PollingPart()
-    with pytest.raises(SettingsError, match="no such part"):
+    with pytest.raises(SettingsError, match="no such share"):
         part_of(Settings(gatherers=3, poll_part=4))

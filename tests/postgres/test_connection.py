@@ -32,7 +32,7 @@ def test_a_database_that_is_not_there_is_an_error_for_the_operator(server):
 def test_a_database_that_only_reads_has_failed(empty_database):
     read_only = Dsn(make_dsn(empty_database.reveal(), options="-c default_transaction_read_only=on"))
     with (
-        pytest.raises(DatabaseError, match="failed at work") as caught,
+        pytest.raises(DatabaseError, match="failed during a query") as caught,
         connected(read_only) as connection,
         connection.cursor() as cursor,
     ):
@@ -49,7 +49,7 @@ def test_nobody_could_come_in_by_the_network_if_the_embedded_server_listened_the
 def test_what_an_account_may_not_do_is_an_error_for_the_operator(empty_database):
     stranger = Dsn(make_dsn(empty_database.reveal(), options="-c role=pg_monitor"))
     with (
-        pytest.raises(DatabaseError, match="may not do in the database") as caught,
+        pytest.raises(DatabaseError, match="lacks rights in the database") as caught,
         connected(stranger) as connection,
         connection.cursor() as cursor,
     ):

@@ -61,6 +61,12 @@ def test_data_survives_a_restart(folder):
         assert remembered(server) == ["before"]
 
 
+def test_a_new_cluster_keeps_its_name_through_a_power_cut(folder, synced):
+    """Under its unfinished name the next start would remove it, with all that was committed since."""
+    with EmbeddedServer(folder):
+        assert folder in synced
+
+
 def test_what_was_committed_survives_kill_9_of_the_server(folder):
     with EmbeddedServer(folder) as server:
         remember(server, "before")
@@ -178,7 +184,7 @@ def test_data_of_another_major_version_is_refused(folder):
     with EmbeddedServer(folder) as server:
         pass
     (server.data / "PG_VERSION").write_text("12\n")
-    with pytest.raises(ServerError, match="was made by PostgreSQL 12"):
+    with pytest.raises(ServerError, match="was created by PostgreSQL 12"):
         server.start()
 
 

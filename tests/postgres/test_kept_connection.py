@@ -47,10 +47,10 @@ def test_a_schema_that_is_missing_says_what_to_do(kept):
 
 
 def test_what_needs_an_earlier_session_does_not_get_a_new_one(kept):
-    with pytest.raises(DatabaseError, match="given up"), kept.still_open():
+    with pytest.raises(DatabaseError, match="closed after it had been opened"), kept.still_open():
         pytest.fail("there is no session")
     session_of(kept)
     with pytest.raises(KeyError), kept.still_open():
         raise KeyError
-    with pytest.raises(DatabaseError, match="given up"), kept.still_open():
+    with pytest.raises(DatabaseError, match="closed after it had been opened"), kept.still_open():
         pytest.fail("the session was given up")

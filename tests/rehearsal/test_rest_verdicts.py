@@ -82,7 +82,7 @@ def test_costs_that_are_not_told_keep_nothing_from_working():
 
 def test_an_answer_of_another_shape_is_told(exchange):
     probe = probed(exchange, exchange__status=Reply(200, {"active": True}))
-    assert "is not what it should be" in by_name(probe)["/exchange/status"].error
+    assert "has an unexpected form" in by_name(probe)["/exchange/status"].error
 
 
 def test_pages_that_do_not_move_on_are_noticed(exchange):

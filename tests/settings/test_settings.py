@@ -40,7 +40,7 @@ def test_an_unknown_name_is_refused_and_the_nearest_one_offered():
         ("KALSHI_LOG_FORMAT", "xml", "is 'xml': it is one of auto, json, text"),
         ("KALSHI_LOG_LEVEL", "", "is empty"),
         ("KALSHI_TS_DSN", "host", "not a PostgreSQL connection string"),
-        ("KALSHI_DATA_DIR_FILE", "/etc/hostname", "KALSHI_DATA_DIR is no secret"),
+        ("KALSHI_DATA_DIR_FILE", "/etc/hostname", "KALSHI_DATA_DIR is not a secret"),
         ("KALSHI_META_DSN_FILE", "/no/such/file", "/no/such/file: No such file or directory"),
     ],
 )

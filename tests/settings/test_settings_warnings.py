@@ -27,9 +27,9 @@ def dsn_file(tmp_path):
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
-        (0o666, "others may write"),
-        (0o620, "others may write"),
-        (0o644, "everybody may read"),
+        (0o666, "other users may write"),
+        (0o620, "other users may write"),
+        (0o644, "every user may read"),
         (0o640, None),
         (0o400, None),
     ],
@@ -83,7 +83,7 @@ def test_a_look_at_the_settings_tells_them_and_does_not_fail():
     assert done.returncode == 0
     warning, verdict = done.stdout.splitlines()
     assert warning.startswith("warning: KALSHI_OPS_ADDRESS is 0.0.0.0:9090")
-    assert verdict == "The settings are fine."
+    assert verdict == "The settings are valid."
 
 
 def test_the_doctor_names_them_too():

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from websockets.sync.client import connect
 
 from tests.harness.kept import keep_output
-from tests.processes import wait_until
+from tests.processes import environment, wait_until
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 120
@@ -132,7 +131,6 @@ def sign(file, message):
 @contextlib.contextmanager
 def running_simulator(folder, *options, start=START):
     """Ends with it; where it was not stopped by the test, it must end in good order. Without a start: its time is ours."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
     command = [sys.executable, "-m", "app", "simulator", "--folder", str(folder)]
     command += ["--start", start] if start else []
     # A pipe that nobody reads would stop it once it is full.
@@ -142,7 +140,7 @@ def running_simulator(folder, *options, start=START):
         subprocess.Popen(
             [*command, *map(str, options)],
             cwd=PROJECT,
-            env=environment,
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from app.simulator.truth import SNAPSHOT_BIT, VALUE_SHIFT, WHATS, TruthReader
+from app.simulator.truth import SENT_AS, SNAPSHOT_BIT, VALUE_SHIFT, TruthReader
 from tests.processes import wait_until
 from tests.simulator.running import Client
 
@@ -322,11 +322,11 @@ def test_the_truth_knows_what_each_fault_did(start):
         name = simulator.state()["connections"][0]["name"]
     assert simulator.stop() == 0
     words = [word for block in TruthReader(simulator.truth).sent(name) for word in block]
-    counted = dict.fromkeys(WHATS, 0)
+    counted = dict.fromkeys(SENT_AS, 0)
     of_snapshots = 0
     position = 0
     while position < len(words):
-        what = next(name for name, value in WHATS.items() if value == words[position] & 3)
+        what = next(name for name, value in SENT_AS.items() if value == words[position] & 3)
         is_snapshot = bool(words[position] & SNAPSHOT_BIT)
         of_snapshots += is_snapshot
         counted[what] += not is_snapshot

@@ -1,4 +1,5 @@
-"""Histories of a market that tell small changes of app/order_book.py from the rule: each was the only one of thousands that did,
+"""Histories of a market that tell small changes of kalshi_data/order_book.py from the rule: each was the only
+one of thousands that did,
 or among the shortest. Times are milliseconds since noon; a level is (yes_side, price_e6, size_e2)."""
 
 from typing import NamedTuple

@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from app.lake.layout import PROCESSED, hour_of, schema_of
-from app.lake.reader import Lake, book_at
+from app.lake.layout import PROCESSED, schema_of
+from app.lake.reader import book_at, lake_of
 from app.lake.storage import FolderStorage
-from app.order_book import BookChange, BookSnapshot, Knowledge, recorded_book
 from app.postgres.connection import connected
 from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
 from app.storage.writer import CopyWriter
+from kalshi_data.layout import hour_of
+from kalshi_data.order_book import BookChange, BookSnapshot, Knowledge, recorded_book
 from tests.storage.decisive_books import CASES
 from tests.storage.market_histories import histories
 from tests.storage.reading import EPOCH
@@ -116,7 +117,7 @@ def test_it_is_the_same_in_python_sql_and_the_lake(production, history):
     expected = [found and found[:1] + found[2:] for found in (recorded_book(record, at) for at in moments)]
     assert in_sql(production, rows, ticker, moments) == [found for found in expected if found]
     with tempfile.TemporaryDirectory() as folder:
-        lake = lake_of(Path(folder), rows)
+        lake = lake_with(Path(folder), rows)
         for at, found in list(zip(moments, expected, strict=True))[::3]:
             if found and record.all_changes:
                 book = book_at(lake, ticker, at, Knowledge("complete", at))
@@ -164,7 +165,7 @@ def test_of_whatever_rows_it_is_the_same_in_python_sql_and_the_lake(production, 
     expected = [found and found[:1] + found[2:] for found in (recorded_book(record, at) for at in moments)]
     assert in_sql(production, rows, ticker, moments) == [found for found in expected if found]
     with tempfile.TemporaryDirectory() as folder:
-        lake = lake_of(Path(folder), rows)
+        lake = lake_with(Path(folder), rows)
         for at, found in zip(moments, expected, strict=True):
             if found:
                 book = book_at(lake, ticker, at, Knowledge("complete", at))
@@ -245,7 +246,7 @@ def ask_sql(production, ticker, moments):
         ]
 
 
-def lake_of(folder, rows):
+def lake_with(folder, rows):
     for table, written in rows.items():
         hours = defaultdict(list)
         for row in written:
@@ -256,4 +257,4 @@ def lake_of(folder, rows):
             path = folder / dataset.object_key(hour)
             path.parent.mkdir(parents=True)
             parquet.write_table(pa.Table.from_pylist(values, schema_of(table)), path)
-    return Lake(FolderStorage(folder))
+    return lake_of(FolderStorage(folder))

@@ -159,7 +159,7 @@ def test_too_much_in_quarantine_costs_the_oldest_and_says_so(gatherer, caplog):
         put_aside(gatherer, day, bytes(1_000) + bytes([day]))
     assert forgotten(gatherer, max_bytes=20 * 2_500, now=NOON) == (0, 0, 2)
     assert days_in_quarantine(gatherer) == [2, 3]
-    assert "quarantine is too large" in caplog.text
+    assert "quarantine over its disk budget" in caplog.text
     assert forgotten(gatherer, max_bytes=20 * 2_500, now=NOON) == (0, 0, 0)
 
 

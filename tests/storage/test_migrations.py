@@ -41,6 +41,12 @@ def schema_of(dsn):
     return [line for line in text.splitlines() if not line.startswith((r"\restrict", r"\unrestrict"))]
 
 
+@pytest.fixture(scope="module")
+def newest(templates):
+    """The schemas of new databases by kind, which nothing changes: pg_dump is asked once for each."""
+    return {kind: schema_of(dsn) for kind, dsn in templates.items()}
+
+
 def test_migrations_are_applied_in_order_and_recorded(connection):
     assert migrate(connection, [ONE, TWO]) == [ONE, TWO]
     assert tables_of(connection) == ["one", "schema_migrations", "two"]
@@ -80,7 +86,7 @@ def test_a_database_of_another_kind_is_refused(kind, other):
 
 
 def test_a_migration_that_comes_late_is_refused():
-    with pytest.raises(MigrationError, match="comes before one"):
+    with pytest.raises(MigrationError, match="has a lower number"):
         pending({2: ("0002_two", TWO.sha256)}, [ONE, TWO])
 
 
@@ -126,12 +132,12 @@ def test_numbers_are_unique_across_the_folders_of_a_database(kind):
 
 
 @pytest.mark.parametrize(("kind", "count"), VERSIONS, ids=lambda value: getattr(value, "name", value))
-def test_every_earlier_version_arrives_at_the_schema_of_a_new_database(server, templates, kind, count):
+def test_every_earlier_version_arrives_at_the_schema_of_a_new_database(server, newest, kind, count):
     database = new_database(server)
     with connected(database) as opened:
         migrate(opened, migrations_of(kind)[:count])
         migrate(opened, migrations_of(kind))
-    assert schema_of(database) == schema_of(templates[kind])
+    assert schema_of(database) == newest[kind]
 
 
 @pytest.mark.parametrize(

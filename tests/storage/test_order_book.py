@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.audit.pairs import levels_of
-from app.order_book import BookChange, BookSnapshot, apply_deltas, recorded_book
 from app.postgres.connection import value_of
 from app.storage.tables import ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS
 from app.storage.writer import CopyWriter
+from kalshi_data.order_book import BookChange, BookSnapshot, apply_deltas, recorded_book
 from tests.storage import rows
 from tests.storage.reading import EPOCH
 from tests.storage.rows import NOON_US
@@ -18,7 +18,7 @@ SECOND_US = 1_000_000
 
 
 class Written:
-    """Of one market, as app/order_book.py reads it."""
+    """Of one market, as kalshi_data/order_book.py reads it."""
 
     def __init__(self):
         self.snapshots, self.deltas = [], []

@@ -144,19 +144,18 @@ class Stream:
         """As an intake does: a message proves what was sent before it, not what was sent while it was under way."""
         message = decode(frame)
         if message.sid is not None and message.seq is not None:
-            gap = self._sequence.see(message.sid, message.seq)
+            gap = self._sequence.check(message.sid, message.seq)
             if gap is not None:
-                self.in_doubt.add(gap.sid)
-                self._subscriber.lost_some(gap, now_us)
-        self._subscriber.take(message, now_us)
+                self._subscriber.note_gap(gap, now_us)
+        self._subscriber.handle(message, now_us)
         if message.sid is not None:
-            self._subscriber.heard_of(message.sid, now_us - lag_us)
+            self._subscriber.note_received(message.sid, now_us - lag_us)
         return message
 
-    def distrust(self, sid):
+    def begin_gap(self, sid):
         self.in_doubt.add(sid)
 
-    def trust(self, sid):
+    def end_gap(self, sid):
         self.in_doubt.discard(sid)
 
     def forget(self, sid):

@@ -175,7 +175,7 @@ class Books(RuleBasedStateMachine):
             for row in rows:
                 self.note(table, row)
         listened_to = {key[1] for key, row in self.subscriptions.items() if row.ended_us is None}
-        assert {ticker for ticker in KNOWN + UNKNOWN if self.subscriber.hears(ticker)} <= listened_to <= self.wanted
+        assert {ticker for ticker in KNOWN + UNKNOWN if self.subscriber.receives(ticker)} <= listened_to <= self.wanted
         assert sorted(self.subscriber.tickers()) == sorted(self.wanted)
         assert self.subscriber.wanted == len(self.wanted)
         # What is listened to and not heard, a gap that is not closed tells of.
@@ -214,8 +214,8 @@ class Books(RuleBasedStateMachine):
         self.journal_is_true()
         wanted = {ticker for ticker in self.wanted if ticker in KNOWN}
         assert set(self.socket.markets) == wanted
-        assert {ticker for ticker in KNOWN if self.subscriber.hears(ticker)} == wanted
-        assert self.subscriber.heard == len(wanted)
+        assert {ticker for ticker in KNOWN if self.subscriber.receives(ticker)} == wanted
+        assert self.subscriber.received == len(wanted)
         assert all(gap.ended_us is not None for gap in self.gaps.values())
 
     def nothing_is_claimed_that_was_not_delivered(self):

@@ -14,8 +14,8 @@ def listener():
 
 def until_heard(listener, count):
     """When so many are heard again."""
-    listener.run(60, until=lambda: listener.subscriber.heard == count)
-    assert listener.subscriber.heard == count
+    listener.run(60, until=lambda: listener.subscriber.received == count)
+    assert listener.subscriber.received == count
     return listener.now_us
 
 
@@ -35,7 +35,7 @@ def test_what_is_lost_is_missed_from_the_last_message_to_the_last_snapshot(liste
     heard_us = listener.change("A")
     listener.lose_a_change("B", seconds=5)
     noticed_us = listener.change("C", seconds=5)
-    assert listener.subscriber.heard == 0
+    assert listener.subscriber.received == 0
     (gap,) = listener.gaps()
     assert (gap.cause, gap.started_us, gap.ended_us, gap.markets, gap.missing) == ("sequence", heard_us, None, 3, 1)
     # Two of the three snapshots.
@@ -44,7 +44,7 @@ def test_what_is_lost_is_missed_from_the_last_message_to_the_last_snapshot(liste
         listener.socket.hear(command)
     for said in list(listener.socket.said)[:2]:
         listener.deliver(said)
-    assert (listener.subscriber.heard, listener.gaps()[0].ended_us) == (2, None)
+    assert (listener.subscriber.received, listener.gaps()[0].ended_us) == (2, None)
     listener.now_us += SECOND_US
     listener.deliver(listener.socket.said[2])
     assert [each.ended_us for each in listener.gaps()] == [listener.now_us]
@@ -101,7 +101,7 @@ def test_a_disconnect_is_missed_from_the_last_message_whatever_pings_came_after_
 def test_what_comes_for_another_subscription_of_the_socket_proves_nothing_of_this_one(listener):
     heard_us = listener.change("A")
     listener.now_us += 20 * SECOND_US
-    listener.subscriber.heard_of(listener.socket.sid + 1, listener.now_us)
+    listener.subscriber.note_received(listener.socket.sid + 1, listener.now_us)
     listener.subscriber.closed(listener.now_us)
     assert [gap.started_us for gap in listener.gaps()] == [heard_us]
 
@@ -147,7 +147,7 @@ def test_a_market_that_does_not_come_back_was_listened_to_until_the_loss(listene
     listener.change("C", seconds=5)
     listener.run(200, until=lambda: listener.listenings("B")[0].ended_us is not None)
     assert listener.listenings("B")[0].ended_us == heard_us
-    assert listener.subscriber.heard == 2
+    assert listener.subscriber.received == 2
     assert listener.stream.in_doubt == {listener.socket.sid}, "what may still come of it follows no snapshot"
     # It is tried again, and begins anew.
     listener.socket.known.add("B")
@@ -157,7 +157,7 @@ def test_a_market_that_does_not_come_back_was_listened_to_until_the_loss(listene
 
 
 def until_heard_again(listener):
-    listener.run(400, until=lambda: listener.subscriber.hears("B"))
+    listener.run(400, until=lambda: listener.subscriber.receives("B"))
     return listener.now_us
 
 
@@ -171,4 +171,4 @@ def test_an_answer_to_a_question_of_before_is_no_beginning(listener):
     listener.subscriber.commands(listener.now_us)
     listener.socket._snapshot("A", number=77)
     listener.deliver(listener.socket.said.pop())
-    assert not listener.subscriber.hears("A")
+    assert not listener.subscriber.receives("A")

@@ -164,7 +164,7 @@ def test_what_an_exchange_before_combos_had_a_channel_does_not_have_is_not_wante
     listener.hear(NOW_US, id=market["id"], type="subscribed", msg={"channel": "market_lifecycle_v2", "sid": 1})
     refuse(listener, combo)
     assert listener.subscriber.channels() == {"market_lifecycle_v2": True}
-    assert (listener.subscriber.wanted, listener.subscriber.heard) == (1, 1)
+    assert (listener.subscriber.wanted, listener.subscriber.received) == (1, 1)
 
 
 def test_todays_exchange_is_to_have_the_channel_of_combos():
@@ -173,7 +173,7 @@ def test_todays_exchange_is_to_have_the_channel_of_combos():
     listener.hear(NOW_US, id=market["id"], type="subscribed", msg={"channel": "market_lifecycle_v2", "sid": 1})
     refuse(listener, combo, **TODAY)
     assert listener.subscriber.channels() == {"market_lifecycle_v2": True, "multivariate_market_lifecycle": False}
-    assert (listener.subscriber.wanted, listener.subscriber.heard) == (2, 1)
+    assert (listener.subscriber.wanted, listener.subscriber.received) == (2, 1)
 
 
 def test_an_older_exchange_is_asked_for_the_lifecycle_of_markets_by_its_older_name():

@@ -51,12 +51,12 @@ class Wire:
         """Before that, another socket has heard something: the older wire's answers say no time."""
         other = MessageRouter(4, TRADE, ChannelSubscription(Journal(1, 4, count(1)), TRADE), self.common)
         said = self.trade(Trade(self.now_us, 0), sid=1, seq=1)
-        other.take(FrameBatch([said], self.now_us + 1_000 + self.skew_us))
+        other.route(FrameBatch([said], self.now_us + 1_000 + self.skew_us))
         self.seq, self.sid = 0, next(self.sids)
         self.under_way = []
         self.latest_us = self.now_us
-        self.intake = MessageRouter(CONN, TRADE, self.subscriber, self.common)
-        self.subscriber.opened(self.intake.stream, self.now_us)
+        self.router = MessageRouter(CONN, TRADE, self.subscriber, self.common)
+        self.subscriber.opened(self.router.stream, self.now_us)
         (command,) = self.subscriber.commands(self.now_us + 10 * SECOND_US)
         answer = {"id": msgspec.json.decode(command)["id"], "msg": {"channel": "trade", "sid": self.sid}}
         self.send({"type": "subscribed", **answer}, 1_000)
@@ -88,7 +88,7 @@ class Wire:
         self.now_us += passed_us
         while self.under_way and self.under_way[0][0] <= self.now_us:
             at_us, frame, trade = self.under_way.pop(0)
-            taken = self.intake.take(FrameBatch([frame], at_us + self.skew_us))
+            taken = self.router.route(FrameBatch([frame], at_us + self.skew_us))
             assert trade is None or len(taken.rows) == 1
             self.heard += [trade] * (trade is not None)
         self.read_journal()

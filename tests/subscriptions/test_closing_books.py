@@ -21,7 +21,7 @@ def listening():
     subscriber.opened(stream, SECOND_US)
     subscriber.want(TICKERS)
     exchange(subscriber, socket, stream, 10)
-    assert subscriber.heard == len(TICKERS)
+    assert subscriber.received == len(TICKERS)
     return subscriber, socket, stream
 
 
@@ -42,7 +42,7 @@ def exchange(subscriber, socket, stream, seconds):
 def test_books_of_markets_that_are_about_to_close_are_asked_for_in_batches(listening):
     subscriber, *_ = listening
     for ticker in TICKERS:
-        subscriber.ask_before_closing(ticker)
+        subscriber.request_before_closing(ticker)
     batches = exchange(*listening, 5)
     assert [len(batch) for batch in batches] == [100, 100, 50]
     assert sorted(ticker for batch in batches for ticker in batch) == TICKERS
@@ -51,8 +51,8 @@ def test_books_of_markets_that_are_about_to_close_are_asked_for_in_batches(liste
 
 def test_one_that_has_left_meanwhile_or_was_never_here_is_not_asked_for(listening):
     subscriber, *_ = listening
-    subscriber.ask_before_closing(TICKERS[0])
-    subscriber.ask_before_closing("KXELSEWHERE")
+    subscriber.request_before_closing(TICKERS[0])
+    subscriber.request_before_closing("KXELSEWHERE")
     subscriber.unwant([TICKERS[0]], 15 * SECOND_US)
     assert exchange(*listening, 5) == []
 
@@ -62,7 +62,7 @@ def test_after_a_loss_they_are_asked_for_once_with_all_the_others(listening):
     socket.seq += 1  # a frame is lost
     socket.change(TICKERS[1], 1)
     exchange(*listening, 1)
-    subscriber.ask_before_closing(TICKERS[0])
+    subscriber.request_before_closing(TICKERS[0])
     asked = [ticker for batch in exchange(*listening, 5) for ticker in batch]
     assert asked.count(TICKERS[0]) >= 1
     assert subscriber.in_doubt == 0
@@ -70,9 +70,9 @@ def test_after_a_loss_they_are_asked_for_once_with_all_the_others(listening):
 
 def test_what_was_to_be_asked_on_a_socket_that_closed_is_not_asked_on_the_next_one(listening):
     subscriber, *_ = listening
-    subscriber.ask_before_closing(TICKERS[0])
+    subscriber.request_before_closing(TICKERS[0])
     subscriber.closed(16 * SECOND_US)
     socket, stream = Socket(set(TICKERS), lambda: SECOND_US), Stream(subscriber)
     subscriber.opened(stream, 17 * SECOND_US)
     assert exchange(subscriber, socket, stream, 5) == []
-    assert subscriber.heard == len(TICKERS)
+    assert subscriber.received == len(TICKERS)

@@ -6,7 +6,7 @@ SECOND_US = 1_000_000
 def clock(*ages):
     made = ExchangeClock()
     for age in ages:
-        made.hear(*age)
+        made.measure(*age)
     return made
 
 
@@ -26,13 +26,13 @@ def test_without_any_message_nothing_is_known():
     assert (clock().ahead_us, clock().behind_us) == (0, 0)
 
 
-def test_a_clock_that_was_set_right_is_known_anew_after_two_turns():
+def test_a_clock_that_was_set_right_is_known_anew_after_two_periods():
     made = clock((-5_000_000,))
-    made.turn()
-    made.hear(1_000)
+    made.start_period()
+    made.measure(1_000)
     assert made.behind_us == 5_000_000
-    made.turn()
+    made.start_period()
     assert made.behind_us == 0
-    made.turn()
-    made.turn()
+    made.start_period()
+    made.start_period()
     assert made.ahead_us == 1_000

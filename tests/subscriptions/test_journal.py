@@ -65,9 +65,9 @@ def test_listening_begins_with_what_was_received_and_ends_before_what_was_under_
 
 
 def test_a_list_that_came_late_proves_less_by_what_was_under_way(journal):
-    at_once_us = journal.listed_us(2_000)
+    at_once_us = journal.complete_until_us(2_000)
     journal.lag_us = LAG_US
-    assert journal.listed_us(2_000) == at_once_us - LAG_US < 2_000
+    assert journal.complete_until_us(2_000) == at_once_us - LAG_US < 2_000
 
 
 def test_rows_are_given_once_and_in_their_order(journal):

@@ -22,28 +22,28 @@ def test_a_market_that_has_a_place_gets_no_second():
     placement = Placement(CONNS)
     (home,) = placement.place(["A"])
     assert placement.place(["A"]) == {}
-    assert placement.home_of("A") == home
+    assert placement.connection_of("A") == home
 
 
 def test_nothing_goes_where_the_exchange_has_no_room():
     placement = Placement((7, 8), capacity=3)
     placement.place(["A", "B", "C", "D"])
-    placement.is_full(7)
+    placement.mark_full(7)
     assert {conn: len(tickers) for conn, tickers in placement.place(["E", "F"]).items()} == {8: 1}
-    assert (placement.homeless, len(placement)) == (1, 6)
+    assert (placement.unplaced, len(placement)) == (1, 6)
     placement.remove("A")
-    assert sum(len(tickers) for tickers in placement.place_homeless().values()) == 1
-    assert placement.homeless == 0
+    assert sum(len(tickers) for tickers in placement.place_unplaced().values()) == 1
+    assert placement.unplaced == 0
 
 
 def test_where_there_may_be_room_again_those_without_a_place_go():
     placement = Placement((7,), capacity=3)
     placement.place(["A"])
-    placement.is_full(7)
+    placement.mark_full(7)
     assert placement.place(["B", "C", "D"]) == {}
-    placement.has_room(7)
-    assert {conn: len(tickers) for conn, tickers in placement.place_homeless().items()} == {7: 2}
-    assert (placement.homeless, placement.load(7)) == (1, 3)
+    placement.mark_not_full(7)
+    assert {conn: len(tickers) for conn, tickers in placement.place_unplaced().items()} == {7: 2}
+    assert (placement.unplaced, placement.load(7)) == (1, 3)
 
 
 def test_while_nobody_has_room_those_without_a_place_are_not_looked_at():
@@ -54,16 +54,16 @@ def test_while_nobody_has_room_those_without_a_place_are_not_looked_at():
         def __iter__(self):
             raise AssertionError("each of them is looked at")
 
-    placement._homeless = Unread(placement._homeless)
-    assert placement.place_homeless() == {}
+    placement._unplaced = Unread(placement._unplaced)
+    assert placement.place_unplaced() == {}
 
 
 def test_nothing_goes_to_a_connection_that_is_given_up():
     placement = Placement(CONNS)
-    placement.give_up(7)
-    placement.give_up(8)
+    placement.mark_unusable(7)
+    placement.mark_unusable(8)
     assert set(placement.place(["A", "B"])) == {9}
-    placement.count_on(7)
+    placement.mark_usable(7)
     assert set(placement.place(["C", "D"])) == {7}
 
 
@@ -85,11 +85,11 @@ def test_markets_that_share_a_socket_of_one_gatherer_share_none_of_the_others():
             placement.place(tickers[first : first + 1_000])
     # One socket in 60 by chance: markets that any two of them have on sockets of the same number.
     for one, other in itertools.combinations(placements, 2):
-        alike = sum(one.home_of(ticker) == other.home_of(ticker) for ticker in tickers)
+        alike = sum(one.connection_of(ticker) == other.connection_of(ticker) for ticker in tickers)
         assert alike < 3 * len(tickers) / 60
     # Two that are neighbours at one are hardly ever at another.
-    together = [ticker for ticker in tickers if placements[0].home_of(ticker) == 7]
-    homes = [placements[1].home_of(ticker) for ticker in together]
+    together = [ticker for ticker in tickers if placements[0].connection_of(ticker) == 7]
+    homes = [placements[1].connection_of(ticker) for ticker in together]
     assert max(homes.count(conn) for conn in set(homes)) < len(together) / 4
 
 
@@ -104,7 +104,7 @@ def test_every_wanted_market_is_in_one_place(wishes):
         else:
             wanted.discard(ticker)
             placement.remove(ticker)
-        placement.place_homeless()
+        placement.place_unplaced()
         assert len(placement) == len(wanted)
         assert sum(placement.load(conn) for conn in CONNS) == min(len(wanted), 6)
         assert max(placement.load(conn) for conn in CONNS) <= 2
@@ -113,9 +113,9 @@ def test_every_wanted_market_is_in_one_place(wishes):
 def test_one_that_becomes_full_keeps_nobody_from_the_others():
     placement = Placement((7, 8))
     placement.place(f"A-{number}" for number in range(20))
-    placement.is_full(7)
-    gone = next(f"A-{number}" for number in range(20) if placement.home_of(f"A-{number}") == 7)
+    placement.mark_full(7)
+    gone = next(f"A-{number}" for number in range(20) if placement.connection_of(f"A-{number}") == 7)
     placement.remove(gone)
     placed = placement.place(f"B-{number}" for number in range(10))
     assert {conn: len(tickers) for conn, tickers in placed.items()} == {7: 1, 8: 9}
-    assert placement.homeless == 0
+    assert placement.unplaced == 0

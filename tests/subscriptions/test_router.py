@@ -30,11 +30,11 @@ class Listener:
         self.subscriber = (
             BookSubscription(self.journal, 3_600) if role.is_of_books else ChannelSubscription(self.journal, role)
         )
-        self.intake = MessageRouter(conn, role, self.subscriber, self.common)
-        self.subscriber.opened(self.intake.stream, 0)
+        self.router = MessageRouter(conn, role, self.subscriber, self.common)
+        self.subscriber.opened(self.router.stream, 0)
 
     def hear(self, *frames, at_us=SENT_US):
-        taken = self.intake.take(FrameBatch(list(frames), at_us))
+        taken = self.router.route(FrameBatch(list(frames), at_us))
         return {table.name: rows for table, rows in taken.rows}
 
     def subscribe(self, at_us=SENT_US, sid=1, now_us=0, **envelope):
@@ -69,7 +69,7 @@ def older_trade(seq, ts):
 def test_an_announcement_tells_how_late_its_socket_is_read():
     listener = Listener(LIFECYCLE_CONN)
     assert len(listener.hear(lifecycle(), at_us=SENT_US + 30_000_000)["lifecycle_events"]) == 1
-    assert listener.intake.age_us == 30_000_000
+    assert listener.router.age_us == 30_000_000
 
 
 def delta(seq, **facts):
@@ -107,7 +107,7 @@ def test_frames_that_are_remembered_are_bounded(books):
     large = [[f"0.{price:04}", "1.00"] for price in range(1, 900)]
     book = {"market_ticker": "A", "clock": 700, "yes_dollars_fp": large}
     books.hear(encoded(type="orderbook_snapshot", sid=1, seq=700, msg=book))
-    kept = books.intake._remembered
+    kept = books.router._remembered
     assert len(kept) <= 256
     assert max(map(len, kept)) < 4_097
 

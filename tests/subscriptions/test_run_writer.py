@@ -87,7 +87,7 @@ def test_without_a_loss_a_run_says_what_it_says(rig):
 def test_a_loss_is_in_the_journal_with_the_word_that_would_have_hidden_it(rig):
     rig.say(0, 10)
     rig.lose(20, 30)
-    assert "does not say so yet" in rig.writer.why_not_ready()
+    assert "does not record it yet" in rig.writer.why_not_ready()
     rig.say(0, 100)
     assert rig.gaps() == [(0, conn, 20 - DOUBT, 30 + DOUBT + REFRESH_SECONDS) for conn in BOOKS]
     assert rig.writer.why_not_ready() is None

@@ -68,7 +68,7 @@ def is_steady(listener):
     """All books are heard, and nothing is asked for again."""
     asked = len([body for body in listener.commands if body["cmd"] != "list_subscriptions"])
     listener.run(30)
-    assert listener.subscriber.heard == len(TICKERS)
+    assert listener.subscriber.received == len(TICKERS)
     assert len([body for body in listener.commands if body["cmd"] != "list_subscriptions"]) == asked
     return True
 
@@ -122,7 +122,7 @@ def test_a_subscription_that_is_told_of_after_its_books_is_heard():
         return [] if body["type"] == "subscribed" else [body]
 
     listener = books(alter, seconds=1)
-    assert listener.subscriber.heard == 0
+    assert listener.subscriber.received == 0
     tell(listener, **kept[0])
     listener.run(60)
     assert is_steady(listener)
@@ -134,6 +134,6 @@ def test_changes_of_a_subscription_that_was_ended_do_not_make_it_heard():
     tell(listener, type="unsubscribed", sid=sid)
     listener.change(TICKERS[0])
     listener.run(5)
-    assert (listener.subscriber.sids, listener.subscriber.heard) == ([], 0)
+    assert (listener.subscriber.sids, listener.subscriber.received) == ([], 0)
     (gap,) = listener.gaps()
     assert (gap.cause, gap.ended_us) == ("unsubscribed", None)

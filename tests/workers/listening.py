@@ -64,7 +64,7 @@ class Listening:
     def books(self):
         """How many are wanted, heard, and in doubt."""
         books = self.connections("book")
-        return tuple(sum(each[what] for each in books) for what in ("wanted", "heard", "in_doubt"))
+        return tuple(sum(each[what] for each in books) for what in ("wanted", "received", "in_doubt"))
 
     def wait_for_all(self, markets=None):
         """Until everything that is wanted is heard, on sockets that are all open."""
@@ -72,7 +72,7 @@ class Listening:
         def is_complete():
             state = self.state()["connections"]
             wanted, _heard, in_doubt = self.books()
-            is_whole = all(each["state"] == "open" and each["heard"] == each["wanted"] for each in state)
+            is_whole = all(each["state"] == "open" and each["received"] == each["wanted"] for each in state)
             return is_whole and not in_doubt and wanted in (markets, wanted) and (markets is None or wanted == markets)
 
         wait_until(is_complete, what="everything heard")

@@ -58,10 +58,6 @@ class Clock:
         self._start_us, self._speed = at_us, 0
 
 
-def fail(gap):
-    raise AssertionError(gap)
-
-
 class Program:
     def __init__(self, options):
         self.group = Group()
@@ -154,9 +150,13 @@ class Program:
 
     def ticker(self, argument):
         """Frames of tickers, as a connection of a gatherer reads them and hands them on."""
-        stream = Stream(1, on_gap=fail)
-        rows = [stream.read(frame, self.clock())[1] for frame in argument.split(b"\t")]
-        self.registry.hear_tickers(rows)
+        stream = Stream(1)
+        rows = []
+        for frame in argument.split(b"\t"):
+            _, row, gap = stream.read(frame, self.clock())
+            assert gap is None
+            rows.append(row)
+        self.registry.apply_tickers(rows)
 
     def stop_and_look(self, _argument):
         self.registry.stop()

@@ -46,7 +46,7 @@ def test_it_outlives_a_database_that_is_down():
         dsn = migrated_database(server, DatabaseKind.TIMESERIES)
         server.kill()
         with maintaining(KALSHI_TS_DSN=dsn.reveal(), KALSHI_MAINTENANCE_SECONDS=1) as process:
-            process.wait_for("maintenance failed")
+            process.wait_for("maintenance failed: retrying in the next round")
             maintainer = Running(process)
             wait_until(lambda: "kalshi_ts" in str(maintainer.why_not_ready()), what="the reason")
             server.start()
@@ -81,4 +81,4 @@ def test_without_a_schema_it_says_what_to_run_and_waits_for_it(empty_database):
         process.wait_for("run kalshi-data migrate")
         with connected(empty_database) as connection:
             migrate(connection, migrations_of(DatabaseKind.TIMESERIES))
-        process.wait_for('"message": "maintained"')
+        process.wait_for('"message": "maintenance finished"')

@@ -4,12 +4,12 @@ In: production, and one second of each gatherer's database per minute. Out: find
 The progress of the audit is stored in production; a failed step is repeated.
 """
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from app.audit.audit import Audited, audit_again, audit_new
 from app.coverage.evidence import PATIENCE, known_until_us, read_gatherers
-from app.errors import DatabaseError
 from app.merge.overlap import ExclusiveEvents, compare_second
 from app.metrics import deduplicator as metrics
 from app.normalize.values import MICROSECOND, SECOND_US
@@ -19,6 +19,7 @@ from app.runtime import logs
 from app.runtime.clock import now_us
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -38,31 +39,38 @@ class Auditor:
         look_again_seconds: float = LOOK_AGAIN_SECONDS,
     ) -> None:
         self._ask = Asker(production, "auditor", offload)
-        self._stopping = stopping
+        # Its progress is stored in the database: after a failure, the next step repeats this one.
+        self._loop = Loop(self._audit_next, IDLE_SECONDS, stopping, on_failure=_not_audited)
         self._patience = patience
         self._look_again_seconds = look_again_seconds
+        self._explained_due = 0.0
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(IDLE_SECONDS)
+        self._loop.run()
 
     def step(self) -> bool:
         """Audit the next snapshots. Return False if all that can be audited are."""
-        try:
-            audited = self._ask(self._audit)
-        except DatabaseError as error:
-            # Its progress is stored in the database: the next step repeats this one.
-            log.error("books cannot be audited", error=str(error))  # noqa: TRY400
-            return False
+        return self._loop.step()
+
+    def _audit_next(self) -> bool:
+        audited = self._ask(self._audit)
         _show(audited)
         return audited.has_more
 
     def _audit(self, connection: Connection) -> Audited:
         audited = audit_new(connection, datetime.now(UTC), self._patience)
         if not audited.has_more:
-            metrics.OPEN_FINDINGS.set(audit_again(connection, self._look_again_seconds))
+            # Looking through all explained findings takes seconds after an outage of every market.
+            are_due = time.monotonic() >= self._explained_due
+            found = audit_again(connection, self._look_again_seconds, are_explained_due=are_due)
+            metrics.OPEN_FINDINGS.set(found)
+            if are_due:
+                self._explained_due = time.monotonic() + self._look_again_seconds
         return audited
+
+
+def _not_audited(error: str) -> None:
+    log.error("audit failed: retrying", error=error)
 
 
 def _show(audited: Audited) -> None:
@@ -72,7 +80,7 @@ def _show(audited: Audited) -> None:
         metrics.AUDITED_TIMESTAMP.set(audited.through.timestamp())
     for pair in audited.findings:
         log.error(
-            "a book does not come out even",
+            "audit: rebuilt book differs from the snapshot",
             ticker=pair.ticker,
             since=pair.from_ts,
             until=pair.to_ts,
@@ -93,25 +101,25 @@ class OverlapSampler:
         self._gatherers = gatherers
         self._production = production
         self._offload = offload
-        self._stopping = stopping
+        self._loop = Loop(
+            self._sample, SAMPLE_SECONDS, stopping, on_failure=_not_compared, first_seconds=SAMPLE_SECONDS
+        )
         self._last_second = 0
 
     def run(self) -> None:
-        while not self._stopping.wait(SAMPLE_SECONDS):
-            self.step()
+        self._loop.run()
 
     def step(self) -> bool:
         """Compare one second. Return False if a gatherer is unreachable: then nothing is counted."""
-        try:
-            compared = self._offload(self._compare)
-        except DatabaseError as error:
-            log.warning("gatherers are not compared", error=str(error))
-            return False
+        self._loop.step()
+        return self._loop.failure is None
+
+    def _sample(self) -> None:
+        compared = self._offload(self._compare)
         for table, alone in compared.items():
             metrics.SAMPLED_ROWS.labels(table).inc(alone.events)
             for gatherer, events in alone.by_gatherer.items():
                 metrics.SAMPLED_ROWS_ALONE.labels(gatherer, table).inc(events)
-        return True
 
     def _compare(self) -> dict[str, ExclusiveEvents]:
         with connected(self._production, "comparer") as connection, connection:
@@ -122,3 +130,7 @@ class OverlapSampler:
         compared = compare_second(self._gatherers, second)
         self._last_second = second
         return compared
+
+
+def _not_compared(error: str) -> None:
+    log.warning("gatherers could not be compared", error=error)

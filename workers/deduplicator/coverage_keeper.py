@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from app.coverage.evidence import BOOKS, PATIENCE
 from app.coverage.hours import HOUR, Holes, JudgedHour, holes_of_the_last_day, judge_next_hour
 from app.coverage.retention import forget
-from app.errors import DatabaseError
 from app.metrics import deduplicator as metrics
 from app.postgres.connection import Asker, Connection
 from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -39,30 +39,27 @@ class CoverageKeeper:
         shortest_pause_seconds: float = SHORTEST_PAUSE_SECONDS,
     ) -> None:
         self._ask = Asker(production, "coverage keeper", offload)
-        self._stopping = stopping
+        # Nothing is lost by a failure: the hours still to judge are recorded in the database.
+        self._loop = Loop(self._judge, IDLE_SECONDS, stopping, on_failure=_not_judged)
         self._patience = patience
         self._shortest_pause_seconds = self._pause_seconds = shortest_pause_seconds
         self._count_holes_at = self._forget_at = 0.0
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(IDLE_SECONDS)
+        self._loop.run()
 
     def step(self) -> bool:
         """Judge one hour. Return False if none is due."""
-        try:
-            kept, seconds = self._ask(self._keep)
-        except DatabaseError as error:
-            # Nothing is lost: the hours still to judge are recorded in the database.
-            log.error("coverage cannot be judged", error=str(error))  # noqa: TRY400
-            return False
+        return self._loop.step()
+
+    def _judge(self) -> bool:
+        kept, seconds = self._ask(self._keep)
         _show(kept)
         if kept.judged is None:
             return False
         metrics.JUDGE_SECONDS.observe(seconds)
         self._pause_seconds = max(self._shortest_pause_seconds, PAUSE_PER_WORK * seconds)
-        log.info("hour judged", **kept.judged._asdict(), seconds=round(seconds, 2))
+        log.info("coverage of an hour computed", **kept.judged._asdict(), seconds=round(seconds, 2))
         return True
 
     def _keep(self, connection: Connection) -> tuple[JudgedHour, float]:
@@ -81,6 +78,10 @@ class CoverageKeeper:
             forget(connection, datetime.now(UTC))
             self._forget_at = time.monotonic() + FORGET_SECONDS
         return kept, seconds
+
+
+def _not_judged(error: str) -> None:
+    log.error("coverage could not be computed: retrying", error=error)
 
 
 def _show(kept: JudgedHour) -> None:

@@ -3,7 +3,6 @@
 In: one gatherer's databases. Out: rows in production, and positions in the gatherer's database up to which it may drop.
 """
 
-import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -20,10 +19,9 @@ from app.replicate.journal import confirm_metadata
 from app.runtime import logs
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload
+from workers.process.loop import Loop, database_backoff
 
 log = logs.get(__name__)
-
-LONGEST_RETRY_SECONDS = 30.0
 
 
 class GathererFollower:
@@ -44,40 +42,32 @@ class GathererFollower:
         self._gatherer = gatherer
         self._what = what
         self._follow = follow
-        self._interval_seconds = interval_seconds
         self._offload = offload
-        self._stopping = stopping
-        self._failures = 0
+        self._loop = Loop(
+            self._copy, interval_seconds, stopping, on_failure=self._not_copied, backoff=database_backoff()
+        )
         self._failure = "not read yet"
 
     def why_not_ready(self) -> str | None:
         return f"{self._what} of {self._gatherer}: {self._failure}" if self._failure else None
 
     def run(self) -> None:
-        self.step()
-        while not self._stopping.wait(self._pause_seconds()):
-            self.step()
+        self._loop.run()
 
-    def step(self) -> bool:
-        """Read everything available. Return False if the gatherer could not be read."""
-        try:
-            copied = self._offload(self._follow)
-        except DatabaseError as error:
-            self._failures += 1
-            self._failure = str(error)
-            metrics.FOLLOW_ERRORS.labels(self._gatherer, self._what).inc()
-            log.warning("cannot be followed", gatherer=self._gatherer, what=self._what, error=str(error))
-            return False
-        self._failures, self._failure = 0, ""
+    def _copy(self) -> None:
+        """Read everything available."""
+        copied = self._offload(self._follow)
+        self._failure = ""
         metrics.FOLLOWED_TIMESTAMP.labels(self._gatherer, self._what).set(datetime.now(UTC).timestamp())
         for table, rows in copied.items():
             metrics.FOLLOWED_ROWS.labels(self._gatherer, table).inc(rows)
-        return True
 
-    def _pause_seconds(self) -> float:
-        if not self._failures:
-            return self._interval_seconds
-        return min(2.0 ** (self._failures - 1), LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+    def _not_copied(self, error: str) -> None:
+        self._failure = error
+        metrics.FOLLOW_ERRORS.labels(self._gatherer, self._what).inc()
+        log.warning(
+            "replication from a gatherer failed: retrying", gatherer=self._gatherer, what=self._what, error=error
+        )
 
 
 CONFIRM_SECONDS = 5.0
@@ -98,21 +88,27 @@ class Confirmer:
         self._sources = list(sources)
         self._production = production
         self._offload = offload
-        self._stopping = stopping
+        self._loop = Loop(
+            lambda: self._offload(self._confirm),
+            CONFIRM_SECONDS,
+            stopping,
+            on_failure=self._not_confirmed,
+            first_seconds=CONFIRM_SECONDS,
+        )
         self._confirmed: dict[str, Position] = {}
 
     def run(self) -> None:
-        while not self._stopping.wait(CONFIRM_SECONDS):
-            self.step()
+        self._loop.run()
         self._disconnect()
 
     def step(self) -> None:
-        try:
-            self._offload(self._confirm)
-        except DatabaseError as error:
-            log.warning("nothing confirmed", gatherer=self._gatherer, error=str(error))
-            # A server that was restarted has ended all of them: without this, each table would fail one more round.
-            self._disconnect()
+        """Confirm every table whose position has advanced."""
+        self._loop.step()
+
+    def _not_confirmed(self, error: str) -> None:
+        log.warning("rows not confirmed to the gatherer: retrying", gatherer=self._gatherer, error=error)
+        # A server that was restarted has ended all of them: without this, each table would fail one more round.
+        self._disconnect()
 
     def _disconnect(self) -> None:
         for source in self._sources:
@@ -139,11 +135,10 @@ class MetadataConfirmer:
         self._metadata = metadata
         self._production = production
         self._offload = offload
-        self._stopping = stopping
+        self._loop = Loop(self.step, CONFIRM_METADATA_SECONDS, stopping, first_seconds=CONFIRM_METADATA_SECONDS)
 
     def run(self) -> None:
-        while not self._stopping.wait(CONFIRM_METADATA_SECONDS):
-            self.step()
+        self._loop.run()
 
     def step(self) -> None:
         """Confirm to every gatherer; an unreachable one delays no other."""
@@ -151,4 +146,4 @@ class MetadataConfirmer:
             try:
                 self._offload(confirm_metadata, gatherer, source, self._production)
             except DatabaseError as error:
-                log.warning("metadata not confirmed", gatherer=gatherer, error=str(error))
+                log.warning("metadata not confirmed to the gatherer: retrying", gatherer=gatherer, error=str(error))

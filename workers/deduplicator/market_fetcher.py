@@ -23,6 +23,7 @@ from app.runtime.health import Stopping
 from app.runtime.threads import Offload
 from app.storage.tables import EVENTS, MARKETS, SERIES, Row, Table
 from workers.process.group import Component
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -46,19 +47,18 @@ class MarketFetcher:
     ) -> None:
         self._ask = Asker(production, "market fetcher", offload)
         self._client = client
-        self._stopping = stopping
         self._but_like = () if combos else (COMBOS,)
         self._after: Ends | None = None
         self._through: Ends | None = None
         self._refused: dict[str, float] = {}
-        self._has_more = False
+        self._loop = Loop(self._try_step, INTERVAL_SECONDS, stopping)
         self._component = Component("market_fetcher", stopping)
 
     def why_not_ready(self) -> str | None:
         return self._component.halted_because
 
     def run(self) -> None:
-        self._component.run(self._run)
+        self._component.run(self._loop.run)
 
     def step(self) -> bool:
         """Fetch the unknown markets recorded before the last step. Return True if there may be more of them."""
@@ -76,20 +76,15 @@ class MarketFetcher:
         self._after, self._through = through, self._ask(table_ends)
         return False
 
-    def _run(self) -> None:
-        self._try_step()
-        while not self._stopping.wait(0 if self._has_more else INTERVAL_SECONDS):
-            self._try_step()
-
-    def _try_step(self) -> None:
+    def _try_step(self) -> bool:
         """Run one step. A failed one covers the same rows again the next time."""
         try:
-            self._has_more = self.step()
+            return self.step()
         except AccessDeniedError:
             raise
         except (DatabaseError, RestError) as error:
-            self._has_more = False
             log.error("unknown markets could not be fetched", error=str(error))  # noqa: TRY400
+            return False
 
     def _try_to_fetch(self, ticker: str) -> None:
         """Fetch one market. A refused one is set aside for ten minutes, so that it does not delay the others."""
@@ -122,7 +117,8 @@ class MarketFetcher:
         try:
             row = row_of(content, now_us())
         except UnfitMessageError as error:
-            log.error("not understood", table=table.name, error=str(error), content=bytes(content)[:200])  # noqa: TRY400
+            shown = bytes(content)[:200]
+            log.error("REST object could not be parsed", table=table.name, error=str(error), content=shown)  # noqa: TRY400
             return None
         self._ask(lambda connection: store_metadata(connection, table, [row]))
         return row

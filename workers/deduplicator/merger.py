@@ -8,7 +8,6 @@ import time
 
 import gevent.event
 
-from app.errors import DatabaseError
 from app.merge.merger import Merger
 from app.merge.ownership import Members
 from app.merge.position import Shard, fair_share
@@ -18,12 +17,12 @@ from app.metrics import deduplicator as metrics
 from app.metrics.deduplicator import HELD_SHARDS, MEMBERS
 from app.postgres.dsn import Dsn
 from app.runtime import logs
-from app.runtime.backoff import MergeBackoff
 from app.runtime.threads import Offload, threads
 from app.settings import Settings
 from workers.deduplicator.gatherer_follower import Confirmer
 from workers.deduplicator.puller import PullBuffer, PulledBatches, Puller
 from workers.process.group import Group
+from workers.process.loop import IdlePace, Loop, database_backoff
 
 log = logs.get(__name__)
 
@@ -37,25 +36,17 @@ class Membership:
         self._members = members
         self._lanes = lanes
         self._offload = offload
-        self._stopping = stopping
+        self._loop = Loop(self._count, COUNT_SECONDS, stopping, on_failure=_not_counted)
         self._share = 0
         self._held = 0
 
     def run(self) -> None:
-        self.step()
-        while not self._stopping.wait(COUNT_SECONDS):
-            self.step()
+        self._loop.run()
         self._members.close()
 
     def step(self) -> None:
         """Count the processes. While production is unreachable, the last share holds."""
-        try:
-            members = self._offload(self._members.count)
-        except DatabaseError as error:
-            log.warning("the other deduplicators are not known", error=str(error))
-            return
-        self._share = fair_share(self._lanes, members)
-        MEMBERS.set(members)
+        self._loop.step()
 
     def take_one(self) -> bool:
         """Take a place for one more lane. Return False if the share is used up."""
@@ -65,15 +56,25 @@ class Membership:
         HELD_SHARDS.set(self._held)
         return True
 
-    def has_too_many(self) -> bool:
+    def holds_too_many(self) -> bool:
         return self._held > self._share
 
-    def leave_one(self) -> None:
+    def release_one(self) -> None:
         self._held -= 1
         HELD_SHARDS.set(self._held)
 
+    def _count(self) -> None:
+        members = self._offload(self._members.count)
+        self._share = fair_share(self._lanes, members)
+        MEMBERS.set(members)
+
+
+def _not_counted(error: str) -> None:
+    log.warning("deduplicator processes could not be counted", error=error)
+
 
 WAIT_SECONDS = 1.0
+LOOK_AT_CURSORS_SECONDS = 10.0
 
 
 class TableMerger:
@@ -84,7 +85,7 @@ class TableMerger:
         merger: Merger,
         inbox: PullBuffer,
         membership: Membership,
-        pace: MergeBackoff,
+        pace: IdlePace,
         offload: Offload,
         stopping: gevent.event.Event,
     ) -> None:
@@ -93,27 +94,34 @@ class TableMerger:
         self._membership = membership
         self._pace = pace
         self._offload = offload
-        self._stopping = stopping
+        self._loop = Loop(
+            self._open_or_merge,
+            lambda: pace.pause_seconds,
+            stopping,
+            on_failure=self._fail,
+            backoff=database_backoff(),
+        )
         self._table = merger.rule.table.name
         self._has_place = False
         self._is_open = False
-        self.failure: str | None = None
+        self._look_at_cursors_from = 0.0
         self.obstacle: str | None = None
 
+    @property
+    def failure(self) -> str | None:
+        """Return why the latest round failed, or None."""
+        return self._loop.failure
+
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(self._pace.pause_seconds)
-        self._leave()
+        self._loop.run()
+        self._release()
 
     def step(self) -> bool:
         """Open the lane or merge one round. Return True if there may be more to do immediately."""
-        try:
-            goes_on = self._round() if self._is_open else self._open()
-        except DatabaseError as error:
-            self._fail(error)
-            return False
-        self.failure = None
+        return self._loop.step()
+
+    def _open_or_merge(self) -> bool:
+        goes_on = self._round() if self._is_open else self._open()
         self._pace.found(int(goes_on))
         return goes_on
 
@@ -126,12 +134,12 @@ class TableMerger:
         positions = self._offload(self._merger.open)
         self._note_obstacle()
         if positions is None:
-            self._membership.leave_one()
+            self._membership.release_one()
             self._has_place = False
             return False
         self._is_open = True
         self._inbox.open(positions)
-        log.info("merging", table=self._table, shard=self._merger.shard.number, of=self._merger.shard.of)
+        log.info("shard taken over", table=self._table, shard=self._merger.shard.number, of=self._merger.shard.of)
         return True
 
     def _round(self) -> bool:
@@ -144,9 +152,12 @@ class TableMerger:
             self._offload(self._merger.note_failures, post.failures)
         if post.pulls:
             self._merge(post)
-        if self._membership.has_too_many():
-            log.info("left to another process", table=self._table, shard=self._merger.shard.number)
-            self._leave()
+        elif time.monotonic() >= self._look_at_cursors_from:
+            self._offload(self._merger.refuse_moved_cursors)
+            self._look_at_cursors_from = time.monotonic() + LOOK_AT_CURSORS_SECONDS
+        if self._membership.holds_too_many():
+            log.info("shard released to another process", table=self._table, shard=self._merger.shard.number)
+            self._release()
         return self._is_open
 
     def _merge(self, post: PulledBatches) -> None:
@@ -166,27 +177,29 @@ class TableMerger:
                 metrics.LAG_SECONDS.labels(gatherer, self._table, shard).set(age_seconds)
             if pull.starts_anew:
                 metrics.STARTED_ANEW.labels(gatherer, self._table).inc()
-                log.warning("another database, or an older state: read anew", gatherer=gatherer, table=self._table)
+                log.warning(
+                    "gatherer database replaced or restored: table is read from the beginning",
+                    gatherer=gatherer,
+                    table=self._table,
+                )
 
     def _note_obstacle(self) -> None:
         if self._merger.obstacle not in (None, self.obstacle):
-            log.warning("cannot be merged yet", table=self._table, reason=self._merger.obstacle)
+            log.warning("merge blocked", table=self._table, reason=self._merger.obstacle)
         self.obstacle = self._merger.obstacle
 
-    def _fail(self, error: DatabaseError) -> None:
+    def _fail(self, error: str) -> None:
         """Close the lane after an error: what was read ahead is dropped and read again."""
         metrics.FAILED_ROUNDS.labels(self._table).inc()
-        log.error("merging failed and is repeated", table=self._table, error=str(error))
-        self.failure = str(error)
-        self._leave()
-        self._pace.failed()
+        log.error("merge failed: retrying", table=self._table, error=error)
+        self._release()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         """Release the lane, and its place in this process's share."""
         self._inbox.close()
         self._merger.close()
         if self._has_place:
-            self._membership.leave_one()
+            self._membership.release_one()
         self._has_place = self._is_open = False
 
 
@@ -241,9 +254,9 @@ class MergeSupervisor:
         settings, stopping = self._settings, self._group.stopping
         inbox = PullBuffer()
         merger = Merger(rule, shard, self._gatherers, self._production)
-        pace = MergeBackoff(CLAIM_SECONDS, STANDBY_SECONDS)
+        pace = IdlePace(CLAIM_SECONDS, STANDBY_SECONDS)
         self._mergers.append(TableMerger(merger, inbox, self._membership, pace, self._offload, stopping))
         for gatherer, dsn in self._gatherers.items():
             source = GathererTable(gatherer, dsn, rule.table, shard, settings.dedup_batch_bytes, self._production_name)
-            pace = MergeBackoff(settings.dedup_busy_milliseconds / 1_000, settings.dedup_idle_milliseconds / 1_000)
+            pace = IdlePace(settings.dedup_busy_milliseconds / 1_000, settings.dedup_idle_milliseconds / 1_000)
             self._pullers.append(Puller(source, inbox, shard.number, pace, self._offload, stopping))

@@ -63,7 +63,7 @@ class Deduplicator:
         keeper = CoverageKeeper(production, offload, stopping, shortest_pause_seconds=float(settings.coverage_seconds))
         readiness = (
             self._merging.why_not_ready,
-            self._why_nobody_is_followed,
+            self._why_no_gatherer_is_followed,
             repairer.why_not_ready,
             fetcher.why_not_ready,
         )
@@ -89,7 +89,7 @@ class Deduplicator:
         interval_seconds = settings.follow_milliseconds / 1_000
         return GathererFollower(gatherer, what, follow, interval_seconds, threads(1), self._group.stopping)
 
-    def _why_nobody_is_followed(self) -> str | None:
+    def _why_no_gatherer_is_followed(self) -> str | None:
         """Return a reason only if *every* follower fails: one unreachable gatherer is expected."""
         reasons = [follower.why_not_ready() for follower in self._followers]
         return reasons[0] if all(reasons) else None
@@ -108,16 +108,16 @@ def databases_of(settings: Settings) -> tuple[dict[str, Dsn], dict[str, Dsn], Ds
     """
     if settings.gatherer_dsns is None or settings.production_dsn is None:
         raise SettingsError(
-            "The deduplicator does not know its databases.",
+            "The deduplicator needs databases.",
             "KALSHI_GATHERER_DSNS and KALSHI_PRODUCTION_DSN are both needed.",
-            "set them, or the files that hold them.",
+            "set them, or their _FILE variants.",
         )
     gatherers = settings.gatherer_dsns.by_gatherer()
     metadata = settings.gatherer_meta_dsns.by_gatherer() if settings.gatherer_meta_dsns else {}
     if strangers := metadata.keys() - gatherers.keys():
         raise SettingsError(
-            "The deduplicator knows only the metadata of some gatherers.",
-            f"KALSHI_GATHERER_META_DSNS names {', '.join(sorted(strangers))}, and KALSHI_GATHERER_DSNS does not.",
-            "give the same names in both.",
+            "Gatherers are named for metadata only.",
+            f"{', '.join(sorted(strangers))}: in KALSHI_GATHERER_META_DSNS, not in KALSHI_GATHERER_DSNS.",
+            "use the same names in both.",
         )
     return gatherers, metadata, settings.production_dsn

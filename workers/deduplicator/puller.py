@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import gevent.event
 
-from app.errors import DatabaseError
 from app.merge.position import Position, Pull
 from app.merge.source import GathererTable
 from app.metrics.deduplicator import IS_READABLE, LAG_SECONDS
 from app.runtime import logs
-from app.runtime.backoff import MergeBackoff
 from app.runtime.threads import Offload
+from workers.process.loop import IdlePace, Loop, database_backoff
 
 
 class PulledBatches(NamedTuple):
@@ -92,7 +91,7 @@ class Puller:
         source: GathererTable,
         inbox: PullBuffer,
         shard: int,
-        pace: MergeBackoff,
+        pace: IdlePace,
         offload: Offload,
         stopping: gevent.event.Event,
     ) -> None:
@@ -101,27 +100,26 @@ class Puller:
         self._pace = pace
         self._offload = offload
         self._stopping = stopping
+        self._loop = Loop(
+            self._read_next, lambda: pace.pause_seconds, stopping, on_failure=self._note, backoff=database_backoff()
+        )
         self._lag = LAG_SECONDS.labels(source.gatherer, source.table.name, str(shard))
         self._is_readable = IS_READABLE.labels(source.gatherer, source.table.name)
         self.failure: str | None = None
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(self._pace.pause_seconds)
+        self._loop.run()
         self._source.close()
 
     def step(self) -> bool:
         """Read one batch. Return True if the next one should be read immediately."""
-        after = self._inbox.wanted(self._source.gatherer, WAIT_SECONDS)
+        return self._loop.step()
+
+    def _read_next(self) -> bool:
+        after = self._next_position()
         if after is None:
-            return True
-        try:
-            pull = self._offload(self._source.pull, after)
-        except DatabaseError as error:
-            self._note(str(error))
-            self._pace.failed()
             return False
+        pull = self._offload(self._source.pull, after)
         self._note(None)
         if pull.is_empty:
             self._lag.set(0)
@@ -130,13 +128,22 @@ class Puller:
         self._pace.found(pull.rows, has_more=pull.has_more or pull.starts_anew)
         return self._pace.pause_seconds == 0
 
+    def _next_position(self) -> Position | None:
+        """Wait for a position to read from. Return None if the process is stopping."""
+        # A loop of its own inside of a step: a wait for the merger is no success, and must not reset the backoff.
+        while not self._stopping.is_set():
+            after = self._inbox.wanted(self._source.gatherer, WAIT_SECONDS)
+            if after is not None:
+                return after
+        return None
+
     def _note(self, failure: str | None) -> None:
         if (failure is None) != (self.failure is None):
             self._inbox.put_failure(self._source.gatherer, failure)
             self._is_readable.set(failure is None)
             what = {"gatherer": self._source.gatherer, "table": self._source.table.name}
             if failure is None:
-                log.info("a gatherer can be read again", **what)
+                log.info("gatherer database readable again", **what)
             else:
-                log.warning("a gatherer cannot be read; the others are", error=failure, **what)
+                log.warning("gatherer database unreadable", error=failure, **what)
         self.failure = failure

@@ -19,16 +19,16 @@ from app.coverage.trade_repair import (
     suspects_of,
     unchecked_hours,
 )
-from app.errors import DatabaseError
 from app.kalshi.errors import AccessDeniedError, RestError
 from app.kalshi.rest_client import RestClient
 from app.postgres.connection import Asker
 from app.postgres.dsn import Dsn
 from app.runtime import logs
-from app.runtime.backoff import RetryLater
+from app.runtime.backoff import KeyedBackoff
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload
 from workers.process.group import Component
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -54,19 +54,23 @@ class ProductionTradeRepairer:
     ) -> None:
         self._ask = Asker(production, "repairer", offload)
         self._trades = MissingTrades(production, client, offload)
-        self._stopping = stopping
-        self._holes: RetryLater[HeardPeriod] = RetryLater(clock=clock)
-        self._hours: RetryLater[datetime] = RetryLater(clock=clock)
+        # A failed step is repeated as a whole later: fetching a trade twice does no harm.
+        self._loop = Loop(self._repair_next, IDLE_SECONDS, stopping, on_failure=_not_repaired)
+        self._holes: KeyedBackoff[HeardPeriod] = KeyedBackoff(clock=clock)
+        self._hours: KeyedBackoff[datetime] = KeyedBackoff(clock=clock)
         self._component = Component("production_repairer", stopping)
 
     def why_not_ready(self) -> str | None:
         return self._component.halted_because
 
     def run(self) -> None:
-        self._component.run(self._run)
+        self._component.run(self._loop.run)
 
     def step(self) -> bool:
         """Repair one hole, or one hour's markets that lack volume. Return False if nothing is known to be missing."""
+        return self._loop.step()
+
+    def _repair_next(self) -> bool:
         for hole in self._ask(holes_to_repair):
             if self._holes.is_due(hole.period):
                 self._repair_hole(hole)
@@ -76,19 +80,6 @@ class ProductionTradeRepairer:
                 self._check_volumes(hour)
                 return True
         return False
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            if not self._try_step():
-                self._stopping.wait(IDLE_SECONDS)
-
-    def _try_step(self) -> bool:
-        """Run one step. A failed one is repeated as a whole later: fetching a trade twice does no harm."""
-        try:
-            return self.step()
-        except DatabaseError as error:
-            log.error("trades could not be repaired", error=str(error))  # noqa: TRY400
-            return False
 
     def _repair_hole(self, hole: TradeRepair) -> None:
         if self._repair(hole):
@@ -110,7 +101,12 @@ class ProductionTradeRepairer:
             return
         self._hours.succeeded(hour)
         if suspects.markets > len(suspects.listed):
-            log.error("too many markets lack trades", hour=hour, markets=suspects.markets, asked=len(suspects.listed))
+            log.error(
+                "trade repair incomplete: too many markets lack trades",
+                hour=hour,
+                markets=suspects.markets,
+                asked=len(suspects.listed),
+            )
         self._ask(lambda connection: note_checked(connection, hour))
 
     def _repair(self, repair: TradeRepair) -> bool:
@@ -120,10 +116,14 @@ class ProductionTradeRepairer:
         except AccessDeniedError:
             raise
         except RestError as error:
-            log.error("trades could not be repaired", ticker=repair.ticker, **repair.period._asdict(), error=str(error))  # noqa: TRY400
+            log.error("trade repair failed", ticker=repair.ticker, **repair.period._asdict(), error=str(error))  # noqa: TRY400
             return False
         self._component.works()
-        log.info("trades asked for", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())
+        log.info("trades requested", ticker=repair.ticker, **repair.period._asdict(), **fetched._asdict())
         if fetched.unfit:
-            log.error("not repaired: trades are in quarantine", ticker=repair.ticker, trades=fetched.unfit)
+            log.error("trade repair incomplete: trades are in quarantine", ticker=repair.ticker, trades=fetched.unfit)
         return not fetched.unfit
+
+
+def _not_repaired(error: str) -> None:
+    log.error("trade repair failed", error=error)

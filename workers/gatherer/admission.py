@@ -54,6 +54,7 @@ class Admission:
         turn = self._queue.join(is_of_books=is_of_books)
         waker = self._wakers[turn] = gevent.event.Event()
         try:
+            # A loop of its own: it waits for one turn, and the turn before it may wake it.
             while not self._stopping.is_set():
                 waker.clear()
                 wait_seconds = self._seconds_until(turn)
@@ -68,7 +69,7 @@ class Admission:
             self._wake_first()
 
     def opened(self, turn: DialTurn) -> None:
-        """Note that a socket opened. If that ends a series of failures, every rest() returns immediately."""
+        """Note that a socket opened. If that ends a series of failures, every pause() returns immediately."""
         if self._queue.opened(turn):
             self._openings += 1
         self._wake_first()
@@ -80,18 +81,19 @@ class Admission:
         self._queue.failed(turn, time.monotonic(), is_refused=is_refused, is_denied=is_denied)
         self._wake_first()
 
-    def rest(self, seconds: float) -> bool:
+    def pause(self, seconds: float) -> bool:
         """Wait this long, or until the exchange accepts connections again. Return True in the latter case."""
         until_seconds, openings = time.monotonic() + seconds, self._openings
+        # A loop of its own: one wait that ends early when the exchange is back.
         while (left_seconds := until_seconds - time.monotonic()) > 0 and not self._stopping.is_set():
-            self._look_at_exchange()
+            self._check_exchange()
             if self._openings != openings:
                 return True
             self._stopping.wait(min(left_seconds, LOOK_SECONDS))
         return False
 
     def _seconds_until(self, turn: DialTurn) -> float:
-        self._look_at_exchange()
+        self._check_exchange()
         if self._closed_since_seconds is not None:
             wait_seconds = self._closed_since_seconds + CLOSED_SECONDS - time.monotonic()
             if wait_seconds > 0:
@@ -102,7 +104,7 @@ class Admission:
             self._closed_since_seconds = time.monotonic()
         return wait_seconds
 
-    def _look_at_exchange(self) -> None:
+    def _check_exchange(self) -> None:
         is_open, was_open = self._exchange_is_open(), self._closed_since_seconds is None
         if is_open and not was_open:
             self._closed_since_seconds = None

@@ -7,7 +7,6 @@ Receiving and sending are separate greenlets, since a socket that takes no bytes
 
 import time
 from collections.abc import Callable
-from random import Random
 from typing import NamedTuple
 
 import gevent
@@ -18,7 +17,7 @@ from app.kalshi.errors import HandshakeRefusedError, SocketError, SocketTimeoutE
 from app.kalshi.websocket import WebSocket
 from app.metrics import gatherer as metrics
 from app.runtime import logs
-from app.runtime.backoff import ReconnectBackoff
+from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us, steady_seconds, steady_us
 from app.runtime.health import Stopping
 from app.storage.tables import TICKERS, Row
@@ -32,6 +31,8 @@ from workers.gatherer.admission import DENIED, Admission
 log = logs.get(__name__)
 
 BATCH_MESSAGES = 50
+FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 300.0
+HEALTHY_SECONDS = 60.0
 
 
 class ConnectionContext(NamedTuple):
@@ -50,36 +51,42 @@ class Connection:
     """Receive what the exchange sends to one subscriber, over a sequence of sockets, until stopped."""
 
     def __init__(
-        self, subscriber: Subscriber, journal: Journal, around: ConnectionContext, common: RouterContext | None = None
+        self,
+        subscriber: Subscriber,
+        journal: Journal,
+        context: ConnectionContext,
+        router_context: RouterContext | None = None,
     ) -> None:
         self.number = journal.conn
         self.role = role_of(self.number)
         self.subscriber = subscriber
         self.socket: WebSocket | None = None
-        self.news = gevent.event.Event()  # there may be commands to send
+        self.commands_due = gevent.event.Event()  # there may be commands to send
         self.is_over = False
         self.down_since_seconds: float | None = time.monotonic()
-        self._common = common or RouterContext()
+        self._router_context = router_context or RouterContext()
         self._journal = journal
         self._journaling = gevent.lock.BoundedSemaphore()
-        self._around = around
-        self._redial = ReconnectBackoff(Random())  # noqa: S311 - jitter, not a secret
+        self._context = context
+        self._backoff = Backoff(FIRST_REST_SECONDS, LONGEST_REST_SECONDS, jitter=1.0)  # reset by a socket that lasts
+        self._opened_seconds = 0.0
         self._state: State = "waiting"
         self._state_since_us = now_us()
         self._in_hand_us: int | None = None
-        self._is_telling = False
-        self._intake: MessageRouter | None = None
+        self._waits_for_registry = False
+        self._router: MessageRouter | None = None
         self._messages = 0
         self._opened = 0
         metrics.CONNECTIONS.labels(self.role.name, self._state).inc()
 
     def run(self) -> None:
         try:
-            while not self._around.stopping.is_set():
+            # A loop of its own: it waits for its turn to dial, for frames, and for the exchange to be back.
+            while not self._context.stopping.is_set():
                 socket = self._open()
                 if socket is not None:
-                    self._listen(socket)
-                    self._rest()
+                    self._receive_until_closed(socket)
+                    self._pause_before_reconnect()
         finally:
             self.is_over = True
 
@@ -100,18 +107,18 @@ class Connection:
     @property
     def is_handing_over(self) -> bool:
         """Return True while it waits for the sink or for the registry, and therefore reads nothing."""
-        return self._in_hand_us is not None or self._is_telling
+        return self._in_hand_us is not None or self._waits_for_registry
 
     def write_journal(self) -> None:
         """Put the journal's rows into the sink."""
         # Serialised: the row that closes a gap must not overtake the one that opens it.
         with self._journaling:
             for table, rows in self._journal.take():
-                self._around.sink.put(table, rows)
+                self._context.sink.put(table, rows)
 
     def status(self) -> ConnectionStatus:
-        intake, subscriber = self._intake, self.subscriber
-        age_us = None if intake is None else intake.age_us
+        router, subscriber = self._router, self.subscriber
+        age_us = None if router is None else router.age_us
         return ConnectionStatus(
             conn=self.number,
             role=self.role.name,
@@ -119,7 +126,7 @@ class Connection:
             since_us=self._state_since_us,
             sids=subscriber.sids,
             wanted=subscriber.wanted,
-            heard=subscriber.heard,
+            received=subscriber.received,
             in_doubt=subscriber.in_doubt,
             messages=self._messages,
             age_ms=None if age_us is None else age_us // 1000,
@@ -129,79 +136,81 @@ class Connection:
 
     def _open(self) -> WebSocket | None:
         """Wait for a turn and dial. Return None if stopping or if the dial failed."""
-        self._enter("waiting")
-        turn = self._around.admission.wait(is_of_books=self.role.is_of_books)
+        self._set_state("waiting")
+        turn = self._context.admission.wait(is_of_books=self.role.is_of_books)
         if turn is None:
             return None
-        self._enter("connecting")
+        self._set_state("connecting")
         try:
-            socket = self._around.dial()
+            socket = self._context.dial()
         except SocketError as error:
-            self._around.admission.failed(turn, error)
-            self._not_opened(error)
+            self._context.admission.failed(turn, error)
+            self._dial_failed(error)
             return None
-        self._around.admission.opened(turn)
-        self._around.set_halted(False)
+        self._context.admission.opened(turn)
+        self._context.set_halted(False)
         self._opened += 1
         if self._opened > 1:
             metrics.RECONNECTS.labels(self.role.name).inc()
         return socket
 
-    def _rest(self) -> None:
+    def _pause_before_reconnect(self) -> None:
         """Pause before reconnecting: a socket that ended soon after it opened is not reopened immediately."""
-        if self._around.admission.rest(self._redial.delay_seconds(time.monotonic())):
-            self._redial.reset()
+        if time.monotonic() - self._opened_seconds >= HEALTHY_SECONDS:
+            self._backoff.succeeded()
+        if self._context.admission.pause(self._backoff.failed()):
+            self._backoff.succeeded()
 
-    def _not_opened(self, error: SocketError) -> None:
+    def _dial_failed(self, error: SocketError) -> None:
         metrics.CONNECT_FAILURES.labels(self.role.name).inc()
         if isinstance(error, HandshakeRefusedError) and error.status in DENIED:
-            log.error("the exchange refuses our key", conn=self.number, status=error.status)
-            self._around.set_halted(True)
+            log.error("API key refused by the exchange", conn=self.number, status=error.status)
+            self._context.set_halted(True)
         else:
-            log.warning("could not connect", conn=self.number, reason=str(error))
+            log.warning("connect failed", conn=self.number, reason=str(error))
 
-    def _listen(self, socket: WebSocket) -> None:
+    def _receive_until_closed(self, socket: WebSocket) -> None:
         # A router per socket: sids and sequence numbers begin again on each.
-        intake = self._intake = MessageRouter(self.number, self.role, self.subscriber, self._common)
-        self._redial.opened(time.monotonic())
-        self.subscriber.opened(intake.stream, steady_us())
+        router = self._router = MessageRouter(self.number, self.role, self.subscriber, self._router_context)
+        self._opened_seconds = time.monotonic()
+        self.subscriber.opened(router.stream, steady_us())
         self.socket, self.down_since_seconds = socket, None
-        self._enter("open")
-        self.news.set()
+        self._set_state("open")
+        self.commands_due.set()
         try:
             while True:
-                self._step(socket, intake)
+                self._step(socket, router)
         except SocketError as error:
-            log.info("socket ended", conn=self.number, reason=str(error))
-        self._ended(socket)
+            log.info("connection closed", conn=self.number, reason=str(error))
+        self._socket_ended(socket)
 
-    def _step(self, socket: WebSocket, intake: MessageRouter) -> None:
+    def _step(self, socket: WebSocket, router: MessageRouter) -> None:
         try:
             batch = socket.receive(BATCH_MESSAGES)
         except SocketTimeoutError:
             return  # the CommandSender decides whether the silence is too long
         self._in_hand_us = batch.received_us
-        rows, lifecycle, has_news = intake.take(batch)
+        rows, lifecycle, has_news = router.route(batch)
         self._messages += len(batch.messages)
-        self._journal.lag_us = intake.lag_us
+        self._journal.lag_us = router.lag_us
         for table, table_rows in rows:
             if table is TICKERS:
-                self._around.on_tickers(table_rows)
-            self._around.sink.put(table, table_rows)
+                self._context.on_tickers(table_rows)
+            self._context.sink.put(table, table_rows)
         if has_news:
             self.write_journal()
-            self.news.set()
+            self.commands_due.set()
         self._in_hand_us = None
         # The rows are in the sink now; from here on, only the registry's queue is waited for.
-        self._is_telling = bool(lifecycle)
+        self._waits_for_registry = bool(lifecycle)
         for frame in lifecycle:
-            self._around.on_lifecycle(frame)
-        self._is_telling = False
+            self._context.on_lifecycle(frame)
+        self._waits_for_registry = False
         # receive() does not switch greenlets while more frames are buffered: one busy socket must not starve the
         # others.
         gevent.sleep(0)
 
-    def _ended(self, socket: WebSocket) -> None:
+    def _socket_ended(self, socket: WebSocket) -> None:
         # in_hand_since_us() must not become None before the gap's row is in the sink: until then this moment holds back
         # recorded_until.
         last_sign_us = self._in_hand_us = socket.last_sign_us
@@ -210,10 +219,10 @@ class Connection:
         self.write_journal()
         # From here on, the open gap in the journal states that nothing is received.
         self._in_hand_us = None
-        self._enter("waiting")
+        self._set_state("waiting")
         socket.close()
 
-    def _enter(self, state: State) -> None:
+    def _set_state(self, state: State) -> None:
         metrics.CONNECTIONS.labels(self.role.name, self._state).dec()
         metrics.CONNECTIONS.labels(self.role.name, state).inc()
         self._state, self._state_since_us = state, now_us()
@@ -221,7 +230,7 @@ class Connection:
 
 TICK_SECONDS = 1.0
 HELD_UP_SECONDS = 10.0  # shorter pauses are common on a busy host, and hide a silence of the exchange only briefly
-GOODBYE_SECONDS = 5.0
+CLOSING_SECONDS = 5.0
 
 
 class CommandSender:
@@ -237,13 +246,14 @@ class CommandSender:
         self._ending: WebSocket | None = None
         self._abort_seconds = 0.0
         # When the present stretch of uninterrupted reading began, as observed by the steps of this object.
-        self._read_since_seconds = self._looked_seconds = steady_seconds()
+        self._read_since_seconds = self._last_step_seconds = steady_seconds()
 
     def run(self) -> None:
-        news = self._connection.news
+        commands_due = self._connection.commands_due
+        # A loop of its own: it is woken by news, and goes on after a stop until the connection has ended.
         while not self._connection.is_over:
-            news.wait(TICK_SECONDS)
-            news.clear()
+            commands_due.wait(TICK_SECONDS)
+            commands_due.clear()
             self.step()
 
     def step(self) -> None:
@@ -274,26 +284,26 @@ class CommandSender:
     def _why_to_end(self, socket: WebSocket) -> str | None:
         """Return the reason to end the socket, or None."""
         if self._stopping.is_set():
-            return "we are stopping"
+            return "the process is stopping"
         latest_seconds = max(socket.last_message_seconds, socket.last_ping_seconds, self._read_since_seconds)
         quiet_seconds = steady_seconds() - latest_seconds
         if quiet_seconds >= self._stale_seconds:
-            return f"neither a message nor a ping for {quiet_seconds:.0f} s"
+            return f"no message and no ping for {quiet_seconds:.0f} s"
         return self._connection.subscriber.must_reconnect
 
     def _note_pauses(self) -> None:
         """Note when reading was interrupted by a hand-over or a stopped process: no silence of the exchange."""
         now_seconds = steady_seconds()
-        was_held_up = now_seconds - self._looked_seconds > HELD_UP_SECONDS
+        was_held_up = now_seconds - self._last_step_seconds > HELD_UP_SECONDS
         if self._connection.is_handing_over or was_held_up:
             self._read_since_seconds = now_seconds
-        self._looked_seconds = now_seconds
+        self._last_step_seconds = now_seconds
 
     def _end(self, socket: WebSocket, reason: str) -> None:
         """Begin the closing handshake.
 
         What the exchange still sends is received until its Close frame, or until the abort.
         """
-        log.info("ending a socket", conn=self._connection.number, reason=reason)
+        log.info("closing socket", conn=self._connection.number, reason=reason)
         socket.ask_to_close()
-        self._ending, self._abort_seconds = socket, steady_seconds() + GOODBYE_SECONDS
+        self._ending, self._abort_seconds = socket, steady_seconds() + CLOSING_SECONDS

@@ -81,7 +81,7 @@ class RequestLimits:
             self._poll(limits.read.limits if limits else BASIC)
 
     def _poll(self, read: BudgetLimits) -> None:
-        log.info("request budget", tokens_per_second=read.tokens_per_second, shared_by=self._gatherers)
+        log.info("request budget read", tokens_per_second=read.tokens_per_second, shared_by=self._gatherers)
         fetchers = fetchers_for(read.shared_by(self._gatherers))
         self._poller.start(self._group, max(fetchers - self._fetchers, 0))
         self._fetchers = max(fetchers, self._fetchers)
@@ -182,7 +182,7 @@ def _subscriptions(status: SubscriptionStatus) -> list[LiveSubscription]:
             channel=channel,
             sid=sid,
             markets_wanted=status.wanted if is_of_books else 0,
-            markets_heard=status.heard if is_of_books else 0,
+            markets_heard=status.received if is_of_books else 0,
         )
         for channel, sid in zip(status.channels, sids, strict=True)
     ]
@@ -228,16 +228,16 @@ class Gatherer:
         self._account = RequestLimits(
             RestClient(transport, Priority.RECONCILE), settings.request_sharers, self._poller, self._producers
         )
-        around = self._surroundings(dial, sink)
+        context = self._connection_context(dial, sink)
         # Subscribed before the registry starts, so that the queue receives every market as it becomes known.
         changes = self._registry.subscribe_changes()
-        self._connections = ConnectionManager(settings, run_id, around, changes, self._repairer.repair)
+        self._connections = ConnectionManager(settings, run_id, context, changes, self._repairer.repair)
         run = Run(run_id, settings.gatherer)
         self._keeper = RunKeeper(run, sink, [self._connections.in_hand_since_us], stopping)
         live = GathererLiveState(self._registry, self._connections, self._poller)
-        self._shown = service_workers(settings, self._readiness(), stopping, live)
+        self._services = service_workers(settings, self._readiness(), stopping, live)
 
-    def _surroundings(self, dial: Callable[[], WebSocket], sink: Sink) -> ConnectionContext:
+    def _connection_context(self, dial: Callable[[], WebSocket], sink: Sink) -> ConnectionContext:
         stopping = self._producers.stopping
         lifecycle = LifecycleFrames(stopping)
         self._registry.set_lifecycle_source(lifecycle.queue)
@@ -246,7 +246,7 @@ class Gatherer:
             admission=Admission(stopping, self._registry.exchange_open.is_set),
             sink=sink,
             on_lifecycle=lifecycle.put,
-            on_tickers=self._registry.hear_tickers,
+            on_tickers=self._registry.apply_tickers,
             set_halted=lambda halted: COMPONENT_HALTED.labels("connections").set(halted),
             stopping=stopping,
         )
@@ -260,7 +260,7 @@ class Gatherer:
         """Run until asked to stop; then store what was received. Raise OperatorError if rows are lost."""
         self._recording.start(self._writers)
         self._producers.spawn(self._release)
-        for worker in (*self._shown, self._keeper, self._account, self._repairer):
+        for worker in (*self._services, self._keeper, self._account, self._repairer):
             self._producers.spawn(worker.run)
         self._registry.start()
         self._connections.start(self._producers.spawn)
@@ -275,14 +275,14 @@ class Gatherer:
         lost = self._recording.recorder.waiting_rows()
         if stuck:
             # Threads that wait for the database cannot be joined: only os._exit ends the process.
-            log.warning("leaving without the database", tables=stuck, lost_rows=lost)
+            log.warning("exiting without waiting for the database", tables=stuck, lost_rows=lost)
             os._exit(1 if lost else 0)
         self._writers.join()
         if lost:
             raise OperatorError(
-                "Rows are lost.",
-                f"Neither the database nor the disk took them: {lost}.",
-                "make room on the disk; gaps and the run's recorded_until say what is missing.",
+                "Rows were lost.",
+                f"Neither the database nor the disk accepted them: {lost}.",
+                "make room on the disk; the table gaps and runs.recorded_until show what is missing.",
             )
 
     def _release(self) -> None:

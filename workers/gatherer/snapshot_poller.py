@@ -27,12 +27,13 @@ from app.runtime.health import Stopping
 from app.storage.tables import ORDERBOOK_SNAPSHOTS, QUARANTINE, Row
 from app.storage.write_queue import Sink
 from workers.process.group import Component, Group
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
-TICKERS_BETWEEN_RESTS = 5_000
+TICKERS_BETWEEN_PAUSES = 5_000
 # Not 0: that would let other ready greenlets run, but would poll sockets and timers only after fifty sleeps.
-REST_SECONDS = 0.001
+PAUSE_SECONDS = 0.001
 MOST_AT_ONCE_ON_DEMAND = 8
 
 
@@ -84,11 +85,8 @@ class SnapshotPoller:
             group.spawn(self.run)
 
     def run(self) -> None:
-        self.component.run(self._loop)
-
-    def _loop(self) -> None:
-        while not self._stopping.wait(self._cycles.idle_seconds(self._clock())):
-            self.step()
+        # A loop for each greenlet that runs this: they share the cycles, and not the pauses.
+        self.component.run(Loop(self.step, self._idle_seconds, self._stopping).run)
 
     def step(self) -> bool:
         """Poll the next batch. Return True while there may be more to poll."""
@@ -102,21 +100,26 @@ class SnapshotPoller:
             finally:
                 cycle.done(batch)
         for which, cycle in self._cycles.ended(self._clock()):
-            self._tell(which, cycle)
+            self._report_walk(which, cycle)
         return chosen is not None
+
+    def _idle_seconds(self) -> float:
+        return self._cycles.idle_seconds(self._clock())
 
     def poll_now(self, ticker: str) -> Row:
         """Return one market's full book, fetched with priority over the other polls, and store it too."""
         if not self._markets.is_active(ticker):
             raise NoBookError(f"{ticker} is not an active market.")
         if not self._demands.acquire(blocking=False):
-            raise BusyError(f"{MOST_AT_ONCE_ON_DEMAND} books are being asked for already.", fix="ask again.")
+            raise BusyError(f"{MOST_AT_ONCE_ON_DEMAND} books are already being requested.", fix="retry later.")
         try:
             polled = self._store([ticker], list(self._urgent_client.order_books([ticker])))
         finally:
             self._demands.release()
         if not polled.rows:
-            raise NoBookError(f"The exchange's answer for {ticker} was not understood.", fix="look at quarantine.")
+            raise NoBookError(
+                f"The exchange's answer for {ticker} could not be parsed.", fix="see the table quarantine."
+            )
         return polled.rows[0]
 
     def _tickers_of(self, which: BookClass) -> Iterable[str]:
@@ -130,13 +133,13 @@ class SnapshotPoller:
         """Yield the tickers of a class. A book that has not been polled yet counts as possibly two-sided."""
         if which is BookClass.ONE_SIDED:
             self._forget_ended()
-        for ticker in _with_rests(self._markets.active_tickers()):
+        for ticker in _with_pauses(self._markets.active_tickers()):
             may_be_two_sided = self.seen.may_be_two_sided(ticker)
             if book_class(ticker, may_be_two_sided=may_be_two_sided) is which and self._part.holds(ticker):
                 yield ticker
 
     def _forget_ended(self) -> None:
-        for ticker in _with_rests(list(self.seen)):
+        for ticker in _with_pauses(list(self.seen)):
             if not self._markets.is_active(ticker):
                 self.seen.forget(ticker)
 
@@ -174,14 +177,20 @@ class SnapshotPoller:
         metrics.count_books(polled)
         return polled
 
-    def _tell(self, which: BookClass, cycle: Cycle) -> None:
+    def _report_walk(self, which: BookClass, cycle: Cycle) -> None:
         took_seconds = self._clock() - cycle.started_seconds
         self._walks[which] = Walk(took_seconds, cycle.markets)
         self._polled_since_seconds[which] = cycle.started_seconds
         metrics.CYCLE_SECONDS.labels(which.value).set(took_seconds)
         metrics.CYCLE_MARKETS.labels(which.value).set(cycle.markets)
         refusal, self._refusal = self._refusal or None, ""
-        log.info("polled", books=which.value, markets=cycle.markets, seconds=round(took_seconds, 1), refusal=refusal)
+        log.info(
+            "polling cycle finished",
+            books=which.value,
+            markets=cycle.markets,
+            seconds=round(took_seconds, 1),
+            refusal=refusal,
+        )
 
     def polling(self) -> list[LivePolling]:
         """Return the achieved polling interval of each class of books."""
@@ -201,12 +210,12 @@ class SnapshotPoller:
         return self._clock() - self._polled_since_seconds[which]
 
 
-def _with_rests(tickers: Iterable[str]) -> Iterator[str]:
+def _with_pauses(tickers: Iterable[str]) -> Iterator[str]:
     """Yield the tickers, letting other greenlets run regularly, however many there are."""
     for number, ticker in enumerate(tickers, start=1):
         yield ticker
-        if number % TICKERS_BETWEEN_RESTS == 0:
-            gevent.sleep(REST_SECONDS)
+        if number % TICKERS_BETWEEN_PAUSES == 0:
+            gevent.sleep(PAUSE_SECONDS)
 
 
 RETRY_SECONDS = 300.0
@@ -235,4 +244,4 @@ class RequestShare:
         adopted: AccountLimits | None = self._client.adopt_account_limits(self._sharers)
         if adopted is not None:
             tokens = adopted.read.limits.tokens_per_second
-            log.info("request budget", tokens_per_second=tokens, shared_by=self._sharers)
+            log.info("request budget read", tokens_per_second=tokens, shared_by=self._sharers)

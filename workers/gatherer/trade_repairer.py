@@ -14,6 +14,7 @@ from app.runtime.clock import now_us
 from app.runtime.health import Stopping, pause
 from app.storage.write_queue import Sink
 from workers.process.group import Component
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -55,14 +56,13 @@ class TradeRepairer:
         self._count()
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._run)
 
-    def _loop(self) -> None:
+    def _run(self) -> None:
         if not self._knows_last_run:
             self._repair_since_last_run()
             self._knows_last_run = True
-        while not self._stopping.wait(0 if self.step() else IDLE_SECONDS):
-            continue
+        Loop(self.step, IDLE_SECONDS, self._stopping).run()
 
     def step(self) -> bool:
         """Fetch one interval, or an hour of it. Return True while there may be more."""

@@ -4,7 +4,6 @@ In: rows put by producers into `WriteQueues`. Out: rows in the databases, and `r
 The run's row is written last: a reader of `recorded_until` must find all rows up to it.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from app.errors import DatabaseError
 from app.metrics import gatherer as metrics
 from app.postgres.dsn import Dsn
 from app.runtime import logs
+from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us, steady_seconds
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload, threads
@@ -37,6 +37,7 @@ from app.storage.writer import CopyWriter, WriteResult
 from app.subscriptions.dial_queue import sockets_of
 from app.subscriptions.journal import RunWriter
 from workers.process.group import Group
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -66,10 +67,13 @@ class TableWriter:
         self._writer = writer
         self._pace = pace
         self._ended = ended
-        self._failures = 0
+        # A random part of the limit, so that the writers of all tables do not retry together.
+        first_seconds, longest_seconds = pace.first_retry_seconds, pace.longest_retry_seconds
+        self._backoff = Backoff(first_seconds, longest_seconds, jitter=1.0, shortest_seconds=first_seconds / 4)
         self._table = backlog.table.name
 
     def run(self) -> None:
+        # A loop of its own: each step itself waits for rows, or after a failure.
         while not self._ended.is_set():
             self.step()
         self._writer.close()
@@ -92,24 +96,21 @@ class TableWriter:
         written = self._writer.write(batch.rows)
         # Removed from memory or spool only after the commit: a crash repeats the batch.
         self._backlog.written(batch)
-        if self._failures:
-            log.info("rows are stored again", table=self._table, failed_attempts=self._failures)
-            self._failures = 0
+        if self._backoff.failures:
+            log.info(
+                "database write succeeded after failures", table=self._table, failed_attempts=self._backoff.failures
+            )
+            self._backoff.succeeded()
         self._count(batch, written, time.monotonic() - started)
 
     def _failed(self, reason: str) -> None:
-        self._failures += 1
         self._backlog.not_written(reason)
-        pause_seconds = self._pause_seconds()
+        pause_seconds = self._backoff.failed()
         metrics.WRITE_ERRORS.labels(self._table).inc()
-        log.error("rows are not stored", table=self._table, reason=reason, pause_seconds=round(pause_seconds, 1))
+        log.error(
+            "database write failed: retrying", table=self._table, reason=reason, pause_seconds=round(pause_seconds, 1)
+        )
         self._ended.wait(pause_seconds)
-
-    def _pause_seconds(self) -> float:
-        """Return a random part of a limit that doubles, so that the writers of all tables do not retry together."""
-        first, longest = self._pace.first_retry_seconds, self._pace.longest_retry_seconds
-        limit = min(longest, first * 2.0 ** min(self._failures - 1, 30))
-        return random.uniform(first / 4, limit)  # noqa: S311 - jitter, not a secret
 
     def _count(self, batch: WriteBatch, written: WriteResult, seconds: float) -> None:
         metrics.ROWS.labels(self._table).inc(written.inserted)
@@ -129,31 +130,39 @@ class Spiller:
 
     def __init__(self, backlog: WriteQueue, ended: Stopping) -> None:
         self._backlog = backlog
-        self._ended = ended
         self._table = backlog.table.name
-        self._pause_seconds = SPILL_LOOK_SECONDS
+        self._loop = Loop(
+            self._spill,
+            SPILL_LOOK_SECONDS,
+            ended,
+            on_failure=self._not_spilled,
+            expected=(SpoolError,),
+            backoff=Backoff(RETRY_SECONDS, RETRY_SECONDS),
+            first_seconds=SPILL_LOOK_SECONDS,
+        )
 
     def run(self) -> None:
-        while not self._ended.wait(self._pause_seconds):
-            self.step()
+        self._loop.run()
 
     def step(self) -> None:
-        self._pause_seconds = SPILL_LOOK_SECONDS
-        if not self._backlog.should_spill():
-            self._backlog.refusal = None
-            return
-        try:
-            rows = self._backlog.spill()
-        except SpoolError as error:
-            self._pause_seconds = RETRY_SECONDS
-            log.error("rows stay in memory", table=self._table, rows=self._backlog.waiting_rows, reason=str(error))  # noqa: TRY400
+        """Move the rows that have waited for too long, if there are any."""
+        self._loop.step()
+
+    def _spill(self) -> None:
+        if self._backlog.should_spill():
+            metrics.SPOOLED.labels(self._table).inc(self._backlog.spill())
         else:
-            metrics.SPOOLED.labels(self._table).inc(rows)
+            self._backlog.refusal = None
+
+    def _not_spilled(self, reason: str) -> None:
+        log.error(
+            "rows not spooled: they stay in memory", table=self._table, rows=self._backlog.waiting_rows, reason=reason
+        )
 
 
 TIMESERIES_TABLES = (*GATHERER_TABLES, *JOURNAL_TABLES, QUARANTINE)
 DRAIN_SECONDS = 10.0
-END_SECONDS = 2.0
+END_SECONDS = 8.0
 DISK_THREADS = 2
 LOOK_SECONDS = 0.02
 
@@ -212,7 +221,7 @@ class WritePipeline:
         while self._running and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
         if self._running:
-            log.error("a database does not answer", tables=sorted(set(self._running)))
+            log.error("database does not answer: its writers are abandoned", tables=sorted(set(self._running)))
         else:
             self._folder.close()
         return sorted(set(self._running))
@@ -243,7 +252,7 @@ class WritePipeline:
         """
         backlogs = (self.recorder.backlogs[table.name] for table in TIMESERIES_TABLES if table is not RUNS)
         behind = [backlog.table.name for backlog in backlogs if backlog.spool_bytes]
-        return f"rows of {', '.join(behind)} come first" if behind else None
+        return f"rows of {', '.join(behind)} must be written first" if behind else None
 
     def _run(self, worker: TableWriter | Spiller, table_name: str) -> None:
         try:
@@ -284,7 +293,7 @@ class RunKeeper:
         self._run = run
         self._recorder = recorder
         self._oldest_us = (*oldest_in_hand_us, recorder.waiting_since_us)
-        self._stopping = stopping
+        self._loop = Loop(self._step_and_sleep, INTERVAL_SECONDS, stopping, first_seconds=INTERVAL_SECONDS)
         self._clock = clock
         self._stopped_us: int | None = None
         self._asleep_since = clock()
@@ -292,18 +301,20 @@ class RunKeeper:
     def run(self) -> None:
         self._keep()
         self._asleep_since = self._clock()
-        while not self._stopping.wait(INTERVAL_SECONDS):
-            self.step()
-            self._asleep_since = self._clock()
+        self._loop.run()
         self._stopped_us = now_us()
 
     def step(self) -> None:
         late_seconds = self._clock() - self._asleep_since - INTERVAL_SECONDS
         if late_seconds > LATE_SECONDS:
             # The socket readers were held up as well: frames received meanwhile still lie in the sockets' buffers.
-            log.warning("the process was held up", seconds=round(late_seconds, 1))
+            log.warning("process was suspended or blocked", seconds=round(late_seconds, 1))
             return
         self._keep()
+
+    def _step_and_sleep(self) -> None:
+        self.step()
+        self._asleep_since = self._clock()
 
     def end(self) -> None:
         """Write the run's last row. Call it when nothing is received any more and everything is drained."""

@@ -71,7 +71,7 @@ class Component:
         COMPONENT_HALTED.labels(name).set(0)
 
     def why_not_ready(self) -> str | None:
-        return self.halted_because and f"{self.name} halted, and tries again: {self.halted_because}"
+        return self.halted_because and f"{self.name} halted, retrying every five minutes: {self.halted_because}"
 
     def run(self, work: Callable[[], None]) -> None:
         """Run `work`; after a refused access, run it again from its beginning. Return when stopping."""
@@ -79,7 +79,7 @@ class Component:
             while not self._is_done(work):
                 self._stopping.wait(DENIED_SECONDS)
         except StoppedError:
-            log.info("stopped", component=self.name)
+            log.info("component stopped", component=self.name)
 
     def tries(self, action: Callable[[], None]) -> bool:
         """Run one action. Return False if REST failed; the caller repeats it in its next round."""
@@ -89,7 +89,7 @@ class Component:
             raise
         except RestError as error:
             FAILED_ROUNDS.labels(self.name).inc()
-            log.error("round failed", component=self.name, error=str(error))  # noqa: TRY400
+            log.error("round failed: retrying", component=self.name, error=str(error))  # noqa: TRY400
             return False
         self.works()
         return True
@@ -99,7 +99,7 @@ class Component:
         if self.halted_because is not None:
             self.halted_because = None
             COMPONENT_HALTED.labels(self.name).set(0)
-            log.info("no longer halted", component=self.name)
+            log.info("component resumed: the exchange grants access again", component=self.name)
 
     def _is_done(self, work: Callable[[], None]) -> bool:
         if self._stopping.is_set():
@@ -109,7 +109,7 @@ class Component:
         except AccessDeniedError as error:
             self.halted_because = str(error)
             COMPONENT_HALTED.labels(self.name).set(1)
-            log.error("halted: the exchange refuses access", component=self.name, error=str(error))  # noqa: TRY400
+            log.error("component halted: access refused by the exchange", component=self.name, error=str(error))  # noqa: TRY400
             return False
         return True
 

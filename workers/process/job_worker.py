@@ -14,9 +14,11 @@ from app.errors import DatabaseError, OperatorError
 from app.postgres.connection import Asker
 from app.postgres.dsn import Dsn
 from app.runtime import jobs, logs
+from app.runtime.backoff import Backoff
 from app.runtime.health import StoppedError, Stopping
 from app.runtime.jobs import Job
 from app.runtime.threads import Offload
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -44,30 +46,25 @@ class JobWorker:
         self._asker = Asker(production, "jobs", offload)
         self._tasks = tasks
         self._stopping = stopping
-        self._idle_seconds = idle_seconds
-        self._retry_seconds = retry_seconds
+        backoff = Backoff(retry_seconds, retry_seconds)
+        self._loop = Loop(self._do_next, idle_seconds, stopping, on_failure=_not_done, backoff=backoff)
         self._name = f"{socket.gethostname()} {uuid.uuid4().hex[:12]}"
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            if not self.step():
-                self._stopping.wait(self._idle_seconds)
+        self._loop.run()
 
     def step(self) -> bool:
         """Run the oldest waiting job. Return False if there is none, or if the database is unreachable."""
-        try:
-            job = self._ask(lambda cursor: jobs.claim(cursor, list(self._tasks), self._name))
-            if job is not None:
-                self._do(job)
-        except DatabaseError as error:
-            # A job in progress was given back, or its claim lapses and another process takes it over.
-            log.error("jobs cannot be done", error=str(error))  # noqa: TRY400
-            self._stopping.wait(self._retry_seconds)
-            return False
+        return self._loop.step()
+
+    def _do_next(self) -> bool:
+        job = self._ask(lambda cursor: jobs.claim(cursor, list(self._tasks), self._name))
+        if job is not None:
+            self._do(job)
         return job is not None
 
     def _do(self, job: Job) -> None:
-        log.info("job begun", job=job.job_id, kind=job.kind, parameters=job.parameters)
+        log.info("job started", job=job.job_id, kind=job.kind, parameters=job.parameters)
         try:
             outcome = self._work(job)
         except DatabaseError as error:
@@ -92,7 +89,7 @@ class JobWorker:
         progress = NOTHING
         for progress in self._tasks[job.kind](job.parameters):
             if not self._goes_on(job, progress):
-                log.info("job is not ours any more", job=job.job_id)
+                log.info("job taken over by another process", job=job.job_id)
                 break
             if self._stopping.is_set():
                 raise StoppedError
@@ -104,7 +101,7 @@ class JobWorker:
 
     def _end(self, job: Job, *, succeeded: bool, outcome: str) -> None:
         if self._ask(lambda cursor: jobs.end(cursor, job, self._name, succeeded, outcome)):
-            log.info("job ended", job=job.job_id, succeeded=succeeded, outcome=outcome)
+            log.info("job finished", job=job.job_id, succeeded=succeeded, outcome=outcome)
 
     def _ask(self, question: Callable[[psycopg2.extensions.cursor], Result]) -> Result:
         def asked(connection: psycopg2.extensions.connection) -> Result:
@@ -112,3 +109,8 @@ class JobWorker:
                 return question(cursor)
 
         return self._asker(asked)
+
+
+def _not_done(error: str) -> None:
+    # A job in progress was given back, or its claim lapses and another process takes it over.
+    log.error("job queue unavailable: retrying", error=error)

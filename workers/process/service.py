@@ -17,6 +17,7 @@ from app.runtime import logs
 from app.runtime.health import Heartbeats, Readiness, Stopping, WatchedStopping, why_not_ready
 from app.runtime.http_server import BoundedServer, WSGIApp
 from app.settings import Settings
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -35,7 +36,7 @@ class OpsServer:
             self._server.take_port()
         except (OSError, OverflowError) as error:
             raise OperatorError(
-                "The ops port cannot be opened.", f"{address}: {error}", "give KALSHI_OPS_ADDRESS another one."
+                "The ops port cannot be opened.", f"{address}: {error}", "set KALSHI_OPS_ADDRESS to another address."
             ) from error
 
     def run(self) -> None:
@@ -51,20 +52,22 @@ class HubWatch:
     """Measure how late greenlets run that are due."""
 
     def __init__(self, stopping: Stopping) -> None:
-        self._stopping = stopping
+        self._loop = Loop(self._look, HUB_INTERVAL_SECONDS, stopping, first_seconds=HUB_INTERVAL_SECONDS)
+        self._woken_seconds = time.monotonic()
 
     def run(self) -> None:
-        started = time.monotonic()
-        while not self._stopping.wait(HUB_INTERVAL_SECONDS):
-            woken = time.monotonic()
-            self.step(woken - started - HUB_INTERVAL_SECONDS)
-            started = woken
+        self._woken_seconds = time.monotonic()
+        self._loop.run()
+
+    def _look(self) -> None:
+        before_seconds, self._woken_seconds = self._woken_seconds, time.monotonic()
+        self.step(self._woken_seconds - before_seconds - HUB_INTERVAL_SECONDS)
 
     def step(self, late_seconds: float) -> None:
         for lag_seconds in lags(late_seconds):
             HUB_LAG.observe(lag_seconds)
         if late_seconds > WORTH_A_WARNING_SECONDS:
-            log.warning("greenlets had to wait", seconds=round(late_seconds, 2))
+            log.warning("event loop stalled", seconds=round(late_seconds, 2))
 
 
 def lags(late_seconds: float) -> Iterator[float]:
@@ -117,7 +120,7 @@ class Notifier:
                 channel.send(line.encode())
         except OSError as error:
             # systemd acts on missing notifications by its own rules; recording must not end because of them.
-            log.warning("systemd was not told", line=line, error=str(error))
+            log.warning("systemd notification failed", line=line, error=str(error))
 
 
 def notifier_from(environment: MutableMapping[str, str] = os.environ) -> Notifier:
@@ -147,14 +150,12 @@ class LifeCycle:
         self._notifier = notifier
         self._readiness = readiness
         self._heartbeats = heartbeats
-        self._stopping = stopping
+        self._loop = Loop(self.step, LOOK_SECONDS, stopping)
         self._has_started = False
         self._told: list[str] | None = None
 
     def run(self) -> None:
-        self.step()
-        while not self._stopping.wait(LOOK_SECONDS):
-            self.step()
+        self._loop.run()
         self._notifier.stopping()
         log.info("stopping")
 
@@ -194,15 +195,12 @@ class Watchdog:
         self._stopping = stopping
 
     def run(self) -> None:
-        if self._notifier.watchdog_seconds is None:
-            return
-        self.step()
-        while not self._stopping.wait(self._notifier.watchdog_seconds / TURNS_PER_LIMIT):
-            self.step()
+        if self._notifier.watchdog_seconds is not None:
+            Loop(self.step, self._notifier.watchdog_seconds / TURNS_PER_LIMIT, self._stopping).run()
 
     def step(self) -> None:
         if late := self._heartbeats.late():
-            log.error("the watchdog is not fed", loops=late)
+            log.error("watchdog not notified: loops are late", loops=late)
         else:
             self._notifier.feed_watchdog()
 

@@ -67,7 +67,7 @@ class EventSync:
     def combos_step(self) -> None:
         """Read the events of combos. There are as many as combos, so that nothing waits for this."""
         count = self._reading.read_combos()
-        log.info("events of combos read", events=count)
+        log.info("combo events read", events=count)
 
     def _want_unlisted(self, listed: set[str]) -> None:
         markets = self._intake.markets
@@ -88,6 +88,7 @@ class EventSync:
         while not (self.read.is_set() or self.component.tries(self.first_step)):
             pause(self._stopping, RETRY_SECONDS)
         knows_combos = self.component.tries(self.combos_step)
+        # A loop of its own: a round may be requested before it is due.
         while self.rounds.wait():
             self.component.tries(self.step)
             knows_combos = knows_combos or self.component.tries(self.combos_step)

@@ -17,6 +17,7 @@ from app.markets.sync import Answered, ReadNamed, read_in_halves
 from app.metrics.gatherer import ANNOUNCEMENTS, WAITING
 from app.runtime.health import Stopping
 from workers.process.group import Component
+from workers.process.loop import Loop
 
 LOOK_UP_SECONDS = 1
 FRAMES_AT_ONCE = 50
@@ -64,13 +65,14 @@ class LifecycleListener:
 
     def _follow(self, told: Announcement) -> None:
         if told.market_ticker:
-            self._intake.tell(told)
+            self._intake.apply_announcement(told)
             self._markets.want(told.market_ticker)
         event_ticker = told.event_ticker or told.additional_metadata.event_ticker
         if event_ticker:
             self._events.want(event_ticker)
 
     def _loop(self) -> None:
+        # A loop of its own: each step itself waits at the queue, and never between two batches of frames.
         while not self._stopping.is_set():
             if self.source is None:
                 self._stopping.wait(LOOK_UP_SECONDS)
@@ -89,7 +91,8 @@ class LifecycleFrames:
         self._stopping = stopping
 
     def put(self, frame: bytes) -> None:
-        # The reader may have stopped already. Frames dropped then are no loss: the next start reads every market again.
+        # A loop of its own: it waits for room in the queue. The reader may have stopped already. Frames dropped then
+        # are no loss: the next start reads every market again.
         while not self._stopping.is_set():
             try:
                 self.queue.put(frame, timeout=LOOK_UP_SECONDS)
@@ -117,11 +120,11 @@ class Refetcher:
         self._waiting = WAITING.labels(kind)
         self._rereads = rereads
         self._read_named = read_named
-        self._stopping = stopping
+        self._loop = Loop(self.step, IDLE_SECONDS, stopping)
         self._on_left = on_left
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._loop.run)
 
     def step(self) -> bool:
         """Fetch the objects that are due, up to one request's worth. Return True if there may be more."""
@@ -146,7 +149,3 @@ class Refetcher:
         left = self._rereads.settle({ticker: taken[ticker] for ticker in taken.keys() - refused}, answered.found)
         for ticker in left:
             self._on_left(ticker)
-
-    def _loop(self) -> None:
-        while not self._stopping.wait(0 if self.step() else IDLE_SECONDS):
-            continue

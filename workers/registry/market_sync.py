@@ -1,7 +1,7 @@
 """The workers that keep markets complete by REST, whatever the stream delivered.
 
 `MarketSync` walks through all unsettled markets, `MarketUpdates` reads what changed, and two workers run once after the
-first walk: `MissedSettlements` and `VanishedMeanwhile` find markets that ended while no gatherer ran.
+first walk: `MissedSettlements` and `VanishedMarkets` find markets that ended while no gatherer ran.
 In: pages of markets. Out: changes of the registry and rows of markets.
 """
 
@@ -23,6 +23,7 @@ from app.runtime import logs
 from app.runtime.clock import now_us
 from app.runtime.health import Stopping, pause
 from workers.process.group import Component, Rounds
+from workers.process.loop import Loop
 
 log = logs.get(__name__)
 
@@ -72,7 +73,7 @@ class MarketSync:
 
     def _read_part(self, part: MarketsPart) -> None:
         self.part = part
-        log.info("markets walked", **part._asdict(), markets=self._reading.read_part(part))
+        log.info("markets read", **part._asdict(), markets=self._reading.read_part(part))
 
     def _finish(self) -> bool:
         """Ask for the markets that the walk did not show. Return False if that failed."""
@@ -85,6 +86,7 @@ class MarketSync:
         while not self._exchange_open.wait(1):
             pause(self._stopping, 0)
         self._first_walk()
+        # A loop of its own: a round may be requested before it is due.
         while self.rounds.wait():
             self.step()
 
@@ -130,12 +132,12 @@ class MarketUpdates:
         self.component = Component("market_updates", stopping)
         self._reading = reading
         self._intake = intake
-        self._interval_seconds = interval_seconds
-        self._stopping = stopping
+        first_seconds = min(FIRST_SECONDS, interval_seconds)
+        self._loop = Loop(self._try_step, interval_seconds, stopping, first_seconds=first_seconds)
         self._complete_until_us = intake.now_us()
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._loop.run)
 
     def step(self) -> None:
         started_us = self._intake.now_us()
@@ -145,11 +147,8 @@ class MarketUpdates:
         SYNCED.labels("market_updates").set_to_current_time()
         log.info("market updates read", markets=count)
 
-    def _loop(self) -> None:
-        pause_seconds = min(FIRST_SECONDS, self._interval_seconds)
-        while not self._stopping.wait(pause_seconds):
-            self.component.tries(self.step)
-            pause_seconds = self._interval_seconds
+    def _try_step(self) -> None:
+        self.component.tries(self.step)
 
 
 LOOK_SECONDS = 1
@@ -197,14 +196,14 @@ class MissedSettlements:
         self._since.settle()
 
     def _read(self, since_seconds: int) -> None:
-        log.info("missed settlements read", markets=self._reading.read_settled_since(since_seconds))
+        log.info("markets settled during the outage read", markets=self._reading.read_settled_since(since_seconds))
 
 
 # One answer without a market is no proof that it vanished: it must have been missing for this long.
 VANISHING_SECONDS = VANISHING_US / 1_000_000
 
 
-class VanishedMeanwhile:
+class VanishedMarkets:
     """End, once, the markets that REST stopped showing while no gatherer ran.
 
     No walk meets them: without this they would stay open in the database, with a hole in the coverage of every hour
@@ -243,7 +242,7 @@ class VanishedMeanwhile:
             vanished = [market for ticker, market in self._missing().items() if ticker in missing]
             for market in vanished:
                 self._intake.end(market)
-            log.info("markets ended that vanished while nobody recorded", markets=len(vanished))
+            log.info("markets ended that disappeared during the outage", markets=len(vanished))
 
     def _missing(self) -> dict[str, Market]:
         """Return the markets that are open in the database but that REST does not show."""
@@ -282,5 +281,5 @@ class VanishedMeanwhile:
             try:
                 return self._find_unended(after, self._intake.now_us())
             except DatabaseError as error:
-                log.warning("unended markets are asked for again later", reason=str(error))
+                log.warning("unended markets could not be read: retrying", reason=str(error))
             pause(self._stopping, RETRY_SECONDS)

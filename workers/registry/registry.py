@@ -28,9 +28,10 @@ from app.settings import Settings
 from app.storage.tables import Row
 from app.storage.write_queue import Sink
 from workers.process.group import Component, Group
+from workers.process.loop import Loop
 from workers.registry.event_sync import EventSync
 from workers.registry.lifecycle_listener import LifecycleListener, Refetcher
-from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements, VanishedMeanwhile
+from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements, VanishedMarkets
 
 IDLE_SECONDS = 0.5
 TURNS_AT_ONCE = 50
@@ -43,30 +44,23 @@ class MarketClock:
         self.component = Component("market_clock", stopping)
         self._intake = intake
         self._rereads = rereads
-        self._stopping = stopping
+        self._loop = Loop(self.step, IDLE_SECONDS, stopping)
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._loop.run)
 
     def step(self) -> bool:
         """Apply the changes that are due, up to a batch. Return True if more may be due."""
         for _ in range(TURNS_AT_ONCE):
-            change = self._intake.turn()
+            change = self._intake.next_clock_change()
             if change is None:
+                self._update_size_metrics()
                 return False
             if change.old_status != change.new_status:
                 self._rereads.confirm(change.ticker)
         return True
 
-    def _loop(self) -> None:
-        while not self._stopping.is_set():
-            if self.step():
-                gevent.sleep(0)
-            else:
-                self._tell_sizes()
-                self._stopping.wait(IDLE_SECONDS)
-
-    def _tell_sizes(self) -> None:
+    def _update_size_metrics(self) -> None:
         for status, count in self._intake.markets.counts.items():
             MARKETS.labels(status).set(count)
 
@@ -85,10 +79,10 @@ class ExchangeStatusWatch:
         self.status: ExchangeStatus | None = None
         self._client = client
         self._interval_seconds = interval_seconds
-        self._stopping = stopping
+        self._loop = Loop(self._try_step, self.pause_seconds, stopping)
 
     def run(self) -> None:
-        self.component.run(self._loop)
+        self.component.run(self._loop.run)
 
     def step(self) -> None:
         status = self._client.exchange_status()
@@ -113,10 +107,8 @@ class ExchangeStatusWatch:
         resume_seconds = self.status.resume_seconds(datetime.now(UTC))
         return min(self._interval_seconds, max(resume_seconds or self._interval_seconds, LEAST_PAUSE_SECONDS))
 
-    def _loop(self) -> None:
+    def _try_step(self) -> None:
         self.component.tries(self.step)
-        while not self._stopping.wait(self.pause_seconds()):
-            self.component.tries(self.step)
 
     def _note(self, status: ExchangeStatus) -> None:
         if status == self.status:
@@ -173,7 +165,7 @@ class MarketRegistry:
             self._watch,
             self._walk,
             MissedSettlements(markets, settlements_since, walk_seconds, walked, stopping),
-            VanishedMeanwhile(markets, intake, find_unended, settlements_since.are_stored, walked, stopping),
+            VanishedMarkets(markets, intake, find_unended, settlements_since.are_stored, walked, stopping),
             self._events,
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),
@@ -219,16 +211,16 @@ class MarketRegistry:
         if not self._greenlets:
             return self._feed.subscribe()
         queue = new_queue()
-        self._greenlets.append(self._group.spawn(partial(self._introduce, queue)))
+        self._greenlets.append(self._group.spawn(partial(self._put_known_markets, queue)))
         return queue
 
     def set_lifecycle_source(self, frames: gevent.queue.Queue) -> None:
         """Set the queue of frames from the lifecycle channels, of any connection."""
         self._listener.source = frames
 
-    def hear_tickers(self, rows: list[Row]) -> None:
+    def apply_tickers(self, rows: list[Row]) -> None:
         """Learn quotes and volumes from ticker rows of one connection. Called for every ticker message."""
-        self._markets.quotes.hear(rows)
+        self._markets.quotes.apply_tickers(rows)
 
     def get_market(self, ticker: str) -> Market | None:
         """Return the market. None if it does not exist, or settled more than a day ago."""
@@ -265,16 +257,16 @@ class MarketRegistry:
             if reason := worker.component.why_not_ready():
                 return reason
         if self._watch.status is None:
-            return "the exchange has not told its status yet"
+            return "the exchange's status is not known yet"
         if not self._walk.walked.is_set():
             part = self._walk.part
-            where = f"{part.status} ones" if part else "waiting for the exchange"
+            where = f"{part.status} markets" if part else "waiting for the exchange"
             return f"reading markets: {len(self._markets)} so far, {where}"
         if not self._events.read.is_set():
             return "reading events"
         return None
 
-    def _introduce(self, queue: ChangeQueue) -> None:
+    def _put_known_markets(self, queue: ChangeQueue) -> None:
         # Stopping is no failure: the subscriber stops too.
         with contextlib.suppress(StoppedError):
             self._intake.introduce(queue)

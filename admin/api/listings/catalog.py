@@ -10,11 +10,11 @@ from admin.api.paging import (
     asked_time,
     equal,
     one_of,
+    printable,
     shown,
     shown_flag,
     shown_number,
     shown_time,
-    word,
 )
 from app.markets.market import STATUSES
 
@@ -42,7 +42,7 @@ MARKETS = Listing(
     summary="Markets, in the order of their tickers.",
     columns=MARKET_COLUMNS,
     source="markets",
-    keys=(Key("ticker", word),),
+    keys=(Key("ticker", printable),),
     filters={**one_of("status", *STATUSES), **MARKET_FILTERS},
 )
 ACTIVE_MARKETS = replace(
@@ -50,7 +50,7 @@ ACTIVE_MARKETS = replace(
     path="/markets/active",
     name="active_markets",
     envelope="markets",
-    summary="Markets that are traded now.",
+    summary="Active markets.",
     source="(SELECT * FROM markets WHERE status = 'active') AS active",
     filters=MARKET_FILTERS,
 )
@@ -63,19 +63,19 @@ EVENTS = Listing(
         *(shown_flag("mutually_exclusive"), shown_number("exchange_index"), shown_time("last_updated_ts")),
     ),
     source="events",
-    keys=(Key("event_ticker", word),),
+    keys=(Key("event_ticker", printable),),
     filters={**equal(series="series_ticker"), "text": Filter(EVENT_WORDS, asked_text())},
 )
 SERIES = Listing(
     path="/series",
     name="series",
-    summary="Series: events that come again.",
+    summary="Series: groups of recurring events.",
     columns=(
         *(shown("ticker"), shown("title"), shown("category"), shown("frequency"), shown_number("exchange_index")),
         shown_time("last_updated_ts"),
     ),
     source="series",
-    keys=(Key("ticker", word),),
+    keys=(Key("ticker", printable),),
     filters={
         **equal("category"),
         "text": Filter("strpos(lower(title || ' ' || ticker), lower(%(text)s)) > 0", asked_text()),

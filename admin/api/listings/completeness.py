@@ -13,12 +13,12 @@ from admin.api.paging import (
     moment,
     number,
     one_of,
+    printable,
     shown,
     shown_flag,
     shown_number,
     shown_time,
     whether,
-    word,
 )
 
 HOURS = between("hour")
@@ -40,7 +40,7 @@ def shown_names(name: str) -> ListColumn:
 COVERAGE_HOURS = Listing(
     path="/coverage/hours",
     name="hours",
-    summary="Up to when it is known what was heard, hour by hour.",
+    summary="Up to when completeness is known, hour by hour.",
     columns=(
         *(shown_time("hour"), shown_time("known_until"), shown_time("judged_at"), shown_flag("is_settled")),
         shown_number("holes", "(SELECT count(*) FROM coverage AS c WHERE c.hour = h.hour AND c.state = 'hole')"),
@@ -58,20 +58,20 @@ EXCEPTION_COLUMNS = (
 COVERAGE = Listing(
     path="/coverage",
     name="coverage",
-    summary="Holes, and what was repaired. What is not listed is complete, as far as its hour is known.",
+    summary="Holes and repaired intervals. Everything else is complete, as far as its hour is known.",
     columns=EXCEPTION_COLUMNS,
     source="coverage",
-    keys=(Key("hour", moment), Key("channel", word), Key("ticker", word)),
+    keys=(Key("hour", moment), Key("channel", printable), Key("ticker", printable)),
     filters={**HOURS, **one_of("state", "hole", "repaired"), **equal("channel", "ticker")},
     newest_first=True,
 )
 MARKET_COVERAGE = Listing(
     path="/markets/<ticker>/coverage",
     name="market_coverage",
-    summary="Of every hour of a market and each channel: complete, pending, repaired, or where the holes are.",
+    summary="State of every hour of a market, by channel: complete, pending, repaired, or where the holes are.",
     columns=(*EXCEPTION_COLUMNS, shown_time("known_until")),
     source="readable.coverage",
-    keys=(Key("hour", moment), Key("channel", word)),
+    keys=(Key("hour", moment), Key("channel", printable)),
     filters={**HOURS, **equal("ticker")},
     newest_first=True,
     envelope="coverage",
@@ -79,14 +79,14 @@ MARKET_COVERAGE = Listing(
 GAPS = Listing(
     path="/gaps",
     name="gaps",
-    summary="When a gatherer's socket heard nothing, or not all. Others may have heard it.",
+    summary="Intervals in which a gatherer's socket received nothing, or not everything. Others may have received it.",
     columns=(
         *(shown_time("started_at"), shown_time("ended_at"), shown("gatherer"), shown("run_id", "run_id::TEXT")),
         *(shown_number("number"), shown_number("conn"), shown("channel"), shown("cause")),
         *(shown_number("markets"), shown_number("missing")),
     ),
     source="gatherer_gaps",
-    keys=(Key("started_at", moment), Key("run_id", word), Key("number", number), Key("gatherer", word)),
+    keys=(Key("started_at", moment), Key("run_id", printable), Key("number", number), Key("gatherer", printable)),
     filters={
         **equal("gatherer", "cause", "channel"),
         "from": Filter("coalesce(ended_at, 'infinity') >= %(from)s", asked_time()),
@@ -97,7 +97,7 @@ GAPS = Listing(
 LOSSES = Listing(
     path="/losses",
     name="losses",
-    summary="What a gatherer recorded and nobody has any more, since production was put back to an earlier state.",
+    summary="Rows that were lost when production was restored: their gatherer had already dropped them.",
     columns=(
         *(shown_number("loss_id"), shown_time("noticed_at"), shown("gatherer"), shown("table_name")),
         *(shown_time("started_at"), shown_time("ended_at")),
@@ -110,20 +110,20 @@ LOSSES = Listing(
 RUNS = Listing(
     path="/runs",
     name="runs",
-    summary="Lives of the gatherers' processes, and up to when what they received is in production.",
+    summary="Runs of the gatherers' processes, and up to when their rows are in production.",
     columns=(
         *(shown_time("started_at"), shown("gatherer"), shown("run_id", "run_id::TEXT"), shown_time("recorded_until")),
         *(shown_time("delivered_until"), shown_time("ended_at"), shown_time("trusted_until")),
     ),
     source="gatherer_runs",
-    keys=(Key("started_at", moment), Key("gatherer", word)),
+    keys=(Key("started_at", moment), Key("gatherer", printable)),
     filters=equal("gatherer"),
     newest_first=True,
 )
 REPAIRS = Listing(
     path="/repairs",
     name="repairs",
-    summary="Trades that were fetched afterwards, since no gatherer had them.",
+    summary="Trades fetched afterwards, because no gatherer had them.",
     columns=(
         *(shown_number("repair_id"), shown_time("repaired_at"), shown("ticker"), shown_time("started_at")),
         *(shown_time("ended_at"), shown("reason"), shown_number("trades"), shown_number("added")),
@@ -135,14 +135,14 @@ REPAIRS = Listing(
 FINDINGS = Listing(
     path="/findings",
     name="findings",
-    summary="Books that could not be rebuilt exactly from what is recorded.",
+    summary="Books that could not be rebuilt exactly from the record.",
     columns=(
         *(shown_time("found_at"), shown("ticker"), shown_time("from_ts"), shown_time("to_ts")),
         *(shown_flag("is_explained"), shown_number("differing_levels"), shown_time("resolved_at")),
         ListColumn("levels", "levels", fields.Raw()),
     ),
     source="audit_findings",
-    keys=(Key("found_at", moment), Key("to_ts", moment), Key("from_ts", moment), Key("ticker", word)),
+    keys=(Key("found_at", moment), Key("to_ts", moment), Key("from_ts", moment), Key("ticker", printable)),
     filters={**whether(open="resolved_at IS NULL", explained="is_explained"), **equal("ticker")},
     newest_first=True,
 )

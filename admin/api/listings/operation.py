@@ -7,17 +7,17 @@ from admin.api.paging import (
     ListColumn,
     Listing,
     between,
+    boolean,
     equal,
     moment,
     number,
     one_of,
+    printable,
     shown,
     shown_number,
     shown_object,
     shown_time,
-    truth,
     whether,
-    word,
 )
 from app.runtime.jobs import KINDS
 from app.runtime.secrets import TokenRole
@@ -27,7 +27,7 @@ JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
 CURSORS = Listing(
     path="/cursors",
     name="cursors",
-    summary="How far production has each gatherer's tables.",
+    summary="Position up to which each gatherer's tables are merged.",
     columns=(
         *(shown("gatherer"), shown("table_name"), shown_number("shard"), shown_number("shards")),
         *(shown("system_identifier", "system_identifier::TEXT"), shown("ingest_id", "ingest_id::TEXT")),
@@ -36,20 +36,20 @@ CURSORS = Listing(
         ListColumn("idle_seconds", "extract(epoch FROM now() - updated_at)", fields.Float()),
     ),
     source="sync_cursors",
-    keys=(Key("gatherer", word), Key("table_name", word), Key("shard", number)),
+    keys=(Key("gatherer", printable), Key("table_name", printable), Key("shard", number)),
     filters={**equal("gatherer", table="table_name"), **whether(failing="failing_since IS NOT NULL")},
 )
 EXPORTS = Listing(
     path="/exports",
     name="exports",
-    summary="Which hours are in the lake, and whether they were read back and compared.",
+    summary="Hours in the lake, and whether they were verified.",
     columns=(
         *(shown_time("hour"), shown("table_name"), shown_number("row_count"), shown("manifest")),
         *(shown_time("exported_at"), shown_time("verified_at"), shown("lake_id", "lake_id::TEXT")),
         *(shown_number("failures"), shown("failure"), shown_time("retry_at")),
     ),
     source="exports",
-    keys=(Key("hour", moment), Key("table_name", word), Key("lake_id", word)),
+    keys=(Key("hour", moment), Key("table_name", printable), Key("lake_id", printable)),
     filters={
         **equal(table="table_name"),
         **whether(verified="verified_at IS NOT NULL", failing="failure IS NOT NULL"),
@@ -68,8 +68,8 @@ DIFFERING_TRADES = Listing(
     ),
     source="differing_trades",
     keys=(
-        *(Key("found_at", moment), Key("trade_id", word), Key("yes_price_e6", number), Key("size_e2", number)),
-        Key("taker_yes", truth),
+        *(Key("found_at", moment), Key("trade_id", printable), Key("yes_price_e6", number), Key("size_e2", number)),
+        Key("taker_yes", boolean),
     ),
     filters=equal("trade_id", "ticker"),
     newest_first=True,
@@ -77,7 +77,7 @@ DIFFERING_TRADES = Listing(
 QUARANTINE = Listing(
     path="/quarantine",
     name="quarantine",
-    summary="What arrived in production and does not fit, until somebody has looked at it.",
+    summary="Rows in production's quarantine.",
     columns=(
         *(shown_number("quarantine_id"), shown_time("quarantined_at"), shown("table_name"), shown("reason")),
         shown_number("payload_bytes", "octet_length(payload)"),
@@ -90,7 +90,7 @@ QUARANTINE = Listing(
 JOBS = Listing(
     path="/jobs",
     name="jobs",
-    summary="Work that was asked for.",
+    summary="Jobs.",
     columns=(
         *(shown_number("job_id"), shown("kind"), shown("state"), shown_object("parameters"), shown("asked_by")),
         *(shown_time("asked_at"), shown("claimed_by"), shown_time("claimed_at"), shown_time("ended_at")),
@@ -104,7 +104,7 @@ JOBS = Listing(
 CHANGES = Listing(
     path="/changes",
     name="changes",
-    summary="Who changed what through this service.",
+    summary="Changes made through this service, and who made them.",
     columns=(
         *(shown_number("change_id"), shown_time("changed_at"), shown("who"), shown("address"), shown("action")),
         *(shown_object("parameters"), ListColumn("outcome", "outcome", fields.Raw())),

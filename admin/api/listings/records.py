@@ -9,6 +9,7 @@ from admin.api.paging import (
     moment,
     number,
     one_of,
+    printable,
     shown,
     shown_contracts,
     shown_dollars,
@@ -16,7 +17,6 @@ from admin.api.paging import (
     shown_number,
     shown_object,
     shown_time,
-    word,
 )
 from app.coverage import evidence
 
@@ -36,7 +36,7 @@ TRADES = Listing(
         shown_time("received_at"),
     ),
     source="trades",
-    keys=(Key("exchange_ts", moment), Key("trade_id", word)),
+    keys=(Key("exchange_ts", moment), Key("trade_id", printable)),
     filters=of_a_market("exchange_ts"),
     newest_first=True,
     channel=evidence.TRADES,
@@ -54,7 +54,7 @@ TICKERS = Listing(
     ),
     source="tickers",
     # The digest is shown as text, and therefore also compared as text.
-    keys=(Key("exchange_ts", moment), Key("digest", word), Key("nth", number)),
+    keys=(Key("exchange_ts", moment), Key("digest", printable), Key("nth", number)),
     filters=of_a_market("exchange_ts"),
     newest_first=True,
     channel=evidence.TICKERS,
@@ -62,7 +62,7 @@ TICKERS = Listing(
 SNAPSHOTS = Listing(
     path="/markets/<ticker>/snapshots",
     name="snapshots",
-    summary="When a market's book was seen as a whole.",
+    summary="Snapshots of a market's book.",
     columns=(
         *(shown_time("snapshot_ts"), shown("source"), shown("clock", "nullif(clock, -1)::TEXT")),
         *(
@@ -72,20 +72,20 @@ SNAPSHOTS = Listing(
         *(shown_number("no_levels", "cardinality(no_prices_e6)"), shown_time("received_at")),
     ),
     source="orderbook_snapshots",
-    keys=(Key("snapshot_ts", moment), Key("source", word)),
+    keys=(Key("snapshot_ts", moment), Key("source", printable)),
     filters={**of_a_market("snapshot_ts"), **one_of("source", "ws", "rest")},
     newest_first=True,
 )
 LIFECYCLE = Listing(
     path="/markets/<ticker>/lifecycle",
     name="lifecycle",
-    summary="What was announced of a market or an event.",
+    summary="Lifecycle events of a market or an event.",
     columns=(
         *(shown_time("exchange_ts"), shown("event_type"), shown_object("payload"), shown_time("received_at")),
         *(shown("digest", "digest::TEXT"), shown_number("nth")),
     ),
     source="lifecycle_events",
-    keys=(Key("exchange_ts", moment), Key("event_type", word), Key("digest", word), Key("nth", number)),
+    keys=(Key("exchange_ts", moment), Key("event_type", printable), Key("digest", printable), Key("nth", number)),
     filters=of_a_market("exchange_ts"),
     newest_first=True,
 )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from app.errors import ServerError
 from app.runtime import logs
+from app.runtime.durable_files import sync_folder
 
 CANDIDATES = ("postgres", "nobody")
 
@@ -119,7 +120,7 @@ def _version(postgres: Path) -> str:
     answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout
     match = re.search(r"\d+(\.\d+)?", answer)
     if match is None:
-        raise ServerError(f"{postgres} does not tell its version.", f"It said: {answer!r}")
+        raise ServerError(f"{postgres} does not report its version.", f"It answered: {answer!r}")
     return match.group()
 
 
@@ -139,9 +140,11 @@ def ensure_cluster(data: Path, binaries: Binaries, account: ServerAccount | None
     unfinished.mkdir(mode=0o700)
     if account is not None:
         account.own(unfinished)
-    log.info("creating a database cluster", folder=str(data))
+    log.info("creating a PostgreSQL cluster", folder=str(data))
     _initdb(unfinished, binaries, account)
     unfinished.rename(data)
+    # Otherwise a power cut could leave the cluster under its unfinished name, which the next start removes.
+    sync_folder(data.parent)
 
 
 def _initdb(data: Path, binaries: Binaries, account: ServerAccount | None) -> None:
@@ -156,21 +159,21 @@ def _initdb(data: Path, binaries: Binaries, account: ServerAccount | None) -> No
     identity = {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
     done = subprocess.run(command, capture_output=True, text=True, cwd=data, check=False, **identity)  # type: ignore[call-overload]
     if done.returncode != 0:
-        raise ServerError("initdb failed.", (done.stderr or done.stdout).strip(), "look at the reason above.")
+        raise ServerError("initdb failed.", (done.stderr or done.stdout).strip(), "correct the reason above.")
 
 
 def _refuse_other_version(data: Path, binaries: Binaries) -> None:
     version_file = data / "PG_VERSION"
     if not version_file.exists():
         raise ServerError(
-            f"{data} holds no database cluster.",
+            f"{data} does not hold a PostgreSQL cluster.",
             f"{version_file} is missing.",
-            "move the folder away, or what is in it.",
+            "move the folder or its content away.",
         )
     made_by = int(version_file.read_text())
     if made_by != binaries.major_version:
         raise ServerError(
-            f"The data in {data} was made by PostgreSQL {made_by}, and the server here is {binaries.major_version}.",
+            f"The data in {data} was created by PostgreSQL {made_by}, and the server here is {binaries.major_version}.",
             f"Its programs are in {binaries.folder}.",
             f"set KALSHI_POSTGRES_BIN to a PostgreSQL {made_by}, or KALSHI_DATA_DIR to another folder.",
         )

@@ -34,6 +34,7 @@ from app.postgres.embedded.installation import (
     server_account,
 )
 from app.runtime import logs
+from app.runtime.durable_files import make_folder
 from app.runtime.folder_lock import FolderLock
 
 log = logs.get(__name__)
@@ -51,7 +52,7 @@ def clear_leftovers(data: Path) -> None:
     pid_file = data / "postmaster.pid"
     for process in _processes_in(data):
         if process.pid == _named_in(pid_file):
-            log.warning("stopping a database server that an earlier run left", pid=process.pid)
+            log.warning("stopping the database server of an earlier run", pid=process.pid)
             _signal(process, signal.SIGINT)
             _wait_until_none_is_left(data)
     for process in _processes_in(data):
@@ -65,7 +66,7 @@ def _wait_until_none_is_left(data: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while remaining := _processes_in(data):
         if time.monotonic() > deadline:
-            log.warning("killing what does not stop", pids=[process.pid for process in remaining])
+            log.warning("killing processes that did not stop", pids=[process.pid for process in remaining])
             for process in remaining:
                 _signal(process, signal.SIGKILL)
         time.sleep(LEFTOVERS_POLL_SECONDS)
@@ -92,7 +93,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
-        log.debug("it had ended by itself", pid=process.pid)
+        log.debug("the process had already ended", pid=process.pid)
 
 
 PORT = 5432
@@ -170,7 +171,7 @@ class EmbeddedServer:
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                log.warning("the database server does not stop; killing it", pid=self._process.pid)
+                log.warning("killing the database server: it did not stop", pid=self._process.pid)
                 self._process.kill()
                 self._process.wait()
         self._forget()
@@ -210,10 +211,12 @@ class EmbeddedServer:
 
     def _make_folder(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
         except OSError as error:
             raise ServerError(
-                f"The folder {self.folder} cannot be made.", str(error), "set KALSHI_DATA_DIR to a folder of yours."
+                f"The folder {self.folder} cannot be created.",
+                str(error),
+                "set KALSHI_DATA_DIR to a folder that this user may write.",
             ) from error
 
     def _account(self) -> ServerAccount | None:

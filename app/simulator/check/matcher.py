@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from app.simulator.check.report import Findings
-from app.simulator.truth import SNAPSHOT_BIT, VALUE_SHIFT, TruthReader, What
+from app.simulator.truth import SNAPSHOT_BIT, VALUE_SHIFT, SentAs, TruthReader
 
 # The ticker, the milliseconds, and the fields that identify the event.
 Key = tuple[Any, ...]
@@ -199,7 +199,7 @@ class Delivered:
         return [most[group[0]] for group in groups]
 
     def _note_snapshot(self, word: int, clock: int) -> None:
-        if word & KIND_MASK & ~SNAPSHOT_BIT == What.WHOLE:
+        if word & KIND_MASK & ~SNAPSHOT_BIT == SentAs.WHOLE:
             market = word >> VALUE_SHIFT
             self.earliest_snapshots[market] = min(clock, self.earliest_snapshots.get(market, clock))
 
@@ -210,5 +210,5 @@ class Delivered:
             for word in words:
                 if word & SNAPSHOT_BIT:
                     self._note_snapshot(word, next(words))
-                elif word & KIND_MASK == What.WHOLE:
+                elif word & KIND_MASK == SentAs.WHOLE:
                     yield word >> VALUE_SHIFT

@@ -42,7 +42,7 @@ class Activity:
         self._free: list[int] = []
         for index in sorted(_open_sample(catalog, most_awake), key=lambda index: draw(catalog.seed, ORDER, index)):
             self.wake(index)
-        self._table = _attention(most_awake)
+        self._table = _weighted_table(most_awake)
 
     def __len__(self) -> int:
         return len(self._place_of)
@@ -79,7 +79,7 @@ class Activity:
         return self._places[place % len(self._places)]
 
 
-def _attention(places: int) -> list[int]:
+def _weighted_table(places: int) -> list[int]:
     """Return a table to draw places from, each in proportion to its weight: rank r has the weight 1 / r^1.25."""
     weights = [10**12 // (rank * isqrt(isqrt(rank * 10**8))) for rank in range(1, min(places, 4_000) + 1)]
     total, table = sum(weights), list[int]()

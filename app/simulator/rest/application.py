@@ -40,7 +40,7 @@ def create_application(
         g.key_id = _key_id(keys)
         if not budget.spend(g.key_id or request.remote_addr or ""):
             raise SimProblem(429, CODES[429], "too many requests")
-        _suffer(faults)
+        _apply_faults(faults)
         return None
 
     @application.errorhandler(SimProblem)
@@ -75,7 +75,7 @@ def _key_id(keys: KeyRing) -> str | None:
         raise SimProblem(401, error.code, error.message) from None
 
 
-def _suffer(faults: FaultDesk) -> None:
+def _apply_faults(faults: FaultDesk) -> None:
     """Apply the fault, if there is one, that befalls this request."""
     match faults.rest_fault(request.path):
         case RestDelay(delay_seconds=seconds):

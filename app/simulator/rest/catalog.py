@@ -218,7 +218,7 @@ def series_routes(site: Site) -> Blueprint:
         """Return all series in one answer: this list has no pages."""
         query = read_query(SeriesListQuery)
         every = map(site.catalog.series, range(site.catalog.series_count))
-        found = [_series_body(site, series, query.include_volume) for series in every if _is_meant(site, series, query)]
+        found = [_series_body(site, series, query.include_volume) for series in every if _matches(site, series, query)]
         return json_response(msgspec.json.encode({"series": found}), cached=True)
 
     @routes.get("/series/<ticker>")
@@ -233,7 +233,7 @@ def series_routes(site: Site) -> Blueprint:
     return routes
 
 
-def _is_meant(site: Site, series: SimSeries, query: SeriesListQuery) -> bool:
+def _matches(site: Site, series: SimSeries, query: SeriesListQuery) -> bool:
     tags = [tag for tag in query.tags.split(",") if tag]
     return (
         (not query.category or series.category == query.category)

@@ -64,7 +64,7 @@ def trade_routes(site: Site) -> Blueprint:
     def page(kind: str, shown: SimPeriod) -> Response:
         query = read_query(TradesQuery)
         limit = query.limit or DEFAULT_LIMIT
-        found = list(islice(_meant(site, query, shown, decode_cursor(kind, query.cursor)), limit + 1))
+        found = list(islice(_selected(site, query, shown, decode_cursor(kind, query.cursor)), limit + 1))
         cursor = encode_cursor(kind, found[limit - 1][0]) if len(found) > limit else ""
         bodies = [trade_body(trade, names.of(trade.market).ticker) for _, trade in found[:limit]]
         return json_response(msgspec.json.encode({"trades": bodies, "cursor": cursor}))
@@ -88,7 +88,7 @@ def trade_body(trade: SimTrade, ticker: str) -> SimTradeBody:
     )
 
 
-def _meant(site: Site, query: TradesQuery, shown: SimPeriod, before: int | None) -> Iterator[tuple[int, SimTrade]]:
+def _selected(site: Site, query: TradesQuery, shown: SimPeriod, before: int | None) -> Iterator[tuple[int, SimTrade]]:
     """Return an iterator over the matching trades with their numbers, newest first."""
     market = site.known_market(query.ticker) if query.ticker else None
     if query.ticker and market is None:

@@ -14,8 +14,8 @@ import msgspec
 from app.errors import ServerError
 from app.runtime import logs
 from app.runtime.clock import now_us
+from app.runtime.durable_files import make_folder, write_whole
 from app.runtime.folder_lock import FolderLock
-from app.storage.spool.segments import sync_folder
 from app.storage.spool.spool import RECEIVED_AT, Spool, SpoolError, disk
 from app.storage.tables import GAPS, GATHERER_TABLES, Row, Table
 
@@ -50,8 +50,7 @@ class Losses:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(folder.parent)
+            make_folder(folder)
             for unfinished in folder.glob("*.unfinished"):
                 unfinished.unlink()
 
@@ -68,8 +67,8 @@ class Losses:
         with disk(self._folder):
             if path.exists():
                 return
-            _write_whole(path, content)
-        log.error("rows are lost, which the journal will say", **_summary(losses))
+            write_whole(path, content, path.with_suffix(f".{os.urandom(4).hex()}.unfinished"))
+        log.error("rows lost: the loss will be recorded in the journal", **_summary(losses))
 
     def read(self) -> dict[Path, list[Loss]]:
         with disk(self._folder):
@@ -124,19 +123,8 @@ def _losses_in(content: bytes) -> list[Loss]:
     try:
         return msgspec.json.decode(content, type=list[Loss])
     except msgspec.DecodeError as error:
-        log.error("which rows are lost cannot be read: all may be", reason=str(error))  # noqa: TRY400
+        log.error("record of lost rows unreadable: all tables count as incomplete", reason=str(error))  # noqa: TRY400
         return [Loss(EVERY_TABLE, DAMAGED, None, now_us())]
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    unfinished = path.with_suffix(f".{os.urandom(4).hex()}.unfinished")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    # The rename is atomic: a reader finds the whole file or none.
-    unfinished.rename(path)
-    sync_folder(path.parent)
 
 
 def _summary(losses: Sequence[Loss]) -> dict[str, object]:
@@ -159,10 +147,10 @@ class SpoolFolder:
         self._spools: list[Spool] = []
         self._lock = FolderLock(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise ServerError(
-                f"The folder {folder} cannot be made.", str(error), "set KALSHI_DATA_DIR to another one."
+                f"The folder {folder} cannot be created.", str(error), "set KALSHI_DATA_DIR to another one."
             ) from error
         self._lock.take()
         self.losses = Losses(folder / "losses")
@@ -190,5 +178,5 @@ class SpoolFolder:
             raise SpoolError(
                 "The spool is full.",
                 f"{size_bytes:,} of {self.max_bytes:,} bytes are in use.",
-                "bring the database back, or raise KALSHI_SPOOL_MAX_BYTES.",
+                "restore the database, or raise KALSHI_SPOOL_MAX_BYTES.",
             )

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from app.runtime import logs
+from app.runtime.durable_files import sync_folder
 from app.storage.tables import Row, Table
 
 MAGIC = b"KDSPOOL1"
@@ -143,15 +144,6 @@ class SegmentWriter:
         self.is_intact = was_intact
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the creation and removal of files in the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 # Packing rows as msgpack.
 
 ENCODER = msgspec.msgpack.Encoder()
@@ -236,15 +228,15 @@ class SegmentReader:
         rest = self._file.read(end - position)
         own_header = header(self._layout)
         if position == 0 and own_header.startswith(rest):
-            log.warning("a file of spooled rows has none", file=str(self._path), bytes=len(rest))
+            log.warning("spool file holds no rows", file=str(self._path), bytes=len(rest))
             return Found([], end, is_after_loss=True)
         self.is_damaged = True
         next_start = next_record(rest, 0, self._seed)
         unreadable = rest[:next_start]
         if is_record_but_for_its_head(unreadable, self._seed):
-            log.error("the head of spooled rows is damaged, they are not", file=str(self._path), position=position)
+            log.error("spool record header damaged: its rows are intact", file=str(self._path), position=position)
             return Found(self._unpacked(unreadable[HEAD_BYTES:]), position + len(unreadable), is_after_loss=False)
-        log.error("spooled rows are damaged", file=str(self._path), position=position, bytes=len(unreadable))
+        log.error("spool file damaged: rows unreadable", file=str(self._path), position=position, bytes=len(unreadable))
         if next_start is None:
             return Found([], end, is_after_loss=True)
         found = self.next(position + next_start, end) or Found([], end, is_after_loss=True)

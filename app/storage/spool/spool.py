@@ -13,7 +13,8 @@ from pathlib import Path
 from app.errors import OperatorError
 from app.runtime import logs
 from app.runtime.clock import now_us
-from app.storage.spool.segments import Layout, SegmentReader, SegmentWriter, pack, sync_folder
+from app.runtime.durable_files import make_folder, sync_folder
+from app.storage.spool.segments import Layout, SegmentReader, SegmentWriter, pack
 from app.storage.tables import Row, Table
 
 log = logs.get(__name__)
@@ -70,8 +71,7 @@ class Spool:
         self._done = self._read = 0  # positions in the oldest segment
         self._told = (0, 0)  # segment and position of the last loss that was reported
         with disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(folder.parent)
+            make_folder(folder)
             # Rows of segments from an earlier run were received before now.
             opened_us = now_us()
             self._segments = deque(  # bounded by the disk that segments may take
@@ -191,7 +191,7 @@ class Spool:
         if self._reader and self._reader.is_damaged:
             kept = oldest.path.rename(oldest.path.with_suffix(".damaged"))
             self.damaged_files += 1
-            log.error("a damaged file of spooled rows is kept, what could be read of it is stored", file=str(kept))
+            log.error("damaged spool file kept: its readable rows are stored", file=str(kept))
         else:
             oldest.path.unlink()
         self._close_reader()
@@ -216,5 +216,5 @@ def disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SpoolError(
-            f"The disk does not do what spooling to {folder} needs.", str(error), "make room on it, or mend it."
+            f"The spool folder {folder} cannot be read or written.", str(error), "make room on the disk, or repair it."
         ) from error

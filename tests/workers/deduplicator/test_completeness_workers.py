@@ -78,7 +78,7 @@ def test_a_gatherer_that_is_away_is_waited_for_and_said(server, templates, gathe
         timeseries = migrated_database(away)
         away.kill()
         with program(timeseries, gatherer.metadata, production) as process:
-            process.wait_for("cannot be followed")
+            process.wait_for("replication from a gatherer failed: retrying")
             away.start()
             query = "SELECT count(*) FROM gatherer_contacts"
             wait_until(lambda: execute(production, query) == [(1,)], what="its journal")

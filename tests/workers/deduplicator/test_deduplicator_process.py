@@ -6,6 +6,7 @@ from app.postgres.connection import connected, value_of
 from app.postgres.databases import DatabaseKind
 from app.storage.tables import LIFECYCLE_EVENTS, ORDERBOOK_DELTAS, ORDERBOOK_SNAPSHOTS, TICKERS, TRADES
 from app.storage.writer import CopyWriter
+from tests.gatherers import execute
 from tests.processes import run, running, wait_until
 from tests.servers import new_database, temporary_server
 from tests.storage import rows
@@ -87,7 +88,7 @@ def test_a_gatherer_that_is_down_holds_nobody_back_and_is_read_when_it_is_back(g
         record(far, 1, 2, 3)
         other_server.kill()
         with running(*DEDUPLICATOR, **settings({**gatherers, "far": far}, production)) as process:
-            process.wait_for("cannot be read")
+            process.wait_for("gatherer database unreadable")
             record(gatherers["a"], 10)
             arrive(production, 1)
             with connected(production) as connection:
@@ -105,9 +106,19 @@ def test_it_outlives_production_s_absence_and_goes_on_where_it_was(gatherers):
             arrive(production, 10)
             production_server.kill()
             record(gatherers["b"], *range(20))
-            process.wait_for("merging failed and is repeated")
+            process.wait_for("merge failed: retrying")
             production_server.start()
             arrive(production, 20)
+
+
+def test_a_cursor_that_is_put_back_is_read_from_there_though_nothing_new_comes(gatherers, production):
+    """Otherwise what is known of the gatherer would stand still until its next row."""
+    with running(*DEDUPLICATOR, **settings(gatherers, production)):
+        record(gatherers["a"], *range(10))
+        arrive(production, 10)
+        execute(production, "DELETE FROM orderbook_deltas")
+        execute(production, "UPDATE sync_cursors SET ingest_id = 0, probe = NULL WHERE gatherer = 'a'")
+        arrive(production, 10)
 
 
 def test_two_share_the_work_and_one_that_is_killed_is_replaced(gatherers, production):

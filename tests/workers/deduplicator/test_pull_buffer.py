@@ -1,5 +1,13 @@
+from types import SimpleNamespace
+
+import gevent
+import gevent.event
+
+from app.errors import DatabaseError
 from app.merge.position import Position, Pull
-from workers.deduplicator.puller import PullBuffer
+from app.runtime.threads import inline
+from workers.deduplicator.puller import PullBuffer, Puller
+from workers.process.loop import IdlePace
 
 START, MIDDLE, END = Position(1, 0), Position(1, 10, 5), Position(1, 20, 6)
 NOW = 0.001
@@ -40,3 +48,35 @@ def test_what_was_read_before_a_failure_is_dropped():
     assert inbox.take(NOW).pulls == {}
     inbox.put("a", pull(START, END))
     assert inbox.take(NOW).pulls == {"a": pull(START, END)}
+
+
+class Away:
+    """A gatherer's table whose database does not answer."""
+
+    gatherer = "a"
+    table = SimpleNamespace(name="trades")
+
+    def pull(self, _after):
+        raise DatabaseError("It is away.")
+
+
+def test_a_wait_for_the_merger_makes_no_gatherer_that_is_away_be_asked_sooner():
+    inbox = PullBuffer()
+    puller = Puller(Away(), inbox, 0, IdlePace(0.1, 0.3), inline, gevent.event.Event())
+    pauses = []
+    for _ in range(3):
+        inbox.close()
+        step = gevent.spawn(puller.step)
+        gevent.sleep(0)
+        inbox.open({"a": START})
+        assert not step.get(timeout=120)
+        pauses.append(puller._loop.pause_seconds)
+    assert [limit / 2 <= pause <= limit for pause, limit in zip(pauses, (1, 2, 4), strict=True)] == [True] * 3
+
+
+def test_a_puller_that_waits_for_its_merger_ends_when_it_is_stopped():
+    stopping = gevent.event.Event()
+    step = gevent.spawn(Puller(Away(), PullBuffer(), 0, IdlePace(0.1, 0.3), inline, stopping).step)
+    gevent.sleep(0)
+    stopping.set()
+    assert not step.get(timeout=120)

@@ -50,11 +50,11 @@ class Host:
         journal = Journal(NOON_US, CONN, count(1))
         self.books = BookSubscription(journal, 3_600)
         self.books.want(["A"])
-        around = ConnectionContext(None, None, self, lambda _: self.on_lifecycle(), None, lambda _: None, self)
-        self.connection = Connection(self.books, journal, around)
+        context = ConnectionContext(None, None, self, lambda _: self.on_lifecycle(), None, lambda _: None, self)
+        self.connection = Connection(self.books, journal, context)
         self.socket = self.connection.socket = WebSocket(ours)
-        self.intake = MessageRouter(CONN, self.connection.role, self.books)
-        self.books.opened(self.intake.stream, int(clocks.seconds * SECOND_US))
+        self.router = MessageRouter(CONN, self.connection.role, self.books)
+        self.books.opened(self.router.stream, int(clocks.seconds * SECOND_US))
         self.commander = CommandSender(self.connection, STALE_SECONDS, self)
         self.run = Run(NOON_US, "a")
         self.keeper = RunKeeper(self.run, self, [self.connection.in_hand_since_us], self, lambda: clocks.seconds)
@@ -99,9 +99,9 @@ class Host:
     def end(self):
         try:
             while True:
-                self.connection._step(self.socket, self.intake)
+                self.connection._step(self.socket, self.router)
         except SocketError:
-            self.connection._ended(self.socket)
+            self.connection._socket_ended(self.socket)
         return self.rows[GAPS][-1]
 
 
@@ -126,7 +126,7 @@ def host(clocks):
         assert theirs.recv(1 << 16, socket.MSG_DONTWAIT)
         subscribed = {"id": 1, "type": "subscribed", "msg": {"channel": "orderbook_delta", "sid": 1}}
         theirs.sendall(message(msgspec.json.encode(subscribed)) + message(snapshot(ticker="A", sid=1, seq=1)))
-        made.connection._step(made.socket, made.intake)
+        made.connection._step(made.socket, made.router)
         made.theirs = theirs
         yield made
 
@@ -165,7 +165,7 @@ def test_a_socket_that_was_not_read_while_the_host_slept_is_given_a_moment_to_be
     host.tick()
     assert host.connection.socket is host.socket
     host.theirs.sendall(message(b"{}"))
-    host.connection._step(host.socket, host.intake)
+    host.connection._step(host.socket, host.router)
     host.tick()
     assert not host.was_ended()
 
@@ -180,6 +180,6 @@ def test_a_socket_that_stays_silent_after_the_host_slept_is_ended(host, clocks):
 def test_a_socket_is_not_ended_while_what_it_said_of_markets_waits_to_be_taken(host):
     host.on_lifecycle = lambda: [host.tick() for _ in range(STALE_SECONDS + 5)]
     host.theirs.sendall(message(lifecycle(event_type="created")))
-    host.connection._step(host.socket, host.intake)
+    host.connection._step(host.socket, host.router)
     host.tick()
     assert not host.was_ended()

@@ -41,7 +41,7 @@ def all_done(greenlets):
 def test_when_the_exchange_opens_nobody_sleeps_on(admission, exchange):
     exchange.is_open = False
     waiting = [gevent.spawn(admission.wait, is_of_books=True) for _ in range(20)]
-    resting = [gevent.spawn(admission.rest, HOUR_SECONDS) for _ in range(20)]
+    resting = [gevent.spawn(admission.pause, HOUR_SECONDS) for _ in range(20)]
     gevent.sleep(0)
     assert not any(greenlet.ready() for greenlet in (*waiting, *resting))
     exchange.is_open = True
@@ -52,7 +52,7 @@ def test_when_the_exchange_opens_nobody_sleeps_on(admission, exchange):
 def test_the_first_that_is_let_in_wakes_those_that_rest(admission):
     turn = admission.wait(is_of_books=True)
     admission.failed(turn, HandshakeRefusedError(503, ""))
-    resting = [gevent.spawn(admission.rest, HOUR_SECONDS) for _ in range(5)]
+    resting = [gevent.spawn(admission.pause, HOUR_SECONDS) for _ in range(5)]
     gevent.sleep(0)
     admission.opened(admission.wait(is_of_books=True))
     assert all_done(resting)
@@ -60,7 +60,7 @@ def test_the_first_that_is_let_in_wakes_those_that_rest(admission):
 
 
 def test_a_rest_ends_by_itself(admission):
-    assert not admission.rest(0.01)
+    assert not admission.pause(0.01)
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 503])
@@ -73,7 +73,7 @@ def test_a_refusal_says_that_the_exchange_is_there_and_lets_nobody_in(admission,
 
 def test_whoever_waits_ends_with_the_process(admission, exchange, stopping):
     exchange.is_open = False
-    greenlets = [gevent.spawn(admission.wait, is_of_books=False), gevent.spawn(admission.rest, HOUR_SECONDS)]
+    greenlets = [gevent.spawn(admission.wait, is_of_books=False), gevent.spawn(admission.pause, HOUR_SECONDS)]
     gevent.sleep(0)
     stopping.set()
     assert all_done(greenlets)

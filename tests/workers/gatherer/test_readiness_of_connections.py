@@ -29,7 +29,7 @@ def test_what_is_not_heard_any_more_is_said_until_it_is_heard_again(simulator):
         recorder.say(want=tickers)
         recorder.wait_for_all(len(tickers))
         wait_until_ready(recorder)
-        for channel, reason in ((BOOKS, f"of {len(tickers)} order books"), ("trade", "nothing hears trade")):
+        for channel, reason in ((BOOKS, f"of {len(tickers)} order books"), ("trade", "no connection receives trade")):
             fault_id = simulator.inflict("refuse", seconds=600, status=503)["fault_id"]
             simulator.inflict("close", connections=ordinals(simulator, channel))
             wait_until(lambda reason=reason: reason in (why_not_ready(recorder) or ""), what=reason)

@@ -88,8 +88,10 @@ def test_when_the_disk_is_full_too_whoever_puts_rows_waits_and_nothing_is_lost(o
         own_server.kill()
         process.wait_until(lambda said: said["waiting"] > 1_000, "a full buffer")
         before = process.wait_until(lambda said: said["reason"] and "wait in memory" in said["reason"], "the reason")
-        assert process.logged("rows stay in memory")
-        wait_until(lambda: len(process.logged("rows stay in memory")) > 2, what="that it is tried again")
+        assert process.logged("rows not spooled: they stay in memory")
+        wait_until(
+            lambda: len(process.logged("rows not spooled: they stay in memory")) > 2, what="that it is tried again"
+        )
         assert process.last()["put"] <= before["put"] + 100
         own_server.start()
         process.wait_until(lambda said: said["spool"] == 0 and said["reason"] is None, "all well again")

@@ -160,7 +160,11 @@ def test_a_book_that_is_not_understood_goes_to_quarantine(exchange):
     with polling(exchange, TICKERS[:1]) as run:
         assert run.poller.step()
         [(_, table, reason, payload)] = run.sink.quarantined
-        assert (table, "'x' is no decimal" in reason, b'"x"' in payload) == ("orderbook_snapshots", True, True)
+        assert (table, "'x' is not a decimal number" in reason, b'"x"' in payload) == (
+            "orderbook_snapshots",
+            True,
+            True,
+        )
         assert run.sink.snapshots == []
 
 

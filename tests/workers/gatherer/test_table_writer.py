@@ -85,12 +85,12 @@ def test_a_failure_of_another_kind_is_not_swallowed(backlog):
 
 
 def test_who_has_to_wait_for_others_writes_nothing_and_goes_to_disk(backlog, copy_writer, connection):
-    others = ["rows of trades come first"]
+    others = ["rows of trades must be written first"]
     writer = TableWriter(backlog, copy_writer, WritePace(10, 0), Ended(), lambda: others[0] if others else None)
     backlog.put([rows.delta()])
     writer.step()
     assert rows_of(connection, ORDERBOOK_DELTAS) == []
-    assert backlog.away == "rows of trades come first"
+    assert backlog.away == "rows of trades must be written first"
     others.clear()
     writer.step()
     assert rows_of(connection, ORDERBOOK_DELTAS) == [rows.delta()]

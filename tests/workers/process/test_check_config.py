@@ -7,21 +7,21 @@ KEY = {"KALSHI_API_KEY_ID": "a952bcbe-ec3b-4b5b-b8f9-11dae589608c"}
 MISSING = {
     "gatherer": [
         ({}, "A gatherer needs its two databases."),
-        ({"KALSHI_TS_DSN": DSN, "KALSHI_META_DSN": DSN}, "Sockets need a key."),
-        ({"KALSHI_TS_DSN": DSN, "KALSHI_META_DSN": DSN, **KEY}, "Half of a key is given."),
+        ({"KALSHI_TS_DSN": DSN, "KALSHI_META_DSN": DSN}, "WebSockets need an API key."),
+        ({"KALSHI_TS_DSN": DSN, "KALSHI_META_DSN": DSN, **KEY}, "The API key is incomplete."),
     ],
     "deduplicator": [
-        ({"KALSHI_PRODUCTION_DSN": DSN}, "The deduplicator does not know its databases."),
+        ({"KALSHI_PRODUCTION_DSN": DSN}, "The deduplicator needs databases."),
         (
             {
                 "KALSHI_PRODUCTION_DSN": DSN,
                 "KALSHI_GATHERER_DSNS": f"one={DSN}",
                 "KALSHI_GATHERER_META_DSNS": f"two={DSN}",
             },
-            "knows only the metadata",
+            "named for metadata only",
         ),
     ],
-    "maintainer": [({}, "There is no database to look after.")],
+    "maintainer": [({}, "There is no database to maintain.")],
     "exporter": [({}, "There is no database to export.")],
     "archiver": [
         ({}, "KALSHI_TS_DSN and KALSHI_LAKE are not set."),
@@ -40,4 +40,4 @@ def test_what_a_process_cannot_do_without_is_said_before_it_runs(process, settin
 
 def test_settings_that_are_enough_are_fine():
     done = run("-m", "workers", "maintainer", "--check-config", KALSHI_TS_DSN=DSN)
-    assert (done.returncode, done.stdout) == (0, "The settings are fine.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "The settings are valid.\n"), done.stderr

@@ -63,7 +63,7 @@ class Program:
         self.halted = False
         self.missed_trades = []
         settings = load_settings()
-        around = ConnectionContext(
+        context = ConnectionContext(
             dial=socket_factory(settings),
             admission=Admission(self.group.stopping, lambda: self.is_open, connects_per_second=100),
             sink=self.sink,
@@ -76,7 +76,7 @@ class Program:
         self.manager = ConnectionManager(
             settings,
             run_id,
-            around,
+            context,
             self.changes,
             lambda *missed: self.missed_trades.append(missed),
             Latch(LATCH_SECONDS),

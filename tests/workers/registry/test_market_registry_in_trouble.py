@@ -68,7 +68,7 @@ def test_an_object_that_cannot_be_read_is_kept_and_the_others_are_followed(excha
     with running_registry(exchange.url) as registry:
         state = registry.wait_for(lambda state: state["why_not_ready"] is None, "the initial sync")
         assert state["active"] == ["KXA-1-T00001", "KXA-1-T00003"]
-        assert [row[1:] for row in state["quarantined"]] == [["markets", "'asleep' is no status of a market"]]
+        assert [row[1:] for row in state["quarantined"]] == [["markets", "'asleep' is not a market status"]]
 
 
 def test_an_answer_without_sense_is_asked_for_again(exchange):

@@ -15,7 +15,7 @@ from tests.gatherers import NOON, at, execute, put_market
 from tests.kalshi.exchange import FakeExchange, Reply, client_of
 from tests.markets.build import market_json
 from tests.servers import new_database
-from workers.registry.market_sync import VanishedMeanwhile
+from workers.registry.market_sync import VanishedMarkets
 
 NOON_US = int(NOON.timestamp()) * 1_000_000
 
@@ -57,7 +57,7 @@ def look(metadata, exchange):
             walks.set()
             options = {"are_stored": lambda _us: True, "vanishing_seconds": 0, **options}
             find, stored = UnendedMarkets(metadata, inline).page, options.pop("are_stored")
-            VanishedMeanwhile(reading, intake, find, stored, walks, stopping, **options).run()
+            VanishedMarkets(reading, intake, find, stored, walks, stopping, **options).run()
         return intake.markets
 
     yield run

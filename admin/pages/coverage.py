@@ -1,0 +1,314 @@
+"""Coverage on pages: the last day as a map of hours, and the holes of one cell of it.
+
+In: the judged hours, the kinds of their holes, and how long markets were open. Out: cells with the share of the time
+that is recorded, and rows that state who lacked what, and why.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from marshmallow import Schema, fields
+from marshmallow.validate import OneOf
+
+from admin.api.paging import NO_TIME, MomentText
+from admin.web.database import RequestDatabase
+from app.coverage.evidence import BOOKS
+from app.status.verdict import age_words
+
+HOUR = timedelta(hours=1)
+CHANNELS = {
+    "orderbook_delta": "Order books",
+    "trade": "Trades",
+    "ticker": "Tickers",
+    "market_lifecycle_v2": "Lifecycle",
+}
+CHANNEL_NAMES = {**CHANNELS, "multivariate_market_lifecycle": "Lifecycle of combos"}
+SLIGHT_SHARE = 0.999
+BAND_HOURS = 8
+SHOWN_HOLES = 200
+
+HOURS = """
+    SELECT hour, known_until
+    FROM generate_series(
+        date_trunc('hour', %(until)s::TIMESTAMPTZ) - (%(hours)s - 1) * INTERVAL '1 hour', %(until)s, '1 hour'
+    ) AS hour
+    LEFT JOIN coverage_known USING (hour) ORDER BY hour
+"""
+EXCEPTIONS = """
+    SELECT
+        hour, channel, kind, count(DISTINCT ticker) AS markets, extract(epoch FROM sum(until - since))::FLOAT AS seconds
+    FROM (
+        SELECT hour, channel, ticker, kind, since, until FROM coverage_holes
+        UNION ALL
+        SELECT hour, channel, ticker, 'repaired', lower(part), upper(part)
+        FROM coverage CROSS JOIN unnest(repaired) AS part
+    ) AS found
+    WHERE hour >= %(from)s AND hour < %(to)s GROUP BY hour, channel, kind
+"""
+# One pass over the markets, however many hours are shown: their lives by the hours in which they begin and end.
+LIVES = """
+    SELECT
+        date_bin('1 hour', opens, 'epoch') AS opens_hour, date_bin('1 hour', closes, 'epoch') AS closes_hour,
+        count(*) AS markets,
+        extract(epoch FROM sum(opens - date_bin('1 hour', opens, 'epoch')))::FLOAT AS before_seconds,
+        extract(epoch FROM sum(closes - date_bin('1 hour', closes, 'epoch')))::FLOAT AS until_seconds
+    FROM (
+        SELECT greatest(open_time, %(from)s) AS opens, least(traded_until(close_time), %(to)s) AS closes
+        FROM markets
+        WHERE coalesce(open_time, '-infinity') < %(to)s
+            AND (close_time IS NULL OR close_time > %(from)s::TIMESTAMPTZ - INTERVAL '1 second')
+    ) AS life
+    WHERE opens < closes GROUP BY 1, 2
+"""
+KINDS = ("outage", "opening", "repaired", "unrecorded")
+
+
+class LifeGroup(NamedTuple):
+    """Markets that opened and closed in the same hours, with the seconds of these hours before and until then."""
+
+    opens_hour: datetime
+    closes_hour: datetime
+    markets: int
+    before_seconds: float
+    until_seconds: float
+
+
+def market_seconds(lives: Iterable[LifeGroup], hour: datetime) -> float:
+    """Return for how long markets were open in the hour, in sum."""
+    total = 0.0
+    for life in lives:
+        if life.opens_hour <= hour <= life.closes_hour:
+            total += life.until_seconds if hour == life.closes_hour else HOUR.total_seconds() * life.markets
+            total -= life.before_seconds if hour == life.opens_hour else 0.0
+    return total
+
+
+class MissingTime(NamedTuple):
+    """What is missing of an hour in one way."""
+
+    markets: int = 0
+    seconds: float = 0.0
+
+
+class Cell(NamedTuple):
+    """One hour of a channel."""
+
+    hour: datetime
+    channel: str
+    known_until: datetime | None
+    seconds: float  # which could be recorded, as far as the hour is known: of all markets, or of the exchange
+    missing: Mapping[str, MissingTime]  # by kind
+    is_before: bool = False  # the whole hour is before the record began
+
+    @property
+    def recorded_seconds(self) -> float:
+        return max(0.0, self.seconds - self._of("unrecorded"))
+
+    @property
+    def share(self) -> float | None:
+        """Return the part of the time that is recorded, or None if nothing could be. Repaired time is recorded."""
+        lacking = self._of("outage") + self._of("opening")
+        if not self.recorded_seconds:
+            return None
+        return max(0.0, 1 - lacking / self.recorded_seconds)
+
+    @property
+    def state(self) -> str:
+        """Return the state that decides the colour. Openings alone leave an hour complete."""
+        if "outage" in self.missing:
+            lost = self._of("outage") / self.recorded_seconds if self.recorded_seconds else 1.0
+            return "slight" if 1 - lost >= SLIGHT_SHARE else "hole"
+        if self.is_before or ("unrecorded" in self.missing and not self.recorded_seconds):
+            return "unrecorded"
+        if self.known_until != self.hour + HOUR:
+            return "pending"
+        return "repaired" if "repaired" in self.missing else "complete"
+
+    @property
+    def figure(self) -> str:
+        if self.state in {"unrecorded", "pending"} or self.share is None:
+            return "✕" if "outage" in self.missing else "·" if self.state == "pending" else ""
+        return per_cent(self.share)
+
+    @property
+    def text(self) -> str:
+        of_what = "of market-seconds" if self.channel == BOOKS else "of the time"
+        share = "" if self.share is None or self.state == "unrecorded" else f", {per_cent(self.share)} % {of_what}"
+        parts = [f"{self.missing[kind].markets} {WORDS[kind]} ({self._length(kind)})" for kind in self._listed()]
+        if self.channel != BOOKS:
+            parts = [f"{WORDS[kind]} {self._length(kind)}" for kind in self._listed()]
+        if self.state == "pending":
+            parts.append("not known to its end yet")
+        if self.is_before or "unrecorded" in self.missing:
+            parts.append("before the record began" if self.is_before else "the record began in this hour")
+        title = f"{self.hour:%d %b %H:%M} {CHANNEL_NAMES[self.channel]}{share}"
+        return f"{title}: {'; '.join(parts)}" if parts else title
+
+    def _listed(self) -> list[str]:
+        return [kind for kind in ("outage", "opening", "repaired") if kind in self.missing]
+
+    def _of(self, kind: str) -> float:
+        return self.missing[kind].seconds if kind in self.missing else 0.0
+
+    def _length(self, kind: str) -> str:
+        return age_words(self._of(kind))
+
+
+WORDS = {"outage": "in outages", "opening": "just opened", "repaired": "repaired"}
+
+
+def per_cent(share: float) -> str:
+    """Return the share in per cent, rounded down: only all of it is 100."""
+    decimals = 3 if share >= SLIGHT_SHARE else 1
+    shown = math.floor(share * 100 * 10**decimals + 1e-9) / 10**decimals
+    if share < 1 and shown >= 100:
+        shown = 99.999
+    return "100" if shown >= 100 else f"{shown:.{decimals}f}"
+
+
+def heat_map(
+    hours: Sequence[tuple[datetime, datetime | None]],
+    exceptions: Iterable[tuple[datetime, str, str, int, float]],
+    lives: Sequence[LifeGroup],
+    channels: Iterable[str] = CHANNELS,
+) -> dict[str, list[Cell]]:
+    """Return the cells by channel. Return {} if no hour is known.
+
+    `hours` are given with the time up to which each is known, None if nothing is known of it.
+    """
+    known = {hour: until for hour, until in hours if until is not None}
+    missing: dict[tuple[str, datetime], dict[str, MissingTime]] = {}
+    for hour, channel, kind, markets, seconds in exceptions:
+        missing.setdefault((channel, hour), {})[kind] = MissingTime(markets, seconds)
+    if not known:
+        return {}
+    last = max(known)
+
+    def cell(channel: str, hour: datetime) -> Cell:
+        until = known.get(hour)
+        seconds = 0.0 if until is None else (until - hour).total_seconds()
+        if channel == BOOKS:
+            # The lives of markets are counted until the last known time, and not cut where an earlier hour is unknown.
+            seconds = market_seconds(lives, hour) * (1.0 if hour == last else seconds / HOUR.total_seconds())
+        return Cell(hour, channel, until, seconds, missing.get((channel, hour), {}), hour < min(known))
+
+    return {channel: [cell(channel, hour) for hour, _ in hours] for channel in channels}
+
+
+def cells_until(
+    database: RequestDatabase, until: datetime, count: int, channels: Iterable[str]
+) -> dict[str, list[Cell]]:
+    """Return the cells of so many hours up to a time, by channel."""
+    hours = database.rows(HOURS, {"until": until, "hours": count})
+    known = [moment for _, moment in hours if moment is not None]
+    if not known:
+        return {}
+    period = {"from": hours[0][0], "to": hours[-1][0] + HOUR}
+    lives = [LifeGroup(*row) for row in database.rows(LIVES, {**period, "to": max(known)})]
+    return heat_map([(hour, moment) for hour, moment in hours], database.rows(EXCEPTIONS, period), lives, channels)
+
+
+def bands(cells: Mapping[str, list[Cell]]) -> list[dict[str, list[Cell]]]:
+    """Return the map in parts that fit beside or below each other, the oldest first."""
+    count = max((len(row) for row in cells.values()), default=0)
+    return [
+        {channel: row[start : start + BAND_HOURS] for channel, row in cells.items()}
+        for start in range(0, count, BAND_HOURS)
+    ]
+
+
+# The holes of one cell.
+
+CellQuery = Schema.from_dict(
+    {
+        "hour": MomentText(
+            format="iso", default_timezone=UTC, required=True, error_messages={"invalid": NO_TIME, "format": NO_TIME}
+        ),
+        "channel": fields.String(required=True, validate=OneOf(list(CHANNEL_NAMES))),
+    },
+    name="cell_query",
+)
+# Of each gatherer that was there about then, the first reason that is found. Losses and refusals of books last until
+# the next snapshot, as app/coverage/evidence.py counts them.
+HOLES = """
+    WITH holes AS (
+        SELECT ticker, kind, since, until, repaired_by FROM coverage_holes
+        WHERE hour = %(hour)s AND channel = %(channel)s
+        UNION ALL
+        SELECT ticker, 'repaired', lower(part), upper(part), repaired_by
+        FROM coverage CROSS JOIN unnest(repaired) AS part
+        WHERE hour = %(hour)s AND channel = %(channel)s
+    ),
+    shown AS (
+        SELECT *, count(*) OVER () AS holes FROM holes
+        ORDER BY array_position(ARRAY['outage', 'repaired', 'opening'], kind), until - since DESC, ticker
+        LIMIT %(limit)s
+    )
+    SELECT h.*, extract(epoch FROM h.until - h.since)::FLOAT AS seconds, EXISTS (
+        SELECT FROM audit_findings AS a WHERE a.ticker = h.ticker AND a.resolved_at IS NULL AND NOT a.is_explained
+            AND a.from_ts < h.until AND a.to_ts > h.since
+    ) AS is_disproved, (
+        SELECT coalesce(json_agg(json_build_object('gatherer', g.gatherer, 'reason', coalesce(
+            (
+                SELECT 'gap: ' || string_agg(DISTINCT p.cause, ', ')
+                FROM gatherer_subscriptions AS s JOIN gatherer_gaps AS p USING (gatherer, run_id, conn)
+                WHERE s.gatherer = g.gatherer AND s.ticker = h.ticker AND s.channel = %(channel)s
+                    AND s.started_at < h.until AND coalesce(s.ended_at, 'infinity') > h.since
+                    AND (p.sid < 0 OR p.channel = %(channel)s)
+                    AND p.started_at < h.until AND coalesce(p.ended_at, 'infinity') > h.since
+            ),
+            (
+                SELECT 'rows lost' FROM gatherer_losses AS l
+                WHERE l.gatherer = g.gatherer AND l.table_name = ANY (%(tables)s)
+                    AND l.started_at < h.until AND l.ended_at + %(lasts)s > h.since LIMIT 1
+            ),
+            (
+                SELECT 'rows refused' FROM gatherer_refusals AS f
+                WHERE f.gatherer = g.gatherer AND f.table_name = ANY (%(tables)s) AND f.stored_at IS NULL
+                    AND f.ticker IN (h.ticker, '')
+                    AND f.started_at < h.until AND f.ended_at + %(lasts)s > h.since LIMIT 1
+            ),
+            CASE WHEN NOT EXISTS (
+                SELECT FROM gatherer_runs AS r WHERE r.gatherer = g.gatherer
+                    AND r.started_at < h.until AND coalesce(r.ended_at, r.recorded_until) > h.since
+            ) THEN 'not running' END,
+            CASE WHEN NOT EXISTS (
+                SELECT FROM gatherer_subscriptions AS s
+                WHERE s.gatherer = g.gatherer AND s.ticker = h.ticker AND s.channel = %(channel)s
+                    AND s.started_at < h.until AND coalesce(s.ended_at, 'infinity') > h.since
+            ) THEN 'not subscribed' END,
+            'lacked a part of it'
+        )) ORDER BY g.gatherer), '[]')
+        FROM (
+            SELECT gatherer FROM gatherer_runs AS r GROUP BY gatherer
+            HAVING min(started_at) < %(hour)s::TIMESTAMPTZ + INTERVAL '1 hour'
+                AND max(recorded_until) > %(hour)s::TIMESTAMPTZ - INTERVAL '7 days'
+        ) AS g
+    ) AS reasons
+    FROM shown AS h
+    ORDER BY array_position(ARRAY['outage', 'repaired', 'opening'], h.kind), h.until - h.since DESC, h.ticker
+"""
+TABLES = {
+    "orderbook_delta": ["orderbook_deltas", "orderbook_snapshots"],
+    "trade": ["trades"],
+    "ticker": ["tickers"],
+}
+LASTS = timedelta(hours=6)
+
+
+def holes_of_cell(database: RequestDatabase, hour: datetime, channel: str) -> dict[str, Any]:
+    """Return what the page of an hour of a channel shows."""
+    hour = hour.replace(minute=0, second=0, microsecond=0)
+    asked = {"hour": hour, "channel": channel, "limit": SHOWN_HOLES}
+    tables = {"tables": TABLES.get(channel, ["lifecycle_events"]), "lasts": LASTS if channel == BOOKS else timedelta()}
+    cells = cells_until(database, hour + HOUR - timedelta(microseconds=1), 1, [channel])
+    return {
+        "hour": hour,
+        "channel": channel,
+        "name": CHANNEL_NAMES[channel],
+        "cell": cells[channel][0] if cells else None,
+        "holes": database.dicts(HOLES, {**asked, **tables}),
+        "shown_holes": SHOWN_HOLES,
+    }

@@ -1,0 +1,124 @@
+"""How complete the record is, from the lake's coverage/: holes with their bounds, and up to when that is known."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from kalshi_data.files import ALWAYS, LakeFiles, reading
+from kalshi_data.layout import COVERAGE, HOUR, hours_between
+from kalshi_data.order_book import Knowledge
+from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Intervals, merged, overlap
+
+WHOLE_EXCHANGE = ""  # the ticker of the channels that concern all markets
+BOOKS, TRADES, TICKERS = "orderbook_delta", "trade", "ticker"
+
+
+class Coverage(NamedTuple):
+    """The completeness of a period of one channel.
+
+    `state` is `complete`, `repaired`, `hole` if any part is a hole, or `unknown` if any part is not judged.
+    """
+
+    channel: str
+    state: str
+    holes: Intervals
+    unknown: Intervals  # the lake has no judgement of these yet
+    repaired: Intervals
+    repaired_by: tuple[str, ...]
+    known_until: datetime | None  # None: nothing is known
+
+    def at(self, moment: datetime) -> Knowledge:
+        """Return what is known of one moment of the period."""
+        hole = next(((since, until) for since, until in self.holes if since <= moment < until), None)
+        if hole:
+            return Knowledge("hole", self.known_until, hole)
+        is_unknown = any(since <= moment < until for since, until in self.unknown)
+        is_known = self.known_until is not None and moment <= self.known_until and not is_unknown
+        return Knowledge("complete" if is_known else "unknown", self.known_until)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return it as pandas' attrs keep it: times as text, so that frames can be stored."""
+        return {
+            "coverage": self.state,
+            "holes": _texts(self.holes),
+            "unknown": _texts(self.unknown),
+            "repaired": _texts(self.repaired),
+            "known_until": self.known_until and self.known_until.isoformat(),
+        }
+
+
+def _texts(intervals: Intervals) -> list[list[str]]:
+    return [[since.isoformat(), until.isoformat()] for since, until in intervals]
+
+
+def coverage_of(files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval) -> Coverage:
+    """Return the completeness of a channel. Trades and quotes are received for the whole exchange; of books, that of
+    the markets counts, and with None that of all of them."""
+    rows = judged = _rows(files, channel, [WHOLE_EXCHANGE], period) if channel != BOOKS else []
+    if channel == BOOKS:
+        # Which hours are judged at all is known from the whole exchange's.
+        found = _rows(files, channel, tickers, period, also=_of(TRADES, [WHOLE_EXCHANGE]))
+        rows = [row for row in found if row["channel"] == BOOKS]
+        judged = [row for row in found if row["channel"] != BOOKS]
+    if not judged:
+        return Coverage(channel, "unknown", (), _bounded(period, None), (), (), None)
+    known_until = max(row["known_until"] for row in judged)
+    unknown = _unknown(judged, rows, period)
+    holes = overlap(merged([hole for row in rows for hole in _pairs(row, "holes")]), period)
+    repaired = overlap(merged([each for row in rows for each in _pairs(row, "repaired")]), period)
+    state = "hole" if holes else "unknown" if unknown else "repaired" if repaired else "complete"
+    names = sorted({name for row in rows for name in row["repaired_by"]})
+    return Coverage(channel, state, holes, unknown, repaired, tuple(names), known_until)
+
+
+def known_until(files: LakeFiles) -> datetime | None:
+    """Return up to when the record of the exchange is known. Return None if the lake has no coverage."""
+    for hour in files.periods(COVERAGE):
+        if rows := _rows(files, TRADES, [WHOLE_EXCHANGE], hour):
+            moment: datetime = max(row["known_until"] for row in rows)
+            return moment
+    return None
+
+
+def _of(channel: str, tickers: list[str] | None) -> pc.Expression:
+    of_channel = pc.field("channel") == channel
+    if tickers is not None:
+        return of_channel & pc.field("ticker").isin(tickers)
+    # Most books of an hour are complete, and there may be very many.
+    return of_channel & (pc.field("ticker") != WHOLE_EXCHANGE) & (pc.field("state") != "complete")
+
+
+def _rows(
+    files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval, also: pc.Expression | None = None
+) -> list[dict[str, Any]]:
+    wanted = _of(channel, tickers) if also is None else _of(channel, tickers) | also
+    with reading("The coverage"):
+        rows: list[dict[str, Any]] = files.scan(COVERAGE, period).to_table(filter=wanted).to_pylist()
+    return rows
+
+
+def _pairs(row: dict[str, Any], name: str) -> list[Interval]:
+    return list(zip(row[f"{name}_from"], row[f"{name}_until"], strict=True))
+
+
+def _unknown(judged: list[dict[str, Any]], rows: list[dict[str, Any]], period: Interval) -> Intervals:
+    """Return the hours of the period without a judgement, and the parts of hours that it does not reach yet."""
+    hours = {row["hour_start"] for row in judged}
+    bounded = _bounded(period, (min(hours), max(hours) + HOUR))
+    missing = [(hour, hour + HOUR) for each in bounded for hour in hours_between(*each) if hour not in hours]
+    pending = [
+        (max(row["since"], row["known_until"]), row["until"]) for row in rows if row["known_until"] < row["until"]
+    ]
+    return overlap(merged(missing + pending), period)
+
+
+def _bounded(period: Interval, judged: Interval | None) -> Intervals:
+    """Return the period; a bound that nobody named is that of the judged hours."""
+    if period == ALWAYS and judged is None:
+        return ()
+    since, until = period
+    if judged is not None:
+        since = judged[0] if since == EARLIEST else since
+        until = judged[1] if until == LATEST else until
+    return ((since, until),) if since + MICROSECOND <= until else ()

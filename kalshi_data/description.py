@@ -1,0 +1,191 @@
+"""What a lake says about itself: README.md, _schema.json and lake.sql in its root.
+
+`lake.sql` makes views in dollars and contracts for DuckDB. A table that the lake does not have yet is an empty view, so
+that the file always runs; the exporter writes it again when the table is there.
+"""
+
+import json
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from kalshi_data.layout import (
+    CANDLES,
+    COVERAGE,
+    DELTAS,
+    EVENTS,
+    FOLDERS,
+    HOURLY,
+    LIFECYCLE,
+    MARKETS,
+    REFERENCE_TABLES,
+    SERIES,
+    SNAPSHOTS,
+    TICKERS,
+    TRADES,
+)
+from kalshi_data.schema import SCHEMA_VERSION, schema_of
+
+README_KEY, SCHEMA_KEY, SQL_KEY = "README.md", "_schema.json", "lake.sql"
+# The view of each table.
+VIEWS = {
+    TRADES: "trades",
+    TICKERS: "quotes",
+    DELTAS: "book_changes",
+    SNAPSHOTS: "book_snapshots",
+    LIFECYCLE: "lifecycle_events",
+    CANDLES: "candles",
+    COVERAGE: "coverage",
+    SERIES: "series",
+    EVENTS: "events",
+    MARKETS: "markets",
+}
+# One unit of each suffix in SQL. A product with it is an exact decimal.
+UNITS = {"_e6": "0.000001::DECIMAL(7, 6)", "_e2": "0.01::DECIMAL(3, 2)", "_e8": "0.00000001::DECIMAL(9, 8)"}
+SQL_TYPES = {
+    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+    pa.int64(): "BIGINT",
+    pa.int32(): "INTEGER",
+    pa.bool_(): "BOOLEAN",
+    pa.string(): "VARCHAR",
+}
+FOLDER_TYPES = {"date": "DATE", "hour": "BIGINT", "interval": "VARCHAR"}
+HEAD = """\
+-- Views of this lake for DuckDB, in dollars and contracts. In the lake's folder: duckdb -init lake.sql
+-- A condition on "date" limits which files are read.
+SET TimeZone = 'UTC';
+"""
+BUCKET_HEAD = """\
+INSTALL httpfs;
+LOAD httpfs;
+CREATE SECRET IF NOT EXISTS lake (TYPE s3, PROVIDER credential_chain);
+"""
+MARKETS_VIEW = """\
+CREATE OR REPLACE VIEW markets AS
+SELECT m.*, e.series_ticker FROM market_states AS m LEFT JOIN events AS e USING (event_ticker);
+"""
+
+README = """\
+# A lake of exchange data
+
+Prices, trades, order books and markets of a prediction exchange, hour by hour, as Parquet. Times are UTC. Prices and
+sizes are exact integers: `_e6` is millionths of a dollar, `_e2` hundredths of a contract, `_e8` their product. Hours
+and dates are those of the events, by the exchange's clock.
+
+| folder | holds |
+|---|---|
+{folders}
+
+- `coverage/` says which hours may be used. Every hour has a row for each channel of the whole exchange (an empty
+  `ticker`: trades, quotes, lifecycle messages) and one for the order book of each market that was open. `state` is
+  `complete`, `repaired`, `hole` (with the bounds of each hole) or `pending`; it holds until `known_until`. An hour
+  without rows is not judged.
+- `reference/` has the markets that were open or changed in each day, with their state at its end, their results and
+  settlement. The last day in which a market appears has its last state. The day that goes on is written again every
+  hour.
+- `_manifest/` has rows, size, sha256 and bounds of each object; an object without a manifest is unfinished.
+- `_schema.json` describes every column. `_identity.json` says which lake this is.
+
+Read it with DuckDB (in this folder: `duckdb -init lake.sql`, then `FROM trades LIMIT 10;`), with polars, pandas or
+Spark, or with the library of the project that wrote it:
+
+```python
+import kalshi_data as kd
+
+lake = kd.open("{location}")
+trades = lake.trades("KX…", "2026-11-21", "2026-11-22")
+print(trades.to_df(), trades.coverage)
+```
+"""
+CONTENTS = {
+    TRADES: "trades",
+    TICKERS: "quotes: best bid and ask, as the exchange sent them",
+    DELTAS: "every change of a price level",
+    SNAPSHOTS: "whole order books; the changes since make the book of any moment",
+    LIFECYCLE: "when markets opened, closed and settled",
+    CANDLES: "candles of a minute, an hour and a day",
+    COVERAGE: "how complete the record is",
+    SERIES: "series",
+    EVENTS: "events",
+    MARKETS: "markets",
+}
+
+
+def readme(location: str) -> str:
+    folders = "\n".join(f"| `{FOLDERS[table]}/` | {contents} |" for table, contents in CONTENTS.items())
+    return README.format(folders=folders, location=location)
+
+
+def schema_json() -> str:
+    """Return the description of every table and column, for programs."""
+    tables = {
+        table: {
+            "folder": FOLDERS[table],
+            "view": VIEWS[table],
+            "partitions": {name: FOLDER_TYPES[name] for name in _folders(table)},
+            "columns": [
+                {
+                    "name": field.name,
+                    "type": str(field.type),
+                    "nullable": field.nullable,
+                    **{key.decode(): value.decode() for key, value in field.metadata.items()},
+                }
+                for field in schema_of(table)
+            ],
+        }
+        for table in FOLDERS
+    }
+    return json.dumps({"schema_version": SCHEMA_VERSION, "tables": tables}, indent=1) + "\n"
+
+
+def lake_sql(present: Collection[str], root: str = "") -> str:
+    """Return the views' SQL. `present` are the tables that the lake has, `root` is empty for paths relative to the
+    lake's folder."""
+    statements = [HEAD + (BUCKET_HEAD if root.startswith("s3://") else "")]
+    for table, view in VIEWS.items():
+        name = "market_states" if table == MARKETS else view
+        statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{_select(table, present, root)};\n")
+    return "\n".join([*statements, MARKETS_VIEW])
+
+
+def _select(table: str, present: Collection[str], root: str) -> str:
+    fields = schema_of(table)
+    if table not in present:
+        columns = [f"NULL::{_sql_type(field)} AS {_name(field)}" for field in fields]
+        columns += [f'NULL::{FOLDER_TYPES[name]} AS "{name}"' for name in _folders(table)]
+        return f"SELECT {', '.join(columns)} WHERE FALSE"
+    columns = [_value(field) for field in fields] + [f'"{name}"' for name in _folders(table)]
+    pattern = "/".join([*([root] if root else []), FOLDERS[table], *("*" for _ in _folders(table)), "part-*.parquet"])
+    types = ", ".join(f"'{name}': {FOLDER_TYPES[name]}" for name in _folders(table))
+    source = f"read_parquet('{pattern}', hive_partitioning = TRUE, hive_types = {{{types}}})"
+    select = f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608 - our own names
+    if table in REFERENCE_TABLES:
+        key = "event_ticker" if table == EVENTS else "ticker"
+        select += f'\nQUALIFY row_number() OVER (PARTITION BY {key} ORDER BY updated_at DESC, "date" DESC) = 1'
+    return select
+
+
+def _value(field: pa.Field) -> str:
+    unit = UNITS.get(field.name[-3:])
+    if unit is None:
+        return str(field.name)
+    if pa.types.is_list(field.type):
+        return f"[each * {unit} FOR each IN {field.name}] AS {_name(field)}"
+    return f"{field.name} * {unit} AS {_name(field)}"
+
+
+def _name(field: pa.Field) -> str:
+    return str(field.name[:-3] if field.name[-3:] in UNITS else field.name)
+
+
+def _sql_type(field: pa.Field) -> str:
+    """Return the type of the view's column."""
+    kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+    name = f"DECIMAL(25, {field.name[-1]})" if field.name[-3:] in UNITS else SQL_TYPES[kind]
+    return f"{name}[]" if pa.types.is_list(field.type) else name
+
+
+def _folders(table: str) -> tuple[str, ...]:
+    if table == CANDLES:
+        return ("interval", "date")
+    return ("date", "hour") if table in HOURLY else ("date",)

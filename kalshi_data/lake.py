@@ -1,0 +1,272 @@
+"""A lake for the people who use its data: trades, quotes, order books, markets, and how complete they are."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.dataset import Dataset
+
+from kalshi_data import names
+from kalshi_data.books import Book, MarketRecord, book_of
+from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_of, known_until
+from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError
+from kalshi_data.files import LakeFiles, demo_folder, open_files, reading
+from kalshi_data.layout import (
+    CANDLES,
+    COVERAGE,
+    DELTAS,
+    EVENT_TABLES,
+    EVENTS,
+    FOLDERS,
+    HOUR,
+    INTERVALS,
+    MARKETS,
+    SERIES,
+    hour_of,
+)
+from kalshi_data.layout import TICKERS as TICKERS_TABLE
+from kalshi_data.layout import TRADES as TRADES_TABLE
+from kalshi_data.order_book import Knowledge
+from kalshi_data.records import Records
+from kalshi_data.replay import Steps, replay
+from kalshi_data.schema import schema_of
+from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
+
+QUOTE_SCHEMA = pa.schema(
+    [
+        pa.field("at", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("yes_bid_e6", pa.int32()),
+        pa.field("yes_bid_size_e2", pa.int64()),
+        pa.field("yes_ask_e6", pa.int32()),
+        pa.field("yes_ask_size_e2", pa.int64()),
+        pa.field("state", pa.string(), nullable=False),
+    ]
+)
+DOLLAR_E6 = 1_000_000
+
+
+class Lake:
+    """The records of a lake. A name is a market, an event or a series; None means all. A start is included, an end is
+    not, and without them everything is meant."""
+
+    def __init__(self, files: LakeFiles) -> None:
+        self._files = files
+        self._markets: set[str] = set()  # that are known: a market never disappears
+        self._known_until: datetime | None = None  # as it was when it was last looked up
+
+    @property
+    def location(self) -> str:
+        return self._files.location
+
+    def trades(self, name: str | None = None, start: Moment | None = None, end: Moment | None = None) -> Records:
+        return self._records(TRADES_TABLE, TRADES, name, period_of(start, end))
+
+    def book_changes(self, name: str | None = None, start: Moment | None = None, end: Moment | None = None) -> Records:
+        """Return every change of a price level."""
+        return self._records(DELTAS, BOOKS, name, period_of(start, end))
+
+    def quotes(
+        self,
+        name: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        every: str | timedelta | None = None,
+    ) -> Records:
+        """Return best bid and ask: as the exchange sent them, or with `every` out of the market's order book, at each
+        step. In a hole they are null, and `state` says so."""
+        if every is None:
+            return self._records(TICKERS_TABLE, TICKERS, name, period_of(start, end))
+        if name is None:
+            raise LakeError("Quotes in steps are those of one market.", fix="name it.")
+        record, steps, coverage = self._steps(name, period_of(start, end), step_of(every))
+        return Records(lambda: _quotes(replay(record, coverage, steps)), lambda: coverage, "at")
+
+    def candles(
+        self, name: str | None = None, start: Moment | None = None, end: Moment | None = None, interval: str = "1m"
+    ) -> Records:
+        """Return the candles of intervals that begin in the period."""
+        if interval not in INTERVALS:
+            raise LakeError(f"There are no candles of {interval}.", fix=f"choose one of {', '.join(INTERVALS)}.")
+        return self._records(CANDLES, TRADES, name, period_of(start, end), pc.field("interval") == interval)
+
+    def book(self, ticker: str, at: Moment) -> Book:
+        """Return the order book at a time. Its `state` says whether it is certain, `known_until` up to when anything
+        is known. Raise NotKnownYetError for a later time."""
+        [ticker], moment = self._market(ticker), moment_of(at)
+        if self._known_until is None or moment > self._known_until:
+            self._known_until = known_until(self._files) or self.recorded_until()
+        if (last := self._known_until) and moment > last:
+            raise NotKnownYetError(
+                f"The book of {ticker} at {moment.isoformat()} is not known yet.",
+                f"Completeness is known until {last.isoformat()}.",
+                "ask for that time or an earlier one.",
+            )
+        found = coverage_of(self._files, BOOKS, [ticker], (hour_of(moment), hour_of(moment) + HOUR))
+        return self.book_as_known(ticker, moment, found.at(moment)._replace(known_until=last))
+
+    def book_as_known(self, ticker: str, at: datetime, knowledge: Knowledge) -> Book:
+        """Return the order book at a time, for a caller that has its own knowledge of holes."""
+        return book_of(MarketRecord(self._files, ticker), at, knowledge)
+
+    def replay(
+        self, ticker: str, start: Moment | None = None, end: Moment | None = None, every: str | timedelta = "1s"
+    ) -> Iterator[Book]:
+        """Return the market's books, one each step. In a hole the book is empty and its state `hole`; `reset_by` of the
+        first book after a hole names it, however short it was."""
+        return replay(*self._replayed(ticker, start, end, every))
+
+    def markets(self, series: str | None = None, event: str | None = None, status: str | None = None) -> Records:
+        """Return the last known state of each market, with its series, its result and what it settled to."""
+        wanted = None
+        if series is not None:
+            [events] = [names.latest(self._files, EVENTS, pc.field("series_ticker") == series)["event_ticker"]]
+            wanted = pc.field("event_ticker").isin(events.to_pylist() or self._no_name(series))
+        if event is not None:
+            wanted = _both(wanted, pc.field("event_ticker") == event)
+        return self._reference(
+            MARKETS, wanted, (lambda table: table.filter(pc.field("status") == status)) if status else None
+        )
+
+    def events(self, series: str | None = None) -> Records:
+        return self._reference(EVENTS, pc.field("series_ticker") == series if series else None)
+
+    def series(self) -> Records:
+        return self._reference(SERIES, None)
+
+    def coverage(
+        self, name: str | None = None, start: Moment | None = None, end: Moment | None = None, channel: str = BOOKS
+    ) -> Coverage:
+        """Return how complete a channel is: orderbook_delta, trade, ticker or market_lifecycle_v2."""
+        period = period_of(start, end)
+        return coverage_of(self._files, channel, self._tickers(name, period), period)
+
+    def coverage_hours(self, start: Moment | None = None, end: Moment | None = None) -> Records:
+        """Return the lake's judgement of every hour, channel and market; the whole exchange has an empty ticker."""
+        return self._records(COVERAGE, BOOKS, None, period_of(start, end))
+
+    def dataset(self, table: str, start: Moment | None = None, end: Moment | None = None) -> Dataset:
+        """Return a table's files as a pyarrow dataset, in integers, for what has no method here."""
+        if not self._files.has(table):
+            fix = "export some hours first, or open another lake."
+            raise LakeError(f"The lake at {self.location} has no {FOLDERS[table]}.", fix=fix)
+        return self._files.scan(table, period_of(start, end))
+
+    def recorded_until(self) -> datetime | None:
+        """Return the time of the last event in the lake. Return None if it has none."""
+        last = [moment for table in EVENT_TABLES if (moment := self._last(table)) is not None]
+        return max(last, default=None)
+
+    def _last(self, table: str) -> datetime | None:
+        time = "snapshot_ts" if "snapshot_ts" in schema_of(table).names else "exchange_ts"
+        for hour in self._files.periods(table):
+            with reading(table):
+                times = self._files.scan(table, hour).to_table([time])[time]
+            if len(times):
+                moment: datetime = pc.max(times).as_py()
+                return moment
+        return None
+
+    def _records(
+        self, table: str, channel: str, name: str | None, period: Interval, also: pc.Expression | None = None
+    ) -> Records:
+        tickers = self._tickers(name, period)
+        time = next(each for each in schema_of(table).names if each in {"exchange_ts", "start_ts", "hour_start"})
+
+        def read() -> pa.Table:
+            wanted = also
+            if period != (EARLIEST, LATEST):
+                wanted = _both(wanted, (pc.field(time) >= period[0]) & (pc.field(time) < period[1]))
+            if tickers is not None:
+                only = pc.field("ticker") == tickers[0] if len(tickers) == 1 else pc.field("ticker").isin(tickers)
+                wanted = _both(wanted, only)
+            with reading(table):
+                return self._files.scan(table, period).to_table(schema_of(table).names, filter=wanted)
+
+        return Records(read, lambda: coverage_of(self._files, channel, tickers, period), time)
+
+    def _reference(
+        self, table: str, wanted: pc.Expression | None, then: Callable[[pa.Table], pa.Table] | None = None
+    ) -> Records:
+        def read() -> pa.Table:
+            found = names.latest(self._files, table, wanted)
+            return then(found) if then else found
+
+        return Records(
+            read, lambda: coverage_of(self._files, "market_lifecycle_v2", None, (EARLIEST, LATEST)), "updated_at"
+        )
+
+    def _replayed(
+        self, ticker: str, start: Moment | None, end: Moment | None, every: str | timedelta
+    ) -> tuple[MarketRecord, Coverage, Steps]:
+        record, steps, coverage = self._steps(ticker, period_of(start, end), step_of(every))
+        return record, coverage, steps
+
+    def _steps(self, ticker: str, period: Interval, step: timedelta) -> tuple[MarketRecord, Steps, Coverage]:
+        [ticker] = self._market(ticker)
+        record = MarketRecord(self._files, ticker)
+        if EARLIEST in period or LATEST in period:
+            period = self._recorded_period(record, period)
+        coverage = coverage_of(self._files, BOOKS, [ticker], period)
+        return record, Steps.of(period, step), coverage
+
+    def _recorded_period(self, record: MarketRecord, period: Interval) -> Interval:
+        """Return the period without what lies before the market's first snapshot or after its last change."""
+        snapshots = [each.snapshot_ts for each in record.snapshots(period[0], period[1] - MICROSECOND)]
+        if not snapshots:
+            raise MissingBookError(f"The lake has no book of {record.ticker} in that time.", fix="name another time.")
+        changes = record.changes_table(period[0], period[1], ("exchange_ts",))["exchange_ts"]
+        last = max(snapshots[-1], pc.max(changes).as_py() if len(changes) else snapshots[-1])
+        since = snapshots[0] if period[0] == EARLIEST else period[0]
+        return since, last + MICROSECOND if period[1] == LATEST else period[1]
+
+    def _tickers(self, name: str | None, period: Interval) -> list[str] | None:
+        return None if name is None else names.tickers_of(self._files, name, period)
+
+    def _market(self, ticker: str) -> list[str]:
+        if ticker in self._markets:
+            return [ticker]
+        found = names.tickers_of(self._files, ticker)
+        if found == [ticker]:
+            self._markets.add(ticker)
+        else:
+            fix = f"name one of them, such as {found[0]}."
+            raise LakeError(f"{ticker} has {len(found)} markets, and an order book is that of one.", fix=fix)
+        return found
+
+    def _no_name(self, name: str) -> list[str]:
+        """Raise UnknownNameError unless the name has markets after all."""
+        names.tickers_of(self._files, name)
+        return []
+
+    def __repr__(self) -> str:
+        return f"<Lake at {self.location}>"
+
+
+def open_lake(where: str | os.PathLike[str], endpoint: str | None = None) -> Lake:
+    return Lake(open_files(where, endpoint))
+
+
+def open_demo() -> Lake:
+    folder = demo_folder()
+    try:
+        return open_lake(folder)
+    except NoLakeError as error:
+        fix = 'run make demo ARGS="--seconds 60" and let it end by itself, or set KALSHI_DATA_DIR to its data folder.'
+        raise NoLakeError("No demo has left a lake here.", f"{folder} has none.", fix) from error
+
+
+def _both(one: pc.Expression | None, other: pc.Expression) -> pc.Expression:
+    return other if one is None else one & other
+
+
+def _quotes(books: Iterator[Book]) -> pa.Table:
+    rows = []
+    for book in books:
+        bid, ask = book.best_bid(True) or (None, None), book.best_bid(False)
+        rows.append((book.at, *bid, *((DOLLAR_E6 - ask[0], ask[1]) if ask else (None, None)), book.state))
+    columns = zip(*rows, strict=True) if rows else [[]] * len(QUOTE_SCHEMA)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, QUOTE_SCHEMA, strict=True)], QUOTE_SCHEMA
+    )
