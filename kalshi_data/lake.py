@@ -24,6 +24,7 @@ from kalshi_data.layout import (
     INTERVALS,
     MARKETS,
     SERIES,
+    SNAPSHOTS,
     hour_of,
 )
 from kalshi_data.layout import TICKERS as TICKERS_TABLE
@@ -108,6 +109,7 @@ class Lake:
 
     def book_as_known(self, ticker: str, at: datetime, knowledge: Knowledge) -> Book:
         """Return the order book at a time, for a caller that has its own knowledge of holes."""
+        self._require(SNAPSHOTS)
         return book_of(MarketRecord(self._files, ticker), at, knowledge)
 
     def replay(
@@ -148,15 +150,18 @@ class Lake:
 
     def dataset(self, table: str, start: Moment | None = None, end: Moment | None = None) -> Dataset:
         """Return a table's files as a pyarrow dataset, in integers, for what has no method here."""
-        if not self._files.has(table):
-            fix = "export some hours first, or open another lake."
-            raise LakeError(f"The lake at {self.location} has no {FOLDERS[table]}.", fix=fix)
+        self._require(table)
         return self._files.scan(table, period_of(start, end))
 
     def recorded_until(self) -> datetime | None:
         """Return the time of the last event in the lake. Return None if it has none."""
         last = [moment for table in EVENT_TABLES if (moment := self._last(table)) is not None]
         return max(last, default=None)
+
+    def _require(self, table: str) -> None:
+        if not self._files.has(table):
+            fix = "export some hours first, or open another lake."
+            raise LakeError(f"The lake at {self.location} has no {FOLDERS[table]}.", fix=fix)
 
     def _last(self, table: str) -> datetime | None:
         time = "snapshot_ts" if "snapshot_ts" in schema_of(table).names else "exchange_ts"

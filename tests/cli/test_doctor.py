@@ -115,7 +115,7 @@ def test_half_a_key_is_told(diagnosed):
 
 def test_without_anything_the_exchange_is_not_asked(diagnosed):
     done = diagnosed()
-    assert done["exchange"].startswith("-- not asked")
+    assert done["exchange"].startswith("-- not checked")
     assert "gatherer no (KALSHI_TS_DSN, KALSHI_META_DSN, key)" in done.runs
     assert "admin no (KALSHI_PRODUCTION_DSN)" in done.runs
 

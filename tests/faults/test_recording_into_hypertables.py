@@ -96,7 +96,7 @@ def test_with_chunks_compressed_and_dropped_meanwhile_it_is_recorded_and_merged_
         assert all(held.values()), held
         let_pass(platform.simulator, AWAY_SECONDS)
         for maintainer in maintainers[: len(NAMES)]:
-            maintainer.wait_for("chunks stay that are not safe elsewhere")
+            maintainer.wait_for("expired chunks kept: not confirmed elsewhere")
         assert platform.at_gatherers(HELD, **unread) == held
         back = platform.at_gatherers("SELECT now()")
         with platform.deduplicator() as deduplicator:

@@ -314,7 +314,7 @@ def test_an_operator_sees_how_far_it_is_and_gives_it_up(filled, archive, deltas,
     round_of(filled, NOON + HOUR, max_bytes=0)
     archive_everything(archive)
     told = command("lake", "status", "--raw").output
-    assert "bound, 2 hours verified, 0 not yet" in told
+    assert "bound, 2 hours verified, 0 unfinished" in told
     assert "orderbook_deltas from 2026-11-01T12 to 2026-11-01T13: not in raw/" in told
     write(filled, ORDERBOOK_DELTAS, [delta(1, clock=9)])
     round_of(filled, LATER)

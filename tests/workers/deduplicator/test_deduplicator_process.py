@@ -124,8 +124,8 @@ def test_a_cursor_that_is_put_back_is_read_from_there_though_nothing_new_comes(g
 def test_two_share_the_work_and_one_that_is_killed_is_replaced(gatherers, production):
     both = settings(gatherers, production, KALSHI_DEDUP_SHARDS=2)
     with running(*DEDUPLICATOR, **both) as first, running(*DEDUPLICATOR, **both) as second:
-        first.wait_for('"message": "merging"')
-        second.wait_for('"message": "merging"')
+        first.wait_for('"message": "shard taken over"')
+        second.wait_for('"message": "shard taken over"')
         record(gatherers["a"], *range(100))
         arrive(production, 100)
         first.signal(signal.SIGKILL)
