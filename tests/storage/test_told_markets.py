@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.markets.ingest import read_market, told_row
+from app.markets.ingest import read_market, row_without_details
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
 from app.replicate.follower import METADATA_COPIES, Follower
@@ -36,7 +36,7 @@ def shown(updated_us=SHOWN_AT_US, **fields):
 
 def told(now_us=NOW_US, **facts):
     market = shown().market._replace(status="finalized", result="no", close_us=NOW_US - SECOND_US)
-    return told_row(market._replace(**facts), now_us)
+    return row_without_details(market._replace(**facts), now_us)
 
 
 def stored(dsn, *columns):
