@@ -15,10 +15,14 @@ SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 # A page's `next` is no other text, and the end of a time is not before its beginning: a schema cannot say so. And whoever
 # tries wrong tokens is soon told nothing else than to wait: tests/admin/test_access.py tries them.
 NOT_CHECKED = "positive_data_acceptance,ignored_auth"
-EXAMPLES = 25
+# Of each operation, beside every case at the bounds of its parameters.
+FEW, MANY = 5, 25
 
 
-def test_its_answers_are_what_its_documentation_says_and_none_is_an_error_of_ours(production, tokens, tmp_path):
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
+def test_its_answers_are_what_its_documentation_says_and_none_is_an_error_of_ours(
+    production, tokens, tmp_path, examples
+):
     if not SCHEMATHESIS.exists():
         pytest.skip("schemathesis is not installed")
     seed(production)
@@ -27,7 +31,7 @@ def test_its_answers_are_what_its_documentation_says_and_none_is_an_error_of_our
         address,
         _,
     ):
-        options = f"--max-examples {EXAMPLES} --seed 1 --exclude-checks {NOT_CHECKED} --phases coverage,fuzzing"
+        options = f"--max-examples {examples} --seed 1 --exclude-checks {NOT_CHECKED} --phases coverage,fuzzing"
         authorization = ("--header", f"Authorization: Bearer {presented[TokenRole.OPERATE]}")
         command = [SCHEMATHESIS, "run", f"{address}/openapi.json", *authorization, *options.split()]
         done = subprocess.run(

@@ -6,7 +6,8 @@ import kalshi_data as kd
 from tests.kalshi_data.conftest import HOLE
 from tests.kalshi_data.lakes import TICKER, at
 from tests.lake import faulty_s3
-from tests.lake.faulty_s3 import BUCKET
+
+BUCKET = "kalshi-library"  # its own: the buckets of all servers in a process are the same
 
 
 @pytest.fixture(scope="module")
