@@ -1,5 +1,6 @@
 """Keep what a failed test said, its log, and the outputs of the processes that it had."""
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -30,7 +31,11 @@ def keep_output(*output):
 
 
 def folder_of(nodeid):
-    return FOLDER / re.sub(r"[^\w.-]+", "-", nodeid.removeprefix("tests/"))[:LONGEST_NAME]
+    """Return the test's own folder: long names that begin alike differ in their end."""
+    name = re.sub(r"[^\w.-]+", "-", nodeid.removeprefix("tests/"))
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}"
+    return FOLDER / name
 
 
 def save(folder, report):
