@@ -18,7 +18,7 @@ def test_killed_at_any_moment_and_started_again_it_makes_the_same_recording(plat
     with platform.gatherers() as recorders:
         for _ in range(5):
             with platform.deduplicator() as deduplicator:
-                deduplicator.process.wait_for('"message": "merging"')
+                deduplicator.process.wait_for('"message": "shard taken over"')
                 let_pass(platform.simulator, chance.uniform(0, 1.5))
                 deduplicator.kill()
         with platform.deduplicator() as deduplicator:
