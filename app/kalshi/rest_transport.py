@@ -34,6 +34,7 @@ from app.kalshi.rest_objects import ExchangeStatus, status_in
 from app.kalshi.signing import Signer
 from app.runtime import logs
 from app.runtime.backoff import Backoff
+from app.runtime.clock import steady_seconds
 from app.runtime.health import StoppedError, Stopping, pause
 from app.settings import Settings
 
@@ -65,6 +66,7 @@ DEFAULT_TIMEOUTS = Timeouts()
 class HttpAnswer(NamedTuple):
     status: int
     body: bytes
+    seconds: float  # since the request was signed, those of a suspended host too
 
 
 class HttpSession:
@@ -92,11 +94,13 @@ class HttpSession:
     def get(self, path: str, parameters: Parameters) -> HttpAnswer:
         """Return the answer, whatever its status. Raise UnavailableError if there is none."""
         timeouts = self._timeouts.connect_seconds, self._timeouts.silence_seconds
+        began_seconds = steady_seconds()
         try:
             with self._session.get(
                 self._base_url + path, params=dict(parameters), timeout=timeouts, stream=True, allow_redirects=False
             ) as response:
-                return HttpAnswer(response.status_code, self._read(response.raw, path))
+                body = self._read(response.raw, path)
+                return HttpAnswer(response.status_code, body, steady_seconds() - began_seconds)
         except NO_ANSWER_ERRORS as error:
             raise UnavailableError(f"The exchange did not answer {path}.", str(error)[:DETAIL_CHARACTERS]) from error
 
@@ -137,6 +141,8 @@ ESCAPES = re.compile(
     re.DOTALL,
 )
 CLASSES = ("2xx", "3xx", "4xx", "429", "5xx", "other", NO_ANSWER)
+# A request that takes longer may arrive with a signature that has expired.
+SIGNATURE_SECONDS = 5.0
 CHECK_THE_KEY = "check that KALSHI_API_KEY_ID and its key belong to KALSHI_ENVIRONMENT, and this host's clock."
 
 
@@ -209,6 +215,10 @@ class RestTransport:
         self, path: str, parameters: Parameters, shape: type[Shape], priority: Priority, stopping: Stopping
     ) -> Shape:
         answer = self._send(path, parameters, priority, stopping)
+        if answer.status == 401 and answer.seconds > SIGNATURE_SECONDS:
+            # The host was suspended, or the process stopped, between the signature and its arrival: it says nothing of
+            # the key, and five minutes without the exchange would follow.
+            raise UnavailableError(f"The signature for {path} was too old when it arrived.")
         # The exchange sends its status with 500, 503 and 504 too: then it is an answer, not a failure.
         if answer.status == 200 or (path == STATUS_PATH and status_in(answer.body)):
             return _decode(path, answer.body, shape)

@@ -75,7 +75,7 @@ class Named(msgspec.Struct, frozen=True):
 class NotedSession(HttpSession):
     """A session that keeps the latest answer unparsed."""
 
-    latest = HttpAnswer(0, b"")
+    latest = HttpAnswer(0, b"", 0.0)
 
     def get(self, path: str, parameters: Parameters) -> HttpAnswer:
         self.latest = super().get(path, parameters)

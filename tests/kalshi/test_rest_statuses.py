@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import app.kalshi.rest_transport
 from app.kalshi.errors import (
     AccessDeniedError,
     NotFoundError,
@@ -139,6 +140,15 @@ def test_patience_ends(exchange):
     with client_of(exchange, patience_seconds=1) as client, pytest.raises(UnavailableError, match="with 500"):
         client.market("A")
     assert len(exchange.asked) > 1
+
+
+def test_a_signature_that_grew_old_on_a_suspended_host_is_no_refused_key(exchange, monkeypatch):
+    exchange.answers(Reply(401, NESTED), MARKET)
+    times = iter([0.0, 60.0, 61.0, 61.1])
+    monkeypatch.setattr(app.kalshi.rest_transport, "steady_seconds", lambda: next(times))
+    with client_of(exchange) as client:
+        assert bytes(client.market("A")) == b'{"ticker": "A"}'
+    assert len(exchange.asked) == 2
 
 
 def test_a_429_empties_the_budget(exchange):
