@@ -11,7 +11,8 @@ from app.errors import OperatorError
 from app.postgres.connection import connected, value_of
 from app.postgres.dsn import Dsn
 from app.postgres.embedded.installation import find_binaries
-from tests.servers import given_server, temporary_server
+from tests.harness.database import template
+from tests.servers import given_server, new_database, temporary_server
 
 NONE_HERE = "TIMESCALEDB_DSN names no server with the TimescaleDB extension, and none is installed here"
 
@@ -42,10 +43,17 @@ def binaries_with_timescaledb():
     return None
 
 
-def compresses(database):
-    """Whether it is the edition that compresses: the Apache one does not."""
+def skip_unless_it_compresses(database):
     with connected(database) as connection:
-        return value_of(connection, "SELECT current_setting('timescaledb.license')") == "timescale"
+        if value_of(connection, "SELECT current_setting('timescaledb.license')") != "timescale":
+            pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
+
+
+def compressing_database(server, kind):
+    """A new database of the kind, on a server that compresses: the extension's Apache edition does not."""
+    database = new_database(server, template(server, kind))
+    skip_unless_it_compresses(database)
+    return database
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,9 @@ from app.storage.retention import maintain
 from app.storage.tables import PRODUCTION_ORDERBOOK_DELTAS, PRODUCTION_ORDERBOOK_SNAPSHOTS
 from app.storage.writer import CopyWriter
 from tests.gatherers import execute
-from tests.harness.database import template
-from tests.servers import new_database
 from tests.storage import rows
 from tests.storage.test_retention import NOON, PLENTY_BYTES
-from tests.timescaledb import compresses
+from tests.timescaledb import compressing_database
 
 DAY_US = 24 * 3_600_000_000
 DAYS = 4
@@ -29,10 +27,7 @@ PATIENCE = timedelta(minutes=10)
 
 @pytest.fixture
 def production(timescaledb):
-    database = new_database(timescaledb, template(timescaledb, DatabaseKind.PRODUCTION))
-    if not compresses(database):
-        pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
-    return database
+    return compressing_database(timescaledb, DatabaseKind.PRODUCTION)
 
 
 @pytest.fixture

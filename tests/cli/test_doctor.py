@@ -14,7 +14,7 @@ from tests.cli_settings import invoke
 from tests.harness.database import template
 from tests.servers import new_database
 from tests.simulator.running import running_simulator
-from tests.timescaledb import compresses
+from tests.timescaledb import compressing_database
 
 NOBODY = "http://127.0.0.1:9/trade-api/v2"
 
@@ -275,9 +275,7 @@ def test_a_server_that_would_make_hypertables_says_so_before_it_has(diagnosed, t
 
 
 def test_a_compression_policy_that_somebody_added_is_told(diagnosed, timescaledb):
-    database = new_database(timescaledb, template(timescaledb, DatabaseKind.TIMESERIES))
-    if not compresses(database):
-        pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
+    database = compressing_database(timescaledb, DatabaseKind.TIMESERIES)
     subject = "kalshi_ts compression policies"
     assert diagnosed(KALSHI_TS_DSN=database.reveal())[subject] == "ok none but the maintainer's own"
     with connected(database) as connection, connection.cursor() as cursor:

@@ -11,7 +11,7 @@ from tests.faults.gathering import exchange, let_pass
 from tests.faults.platform import Platform
 from tests.harness.database import templates_of
 from tests.processes import running, wait_until
-from tests.timescaledb import compresses
+from tests.timescaledb import skip_unless_it_compresses
 
 NAMES = ("one", "two")
 CHUNK_SECONDS = 5
@@ -78,8 +78,7 @@ def hasten(database, *statements):
 def platform(timescaledb, tmp_path):
     with exchange(tmp_path, "--rate", 100, "--heartbeat", 2) as simulator:
         platform = PlatformOfTwo(timescaledb, simulator, tmp_path)
-        if not compresses(platform.production):
-            pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
+        skip_unless_it_compresses(platform.production)
         yield platform
 
 

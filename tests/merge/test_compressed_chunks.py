@@ -23,7 +23,7 @@ from tests.servers import new_database
 from tests.storage import rows
 from tests.storage.reading import rows_of
 from tests.storage.test_retention import HOUR_US, NOON, PLENTY_BYTES
-from tests.timescaledb import compresses
+from tests.timescaledb import compressing_database
 
 LATER = NOON + timedelta(days=30)
 HOURS = 5
@@ -34,10 +34,7 @@ FEW_ROWS = 10  # that a transaction may open, unless it says otherwise
 
 @pytest.fixture
 def gatherer(timescaledb):
-    database = new_database(timescaledb, template(timescaledb, DatabaseKind.TIMESERIES))
-    if not compresses(database):
-        pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
-    return database
+    return compressing_database(timescaledb, DatabaseKind.TIMESERIES)
 
 
 @pytest.fixture

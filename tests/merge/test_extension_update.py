@@ -18,7 +18,7 @@ from tests.servers import administering, end_sessions, new_database
 from tests.storage import rows
 from tests.storage.reading import rows_of
 from tests.storage.test_retention import HOUR_US, NOON
-from tests.timescaledb import compresses
+from tests.timescaledb import skip_unless_it_compresses
 
 GATHERERS = ("a", "b")
 HOURS = 48
@@ -66,8 +66,7 @@ def database_of(timescaledb, earlier):
         database = new_database(timescaledb)
         with administering(database) as cursor:
             cursor.execute(f"CREATE EXTENSION timescaledb VERSION '{earlier}'")
-        if not compresses(database):
-            pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
+        skip_unless_it_compresses(database)
         with connected(database) as connection:
             migrate(connection, migrations_of(kind))
         return database

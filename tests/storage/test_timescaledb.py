@@ -16,7 +16,7 @@ from tests.servers import new_database
 from tests.storage import rows
 from tests.storage.reading import rows_of
 from tests.storage.test_retention import HOUR, HOUR_US, NOON, PLENTY_BYTES
-from tests.timescaledb import compresses
+from tests.timescaledb import skip_unless_it_compresses
 
 HOURS = 4
 LATER = NOON + timedelta(days=2)  # all hours but today's are old enough to be compressed
@@ -34,8 +34,7 @@ def hypertables(timescaledb):
 
 @pytest.fixture
 def compressing(hypertables):
-    if not compresses(hypertables):
-        pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
+    skip_unless_it_compresses(hypertables)
     return hypertables
 
 
@@ -163,8 +162,7 @@ def test_chunks_of_the_old_form_are_compressed_anew_once_they_are_read(timescale
     known = migrations_of(DatabaseKind.TIMESERIES)
     with connected(database) as connection:
         migrate(connection, [each for each in known if each.number <= AS_BEFORE_0065])
-        if not compresses(database):
-            pytest.skip("this server has TimescaleDB's Apache edition, which does not compress")
+        skip_unless_it_compresses(database)
         writer = CopyWriter(ORDERBOOK_DELTAS, database)
         batch = [rows.delta(at_us=rows.NOON_US + hour * HOUR_US, clock=hour) for hour in range(HOURS)]
         writer.write(batch)

@@ -3,17 +3,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.kalshi.exchange import FakeExchange, Reply, client_of
+from tests.kalshi.exchange import Reply, client_of
 from workers.registry.registry import LEAST_PAUSE_SECONDS, ExchangeStatusWatch
 
 INTERVAL_SECONDS = 60
-
-
-@pytest.fixture
-def exchange(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with FakeExchange().running() as running:
-        yield running
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from app.postgres.databases import DatabaseKind
 from app.runtime.threads import inline
 from app.storage.tables import QUARANTINE
 from tests.gatherers import NOON, at, execute, put_market
-from tests.kalshi.exchange import FakeExchange, Reply, client_of
+from tests.kalshi.exchange import Reply, client_of
 from tests.markets.build import market_json
 from tests.servers import new_database
 from workers.registry.market_sync import VanishedMarkets
@@ -35,13 +35,6 @@ def shown(ticker, **fields):
 @pytest.fixture
 def metadata(server, templates):
     return new_database(server, templates[DatabaseKind.METADATA])
-
-
-@pytest.fixture
-def exchange(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with FakeExchange().running() as running:
-        yield running
 
 
 @pytest.fixture
