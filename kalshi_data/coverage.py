@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from kalshi_data.files import ALWAYS, LakeFiles, reading
 from kalshi_data.layout import COVERAGE, HOUR, hours_between
 from kalshi_data.order_book import Knowledge
-from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Intervals, merged, overlap
+from kalshi_data.times import EARLIEST, LATEST, Interval, Intervals, gaps, merged, overlap
 
 WHOLE_EXCHANGE = ""  # the ticker of the channels that concern all markets
 BOOKS, TRADES, TICKERS = "orderbook_delta", "trade", "ticker"
@@ -27,13 +27,14 @@ class Coverage(NamedTuple):
     repaired: Intervals
     repaired_by: tuple[str, ...]
     known_until: datetime | None  # None: nothing is known
+    closed: Intervals = ()  # of the book of one market: when it was not open, and nothing of it is certain
 
     def at(self, moment: datetime) -> Knowledge:
         """Return what is known of one moment of the period."""
         hole = next(((since, until) for since, until in self.holes if since <= moment < until), None)
         if hole:
             return Knowledge("hole", self.known_until, hole)
-        is_unknown = any(since <= moment < until for since, until in self.unknown)
+        is_unknown = any(since <= moment < until for since, until in (*self.unknown, *self.closed))
         is_known = self.known_until is not None and moment <= self.known_until and not is_unknown
         return Knowledge("complete" if is_known else "unknown", self.known_until)
 
@@ -58,18 +59,21 @@ def coverage_of(files: LakeFiles, channel: str, tickers: list[str] | None, perio
     rows = judged = _rows(files, channel, [WHOLE_EXCHANGE], period) if channel != BOOKS else []
     if channel == BOOKS:
         # Which hours are judged at all is known from the whole exchange's.
-        found = _rows(files, channel, tickers, period, also=_of(TRADES, [WHOLE_EXCHANGE]))
+        named = None if tickers is None else [*tickers, WHOLE_EXCHANGE]
+        found = _rows(files, channel, named, period, also=_of(TRADES, [WHOLE_EXCHANGE]))
         rows = [row for row in found if row["channel"] == BOOKS]
         judged = [row for row in found if row["channel"] != BOOKS]
     if not judged:
-        return Coverage(channel, "unknown", (), _bounded(period, None), (), (), None)
+        return Coverage(channel, "unknown", (), () if period == ALWAYS else (period,), (), (), None)
     known_until = max(row["known_until"] for row in judged)
-    unknown = _unknown(judged, rows, period)
+    bounded = _bounded(period, judged)
+    unknown = _unknown(judged, rows, bounded)
+    closed = _closed(rows, bounded) if channel == BOOKS and tickers is not None and len(tickers) == 1 else ()
     holes = overlap(merged([hole for row in rows for hole in _pairs(row, "holes")]), period)
     repaired = overlap(merged([each for row in rows for each in _pairs(row, "repaired")]), period)
     state = "hole" if holes else "unknown" if unknown else "repaired" if repaired else "complete"
     names = sorted({name for row in rows for name in row["repaired_by"]})
-    return Coverage(channel, state, holes, unknown, repaired, tuple(names), known_until)
+    return Coverage(channel, state, holes, unknown, repaired, tuple(names), known_until, closed)
 
 
 def known_until(files: LakeFiles) -> datetime | None:
@@ -86,7 +90,7 @@ def _of(channel: str, tickers: list[str] | None) -> pc.Expression:
     if tickers is not None:
         return of_channel & pc.field("ticker").isin(tickers)
     # Most books of an hour are complete, and there may be very many.
-    return of_channel & (pc.field("ticker") != WHOLE_EXCHANGE) & (pc.field("state") != "complete")
+    return of_channel & (pc.field("state") != "complete")
 
 
 def _rows(
@@ -105,20 +109,22 @@ def _pairs(row: dict[str, Any], name: str) -> list[Interval]:
 def _unknown(judged: list[dict[str, Any]], rows: list[dict[str, Any]], period: Interval) -> Intervals:
     """Return the hours of the period without a judgement, and the parts of hours that it does not reach yet."""
     hours = {row["hour_start"] for row in judged}
-    bounded = _bounded(period, (min(hours), max(hours) + HOUR))
-    missing = [(hour, hour + HOUR) for each in bounded for hour in hours_between(*each) if hour not in hours]
+    missing = [(hour, hour + HOUR) for hour in hours_between(*period) if hour not in hours]
     pending = [
         (max(row["since"], row["known_until"]), row["until"]) for row in rows if row["known_until"] < row["until"]
     ]
     return overlap(merged(missing + pending), period)
 
 
-def _bounded(period: Interval, judged: Interval | None) -> Intervals:
+def _closed(rows: list[dict[str, Any]], period: Interval) -> Intervals:
+    """Return when the market was not open."""
+    lives = merged([(row["since"], row["until"]) for row in rows if row["ticker"] != WHOLE_EXCHANGE])
+    return gaps(lives, period)
+
+
+def _bounded(period: Interval, judged: list[dict[str, Any]]) -> Interval:
     """Return the period; a bound that nobody named is that of the judged hours."""
-    if period == ALWAYS and judged is None:
-        return ()
-    since, until = period
-    if judged is not None:
-        since = judged[0] if since == EARLIEST else since
-        until = judged[1] if until == LATEST else until
-    return ((since, until),) if since + MICROSECOND <= until else ()
+    hours = [row["hour_start"] for row in judged]
+    since = min(hours) if period[0] == EARLIEST else period[0]
+    until = max(hours) + HOUR if period[1] == LATEST else period[1]
+    return since, max(since, until)

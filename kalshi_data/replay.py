@@ -62,7 +62,8 @@ def replay(record: MarketRecord, coverage: Coverage, steps: Steps) -> Iterator[B
     `reset_by` of the first book after holes names them."""
     hole_number, holes = 0, coverage.holes
     # Most books of most periods: this spares a look at the coverage for each.
-    certain = None if coverage.unknown or coverage.known_until is None else Knowledge("complete", coverage.known_until)
+    is_certain = coverage.known_until is not None and not coverage.unknown and not coverage.closed
+    certain = Knowledge("complete", coverage.known_until) if is_certain else None
     coverage_end = coverage.known_until or steps.start
     passed: list[Interval] = []
     for number, found in _recorded(record, steps):

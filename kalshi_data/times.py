@@ -69,6 +69,14 @@ def overlap(intervals: Intervals, period: Interval) -> Intervals:
     return tuple((since, until) for since, until in parts if since < until)
 
 
+def gaps(intervals: Intervals, period: Interval) -> Intervals:
+    """Return the parts of the period outside the intervals, which are in order and without overlaps."""
+    inside = overlap(intervals, period)
+    starts = (period[0], *(until for _, until in inside))
+    ends = (*(since for since, _ in inside), period[1])
+    return tuple((since, until) for since, until in zip(starts, ends, strict=True) if since < until)
+
+
 def merged(intervals: list[Interval]) -> Intervals:
     """Return the union of the intervals, in order and without overlaps."""
     found: list[Interval] = []

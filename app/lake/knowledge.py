@@ -42,8 +42,7 @@ INTERVALS = """
     ARRAY(SELECT upper(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_until,
     coalesce({of}.repaired_by, ARRAY[]::TEXT[]) AS repaired_by
 """
-# The whole exchange's channels, with an empty ticker, and the book of every market that was open in the hour. It is
-# what readable.coverage has, whose schema the exporter's account may have no right to use.
+# The whole exchange's channels, with an empty ticker, and the book of every market that was open in the hour.
 COVERAGE_ROWS = f"""
     SELECT
         '' AS ticker, h.hour AS hour_start, asked.channel,
@@ -60,39 +59,17 @@ COVERAGE_ROWS = f"""
     WHERE h.hour = '{{start}}'
     UNION ALL
     SELECT
-        m.ticker, h.hour, '{BOOKS}',
-        CASE
-            WHEN NOT isempty(found.holes) THEN 'hole'
-            WHEN judged.known_until < upper(life.period) THEN 'pending'
-            ELSE 'complete'
-        END,
-        judged.known_until, lower(life.period), upper(life.period), {INTERVALS.format(of="found")}
-    FROM coverage_known AS h
-    CROSS JOIN coverage_horizon
-    JOIN markets AS m
-        ON greatest(m.open_time, h.hour) < least(traded_until(m.close_time), h.hour + INTERVAL '1 hour')
-    CROSS JOIN LATERAL (
-        SELECT tstzrange(
-            greatest(m.open_time, h.hour), least(traded_until(m.close_time), h.hour + INTERVAL '1 hour')
-        ) AS period
-    ) AS life
-    CROSS JOIN LATERAL (
-        SELECT CASE
-            WHEN EXISTS (
-                SELECT FROM coverage_market_changes AS u
-                WHERE u.ticker = m.ticker AND u.number > h.judged_number
-                    AND u.since < h.hour + INTERVAL '1 hour' AND u.until > h.hour
-            ) THEN h.hour
-            ELSE h.known_until
-        END AS known_until
-    ) AS judged
-    LEFT JOIN coverage AS e ON e.hour = h.hour AND e.channel = '{BOOKS}' AND e.ticker = m.ticker
-    CROSS JOIN LATERAL (
-        SELECT
-            e.holes * tstzmultirange(life.period) AS holes, e.repaired * tstzmultirange(life.period) AS repaired,
-            e.repaired_by AS repaired_by
-    ) AS found
-    WHERE h.hour = '{{start}}' AND h.hour >= books_since
+        c.ticker, c.hour, c.channel, c.state, c.known_until, lower(c.period), upper(c.period),
+        {INTERVALS.format(of="c")}
+    FROM coverage_of_markets AS c
+    WHERE c.hour = '{{start}}' AND c.channel = '{BOOKS}'
+    UNION ALL
+    -- What production has forgotten of books must not look like hours in which no market was open.
+    SELECT
+        '', h.hour, '{BOOKS}', 'pending', h.hour, h.hour, h.hour + INTERVAL '1 hour',
+        ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TEXT[]
+    FROM coverage_known AS h CROSS JOIN coverage_horizon
+    WHERE h.hour = '{{start}}' AND h.hour < books_since
 """  # noqa: S608 - constants
 # Markets that were open in the day or changed in it, with their events and series. A day's last object has their state
 # at its end; what happens to a market later is in a later day's.

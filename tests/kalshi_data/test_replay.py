@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 import kalshi_data as kd
 from kalshi_data.order_book import recorded_book
 from tests.kalshi_data.conftest import HOLE
-from tests.kalshi_data.lakes import NOON, TICKER, at, change, snapshot, write
+from tests.kalshi_data.lakes import HOUR, NOON, TICKER, at, change, judged, snapshot, write
 from tests.storage.market_histories import histories
 from tests.storage.test_book_at_a_time import (
     ANY_CHANGES,
@@ -51,6 +51,36 @@ def test_there_is_no_book_of_the_future(lake):
 def test_there_is_no_book_before_the_first_snapshot(lake):
     with pytest.raises(kd.MissingBookError, match="no snapshot"):
         lake.book(TICKER, at="2026-11-21T11:59Z")
+
+
+@pytest.fixture
+def closing(tmp_path):
+    """A lake whose market closes at half past twelve."""
+    write(tmp_path, "orderbook_snapshots", [snapshot(0, 10, [(400_000, 500)])], "snapshot_ts")
+    hours = [judged(NOON + number * HOUR, "trade") for number in (0, 1)]
+    life = judged(NOON, "orderbook_delta", TICKER) | {"until": NOON + HOUR / 2}
+    write(tmp_path, "coverage", [*hours, life], "hour_start")
+    return kd.open(tmp_path)
+
+
+def test_of_a_closed_market_no_book_is_certain(closing):
+    states = {minute: closing.book(TICKER, NOON + timedelta(minutes=minute)).state for minute in (29, 31, 61)}
+    assert states == {29: "complete", 31: "unknown", 61: "unknown"}
+    books = closing.replay(TICKER, NOON + timedelta(minutes=15), NOON + timedelta(minutes=61), every="15m")
+    assert [book.state for book in books] == ["complete", "unknown", "unknown", "unknown"]
+    assert closing.coverage(TICKER, NOON, NOON + HOUR).state == "complete"
+
+
+def test_of_an_hour_whose_books_were_not_judged_none_is_certain(tmp_path):
+    write(tmp_path, "orderbook_snapshots", [snapshot(0, 10, [(400_000, 500)])], "snapshot_ts")
+    books = judged(NOON, "orderbook_delta", known_until=NOON, state="pending")
+    write(tmp_path, "coverage", [judged(NOON, "trade"), books], "hour_start")
+    lake = kd.open(tmp_path)
+    assert lake.book(TICKER, at(600)).state == "unknown"
+    for name in (TICKER, None):
+        found = lake.coverage(name, NOON, NOON + HOUR)
+        assert (found.state, found.unknown) == ("unknown", ((NOON, NOON + HOUR),))
+    assert lake.trades(None, NOON, NOON + HOUR).coverage.state == "complete"
 
 
 def test_an_order_book_is_that_of_one_market(lake):

@@ -121,6 +121,15 @@ def test_the_library_reads_holes_from_it(known, storage):
     assert lake.coverage("KXA-1-T6", NOON, NOON + HOUR).state == "complete"
 
 
+def test_of_an_hour_whose_books_production_has_forgotten_the_lake_claims_nothing(known, storage):
+    execute(known, "UPDATE coverage_horizon SET books_since = %s", (NOON + HOUR,))
+    exported(known, storage)
+    lake = kd.open(storage.folder)
+    assert lake.coverage(TICKER, NOON, NOON + HOUR).state == "unknown"
+    assert lake.coverage(None, NOON, NOON + HOUR).state == "unknown"
+    assert lake.trades(None, NOON, NOON + HOUR).coverage.state == "repaired"
+
+
 def test_markets_are_those_of_production_with_their_series(known, storage):
     exported(known, storage)
     lake = kd.open(storage.folder)
