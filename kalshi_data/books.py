@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -180,7 +180,7 @@ class MarketRecord:
         stamp = pc.field("exchange_ts")
         wanted = (pc.field("ticker") == self.ticker) & (stamp > after) & (stamp <= until)
         with reading(f"The changes of {self.ticker}"):
-            scan = self._files.scan(DELTAS, (after, until + timedelta(microseconds=1)))
+            scan = self._files.scan(DELTAS, (after, until + MICROSECOND))
             return scan.to_table(list(columns), filter=wanted)
 
 

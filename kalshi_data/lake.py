@@ -98,17 +98,18 @@ class Lake:
         [ticker], moment = self._market(ticker), moment_of(at)
         if self._known_until is None or moment > self._known_until:
             self._known_until = known_until(self._files) or self.recorded_until()
-        if (last := self._known_until) and moment > last:
-            raise NotKnownYetError(
-                f"The book of {ticker} at {moment.isoformat()} is not known yet.",
-                f"Completeness is known until {last.isoformat()}.",
-                "ask for that time or an earlier one.",
-            )
         found = coverage_of(self._files, BOOKS, [ticker], (hour_of(moment), hour_of(moment) + HOUR))
-        return self.book_as_known(ticker, moment, found.at(moment)._replace(known_until=last))
+        return self.book_as_known(ticker, moment, found.at(moment)._replace(known_until=self._known_until))
 
     def book_as_known(self, ticker: str, at: datetime, knowledge: Knowledge) -> Book:
-        """Return the order book at a time, for a caller that has its own knowledge of holes."""
+        """Return the order book at a time, for a caller that has its own knowledge of holes. Raise NotKnownYetError if
+        the time is later than that reaches."""
+        if knowledge.known_until and at > knowledge.known_until:
+            raise NotKnownYetError(
+                f"The book of {ticker} at {at.isoformat()} is not known yet.",
+                f"Completeness is known until {knowledge.known_until.isoformat()}.",
+                "ask for that time or an earlier one.",
+            )
         self._require(SNAPSHOTS)
         return book_of(MarketRecord(self._files, ticker), at, knowledge)
 
@@ -117,7 +118,8 @@ class Lake:
     ) -> Iterator[Book]:
         """Return the market's books, one each step. In a hole the book is empty and its state `hole`; `reset_by` of the
         first book after a hole names it, however short it was."""
-        return replay(*self._replayed(ticker, start, end, every))
+        record, steps, coverage = self._steps(ticker, period_of(start, end), step_of(every))
+        return replay(record, coverage, steps)
 
     def markets(self, series: str | None = None, event: str | None = None, status: str | None = None) -> Records:
         """Return the last known state of each market, with its series, its result and what it settled to."""
@@ -201,12 +203,6 @@ class Lake:
         return Records(
             read, lambda: coverage_of(self._files, "market_lifecycle_v2", None, (EARLIEST, LATEST)), "updated_at"
         )
-
-    def _replayed(
-        self, ticker: str, start: Moment | None, end: Moment | None, every: str | timedelta
-    ) -> tuple[MarketRecord, Coverage, Steps]:
-        record, steps, coverage = self._steps(ticker, period_of(start, end), step_of(every))
-        return record, coverage, steps
 
     def _steps(self, ticker: str, period: Interval, step: timedelta) -> tuple[MarketRecord, Steps, Coverage]:
         [ticker] = self._market(ticker)

@@ -14,6 +14,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Literal, NamedTuple, Protocol
 
+from kalshi_data.times import MICROSECOND
+
 Levels = dict[tuple[bool, int], int]  # (yes_side, price_e6) to size_e2
 State = Literal["complete", "hole", "unknown"]
 
@@ -21,7 +23,6 @@ State = Literal["complete", "hole", "unknown"]
 LATEST_STAMP = timedelta(minutes=1)
 # Changes with the same clock happen within this time.
 AT_ONCE = timedelta(seconds=1)
-MICROSECOND = timedelta(microseconds=1)
 END_OF_CLOCKS = 2**63
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from app.errors import OperatorError
 from app.lake.storage import Storage, StorageError, storage_at
 from kalshi_data.books import Book
-from kalshi_data.errors import LakeError, NotKnownYetError, UnreadableError
+from kalshi_data.errors import LakeError, UnreadableError
 from kalshi_data.files import LakeFiles
 from kalshi_data.lake import Lake
 from kalshi_data.order_book import Knowledge
@@ -37,10 +37,4 @@ def operator_errors() -> Iterator[None]:
 def book_at(lake: Lake, ticker: str, at: datetime, knowledge: Knowledge | None = None) -> Book:
     """Return the book at a time, with production's knowledge of holes if it is passed in."""
     knowledge = knowledge or Knowledge("unknown", lake.recorded_until())
-    if knowledge.known_until and at > knowledge.known_until:
-        raise NotKnownYetError(
-            f"The book of {ticker} at {at.isoformat()} is not known yet.",
-            f"Completeness is known until {knowledge.known_until.isoformat()}.",
-            "ask for that time or an earlier one.",
-        )
     return lake.book_as_known(ticker, at, knowledge)
