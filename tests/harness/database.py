@@ -92,9 +92,12 @@ def make_template(server, kind):
         server.note(name_of(server, kind))
     with connected(server.ensure_database(unfinished)) as connection:
         migrate(connection, migrations_of(kind))
-    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+    name = name_of(server, kind)
     with administering(server.dsn("postgres")) as cursor:
-        cursor.execute(rename.format(sql.Identifier(unfinished), sql.Identifier(name_of(server, kind))))
+        cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*map(sql.Identifier, (unfinished, name))))
+        # Nothing is copied while it has a session, such as that of TimescaleDB's scheduler.
+        cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
 
 
 def exists(server, name):

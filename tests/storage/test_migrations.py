@@ -145,7 +145,7 @@ def test_every_earlier_version_arrives_at_the_schema_of_a_new_database(server, n
     [(DatabaseKind.TIMESERIES, GATHERER_TABLES), (DatabaseKind.PRODUCTION, PRODUCTION_TABLES)],
     ids=["gatherer", "production"],
 )
-def test_rows_are_written_to_the_columns_that_the_tables_have(templates, kind, tables):
+def test_rows_are_written_to_the_columns_that_the_tables_have(server, templates, kind, tables):
     types = {
         "int8": "BIGINT",
         "int4": "INTEGER",
@@ -157,7 +157,7 @@ def test_rows_are_written_to_the_columns_that_the_tables_have(templates, kind, t
         "_int8": "BIGINT_ARRAY",
         "_int4": "INTEGER_ARRAY",
     }
-    with connected(templates[kind]) as opened, opened.cursor() as cursor:
+    with connected(new_database(server, templates[kind])) as opened, opened.cursor() as cursor:
         for table in tables:
             cursor.execute(
                 "SELECT column_name, udt_name, is_nullable = 'YES' FROM information_schema.columns "

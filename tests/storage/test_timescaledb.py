@@ -83,7 +83,7 @@ def compressed_hours(connection):
 
 @pytest.mark.parametrize("kind", [DatabaseKind.TIMESERIES, DatabaseKind.PRODUCTION], ids=lambda kind: kind.name)
 def test_every_record_table_becomes_a_hypertable(timescaledb, kind):
-    with connected(template(timescaledb, kind)) as connection:
+    with connected(new_database(timescaledb, template(timescaledb, kind))) as connection:
         assert value_of(connection, "SELECT count(*) FROM timescaledb_information.hypertables") == 5
         assert value_of(connection, "SELECT array_agg(DISTINCT strategy) FROM chunked_tables") == ["hypertable"]
 
