@@ -55,7 +55,7 @@ NOTE = """
     INSERT INTO trade_repairs (ticker, started_at, ended_at, reason, trades, added) VALUES (%s, %s, %s, %s, %s, %s)
 """
 TIME, TRADE_ID = (PRODUCTION_TRADES.column_names.index(name) for name in ("exchange_ts", "trade_id"))
-WINDOW_SECONDS = int(rules.TRADES.copies.window.total_seconds()) if rules.TRADES.copies else 0
+WINDOW_SECONDS = int(rules.TRADE_COPIES_WITHIN.total_seconds())
 # The rest is found again once these are repaired.
 MOST_HOLES = 10_000
 

@@ -108,13 +108,14 @@ BETTER_TOLD = """(
     (copy.from_rest, copy.yes_price_e6, copy.size_e2, copy.taker_yes)
     < (stored.from_rest, stored.yes_price_e6, stored.size_e2, stored.taker_yes)
 )"""
+TRADE_COPIES_WITHIN = timedelta(hours=1)
 TRADES = Rule(
     PRODUCTION_TRADES,
     PRODUCTION_TRADES.identity,
     preferred=("from_rest", "yes_price_e6", "size_e2", "taker_yes", "is_block_trade"),
     copies=Copies(
         PRODUCTION_TRADES.timeless_identity,
-        window=timedelta(hours=1),
+        window=TRADE_COPIES_WITHIN,
         seeking="TRUE",
         best="candidate.exchange_ts = date_trunc('second', candidate.exchange_ts), candidate.exchange_ts",
         withdrawn="stored.exchange_ts <> staged.exchange_ts",

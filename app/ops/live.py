@@ -59,6 +59,8 @@ class LiveConnection(Struct, frozen=True, kw_only=True):
     role: str
     state: str
     since: datetime  # when it entered this state
+    wanted: int  # markets, or channels of the whole exchange
+    received: int
     messages: int
     age_seconds: float | None  # of the last message, by the exchange's clock; None before the first
     reconnects: int

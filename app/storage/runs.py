@@ -10,8 +10,7 @@ from app.runtime import logs
 from app.runtime.backoff import Backoff
 from app.runtime.health import Stopping, pause
 from app.runtime.threads import Offload, inline
-from app.storage.tables import Row
-from app.storage.write_queue import TRADE_CONNECTIONS
+from app.storage.tables import TRADE_CONNECTIONS, Row
 
 log = logs.get(__name__)
 

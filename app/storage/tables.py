@@ -158,6 +158,11 @@ PRODUCTION_TABLES = (
 )
 
 # Where a row was received; only a gatherer's own tables have these columns.
+# What a connection's number says, in every row's lineage. Each exchange-wide channel has two, for redundancy.
+TICKER_CONNECTIONS = (1, 2)
+TRADE_CONNECTIONS = (3, 4)
+LIFECYCLE_CONNECTIONS = (5, 6)
+FIRST_BOOK_CONNECTION = 7
 LINEAGE = (TableColumn("conn", ColumnType.SMALLINT), TableColumn("sid", INTEGER), TableColumn("seq", BIGINT))
 
 

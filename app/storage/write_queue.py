@@ -269,36 +269,36 @@ LOOK_SECONDS = 0.02
 class WriteQueues:
     """The sink of everything that a gatherer records: one write queue for each table."""
 
-    def __init__(self, backlogs: Mapping[str, WriteQueue]) -> None:
-        self.backlogs = backlogs
+    def __init__(self, by_table: Mapping[str, WriteQueue]) -> None:
+        self.by_table = by_table
 
     def put(self, table: Table, rows: list[Row]) -> None:
         """Take over the rows and their list immediately, then wait while too much is not stored yet."""
-        self.backlogs[table.name].put(rows)
+        self.by_table[table.name].put(rows)
 
     def release(self) -> None:
         """Stop making producers wait for room. Called when they are asked to end; otherwise they might never end."""
-        for backlog in self.backlogs.values():
-            backlog.release()
+        for queue in self.by_table.values():
+            queue.release()
 
     def waiting_since_us(self) -> int | None:
         """Return when the oldest row arrived that is neither in its database nor on disk, or None if all are."""
-        times_us = (backlog.waiting_since_us for backlog in self.backlogs.values())
+        times_us = (queue.waiting_since_us for queue in self.by_table.values())
         return min((time_us for time_us in times_us if time_us is not None), default=None)
 
     def waiting_rows(self) -> dict[str, int]:
         """Return the number of rows that are neither in their database nor on disk, by table."""
-        return {name: backlog.waiting_rows for name, backlog in self.backlogs.items() if backlog.waiting_rows}
+        return {name: queue.waiting_rows for name, queue in self.by_table.items() if queue.waiting_rows}
 
     def why_not_ready(self) -> str | None:
         """Return the disk's reason if it refuses rows, otherwise a database's if one is away, otherwise None."""
-        backlogs = self.backlogs.values()
-        for backlog in backlogs:
-            if backlog.refusal:
-                return f"Rows of {backlog.table.name} wait in memory: {backlog.refusal}"
-        for backlog in backlogs:
-            if backlog.away:
-                return f"Rows of {backlog.table.name} wait on disk: {backlog.away}"
+        by_table = self.by_table.values()
+        for queue in by_table:
+            if queue.refusal:
+                return f"Rows of {queue.table.name} wait in memory: {queue.refusal}"
+        for queue in by_table:
+            if queue.away:
+                return f"Rows of {queue.table.name} wait on disk: {queue.away}"
         return None
 
     def drain(self, deadline_seconds: float) -> None:
@@ -306,23 +306,16 @@ class WriteQueues:
         deadline = time.monotonic() + deadline_seconds
         while self.waiting_since_us() is not None and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
-        for backlog in self.backlogs.values():
+        for queue in self.by_table.values():
             try:
-                backlog.spill()
+                queue.spill()
             except SpoolError as error:
                 log.warning(
                     "rows not spooled: they stay in memory",
-                    table=backlog.table.name,
-                    rows=backlog.waiting_rows,
+                    table=queue.table.name,
+                    rows=queue.waiting_rows,
                     reason=str(error),
                 )
-
-
-# Numbers of connections as in every row's lineage. Each exchange-wide channel has two, for redundancy.
-TICKER_CONNECTIONS = (1, 2)
-TRADE_CONNECTIONS = (3, 4)
-LIFECYCLE_CONNECTIONS = (5, 6)
-FIRST_BOOK_CONNECTION = 7
 
 
 class Sink(Protocol):

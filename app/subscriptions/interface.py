@@ -2,8 +2,6 @@
 
 from typing import Final, Literal, Protocol
 
-import msgspec
-
 from app.kalshi.messages import Message
 from app.normalize.stream import SequenceGap
 
@@ -64,33 +62,8 @@ class Subscriber(Protocol):
         """Note that the socket is closed. Whatever happened after its last sign of life does not count as received."""
 
 
-# Connection state for the operations API.
-
 State = Literal["waiting", "connecting", "open"]
 OPEN: Final = "open"
-
-
-class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    conn: int
-    role: str
-    state: State
-    since_us: int  # when that state began
-    sids: list[int]
-    wanted: int  # markets, or channels of the whole exchange
-    received: int
-    in_doubt: int
-    messages: int
-    age_ms: int | None  # our clock minus the exchange's, in the latest message that carries a time
-    last_sign_us: int | None
-    reconnects: int
-
-
-class SubscriptionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    conn: int
-    channels: list[str]
-    sids: list[int]
-    wanted: int
-    received: int
 
 
 class AnyMarketChange(Protocol):

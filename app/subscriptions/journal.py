@@ -20,8 +20,17 @@ from app.storage import tables
 from app.storage.arrivals import TABLE_LOCK
 from app.storage.spool.losses import EVERY_TABLE, Loss, Losses
 from app.storage.spool.spool import SLACK_US
-from app.storage.tables import GAPS, RUNS, SUBSCRIPTIONS, Row, Table
-from app.storage.write_queue import FIRST_BOOK_CONNECTION, LIFECYCLE_CONNECTIONS, TICKER_CONNECTIONS, TRADE_CONNECTIONS
+from app.storage.tables import (
+    FIRST_BOOK_CONNECTION,
+    GAPS,
+    LIFECYCLE_CONNECTIONS,
+    RUNS,
+    SUBSCRIPTIONS,
+    TICKER_CONNECTIONS,
+    TRADE_CONNECTIONS,
+    Row,
+    Table,
+)
 from app.storage.writer import CopyWriter, WriteResult
 from app.subscriptions.roles import role_of
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from app.kalshi.messages import OrderbookDelta, Ticker, Trade
-from app.storage.write_queue import LIFECYCLE_CONNECTIONS, TICKER_CONNECTIONS, TRADE_CONNECTIONS
+from app.storage.tables import LIFECYCLE_CONNECTIONS, TICKER_CONNECTIONS, TRADE_CONNECTIONS
 
 BOOK_CHANNEL = "orderbook_delta"
 # The exchange of the first documents has earlier names for these channels, and lacks others.

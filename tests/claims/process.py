@@ -34,15 +34,15 @@ class Process:
         self._host = host
         settings = Settings(data_dir=host.folder, gatherer=host.name, **SETTINGS)
         self._stopping = Waiting()
-        self._recording = WritePipeline(settings, host.timeseries.dsn, host.timeseries.dsn)
-        self._recording._ended = NEVER
-        self._recording._pace = WritePace(settings.batch_rows, 0)
-        self.recorder = self._recording.recorder
+        self._pipeline = WritePipeline(settings, host.timeseries.dsn, host.timeseries.dsn)
+        self._pipeline._ended = NEVER
+        self._pipeline._pace = WritePace(settings.batch_rows, 0)
+        self.queues = self._pipeline.queues
         run_id = now_us()
         around = ConnectionContext(
             dial=self._dial,
             admission=Admission(self._stopping, lambda: True),
-            sink=self.recorder,
+            sink=self.queues,
             on_lifecycle=lambda _frame: None,
             on_tickers=lambda _rows: None,
             set_halted=lambda _halted: None,
@@ -54,15 +54,13 @@ class Process:
             chance = Random(connection.number).random
             connection._backoff = Backoff(1.0, LONGEST_REST_SECONDS, jitter=1.0, chance=chance)
         self._commanders = [CommandSender(each, settings.stale_seconds, self._stopping) for each in self.connections]
-        self._keeper = RunKeeper(
-            Run(run_id, host.name), self.recorder, [self._manager.in_hand_since_us], self._stopping
-        )
+        self._keeper = RunKeeper(Run(run_id, host.name), self.queues, [self._manager.in_hand_since_us], self._stopping)
         self._want(host.exchange.markets)
         self._workers = []
         self._greenlets = []
 
     def start(self):
-        self._recording.start(self)
+        self._pipeline.start(self)
         self._greenlets = [gevent.spawn(run) for run in (self._keeper.run, *(each.run for each in self.connections))]
 
     def spawn(self, run):
@@ -89,18 +87,18 @@ class Process:
         for _ in range(3):
             self._settle()
         gevent.killall(self._greenlets)
-        self.recorder.drain(0)
+        self.queues.drain(0)
         self._keeper.end()
         self.write()
-        self.recorder.drain(0)
+        self.queues.drain(0)
         self._close()
 
     def _close(self):
         for receiver in self._receivers:
             receiver.close()
-        for writer in self._recording._writers:
+        for writer in self._pipeline._writers:
             writer.close()
-        self._recording._folder.close()
+        self._pipeline._folder.close()
 
     def _want(self, tickers):
         self._manager._want(self._manager._placement.place(tickers))
@@ -139,12 +137,12 @@ class Process:
     def write(self):
         for writer in self._workers:
             if isinstance(writer, TableWriter):
-                self._write_table(writer, self.recorder.backlogs[writer._table])
+                self._write_table(writer, self.queues.by_table[writer._table])
 
-    def _write_table(self, writer, backlog):
-        while backlog.waiting_rows or backlog.spool_bytes:
+    def _write_table(self, writer, waiting):
+        while waiting.waiting_rows or waiting.spool_bytes:
             writer.step()
-            if backlog.away:
+            if waiting.away:
                 break
 
     def _spill(self):

@@ -46,6 +46,8 @@ class LiveMarkets:
                 role="orderbook_delta",
                 state="open",
                 since=moment(BEGAN_US),
+                wanted=9,
+                received=8,
                 messages=12,
                 age_seconds=0.25,
                 reconnects=1,

@@ -6,7 +6,7 @@ Receiving and sending are separate greenlets, since a socket that takes no bytes
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import gevent
@@ -16,13 +16,14 @@ import gevent.lock
 from app.kalshi.errors import HandshakeRefusedError, SocketError, SocketTimeoutError
 from app.kalshi.websocket import WebSocket
 from app.metrics import gatherer as metrics
+from app.ops.live import LiveConnection, LiveSubscription, moment
 from app.runtime import logs
 from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us, steady_seconds, steady_us
 from app.runtime.health import Stopping
 from app.storage.tables import TICKERS, Row
 from app.storage.write_queue import Sink
-from app.subscriptions.interface import ConnectionStatus, State, Subscriber
+from app.subscriptions.interface import State, Subscriber
 from app.subscriptions.journal import Journal
 from app.subscriptions.roles import role_of
 from app.subscriptions.router import MessageRouter, RouterContext
@@ -116,23 +117,37 @@ class Connection:
             for table, rows in self._journal.take():
                 self._context.sink.put(table, rows)
 
-    def status(self) -> ConnectionStatus:
-        router, subscriber = self._router, self.subscriber
-        age_us = None if router is None else router.age_us
-        return ConnectionStatus(
+    def status(self) -> LiveConnection:
+        age_us = None if self._router is None else self._router.age_us
+        return LiveConnection(
             conn=self.number,
             role=self.role.name,
             state=self._state,
-            since_us=self._state_since_us,
-            sids=subscriber.sids,
-            wanted=subscriber.wanted,
-            received=subscriber.received,
-            in_doubt=subscriber.in_doubt,
+            since=moment(self._state_since_us),
+            wanted=self.subscriber.wanted,
+            received=self.subscriber.received,
             messages=self._messages,
-            age_ms=None if age_us is None else age_us // 1000,
-            last_sign_us=None if self.socket is None else self.socket.last_sign_us,
+            age_seconds=None if age_us is None else age_us // 1_000 / 1_000,
             reconnects=max(self._opened - 1, 0),
+            in_doubt=self.subscriber.in_doubt,
         )
+
+    def subscriptions(self) -> list[LiveSubscription]:
+        channels, subscriber = self.role.channels, self.subscriber
+        sids: Sequence[int | None] = (
+            subscriber.sids if len(subscriber.sids) == len(channels) else [None] * len(channels)
+        )
+        is_of_books = self.role.is_of_books
+        return [
+            LiveSubscription(
+                conn=self.number,
+                channel=channel,
+                sid=sid,
+                markets_wanted=subscriber.wanted if is_of_books else 0,
+                markets_heard=subscriber.received if is_of_books else 0,
+            )
+            for channel, sid in zip(channels, sids, strict=True)
+        ]
 
     def _open(self) -> WebSocket | None:
         """Wait for a turn and dial. Return None if stopping or if the dial failed."""

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 from app.metrics import gatherer as metrics
+from app.ops.live import LiveConnection, LiveSubscription
 from app.runtime import logs
 from app.runtime.clock import now_us, steady_seconds
 from app.runtime.health import Latch
 from app.settings import Settings
-from app.storage.write_queue import TRADE_CONNECTIONS
+from app.storage.tables import TRADE_CONNECTIONS
 from app.subscriptions.book_subscription import BookSubscription
 from app.subscriptions.channel_subscription import ChannelSubscription
 from app.subscriptions.dial_queue import sockets_of
-from app.subscriptions.interface import AnyMarketChange, AnyMarketChanges, ConnectionStatus, SubscriptionStatus
+from app.subscriptions.interface import AnyMarketChange, AnyMarketChanges
 from app.subscriptions.journal import Gap, Journal, MissedTrades
 from app.subscriptions.placement import Placement
 from app.subscriptions.roles import role_of
@@ -90,20 +91,11 @@ class ConnectionManager:
             self._clock_period_began_seconds = steady_seconds()
             self._router_context.clock.start_period()
 
-    def connections(self) -> list[ConnectionStatus]:
+    def connections(self) -> list[LiveConnection]:
         return [connection.status() for connection in self._connections.values()]
 
-    def subscriptions(self) -> list[SubscriptionStatus]:
-        return [
-            SubscriptionStatus(
-                conn=conn,
-                channels=list(connection.role.channels),
-                sids=connection.subscriber.sids,
-                wanted=connection.subscriber.wanted,
-                received=connection.subscriber.received,
-            )
-            for conn, connection in self._connections.items()
-        ]
+    def subscriptions(self) -> list[LiveSubscription]:
+        return [found for connection in self._connections.values() for found in connection.subscriptions()]
 
     def connection_of(self, ticker: str) -> int | None:
         """Return the connection that receives the market's order book, or None."""

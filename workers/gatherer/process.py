@@ -41,8 +41,6 @@ from app.settings import Settings
 from app.storage.runs import PreviousRun, Run
 from app.storage.write_queue import Sink
 from app.subscriptions.dial_queue import socket_factory, sockets_of
-from app.subscriptions.interface import ConnectionStatus, SubscriptionStatus
-from app.subscriptions.roles import BOOK_CHANNEL
 from workers.gatherer.admission import Admission
 from workers.gatherer.connection import ConnectionContext
 from workers.gatherer.connection_manager import ConnectionManager
@@ -107,17 +105,11 @@ class GathererLiveState:
         return None if market is None else _market(market)
 
     def connections(self) -> list[LiveConnection]:
-        return [_connection(status) for status in self._connections.connections()]
+        return self._connections.connections()
 
     def subscriptions(self, ticker: str | None = None) -> list[LiveSubscription]:
         conn = None if ticker is None else self._connections.connection_of(ticker)
-        found = self._connections.subscriptions()
-        return [
-            subscription
-            for status in found
-            if ticker is None or status.conn == conn
-            for subscription in _subscriptions(status)
-        ]
+        return [each for each in self._connections.subscriptions() if ticker is None or each.conn == conn]
 
     def polling(self) -> list[LivePolling]:
         return self._poller.polling()
@@ -159,35 +151,6 @@ def _if_known(shown: Callable[[int], Shown], value: int | None) -> Shown | None:
     return None if value is None else shown(value)
 
 
-def _connection(status: ConnectionStatus) -> LiveConnection:
-    return LiveConnection(
-        conn=status.conn,
-        role=status.role,
-        state=status.state,
-        since=moment(status.since_us),
-        messages=status.messages,
-        age_seconds=None if status.age_ms is None else status.age_ms / 1_000,
-        reconnects=status.reconnects,
-        in_doubt=status.in_doubt,
-    )
-
-
-def _subscriptions(status: SubscriptionStatus) -> list[LiveSubscription]:
-    is_complete = len(status.sids) == len(status.channels)
-    sids = status.sids if is_complete else [None] * len(status.channels)
-    is_of_books = status.channels == [BOOK_CHANNEL]
-    return [
-        LiveSubscription(
-            conn=status.conn,
-            channel=channel,
-            sid=sid,
-            markets_wanted=status.wanted if is_of_books else 0,
-            markets_heard=status.received if is_of_books else 0,
-        )
-        for channel, sid in zip(status.channels, sids, strict=True)
-    ]
-
-
 ON_DEMAND_SECONDS = 5.0
 # Bounded: one request that the exchange fails to answer must not block the others of its kind indefinitely.
 RECONCILE_PATIENCE_SECONDS = 600.0
@@ -207,8 +170,8 @@ class Gatherer:
         self._producers = Group()
         stopping = self._producers.stopping
         self._writers = Group(stopping)
-        self._recording = WritePipeline(settings, timeseries, metadata)
-        sink = self._recording.recorder
+        self._pipeline = WritePipeline(settings, timeseries, metadata)
+        sink = self._pipeline.queues
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
         reconciling = RestClient(transport, Priority.RECONCILE, RECONCILE_PATIENCE_SECONDS)
@@ -253,12 +216,12 @@ class Gatherer:
 
     def _readiness(self) -> list[Readiness]:
         components = (self._poller.component, self._repairer.component, self._account.component)
-        parts = (self._recording, self._registry, self._connections, *components)
+        parts = (self._pipeline, self._registry, self._connections, *components)
         return [part.why_not_ready for part in parts]
 
     def run(self) -> None:
         """Run until asked to stop; then store what was received. Raise OperatorError if rows are lost."""
-        self._recording.start(self._writers)
+        self._pipeline.start(self._writers)
         self._producers.spawn(self._release)
         for worker in (*self._services, self._keeper, self._account, self._repairer):
             self._producers.spawn(worker.run)
@@ -269,10 +232,10 @@ class Gatherer:
         finally:
             # The run's last row states that everything is recorded: it must follow the drain. close() drains again, and
             # so stores that row.
-            self._recording.drain()
+            self._pipeline.drain()
             self._keeper.end()
-            stuck = self._recording.close()
-        lost = self._recording.recorder.waiting_rows()
+            stuck = self._pipeline.close()
+        lost = self._pipeline.queues.waiting_rows()
         if stuck:
             # Threads that wait for the database cannot be joined: only os._exit ends the process.
             log.warning("exiting without waiting for the database", tables=stuck, lost_rows=lost)
@@ -288,7 +251,7 @@ class Gatherer:
     def _release(self) -> None:
         """Once stopping, release the producers that wait to put rows into a full queue, so that they can end."""
         self._producers.stopping.wait()
-        self._recording.recorder.release()
+        self._pipeline.queues.release()
 
 
 def check(settings: Settings) -> None:

@@ -56,13 +56,13 @@ class TableWriter:
 
     def __init__(
         self,
-        backlog: WriteQueue,
+        queue: WriteQueue,
         writer: CopyWriter,
         pace: WritePace,
         ended: Stopping,
         why_wait: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._backlog = backlog
+        self._queue = queue
         self._why_wait = why_wait
         self._writer = writer
         self._pace = pace
@@ -70,7 +70,7 @@ class TableWriter:
         # A random part of the limit, so that the writers of all tables do not retry together.
         first_seconds, longest_seconds = pace.first_retry_seconds, pace.longest_retry_seconds
         self._backoff = Backoff(first_seconds, longest_seconds, jitter=1.0, shortest_seconds=first_seconds / 4)
-        self._table = backlog.table.name
+        self._table = queue.table.name
 
     def run(self) -> None:
         # A loop of its own: each step itself waits for rows, or after a failure.
@@ -80,12 +80,12 @@ class TableWriter:
 
     def step(self) -> None:
         if reason := self._why_wait():
-            self._backlog.not_written(reason)
+            self._queue.not_written(reason)
             self._ended.wait(IDLE_SECONDS)
             return
         try:
             # Blocks briefly when there is nothing to write.
-            batch = self._backlog.take(self._pace.batch_rows, self._pace.batch_seconds, IDLE_SECONDS)
+            batch = self._queue.take(self._pace.batch_rows, self._pace.batch_seconds, IDLE_SECONDS)
             if batch is not None:
                 self._write(batch)
         except (DatabaseError, SpoolError) as error:
@@ -95,7 +95,7 @@ class TableWriter:
         started = time.monotonic()
         written = self._writer.write(batch.rows)
         # Removed from memory or spool only after the commit: a crash repeats the batch.
-        self._backlog.written(batch)
+        self._queue.written(batch)
         if self._backoff.failures:
             log.info(
                 "database write succeeded after failures", table=self._table, failed_attempts=self._backoff.failures
@@ -104,7 +104,7 @@ class TableWriter:
         self._count(batch, written, time.monotonic() - started)
 
     def _failed(self, reason: str) -> None:
-        self._backlog.not_written(reason)
+        self._queue.not_written(reason)
         pause_seconds = self._backoff.failed()
         metrics.WRITE_ERRORS.labels(self._table).inc()
         log.error(
@@ -128,9 +128,9 @@ RETRY_SECONDS = 1.0
 class Spiller:
     """Move rows of one table to disk when they wait in memory for too long, so that no socket has to wait."""
 
-    def __init__(self, backlog: WriteQueue, ended: Stopping) -> None:
-        self._backlog = backlog
-        self._table = backlog.table.name
+    def __init__(self, queue: WriteQueue, ended: Stopping) -> None:
+        self._queue = queue
+        self._table = queue.table.name
         self._loop = Loop(
             self._spill,
             SPILL_LOOK_SECONDS,
@@ -149,14 +149,14 @@ class Spiller:
         self._loop.step()
 
     def _spill(self) -> None:
-        if self._backlog.should_spill():
-            metrics.SPOOLED.labels(self._table).inc(self._backlog.spill())
+        if self._queue.should_spill():
+            metrics.SPOOLED.labels(self._table).inc(self._queue.spill())
         else:
-            self._backlog.refusal = None
+            self._queue.refusal = None
 
     def _not_spilled(self, reason: str) -> None:
         log.error(
-            "rows not spooled: they stay in memory", table=self._table, rows=self._backlog.waiting_rows, reason=reason
+            "rows not spooled: they stay in memory", table=self._table, rows=self._queue.waiting_rows, reason=reason
         )
 
 
@@ -181,11 +181,11 @@ class WritePipeline:
         self._folder = SpoolFolder(settings.data_dir / "spool", settings.spool_max_bytes)
         disk = threads(DISK_THREADS)
         tables = (*TIMESERIES_TABLES, *METADATA_TABLES)
-        self.recorder = WriteQueues({table.name: self._backlog(table, settings.buffer_rows, disk) for table in tables})
+        self.queues = WriteQueues({table.name: self._queue(table, settings.buffer_rows, disk) for table in tables})
         self._ended = threading.Event()
         self._running: list[str] = []
         # The metadata database has no quarantine table: its unfit rows go to the time-series database's.
-        set_aside = partial(self.recorder.put, QUARANTINE)
+        set_aside = partial(self.queues.put, QUARANTINE)
         self._run_writer = self._writer_of_runs(settings, timeseries)
         self._writers: list[CopyWriter] = [self._run_writer]
         self._writers += [
@@ -198,17 +198,17 @@ class WritePipeline:
 
     def start(self, group: Group) -> None:
         for writer in self._writers:
-            backlog = self.recorder.backlogs[writer.table.name]
+            queue = self.queues.by_table[writer.table.name]
             why_wait = self._why_runs_wait if writer.table is RUNS else _nothing_to_wait_for
-            table_writer = TableWriter(backlog, writer, self._pace, self._ended, why_wait)
-            for worker in (table_writer, Spiller(backlog, self._ended)):
+            table_writer = TableWriter(queue, writer, self._pace, self._ended, why_wait)
+            for worker in (table_writer, Spiller(queue, self._ended)):
                 # Registered before it starts: close() must not overlook it.
                 self._running.append(writer.table.name)
                 group.spawn(partial(self._run, worker, writer.table.name))
 
     def drain(self) -> None:
         """Wait until all rows are durable. Call it once no producer puts rows any more."""
-        self.recorder.drain(DRAIN_SECONDS)
+        self.queues.drain(DRAIN_SECONDS)
 
     def close(self) -> list[str]:
         """Drain the queues and end the workers. Return the tables whose writer does not end.
@@ -229,10 +229,10 @@ class WritePipeline:
         return sorted(set(self._running))
 
     def why_not_ready(self) -> str | None:
-        return self.recorder.why_not_ready() or self._run_writer.why_not_ready()
+        return self.queues.why_not_ready() or self._run_writer.why_not_ready()
 
     def _writer_of_runs(self, settings: Settings, timeseries: Dsn) -> RunWriter:
-        runs, losses = self.recorder.backlogs[RUNS.name], self._folder.losses
+        runs, losses = self.queues.by_table[RUNS.name], self._folder.losses
         metrics.LOSSES.set_function(lambda: len(losses))
         return RunWriter(
             timeseries,
@@ -252,8 +252,8 @@ class WritePipeline:
 
         It states up to when everything is recorded: a reader of it in the database must find the rows there as well.
         """
-        backlogs = (self.recorder.backlogs[table.name] for table in TIMESERIES_TABLES if table is not RUNS)
-        behind = [backlog.table.name for backlog in backlogs if backlog.spool_bytes]
+        queues = (self.queues.by_table[table.name] for table in TIMESERIES_TABLES if table is not RUNS)
+        behind = [queue.table.name for queue in queues if queue.spool_bytes]
         return f"rows of {', '.join(behind)} must be written first" if behind else None
 
     def _run(self, worker: TableWriter | Spiller, table_name: str) -> None:
@@ -262,15 +262,15 @@ class WritePipeline:
         finally:
             self._running.remove(table_name)
 
-    def _backlog(self, table: Table, buffer_rows: int, disk: Offload) -> WriteQueue:
+    def _queue(self, table: Table, buffer_rows: int, disk: Offload) -> WriteQueue:
         is_large = any(column.type in LARGE for column in table.columns)
         buffer = RowBuffer(min(buffer_rows, LARGE_BUFFER_ROWS) if is_large else buffer_rows)
-        backlog = WriteQueue(buffer, self._folder.spool_of(table), disk)
-        metrics.BUFFER_ROWS.labels(table.name).set_function(lambda: backlog.waiting_rows)
-        metrics.SPOOL_BYTES.labels(table.name).set_function(lambda: backlog.spool_bytes)
-        metrics.SPOOL_REFUSES.labels(table.name).set_function(lambda: backlog.refusal is not None)
-        metrics.DAMAGED_FILES.labels(table.name).set_function(lambda: backlog.damaged_files)
-        return backlog
+        queue = WriteQueue(buffer, self._folder.spool_of(table), disk)
+        metrics.BUFFER_ROWS.labels(table.name).set_function(lambda: queue.waiting_rows)
+        metrics.SPOOL_BYTES.labels(table.name).set_function(lambda: queue.spool_bytes)
+        metrics.SPOOL_REFUSES.labels(table.name).set_function(lambda: queue.refusal is not None)
+        metrics.DAMAGED_FILES.labels(table.name).set_function(lambda: queue.damaged_files)
+        return queue
 
 
 def _nothing_to_wait_for() -> str | None:
@@ -287,14 +287,14 @@ class RunKeeper:
     def __init__(
         self,
         run: Run,
-        recorder: WriteQueues,
+        queues: WriteQueues,
         oldest_in_hand_us: Sequence[Callable[[], int | None]],
         stopping: Stopping,
         clock: Callable[[], float] = steady_seconds,
     ) -> None:
         self._run = run
-        self._recorder = recorder
-        self._oldest_us = (*oldest_in_hand_us, recorder.waiting_since_us)
+        self._queues = queues
+        self._oldest_us = (*oldest_in_hand_us, queues.waiting_since_us)
         self._loop = Loop(self._step_and_sleep, INTERVAL_SECONDS, stopping, first_seconds=INTERVAL_SECONDS)
         self._clock = clock
         self._stopped_us: int | None = None
@@ -326,4 +326,4 @@ class RunKeeper:
         known_us = (oldest() for oldest in self._oldest_us)
         now = until_us or now_us()
         sure_until_us = min((time_us for time_us in known_us if time_us is not None), default=now)
-        self._recorder.put(RUNS, [self._run.row(min(now, sure_until_us), ended_us)])
+        self._queues.put(RUNS, [self._run.row(min(now, sure_until_us), ended_us)])

@@ -43,25 +43,25 @@ def write(settings, rows):
 
 
 def record(settings, rows):
-    recording = WritePipeline(settings, settings.ts_dsn, settings.meta_dsn)
+    pipeline = WritePipeline(settings, settings.ts_dsn, settings.meta_dsn)
     group = Group()
-    recording.start(group)
-    recorder = recording.recorder
+    pipeline.start(group)
+    queues = pipeline.queues
     stall = Stall()
     group.spawn(stall.run)
     start = time.perf_counter()
     for first in range(0, len(rows), PUT_ROWS):
-        recorder.put(ORDERBOOK_DELTAS, rows[first : first + PUT_ROWS])
+        queues.put(ORDERBOOK_DELTAS, rows[first : first + PUT_ROWS])
         # As a socket does when it was read empty.
         gevent.sleep(0)
     put_seconds = time.perf_counter() - start
     # What went by way of the disk is not committed yet.
-    while recorder.waiting_rows() or any(backlog.spool_bytes for backlog in recorder.backlogs.values()):
+    while queues.waiting_rows() or any(queue.spool_bytes for queue in queues.by_table.values()):
         gevent.sleep(COMMITTED_SECONDS)
     seconds = time.perf_counter() - start
-    recording.drain()
+    pipeline.drain()
     stall.is_over = True
-    recording.close()
+    pipeline.close()
     group.run_until_stopped()
     return seconds, {"put_seconds": put_seconds, "stall_p99_s": stall.p99()}
 

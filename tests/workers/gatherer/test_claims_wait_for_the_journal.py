@@ -15,7 +15,7 @@ LONG_AGO_US = now_us() - 35_000_000
 
 
 @pytest.fixture
-def recorder(tmp_path):
+def queues(tmp_path):
     tables = (RUNS, GAPS, SUBSCRIPTIONS)
     return WriteQueues(
         {
@@ -34,16 +34,16 @@ def give_up_a_market(journal):
 
 
 @pytest.mark.parametrize("happen", [lose_the_line, give_up_a_market])
-def test_nothing_is_said_to_be_recorded_behind_what_the_journal_still_has_to_take_back(recorder, happen):
+def test_nothing_is_said_to_be_recorded_behind_what_the_journal_still_has_to_take_back(queues, happen):
     journal = Journal(1, 7, count(1))
     happen(journal)
     for table, rows in journal.take():
-        recorder.put(table, rows)
+        queues.put(table, rows)
     run = Run(1, "gatherer")
-    keeper = RunKeeper(run, recorder, [], threading.Event())
+    keeper = RunKeeper(run, queues, [], threading.Event())
     keeper.end()
     assert run.recorded_until_us < LONG_AGO_US
-    for backlog in recorder.backlogs.values():
-        backlog.spill()
+    for queue in queues.by_table.values():
+        queue.spill()
     keeper.end()
     assert run.recorded_until_us > LONG_AGO_US

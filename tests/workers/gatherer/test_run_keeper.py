@@ -5,8 +5,8 @@ import pytest
 from app.runtime.clock import now_us
 from app.runtime.health import StoppedError
 from app.storage.runs import MARGIN_US, PreviousRun, Run
-from app.storage.tables import GAPS, RUNS, SUBSCRIPTIONS
-from app.storage.write_queue import TRADE_CONNECTIONS, WriteQueues
+from app.storage.tables import GAPS, RUNS, SUBSCRIPTIONS, TRADE_CONNECTIONS
+from app.storage.write_queue import WriteQueues
 from app.storage.writer import CopyWriter
 from tests.processes import wait_until
 from tests.servers import temporary_server

@@ -20,8 +20,13 @@ from app.postgres.dsn import Dsn  # noqa: E402
 from app.runtime import logs  # noqa: E402
 from app.runtime.health import Latch  # noqa: E402
 from app.settings.loading import load_settings  # noqa: E402
-from app.storage.tables import GATHERER_TABLES, JOURNAL_TABLES, LIFECYCLE_EVENTS, QUARANTINE  # noqa: E402
-from app.storage.write_queue import LIFECYCLE_CONNECTIONS  # noqa: E402
+from app.storage.tables import (  # noqa: E402
+    GATHERER_TABLES,
+    JOURNAL_TABLES,
+    LIFECYCLE_CONNECTIONS,
+    LIFECYCLE_EVENTS,
+    QUARANTINE,
+)
 from app.storage.writer import CopyWriter  # noqa: E402
 from app.subscriptions.dial_queue import socket_factory  # noqa: E402
 from workers.gatherer.admission import Admission  # noqa: E402

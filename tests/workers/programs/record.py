@@ -35,10 +35,10 @@ class Program:
         if limit_bytes:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
         self.group = Group()
-        self.recording = WritePipeline(settings, settings.ts_dsn, settings.meta_dsn)
-        self.recorder = self.recording.recorder
+        self.pipeline = WritePipeline(settings, settings.ts_dsn, settings.meta_dsn)
+        self.queues = self.pipeline.queues
         run = Run(now_us(), settings.gatherer)
-        self.keeper = RunKeeper(run, self.recorder, [], self.group.stopping)
+        self.keeper = RunKeeper(run, self.queues, [], self.group.stopping)
         self.first = self.count = int(os.environ.get("FIRST_CLOCK", "0"))
         self.has_ended = threading.Event()
         self.puts = deque()  # bounded by what waits
@@ -50,7 +50,7 @@ class Program:
             self.puts.append((at_us, self.count + PUT_ROWS))
             batch = [rows.delta(at_us, clock=self.count + number) for number in range(PUT_ROWS)]
             self.count += PUT_ROWS
-            self.recorder.put(ORDERBOOK_DELTAS, [(row[0], at_us, *row[2:]) for row in batch])
+            self.queues.put(ORDERBOOK_DELTAS, [(row[0], at_us, *row[2:]) for row in batch])
         self.has_ended.set()
 
     def report(self):
@@ -58,29 +58,29 @@ class Program:
             self.say()
 
     def say(self, **more):
-        since_us = self.recorder.waiting_since_us() or now_us()
+        since_us = self.queues.waiting_since_us() or now_us()
         while self.puts and self.puts[0][0] < since_us:
             self.durable = self.puts.popleft()[1]
-        backlog = self.recorder.backlogs[ORDERBOOK_DELTAS.name]
-        said = {"put": self.count, "durable": self.durable, "waiting": backlog.waiting_rows}
+        queue = self.queues.by_table[ORDERBOOK_DELTAS.name]
+        said = {"put": self.count, "durable": self.durable, "waiting": queue.waiting_rows}
         said |= {
-            "spool": sum(backlog.spool_bytes for backlog in self.recorder.backlogs.values()),
-            "reason": self.recording.why_not_ready(),
+            "spool": sum(queue.spool_bytes for queue in self.queues.by_table.values()),
+            "reason": self.pipeline.why_not_ready(),
         }
         print(json.dumps(said | more), flush=True)  # noqa: T201
 
     def finish(self):
         self.has_ended.wait()
         started = time.monotonic()
-        self.recording.drain()
+        self.pipeline.drain()
         self.keeper.end()
-        hanging = self.recording.close()
+        hanging = self.pipeline.close()
         self.say(closed_seconds=time.monotonic() - started, hanging=hanging)
         if hanging:
             os._exit(3)
 
     def run(self):
-        self.recording.start(self.group)
+        self.pipeline.start(self.group)
         for run in (self.produce, self.report, self.keeper.run, self.finish):
             self.group.spawn(run)
         self.group.run_until_stopped()
