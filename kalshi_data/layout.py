@@ -50,6 +50,7 @@ FOLDERS = {
 HOURLY = frozenset({*EVENT_TABLES, COVERAGE})
 FILE = "part-0.parquet"
 IDENTITY_KEY = "_identity.json"
+MANIFESTS = "_manifest"
 
 # The columns that identify a row's event, ticker and time first. They also are the order in the files, which has no
 # ties.
@@ -75,4 +76,9 @@ def day_folder(day: datetime) -> str:
 def manifest_key(object_key: str) -> str:
     """Return the key of an object's manifest. Manifests lie apart from the data, so that readers of a data folder find
     only Parquet there."""
-    return f"_manifest/{object_key.removesuffix('.parquet')}.json"
+    return f"{MANIFESTS}/{object_key.removesuffix('.parquet')}.json"
+
+
+def object_key(manifest_key: str) -> str:
+    """Return the key of the object that a manifest describes."""
+    return f"{manifest_key.removeprefix(f'{MANIFESTS}/').removesuffix('.json')}.parquet"

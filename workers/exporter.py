@@ -24,8 +24,8 @@ PROOF_SECONDS = 300.0  # between two writability probes, while they succeed
 
 
 class Exporter:
-    """Write settled hours of an archive to the lake and verify what was written; for production, make candles, and
-    write coverage and reference data, as well.
+    """Write settled hours of an archive to the lake and verify what was written; for production, make candles,
+    write coverage and reference data, and seal finished days, as well.
 
     Each table is tried in every step, whatever became of the others. The first failure is the reason for not being
     ready.
@@ -76,6 +76,7 @@ class Exporter:
         if not self._archive.is_raw:
             has_more.append(self._tried(self._archive.make_candles) or False)
             has_more.append(self._tried(self._archive.write_knowledge) or False)
+            has_more.append(self._tried(self._archive.seal_days) or False)
         return any(has_more)
 
     def _tried(self, work: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result | None:

@@ -11,7 +11,8 @@ import click
 from app import __version__
 from app.cli.databases import confirmations, maintain, migrate, postgres
 from app.cli.demo import demo
-from app.cli.lake import book, export, lake, verify
+from app.cli.lake import book, lake
+from app.cli.lake_hours import export, verify
 from app.cli.operate import backfill, coverage, doctor, metrics_command, rehearse, settings_command, status, token
 from app.cli.options import SectionedGroup, check_config_option
 from app.cli.simulator import simulator

@@ -14,6 +14,7 @@ from uuid import UUID
 from app.errors import OperatorError
 from app.lake.binding import bind_by_location, bind_first, bind_when_reached, bound_lake, identity_of, register, release
 from app.lake.candle_days import CandleDays
+from app.lake.chain import DayChain
 from app.lake.description import LakeDescription
 from app.lake.exporter import HourExporter
 from app.lake.knowledge import KnowledgeExport
@@ -87,6 +88,11 @@ class Archive:
         self.describe()
         return has_more
 
+    def seal_days(self) -> bool:
+        """Seal one day by a link of the lake's chain, if one is due. Return True while there may be more."""
+        with self.opened() as archive:
+            return archive.chain.seal_next()
+
     def describe(self) -> None:
         """Have the lake describe itself: README.md, _schema.json and lake.sql."""
         self._description.refresh()
@@ -153,6 +159,7 @@ class OpenArchive:
         self.candles = CandleDays(ledger, storage)
         self.knowledge = KnowledgeExport(source, ledger, storage)
         self.description = LakeDescription(storage)
+        self.chain = DayChain(ledger, storage)
 
     def update_backlog(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""

@@ -30,9 +30,9 @@ _told_in = itemgetter(
 class Quotes:
     """The latest quote of each market, in columns by the market's slot.
 
-    apply_tickers() runs for every ticker message, so it only keeps the rows that were made for the database anyway, the latest
-    of each market and connection. They are packed into the columns only when they become many: a market that is quoted
-    a thousand times is packed once. One connection may be behind the other, so each has latest rows of its own.
+    apply_tickers() runs for every ticker message, so it only keeps the rows that were made for the database anyway, the
+    latest of each market and connection. They are packed into the columns only when they become many: a market that is
+    quoted a thousand times is packed once. One connection may be behind the other, so each has latest rows of its own.
     """
 
     def __init__(self, slot_of: Callable[[str], int | None]) -> None:
