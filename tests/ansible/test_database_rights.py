@@ -15,7 +15,7 @@ from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
 from app.runtime import jobs
 from app.runtime.threads import inline
-from app.storage.tables import ORDERBOOK_DELTAS
+from app.storage.tables import ORDERBOOK_DELTAS, PRODUCTION_TRADES
 from tests.admin.asked import Asked, service_of
 from tests.admin.seeded import seed
 from tests.ansible.places import ANSIBLE
@@ -124,6 +124,16 @@ def test_the_exporter_may_write_coverage_and_reference_data(production, as_role,
     while archive.write_knowledge():
         continue
     assert all(list(FolderStorage(tmp_path).keys(folder)) for folder in ("coverage", "reference/markets"))
+
+
+def test_the_exporter_may_seal_finished_days(production, as_role, tmp_path):
+    long_ago_us = 1_790_000_000_000_000
+    write(production, PRODUCTION_TRADES, [(long_ago_us, long_ago_us, 150, 420_000, True, None, False, "KXOLD", "1")])
+    archive, datasets = Archive(as_role("kalshi_exporter"), FolderStorage(tmp_path)), PROCESSED.values()
+    while any([archive.step(dataset, 0) for dataset in datasets] + [archive.make_candles(), archive.write_knowledge()]):
+        continue
+    assert archive.seal_days()
+    assert list(FolderStorage(tmp_path).keys("_chain"))
 
 
 def test_the_exporter_does_what_the_admin_service_was_asked_for(as_role, tmp_path):
