@@ -116,7 +116,9 @@ def test_a_lost_change_is_a_finding_with_its_level(audit, production, heard):
     assert levels == [{"yes_side": True, "price_e6": 500_000, "rebuilt_e2": 30, "seen_e2": 70}]
 
 
-@pytest.mark.parametrize(("since", "until", "verdict"), [(-5, 1, "finding"), (0, 10.5, "explained"), (-5, 10, "explained")])
+@pytest.mark.parametrize(
+    ("since", "until", "verdict"), [(-5, 1, "finding"), (0, 10.5, "explained"), (-5, 10, "explained")]
+)
 def test_the_rest_of_a_gap_explains_no_loss_of_a_book_that_was_shown_again_in_it(
     audit, production, heard, since, until, verdict
 ):
