@@ -166,7 +166,12 @@ def _judge(cursor: psycopg2.extensions.cursor, connection: Connection, pair: Sna
 def _has_hole(connection: Connection, pair: SnapshotPair) -> bool:
     period = HeardPeriod(pair.from_received_at, pair.to_received_at)
     subscriptions = read_subscriptions(connection, period, pair.ticker).get(BOOKS, [])
-    return bool(judge_books(period.interval, subscriptions, read_evidence(connection, period), pair.ticker).holes)
+    holes = judge_books(period.interval, subscriptions, read_evidence(connection, period), pair.ticker).holes
+    # A gap ends for all books of a subscription when the last one was shown again. Of a book that was shown earlier,
+    # nothing is missing since: a loss after that would have lasted until it was shown once more, which is the later
+    # snapshot here. So a hole that began before the pair and ended within it explains nothing.
+    since_us, until_us = period.interval
+    return any(start_us > since_us or end_us >= until_us for start_us, end_us in holes)
 
 
 def _note(cursor: psycopg2.extensions.cursor, judged: Iterable[tuple[SnapshotPair, BookVerdict]]) -> None:

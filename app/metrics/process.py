@@ -10,7 +10,8 @@ HUB_LAG = Histogram(
 )
 COMPONENT_HALTED = Gauge(
     "kalshi_component_halted",
-    "1 while the exchange refuses access to this component, which retries every five minutes. The log says what to do.",
+    "1 while the exchange refuses access to this component, which retries every five minutes at the latest. The log "
+    "says what to do.",
     ["component"],
 )
 HANG_UPS = Counter(

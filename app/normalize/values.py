@@ -104,8 +104,9 @@ def price_e6(dollars: str | None, cents: int | None) -> int | None:
 
 
 def count_e2(fixed_point: str | None, contracts: int | None) -> int | None:
+    """Return the count from today's wire, or from the older one. Return None if neither has a count."""
     if fixed_point is not None:
-        return COUNTS_E2[fixed_point]
+        return COUNTS_E2[fixed_point] if fixed_point else None
     return None if contracts is None else contracts * CONTRACT_E2
 
 

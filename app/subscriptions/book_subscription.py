@@ -42,6 +42,8 @@ class BookSubscription:
         self.request_before_closing = self._requests.request_before_closing
         self._stream: GapControl | None = None
         self._turned_away: list[str] = []
+        # The snapshots of a subscription that was not acknowledged yet: its answer may come after its first messages.
+        self._early: dict[tuple[int, str], int] = {}
         self._received_until_us = self._now_us = 0  # the first in the exchange's time, the second by the steady clock
 
     @property
@@ -96,6 +98,7 @@ class BookSubscription:
             self._received_until_us = until_us
 
     def note_gap(self, gap: SequenceGap, now_us: int) -> None:  # noqa: ARG002 - a book resumes at its next snapshot
+        self._early.clear()
         if self._stream is not None:
             self._stream.begin_gap(gap.sid)
         if gap.sid == self.sid:
@@ -122,6 +125,8 @@ class BookSubscription:
 
     def _snapshot(self, message: OrderbookSnapshot, received_us: int) -> None:
         ticker, is_answer = message.msg.market_ticker, message.id is not None
+        if self.sid is None and self._markets.state_of(ticker) is MarketState.JOINING:
+            self._early[message.sid, ticker] = received_us
         if message.sid == self.sid and self._markets.snapshot(ticker, received_us, is_answer=is_answer):
             self._recovery.recovered(ticker, received_us)
             self._close_gaps()
@@ -131,6 +136,7 @@ class BookSubscription:
         if isinstance(message, Subscribed):
             self._subscribed(message.msg, now_us)
         elif isinstance(message, Unsubscribed):
+            self._early.clear()
             if message.sid == self.sid and self.sid is not None:
                 self._subscription_ended("unsubscribed", self.sid)
         elif command is not None and command.kind is CommandKind.LIST:
@@ -143,9 +149,18 @@ class BookSubscription:
     def _subscribed(self, subscription: SubscriptionEntry, now_us: int) -> None:
         if self.sid is None:
             self.sid, self._received_until_us = subscription.sid, now_us
+            self._take_early()
         # A repeated command may be granted twice; the second subscription is ended again.
         elif subscription.sid != self.sid:
             self._requests.extra_sids.append(subscription.sid)
+
+    def _take_early(self) -> None:
+        """Count the books that the subscription showed before it was acknowledged as received since then."""
+        for (sid, ticker), received_us in self._early.items():
+            if sid == self.sid and self._markets.snapshot(ticker, received_us, is_answer=False):
+                self._recovery.recovered(ticker, received_us)
+        self._early.clear()
+        self._close_gaps()
 
     def _compare(self, listed: list[SubscriptionEntry], now_us: int) -> None:
         """Compare the exchange's list of subscriptions with ours."""
@@ -158,6 +173,8 @@ class BookSubscription:
 
     def _error(self, message: Error, now_us: int) -> None:
         code, command = message.msg.code, self._requests.refused(message, self._journal.conn)
+        if code in codes.CAUSES:
+            self._early.clear()
         if code in codes.CAUSES and self.sid is not None and message.sid in (self.sid, None):
             self._subscription_ended(codes.CAUSES[code], self.sid)
         elif code == codes.AUTHENTICATION_REQUIRED or (code == codes.ALREADY_SUBSCRIBED and self.sid is None):
@@ -197,6 +214,7 @@ class BookSubscription:
 
     def _unreadable(self, message: Unknown) -> None:
         """Treat a message that cannot be parsed as a loss: it may have been a change of any book."""
+        self._early.clear()
         sid = self.sid if message.sid is None else message.sid
         if sid is not None and sid == self.sid and self._stream is not None:
             self._stream.begin_gap(sid)
@@ -221,6 +239,7 @@ class BookSubscription:
 
     def _start_over(self, cause: str, sid: int, started_us: int) -> None:
         self.sid = None
+        self._early.clear()
         self._requests.start_over()
         self._recovery.forget_requests()
         self._markets.start_over()

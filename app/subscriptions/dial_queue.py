@@ -46,7 +46,7 @@ class DialQueue:
         self._line: list[DialTurn] = []
         self._dialling: set[DialTurn] = set()
         self._probe: DialTurn | None = None  # the latest turn that dialled while attempts failed
-        self._backoff = self._new_backoff()
+        self._backoff, self._denials = self._new_backoff(LONGEST_SECONDS), self._new_backoff(DENIED_SECONDS)
         self._closed_until_seconds = 0.0
         self.is_failing = False
         self.is_refusing = False  # the exchange answers, but refuses connections
@@ -93,13 +93,14 @@ class DialQueue:
     def failed(self, turn: DialTurn, now_seconds: float, *, is_refused: bool = False, is_denied: bool = False) -> None:
         self._dialling.discard(turn)
         self.is_failing, self.is_refusing = True, is_refused
-        left_seconds = self._backoff.failed_at(int(now_seconds * SECOND_US))
-        until_seconds = now_seconds + (DENIED_SECONDS if is_denied else left_seconds)
+        # A key is rarely refused for good: an exchange that restarts, or a proxy, may refuse it for seconds.
+        backoff = self._denials if is_denied else self._backoff
+        until_seconds = now_seconds + backoff.failed_at(int(now_seconds * SECOND_US))
         self._closed_until_seconds = max(self._closed_until_seconds, until_seconds)
 
     def forget_failures(self) -> None:
         """Forget failures: as far as is known, the exchange accepts connections again."""
-        self._backoff = self._new_backoff()
+        self._backoff, self._denials = self._new_backoff(LONGEST_SECONDS), self._new_backoff(DENIED_SECONDS)
         self._closed_until_seconds = 0.0
         self.is_failing = self.is_refusing = False
 
@@ -109,8 +110,8 @@ class DialQueue:
             return bool(self._dialling)
         return turn.is_of_books and not all(other.is_of_books for other in self._dialling)
 
-    def _new_backoff(self) -> Backoff:
-        return Backoff(1.0, LONGEST_SECONDS, jitter=0.5, chance=self._random.random)
+    def _new_backoff(self, longest_seconds: float) -> Backoff:
+        return Backoff(1.0, longest_seconds, jitter=0.5, chance=self._random.random)
 
 
 def _ns(seconds: float) -> int:

@@ -116,6 +116,18 @@ def test_a_lost_change_is_a_finding_with_its_level(audit, production, heard):
     assert levels == [{"yes_side": True, "price_e6": 500_000, "rebuilt_e2": 30, "seen_e2": 70}]
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "verdict"), [(-5, 1, "finding"), (0, 10.5, "explained"), (-5, 10, "explained")]
+)
+def test_the_rest_of_a_gap_explains_no_loss_of_a_book_that_was_shown_again_in_it(
+    audit, production, heard, since, until, verdict
+):
+    """A gap lasts until the last book of the subscription was shown again, and most were shown long before."""
+    admit_gap(production, since, until)
+    audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(6, 6, 30)])
+    assert audit.look() == {verdict: 1}
+
+
 def test_a_loss_within_a_declared_hole_is_explained_by_it(audit, production, heard):
     admit_gap(production, 2, 3)
     audit.write([snapshot(0, 5), snapshot(10, 8, [(500_000, 70)])], [delta(1, 6, 30)])

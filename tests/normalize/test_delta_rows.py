@@ -113,6 +113,7 @@ def frame_with(seq, later_seconds):
         ({"price_dollars": ""}, "no price"),
         ({"delta_fp": "1.001"}, "more than 2 decimals"),
         ({"delta_fp": None}, "no change"),
+        ({"delta_fp": ""}, "no change"),
         ({"side": "maybe"}, "side"),
         ({"clock": 2**63}, "clock"),
         ({"ts_ms": NOON_MS * 1_000}, "ts_ms"),

@@ -59,6 +59,12 @@ def test_a_market_that_never_traded_has_no_price(price):
     assert read(ticker(price_dollars=price))["price_e6"] is None
 
 
+@pytest.mark.parametrize("field", ["volume_fp", "last_trade_size_fp", "yes_bid_size_fp"])
+def test_a_count_that_is_left_empty_is_none_as_an_empty_price_is(field):
+    """One loss of all tickers would be declared for each such frame."""
+    assert read(ticker(**{field: ""})) == read(ticker(**{field: None}))
+
+
 @pytest.mark.parametrize("field", STORED)
 def test_every_stored_field_makes_another_event(field):
     assert read(ticker(**{field: STORED[field]}))["digest"] != read(ticker())["digest"]

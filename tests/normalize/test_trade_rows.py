@@ -77,6 +77,7 @@ def test_a_trade_without_a_time_has_the_sending_time():
         ({"no_price_dollars": "0.6300"}, "do not add up to one dollar"),
         ({"yes_price_dollars": None}, "no price"),
         ({"count_fp": "1.005"}, "more than 2 decimals"),
+        ({"count_fp": ""}, "no count"),
         ({"taker_outcome_side": None, "taker_side": None}, "no taker side"),
         ({"trade_id": None}, "trade_id"),
     ],

@@ -98,12 +98,23 @@ def test_failures_of_one_moment_count_once(dial_queue):
     assert dial(dial_queue, 0.5)[1] <= 1.5
 
 
-def test_a_key_that_is_refused_is_tried_again_every_five_minutes(dial_queue):
-    join(dial_queue, 3)
-    first_seconds = fail(dial_queue, 0.0, is_refused=True, is_denied=True)
-    second_seconds = fail(dial_queue, first_seconds, is_refused=True, is_denied=True)
-    third_seconds = fail(dial_queue, second_seconds)
-    assert [second_seconds - first_seconds, third_seconds - second_seconds] == [DENIED_SECONDS, DENIED_SECONDS]
+def test_a_key_that_is_refused_is_tried_again_soon_and_in_the_end_every_five_minutes(dial_queue):
+    join(dial_queue, 20)
+    moments = [fail(dial_queue, 0.0, is_refused=True, is_denied=True)]
+    for _ in range(15):
+        moments.append(fail(dial_queue, moments[-1], is_refused=True, is_denied=True))
+    pauses = [after - before for before, after in itertools.pairwise(moments)]
+    assert 0.5 <= pauses[0] <= 1
+    assert all(DENIED_SECONDS / 2 <= pause <= DENIED_SECONDS for pause in pauses[-5:])
+
+
+def test_an_exchange_that_refuses_the_key_while_it_restarts_is_not_left_alone_for_long(dial_queue):
+    join(dial_queue, 20)
+    now_seconds = 0.0
+    for is_denied in (True, False, True, False):
+        now_seconds = fail(dial_queue, now_seconds, is_refused=True, is_denied=is_denied)
+    _, at_seconds = dial(dial_queue, now_seconds)
+    assert at_seconds < 10
 
 
 def test_one_that_leaves_the_line_holds_nobody_up(dial_queue):

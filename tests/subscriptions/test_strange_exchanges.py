@@ -124,7 +124,33 @@ def test_a_subscription_that_is_told_of_after_its_books_is_heard():
     listener = books(alter, seconds=1)
     assert listener.subscriber.received == 0
     tell(listener, **kept[0])
+    assert listener.subscriber.received == len(TICKERS)
+    assert all(row.started_us < listener.now_us for row in listener.listenings(TICKERS[0]))
     listener.run(60)
+    assert is_steady(listener)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"type": "orderbook_delta", "sid": 1, "seq": 10**6, "msg": {}},
+        {"type": "orderbook_delta", "sid": 1, "msg": {}},
+        {"type": "error", "sid": 1, "msg": {"code": 25, "msg": "overflow"}},
+    ],
+)
+def test_what_is_lost_before_a_subscription_is_told_of_makes_its_books_doubtful(loss):
+    kept = []
+
+    def alter(body):
+        if body["type"] == "subscribed":
+            kept.append(body)
+        return [] if body["type"] == "subscribed" else [body]
+
+    listener = books(alter, seconds=1)
+    tell(listener, **loss)
+    tell(listener, **kept[0])
+    assert listener.subscriber.received == 0
+    listener.run(70)
     assert is_steady(listener)
 
 

@@ -4,6 +4,7 @@ In: attempts, their outcomes, and whether the exchange is open. Out: a turn to d
 decided by app/subscriptions/dial_queue.py, which is pure; this module adds the waiting and the waking.
 """
 
+import math
 import time
 from collections.abc import Callable
 from random import Random
@@ -19,7 +20,8 @@ log = logs.get(__name__)
 
 CONNECTS_PER_SECOND = 15
 DENIED = (401, 403)
-# While the exchange reports itself closed, one attempt is made at this interval: the report may be wrong.
+# While the exchange reports itself closed, one attempt is made at this interval: the report may be wrong. After one
+# that succeeds, the next follows immediately.
 CLOSED_SECONDS = 60
 LOOK_SECONDS = 1.0
 
@@ -72,6 +74,8 @@ class Admission:
         """Note that a socket opened. If that ends a series of failures, every pause() returns immediately."""
         if self._queue.opened(turn):
             self._openings += 1
+        if self._closed_since_seconds is not None:
+            self._closed_since_seconds = -math.inf
         self._wake_first()
 
     def failed(self, turn: DialTurn, error: SocketError) -> None:

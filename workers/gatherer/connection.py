@@ -34,6 +34,17 @@ log = logs.get(__name__)
 BATCH_MESSAGES = 50
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 300.0
 HEALTHY_SECONDS = 60.0
+SERVED_SECONDS = 10.0
+
+
+def rest_seconds(backoff: Backoff, lived_seconds: float) -> float:
+    """Return how long to wait after the end of a socket that lived this long. One that served is not missed for longer
+    than it served: an exchange or a proxy that ends every socket within a minute would be missed most of the time.
+    """
+    if lived_seconds >= HEALTHY_SECONDS:
+        backoff.succeeded()
+    wait_seconds = backoff.failed()
+    return min(wait_seconds, lived_seconds) if lived_seconds >= SERVED_SECONDS else wait_seconds
 
 
 class ConnectionContext(NamedTuple):
@@ -171,9 +182,7 @@ class Connection:
 
     def _pause_before_reconnect(self) -> None:
         """Pause before reconnecting: a socket that ended soon after it opened is not reopened immediately."""
-        if time.monotonic() - self._opened_seconds >= HEALTHY_SECONDS:
-            self._backoff.succeeded()
-        if self._context.admission.pause(self._backoff.failed()):
+        if self._context.admission.pause(rest_seconds(self._backoff, time.monotonic() - self._opened_seconds)):
             self._backoff.succeeded()
 
     def _dial_failed(self, error: SocketError) -> None:

@@ -14,6 +14,8 @@ from app.kalshi.errors import AccessDeniedError, RestError
 from app.metrics.gatherer import FAILED_ROUNDS
 from app.metrics.process import COMPONENT_HALTED
 from app.runtime import logs
+from app.runtime.backoff import Backoff
+from app.runtime.clock import steady_us
 from app.runtime.health import StoppedError, Stopping
 
 log = logs.get(__name__)
@@ -54,30 +56,35 @@ class Group:
         self.stopping.set()
 
 
-DENIED_SECONDS = 300.0
+FIRST_DENIED_SECONDS, DENIED_SECONDS = 5.0, 300.0
 
 
 class Component:
     """A part of the process that survives being refused access.
 
-    When the exchange refuses the key, the component halts, raises its alarm, and retries every five minutes: the key
-    may be revoked, or a proxy may fail for a while. The rest of the process continues.
+    When the exchange refuses the key, the component halts, raises its alarm, and retries, first after seconds and
+    in the end every five minutes: the key may be revoked, or a proxy may fail for a while. The rest of the process
+    continues.
     """
 
     def __init__(self, name: str, stopping: Stopping) -> None:
         self.name = name
         self.halted_because: str | None = None
         self._stopping = stopping
+        self._backoff = Backoff(FIRST_DENIED_SECONDS, DENIED_SECONDS, jitter=0.5)
         COMPONENT_HALTED.labels(name).set(0)
 
     def why_not_ready(self) -> str | None:
-        return self.halted_because and f"{self.name} halted, retrying every five minutes: {self.halted_because}"
+        return (
+            self.halted_because
+            and f"{self.name} halted, retrying every five minutes at the latest: {self.halted_because}"
+        )
 
     def run(self, work: Callable[[], None]) -> None:
         """Run `work`; after a refused access, run it again from its beginning. Return when stopping."""
         try:
             while not self._is_done(work):
-                self._stopping.wait(DENIED_SECONDS)
+                self._stopping.wait(self._backoff.failed_at(steady_us()))
         except StoppedError:
             log.info("component stopped", component=self.name)
 
@@ -98,6 +105,7 @@ class Component:
         """Note that the exchange has answered: the component is no longer halted."""
         if self.halted_because is not None:
             self.halted_because = None
+            self._backoff.succeeded()
             COMPONENT_HALTED.labels(self.name).set(0)
             log.info("component resumed: the exchange grants access again", component=self.name)
 

@@ -59,6 +59,19 @@ def test_the_first_that_is_let_in_wakes_those_that_rest(admission):
     assert all(greenlet.value for greenlet in resting)
 
 
+def test_an_exchange_that_calls_itself_closed_and_lets_one_in_is_asked_by_all(admission, exchange):
+    def dial():
+        admission.opened(admission.wait(is_of_books=True))
+
+    turn = admission.wait(is_of_books=True)
+    exchange.is_open = False
+    waiting = [gevent.spawn(dial) for _ in range(20)]
+    gevent.sleep(0)
+    assert not any(greenlet.ready() for greenlet in waiting)
+    admission.opened(turn)
+    assert all_done(waiting)
+
+
 def test_a_rest_ends_by_itself(admission):
     assert not admission.pause(0.01)
 
