@@ -7,6 +7,8 @@ from flask import Flask, Response, g, request
 from admin.api.gatherers import Gatherers, fleet_blueprint
 from admin.api.lists import lists_blueprint
 from admin.api.market_data import objects_blueprint, quotes_blueprint
+from admin.api.market_history import history_blueprint
+from admin.api.market_hour import market_hour_blueprint
 from admin.api.openapi import documentation_blueprint
 from admin.api.operations import jobs_blueprint, operations_blueprint
 from admin.api.status import status_blueprint, verdict_cache
@@ -75,6 +77,8 @@ def service(settings: Settings, offload: Offload) -> Flask:
         lists_blueprint(database),
         objects_blueprint(database),
         quotes_blueprint(database),
+        history_blueprint(database),
+        market_hour_blueprint(database, settings.production_dsn, offload),
         fleet_blueprint(database, gatherers),
         status_blueprint(verdict),
         operations_blueprint(database),
