@@ -262,8 +262,12 @@ class MomentText(fields.AwareDateTime):
 
 
 def asked_time(*, required: bool = False) -> Field:
-    messages = {"invalid": NO_TIME, "format": NO_TIME}
-    return MomentText(format="iso", default_timezone=UTC, required=required, error_messages=messages)
+    return MomentText(
+        format="iso",
+        default_timezone=UTC,
+        required=required,
+        error_messages={"invalid": NO_TIME, "format": NO_TIME},
+    )
 
 
 def equal(*names: str, **columns: str) -> dict[str, Filter]:
