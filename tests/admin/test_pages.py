@@ -117,6 +117,19 @@ def test_holes_are_shaded_in_every_chart(running_service, started, seeded):
         assert complaints == []
 
 
+def test_the_heaviest_page_weighs_less_than_150_kb_with_all_that_it_asks_for(running_service, started):
+    with page_of(started) as (page, complaints):
+        received = []
+        network = page.context.new_cdp_session(page)
+        network.send("Network.enable")
+        network.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+        page.goto(f"{running_service}/markets/{TICKER}")
+        for part in ("#spread canvas", "#candles canvas", ".book .ladder", ".trades tbody", ".download pre", ".heat"):
+            page.wait_for_selector(part)
+        assert 20_000 < sum(received) < 150_000
+        assert complaints == []
+
+
 def test_from_a_word_over_the_series_to_all_strikes_of_an_event(running_service, started):
     with page_of(started) as (page, complaints):
         page.goto(f"{running_service}/markets?text=rain")
