@@ -39,6 +39,6 @@ class Progress:
         if rate is None:
             return ""
         if not rate:
-            return ", none in the last minute"
+            return ", standing still"
         pace = f", {rate:,.0f} a second" if rate >= 1 else f", one in {1 / rate:,.0f} s"
         return pace if remaining is None else f"{pace}, about {age_words(max(1.0, remaining / rate))} to go"

@@ -24,7 +24,7 @@ def test_after_a_setback_it_is_measured_anew():
 
 
 def test_what_stands_still_has_no_end():
-    assert noted(7, 7, 7).words(3) == ", none in the last minute"
+    assert noted(7, 7, 7).words(3) == ", standing still"
     assert noted(7, 8).words(3) == ", one in 10 s, about 30 s to go"
 
 
