@@ -7,9 +7,15 @@ from flask import Flask, Response, g, request
 from admin.api.gatherers import Gatherers, fleet_blueprint
 from admin.api.lists import lists_blueprint
 from admin.api.market_data import objects_blueprint, quotes_blueprint
+from admin.api.market_history import history_blueprint
+from admin.api.market_hour import market_hour_blueprint
 from admin.api.openapi import documentation_blueprint
 from admin.api.operations import jobs_blueprint, operations_blueprint
 from admin.api.status import status_blueprint, verdict_cache
+from admin.pages.catalog import catalog_pages
+from admin.pages.completeness import completeness_pages
+from admin.pages.lake import lake_page
+from admin.pages.market import market_pages
 from admin.pages.views import FILTERS, pages_blueprint
 from admin.web.access import Access, FailureLimit, LoginSessions, login_blueprint
 from admin.web.cache import TtlCache
@@ -75,11 +81,17 @@ def service(settings: Settings, offload: Offload) -> Flask:
         lists_blueprint(database),
         objects_blueprint(database),
         quotes_blueprint(database),
+        history_blueprint(database),
+        market_hour_blueprint(database, settings.production_dsn, offload),
         fleet_blueprint(database, gatherers),
         status_blueprint(verdict),
         operations_blueprint(database),
         jobs_blueprint(database),
         pages_blueprint(database, gatherers, verdict),
+        catalog_pages(database),
+        market_pages(database),
+        completeness_pages(database),
+        lake_page(database),
         login_blueprint(access),
         documentation_blueprint(app, settings.admin_tokens is not None),
     ):

@@ -1,31 +1,25 @@
-"""A market's book at a time, its candles, and single objects: a market, an event, a series, a quarantined row."""
+"""A market's book at a time, and single objects: a market, an event, a series, a quarantined row."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import msgspec
 from flask import Blueprint, Response, request
-from marshmallow import Schema, fields
-from marshmallow.validate import OneOf
+from marshmallow import Schema
 
 from admin.api.lists import json_answer
 from admin.api.paging import asked_time
 from admin.api.schemas import (
     BookSchema,
-    CandlesSchema,
     EventSchema,
     MarketSchema,
     QuarantinedRowSchema,
     SeriesSchema,
     knowable_time,
-    known_of,
 )
 from admin.web.database import RequestDatabase
-from app.coverage.evidence import TRADES
 from app.normalize.values import ONE_DOLLAR_E6, contracts, dollars
-from app.ops.endpoint import ROW_NUMBER, NoQuery, TimeRange, checked_path, endpoint
+from app.ops.endpoint import ROW_NUMBER, NoQuery, checked_path, endpoint
 from app.ops.problems import ProblemError
 
 BOOK = """
@@ -35,43 +29,15 @@ BOOK = """
         book.based_on, book.source, book.changes, audited_until(%(ticker)s) AS audited_until
     FROM recorded_book(%(ticker)s, %(at)s) AS book CROSS JOIN knowledge_of_book(%(ticker)s, %(at)s) AS known
 """
-# Trades of one millisecond are in the order that app/lake/candles.py gives them.
-CANDLES = """
-    SELECT coalesce(json_agg(candle ORDER BY start), '[]')::TEXT FROM (
-        SELECT
-            date_bin(%(interval)s, exchange_ts, 'epoch') AS start,
-            (array_agg(yes_price_e6 ORDER BY exchange_ts, received_at, badness, trade_id))[1] AS open_e6,
-            max(yes_price_e6) AS high_e6, min(yes_price_e6) AS low_e6,
-            (array_agg(yes_price_e6 ORDER BY exchange_ts DESC, received_at DESC, badness DESC, trade_id DESC))[1]
-                AS close_e6,
-            sum(size_e2)::BIGINT AS volume_e2, count(*) AS trades
-        FROM (
-            SELECT *, CASE WHEN taker_yes THEN yes_price_e6 ELSE -yes_price_e6 END AS badness FROM trades
-        ) AS placed WHERE ticker = %(ticker)s AND exchange_ts >= %(from)s AND exchange_ts < %(to)s
-        GROUP BY 1
-    ) AS candle
-"""
-INTERVALS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
-MOST_CANDLES = 1_000
 
 
 class BookQuery(Schema):
     at = asked_time()
 
 
-CandlesQuery = TimeRange.from_dict(
-    {
-        "interval": fields.String(load_default="1m", validate=OneOf(list(INTERVALS))),
-        "from": asked_time(),
-        "to": asked_time(),
-    },
-    name="candles_query",
-)
-
-
 def quotes_blueprint(database: RequestDatabase) -> Blueprint:
     blueprint = Blueprint("quotes", __name__, url_prefix="/admin/markets/<ticker>")
-    book_query, candles_query = BookQuery(), CandlesQuery()
+    book_query = BookQuery()
 
     @blueprint.get("/book")
     @endpoint(
@@ -82,17 +48,6 @@ def quotes_blueprint(database: RequestDatabase) -> Blueprint:
     def book(ticker: str) -> Response:
         asked = book_query.load(request.args)
         return json_answer(book_at(database, **checked_path({"ticker": ticker}), at=asked.get("at")))
-
-    @blueprint.get("/candles")
-    @endpoint(
-        "Prices and volumes of a market's trades by minute, hour or day.", query=CandlesQuery, answer=CandlesSchema
-    )
-    def candles(ticker: str) -> Response:
-        asked = candles_query.load(request.args)
-        found, following = candles_of(database, checked_path({"ticker": ticker})["ticker"], asked)
-        known = known_of(database, TRADES, {**asked, "ticker": ticker})
-        rest = msgspec.json.encode({"next": following, **known._asdict()}).decode()
-        return json_answer(f'{{"candles":{found},{rest[1:]}'.encode())
 
     return blueprint
 
@@ -112,23 +67,6 @@ def book_at(database: RequestDatabase, ticker: str, at: datetime | None) -> dict
 
 def _level(price_e6: int, size_e2: int) -> dict[str, Any]:
     return {"price": dollars(price_e6), "contracts": contracts(size_e2), "price_e6": price_e6, "size_e2": size_e2}
-
-
-def candles_of(database: RequestDatabase, ticker: str, asked: Mapping[str, Any]) -> tuple[str, datetime | None]:
-    """Return the candles as JSON, and where the next ones begin. The latter is None if the requested time has no
-    more."""
-    interval = INTERVALS[asked["interval"]]
-    until = asked.get("to", _now())
-    since = asked.get("from", until - MOST_CANDLES * interval)
-    most = since + MOST_CANDLES * interval
-    end = min(until, most)
-    times = {"ticker": ticker, "interval": interval, "from": since, "to": end}
-    (found,) = database.rows(CANDLES, times)[0]
-    return found, most if most < until else None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 # One market, event or series, with everything that is recorded of it.

@@ -261,8 +261,13 @@ class MomentText(fields.AwareDateTime):
         return moment
 
 
-def asked_time() -> Field:
-    return MomentText(format="iso", default_timezone=UTC, error_messages={"invalid": NO_TIME, "format": NO_TIME})
+def asked_time(*, required: bool = False) -> Field:
+    return MomentText(
+        format="iso",
+        default_timezone=UTC,
+        required=required,
+        error_messages={"invalid": NO_TIME, "format": NO_TIME},
+    )
 
 
 def equal(*names: str, **columns: str) -> dict[str, Filter]:

@@ -226,6 +226,22 @@ class CandlesSchema(Schema):
     holes = KNOWN_FIELDS["holes"]
 
 
+class DepthStepSchema(Schema):
+    at = fields.DateTime(required=True)
+    yes_bid_e6 = fields.Integer(required=True, allow_none=True, metadata={"description": "null: nobody bids."})
+    yes_ask_e6 = fields.Integer(required=True, allow_none=True)
+    yes_bid_depth_e2 = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Of all levels; null: in a hole, or without a book."}
+    )
+    yes_ask_depth_e2 = fields.Integer(required=True, allow_none=True)
+
+
+class DepthSchema(Schema):
+    steps = fields.List(fields.Nested(DepthStepSchema), required=True)
+    known_until = KNOWN_FIELDS["known_until"]
+    holes = KNOWN_FIELDS["holes"]
+
+
 class StatusSchema(Schema):
     level = fields.String(
         required=True,

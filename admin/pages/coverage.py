@@ -6,25 +6,21 @@ that is recorded, and rows that state who lacked what, and why.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
-from admin.api.paging import NO_TIME, MomentText
+from admin.api.paging import asked_time
 from admin.web.database import RequestDatabase
-from app.coverage.evidence import BOOKS
+from app.coverage import evidence
+from app.coverage.evidence import BOOKS, COMBO_LIFECYCLE, LIFECYCLE, TICKERS, TRADES
 from app.status.verdict import age_words
+from kalshi_data.layout import HOUR, hour_of
 
-HOUR = timedelta(hours=1)
-CHANNELS = {
-    "orderbook_delta": "Order books",
-    "trade": "Trades",
-    "ticker": "Tickers",
-    "market_lifecycle_v2": "Lifecycle",
-}
-CHANNEL_NAMES = {**CHANNELS, "multivariate_market_lifecycle": "Lifecycle of combos"}
+CHANNELS = {BOOKS: "Order books", TRADES: "Trades", TICKERS: "Tickers", LIFECYCLE: "Lifecycle"}
+CHANNEL_NAMES = {**CHANNELS, COMBO_LIFECYCLE: "Lifecycle of combos"}
 SLIGHT_SHARE = 0.999
 BAND_HOURS = 8
 SHOWN_HOLES = 200
@@ -36,24 +32,27 @@ HOURS = """
     ) AS hour
     LEFT JOIN coverage_known USING (hour) ORDER BY hour
 """
-EXCEPTIONS = """
-    SELECT
-        hour, channel, kind, count(DISTINCT ticker) AS markets, extract(epoch FROM sum(until - since))::FLOAT AS seconds
-    FROM (
-        SELECT hour, channel, ticker, kind, since, until FROM coverage_holes
-        UNION ALL
-        SELECT hour, channel, ticker, 'repaired', lower(part), upper(part)
-        FROM coverage CROSS JOIN unnest(repaired) AS part
-    ) AS found
-    WHERE hour >= %(from)s AND hour < %(to)s GROUP BY hour, channel, kind
+# Every hole, and what was repaired of one.
+PARTS = """
+    SELECT hour, channel, ticker, kind, since, until, repaired_by FROM coverage_holes
+    UNION ALL
+    SELECT hour, channel, ticker, 'repaired', lower(part), upper(part), repaired_by
+    FROM coverage CROSS JOIN unnest(repaired) AS part
 """
+EXCEPTIONS = f"""
+    SELECT
+        date_bin(%(length)s, hour, 'epoch'), channel, kind, count(DISTINCT ticker),
+        extract(epoch FROM sum(until - since))::FLOAT
+    FROM ({PARTS}) AS found
+    WHERE hour >= %(from)s AND hour < %(to)s GROUP BY 1, channel, kind
+"""  # noqa: S608
 # One pass over the markets, however many hours are shown: their lives by the hours in which they begin and end.
 LIVES = """
     SELECT
-        date_bin('1 hour', opens, 'epoch') AS opens_hour, date_bin('1 hour', closes, 'epoch') AS closes_hour,
+        date_bin(%(length)s, opens, 'epoch') AS opens_hour, date_bin(%(length)s, closes, 'epoch') AS closes_hour,
         count(*) AS markets,
-        extract(epoch FROM sum(opens - date_bin('1 hour', opens, 'epoch')))::FLOAT AS before_seconds,
-        extract(epoch FROM sum(closes - date_bin('1 hour', closes, 'epoch')))::FLOAT AS until_seconds
+        extract(epoch FROM sum(opens - date_bin(%(length)s, opens, 'epoch')))::FLOAT AS before_seconds,
+        extract(epoch FROM sum(closes - date_bin(%(length)s, closes, 'epoch')))::FLOAT AS until_seconds
     FROM (
         SELECT greatest(open_time, %(from)s) AS opens, least(traded_until(close_time), %(to)s) AS closes
         FROM markets
@@ -75,12 +74,12 @@ class LifeGroup(NamedTuple):
     until_seconds: float
 
 
-def market_seconds(lives: Iterable[LifeGroup], hour: datetime) -> float:
-    """Return for how long markets were open in the hour, in sum."""
+def market_seconds(lives: Iterable[LifeGroup], hour: datetime, length: timedelta = HOUR) -> float:
+    """Return for how long markets were open in the hour, or in another length of time, in sum."""
     total = 0.0
     for life in lives:
         if life.opens_hour <= hour <= life.closes_hour:
-            total += life.until_seconds if hour == life.closes_hour else HOUR.total_seconds() * life.markets
+            total += life.until_seconds if hour == life.closes_hour else length.total_seconds() * life.markets
             total -= life.before_seconds if hour == life.opens_hour else 0.0
     return total
 
@@ -93,7 +92,7 @@ class MissingTime(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One hour of a channel."""
+    """One hour of a channel, or another length of time."""
 
     hour: datetime
     channel: str
@@ -101,6 +100,7 @@ class Cell(NamedTuple):
     seconds: float  # which could be recorded, as far as the hour is known: of all markets, or of the exchange
     missing: Mapping[str, MissingTime]  # by kind
     is_before: bool = False  # the whole hour is before the record began
+    length: timedelta = HOUR
 
     @property
     def recorded_seconds(self) -> float:
@@ -122,7 +122,7 @@ class Cell(NamedTuple):
             return "slight" if 1 - lost >= SLIGHT_SHARE else "hole"
         if self.is_before or ("unrecorded" in self.missing and not self.recorded_seconds):
             return "unrecorded"
-        if self.known_until != self.hour + HOUR:
+        if self.known_until != self.hour + self.length:
             return "pending"
         return "repaired" if "repaired" in self.missing else "complete"
 
@@ -143,7 +143,8 @@ class Cell(NamedTuple):
             parts.append("not known to its end yet")
         if self.is_before or "unrecorded" in self.missing:
             parts.append("before the record began" if self.is_before else "the record began in this hour")
-        title = f"{self.hour:%d %b %H:%M} {CHANNEL_NAMES[self.channel]}{share}"
+        begins = f"{self.hour:%d %b %H:%M}" if self.length == HOUR else f"{self.hour:%d %b}"
+        title = f"{begins} {CHANNEL_NAMES[self.channel]}{share}"
         return f"{title}: {'; '.join(parts)}" if parts else title
 
     def _listed(self) -> list[str]:
@@ -205,9 +206,9 @@ def cells_until(
     known = [moment for _, moment in hours if moment is not None]
     if not known:
         return {}
-    period = {"from": hours[0][0], "to": hours[-1][0] + HOUR}
+    period = {"from": hours[0][0], "to": hours[-1][0] + HOUR, "length": HOUR}
     lives = [LifeGroup(*row) for row in database.rows(LIVES, {**period, "to": max(known)})]
-    return heat_map([(hour, moment) for hour, moment in hours], database.rows(EXCEPTIONS, period), lives, channels)
+    return heat_map(hours, database.rows(EXCEPTIONS, period), lives, channels)
 
 
 def bands(cells: Mapping[str, list[Cell]]) -> list[dict[str, list[Cell]]]:
@@ -223,22 +224,16 @@ def bands(cells: Mapping[str, list[Cell]]) -> list[dict[str, list[Cell]]]:
 
 CellQuery = Schema.from_dict(
     {
-        "hour": MomentText(
-            format="iso", default_timezone=UTC, required=True, error_messages={"invalid": NO_TIME, "format": NO_TIME}
-        ),
+        "hour": asked_time(required=True),
         "channel": fields.String(required=True, validate=OneOf(list(CHANNEL_NAMES))),
     },
     name="cell_query",
 )
 # Of each gatherer that was there about then, the first reason that is found. Losses and refusals of books last until
 # the next snapshot, as app/coverage/evidence.py counts them.
-HOLES = """
+HOLES = f"""
     WITH holes AS (
-        SELECT ticker, kind, since, until, repaired_by FROM coverage_holes
-        WHERE hour = %(hour)s AND channel = %(channel)s
-        UNION ALL
-        SELECT ticker, 'repaired', lower(part), upper(part), repaired_by
-        FROM coverage CROSS JOIN unnest(repaired) AS part
+        SELECT ticker, kind, since, until, repaired_by FROM ({PARTS}) AS part
         WHERE hour = %(hour)s AND channel = %(channel)s
     ),
     shown AS (
@@ -289,20 +284,18 @@ HOLES = """
     ) AS reasons
     FROM shown AS h
     ORDER BY array_position(ARRAY['outage', 'repaired', 'opening'], h.kind), h.until - h.since DESC, h.ticker
-"""
-TABLES = {
-    "orderbook_delta": ["orderbook_deltas", "orderbook_snapshots"],
-    "trade": ["trades"],
-    "ticker": ["tickers"],
-}
-LASTS = timedelta(hours=6)
+"""  # noqa: S608
+LASTS = timedelta(microseconds=evidence.SNAPSHOTS_US)
 
 
 def holes_of_cell(database: RequestDatabase, hour: datetime, channel: str) -> dict[str, Any]:
     """Return what the page of an hour of a channel shows."""
-    hour = hour.replace(minute=0, second=0, microsecond=0)
+    hour = hour_of(hour)
     asked = {"hour": hour, "channel": channel, "limit": SHOWN_HOLES}
-    tables = {"tables": TABLES.get(channel, ["lifecycle_events"]), "lasts": LASTS if channel == BOOKS else timedelta()}
+    tables = {
+        "tables": [table for table, channels in evidence.CHANNELS.items() if channel in channels],
+        "lasts": LASTS if channel == BOOKS else timedelta(),
+    }
     cells = cells_until(database, hour + HOUR - timedelta(microseconds=1), 1, [channel])
     return {
         "hour": hour,

@@ -42,8 +42,10 @@ def _compressed(answer: Response) -> Response:
     if not (answer.mimetype or "").startswith(COMPRESSED_TYPES):
         return answer
     answer.vary.add("Accept-Encoding")
-    if answer.status_code == 304 or answer.direct_passthrough or not request.accept_encodings["gzip"]:
+    if answer.status_code == 304 or not request.accept_encodings["gzip"]:
         return answer
+    if answer.direct_passthrough:
+        _read_file(answer)
     if answer.is_streamed:
         answer.response = _compressed_pieces(answer.iter_encoded())
     elif len(content := answer.get_data()) < SMALLEST_COMPRESSED_BYTES:
@@ -52,6 +54,14 @@ def _compressed(answer: Response) -> Response:
         answer.set_data(b"".join(_compressed_pieces([content])))
     answer.headers["Content-Encoding"] = "gzip"
     return answer
+
+
+def _read_file(answer: Response) -> None:
+    """Have the content of one of our own small files, such as a script, which otherwise would be sent as it is."""
+    answer.direct_passthrough = False
+    answer.make_sequence()
+    # Weak, as in admin/api/lists.py.
+    answer.set_etag(answer.get_etag()[0] or "", weak=True)
 
 
 def _compressed_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,9 +1,11 @@
 """Define the command that runs the demo."""
 
+import os
 import sys
 
 import click
 
+from app.runtime import logs
 from app.settings import Settings
 
 
@@ -28,6 +30,8 @@ def demo(settings: Settings, *, seconds: float | None, chaos: bool, live: bool, 
     from app.demo.screen import Screen
     from app.demo.summary import text_lines
 
+    if "KALSHI_LOG_LEVEL" not in os.environ:
+        logs.configure(settings.log_format, "warning")  # of what is set up, the screen tells enough
     screen = Screen(sys.stderr if as_json else sys.stdout)
     if live:
         run_live(settings, screen, seconds)

@@ -44,6 +44,7 @@ from app.coverage.intervals import (
 )
 from app.normalize.values import MICROSECOND
 from app.postgres.connection import Connection, claimed, value_of
+from kalshi_data.layout import HOUR
 
 # The completeness of a market's record, or of a channel of the whole exchange, over a time.
 
@@ -103,7 +104,6 @@ def _by_gatherer(subscriptions: Iterable[HeardSubscription]) -> dict[str, list[H
     return grouped
 
 
-HOUR = timedelta(hours=1)
 ROWS_AT_ONCE = 1_000
 
 # A loose index scan, from one socket to the next along the primary key, since each socket has very many subscriptions.

@@ -4,7 +4,7 @@ In: settings for the exchange, per gatherer. Out: databases, gatherers, deduplic
 and stopped in the order in which data flows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -67,16 +67,20 @@ class Platform:
         return server_folder(self._settings.data_dir, "lake")
 
     @contextmanager
-    def running(self, exchange: dict[str, dict[str, str]]) -> Iterator[None]:
+    def running(self, exchange: dict[str, dict[str, str]], tell: Callable[[str], None]) -> Iterator[None]:
         """Run a gatherer for each name with its settings of the exchange, and the rest; yield when all are ready."""
         with ExitStack() as stack:
+            tell("Starting the production database.")
             self._production.start()
             stack.callback(self._production.stop)
             for name, settings in exchange.items():
+                tell(f"Starting {name} and its databases.")
                 self._start_recorder(name, settings, stack)
+            tell("Starting the deduplicator, the exporter and the admin service.")
             self._start_deduplicator(next(iter(exchange.values())), stack)
             self._start_exporter(stack)
             self._start_admin(stack)
+            tell("Waiting until all markets are subscribed to.")
             wait_until(self.why_not_ready, READY_SECONDS)
             yield
 

@@ -51,7 +51,7 @@ def run_simulated(settings: Settings, screen: Screen, seconds: float | None, *, 
     try:
         exchange.start()
         names = {name: exchange.settings(number) for number, name in enumerate(GATHERERS)}
-        with platform.running(names):
+        with platform.running(names, screen.tell):
             ready_us = now_us()
             deeds = list(chaos(platform, exchange, seconds)) if with_chaos and seconds else []
             _record(platform, exchange, screen, seconds, deeds)
@@ -115,7 +115,7 @@ def run_live(settings: Settings, screen: Screen, seconds: float | None) -> None:
     platform = Platform(settings, new_run(settings))
     screen.tell("Starting databases, a gatherer and a deduplicator in front of the real exchange.")
     started_us = now_us()
-    with platform.running({"live": _given()}):
+    with platform.running({"live": _given()}, screen.tell):
         with stop_request() as stopping:
             watch(platform, screen, stopping, seconds, [])
         platform.stop_recording()

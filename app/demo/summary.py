@@ -156,9 +156,41 @@ def summary_of(evidence: Evidence) -> Summary:
     )
 
 
+# What each figure says, short enough for a line of 80 columns.
+WORDS = {
+    "events": "changes that the exchange made",
+    "delivered": "of these, sent to at least one gatherer",
+    "rows": "changes in production; fetched trades included",
+    "lost": "sent, and not in production",
+    "duplicated": "in production more than once",
+    "unexpected": "in production, and never made",
+    "altered": "in production with other values",
+    "holes_declared": "times in which something may be missing",
+    "holes_true": "times in which changes were sent to nobody",
+    "holes_undeclared": "true holes that are not declared",
+    "freshness_p50_ms": "from a change to production: half of them",
+    "freshness_p99_ms": "the same: 99 of 100",
+    "lake_objects": "hours of tables written to the lake",
+    "lake_verified": "of these, read back and found equal",
+    "lake_rows": "rows in them; snapshots included",
+    "audit_findings": "rebuilt books that differ, unexplained",
+}
+
+
 def text_lines(summary: Summary) -> Iterator[str]:
     """Yield the summary as lines for a person."""
     for name, value in msgspec.structs.asdict(summary).items():
         if name != "held":
-            yield f"{name.replace('_', ' '):18} {'-' if value is None else f'{value:,}':>12}"
+            yield f"{name.replace('_', ' '):16} {'-' if value is None else f'{value:,}':>12}  {WORDS[name]}"
+    yield from _explanations(summary)
     yield "The promise held." if summary.held else "The promise did NOT hold."
+
+
+def _explanations(summary: Summary) -> Iterator[str]:
+    """Yield a line for each pair of figures that looks like a contradiction."""
+    if summary.delivered < summary.events:
+        yield "Not delivered: changes before the gatherers had subscribed, and during faults of all."
+    if summary.rows > summary.delivered:
+        yield "More rows than delivered: trades that no gatherer was sent were fetched afterwards."
+    if summary.holes_declared > summary.holes_true:
+        yield "Declared holes without a true one: nobody listened, and nothing changed meanwhile."

@@ -164,7 +164,7 @@ class HourExporter:
                     return None
                 self._storage.put_file(keys[0], path, versions[0])
             self._storage.put(keys[1], Manifest.of(keys[0], written).encode(), versions[1])
-            is_final = self._ledger.finish(dataset, hour, through_ingest_id, written.rows, written.sha256)
+            is_final = self._ledger.finish(dataset, hour, through_ingest_id, written)
         figures = {"rows": written.rows, "size_bytes": written.size_bytes}
         log.info("hour exported", dataset=dataset.name, hour=hour.isoformat(), **figures)
         return Exported(written.rows, written.size_bytes, is_final)

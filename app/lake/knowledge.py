@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -20,7 +19,7 @@ from app.coverage.evidence import BOOKS, COMBO_LIFECYCLE, EXCHANGE_CHANNELS
 from app.errors import DatabaseError, OperatorError
 from app.lake.layout import Dataset
 from app.lake.ledger import ExportLedger
-from app.lake.parquet import Manifest, duckdb_session, sha256_of, write_sorted
+from app.lake.parquet import Manifest, WrittenFile, duckdb_session, sha256_of, write_sorted
 from app.lake.storage import Storage, StorageError, storage_errors
 from app.metrics.lake import FAILURES
 from app.postgres.connection import parameters
@@ -147,11 +146,6 @@ DIFFERENCE = """
 """
 
 
-class Written(NamedTuple):
-    rows: int
-    sha256: str
-
-
 class KnowledgeExport:
     """Coverage and reference data of one production in one lake."""
 
@@ -208,11 +202,11 @@ class KnowledgeExport:
                     session.execute("CREATE TEMP TABLE given AS FROM fresh")
                     session.unregister("fresh")
                 written = self._put(session, dataset, hour, Path(name))
-        self._ledger.finish(dataset, hour, through, written.rows, written.sha256)
+        self._ledger.finish(dataset, hour, through, written)
         self._ledger.verified(dataset, hour, through)
         log.info("exported", dataset=dataset.name, hour=hour.isoformat(), rows=written.rows)
 
-    def _put(self, session: duckdb.DuckDBPyConnection, dataset: Dataset, hour: datetime, folder: Path) -> Written:
+    def _put(self, session: duckdb.DuckDBPyConnection, dataset: Dataset, hour: datetime, folder: Path) -> WrittenFile:
         """Write the given rows, and read them back from the lake. Raise StorageError unless they are the same."""
         keys = (dataset.object_key(hour), dataset.manifest_key(hour))
         versions = [self._storage.version(key) for key in keys]
@@ -227,7 +221,7 @@ class KnowledgeExport:
         (different,) = session.execute(DIFFERENCE.format(columns=", ".join(schema.names))).fetchall()[0]
         if different:
             raise StorageError(f"{keys[0]} differs from production.", f"{different} rows are on one side alone.")
-        return Written(written.rows, written.sha256)
+        return written
 
 
 def _query(dataset: Dataset, hour: datetime) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg2 import sql
 
 from app.lake.layout import Dataset
+from app.lake.parquet import WrittenFile
 from app.postgres.connection import Connection, connected
 from app.postgres.dsn import Dsn
 from app.storage.arrivals import arrivals_from, is_disturbed, tables_with_noted_compression
@@ -89,7 +90,7 @@ IS_BEGUN = f"SELECT FROM exports WHERE {OF_HOUR} AND through_ingest_id = {BEING_
 FINISH = f"""
     UPDATE exports SET
         through_ingest_id = %(through)s, row_count = %(rows)s, manifest = %(manifest)s, sha256 = %(sha256)s,
-        exported_at = now(), retry_at = NULL
+        size_bytes = %(size_bytes)s, exported_at = now(), retry_at = NULL
     WHERE {OF_HOUR} AND through_ingest_id = {BEING_WRITTEN}
 """  # noqa: S608
 VERIFIED = f"""
@@ -190,11 +191,12 @@ class ExportLedger:
         """Return whether the hour is still being written: no transaction has reset it since begin()."""
         return self.row(IS_BEGUN, name=dataset.name, hour=hour) is not None
 
-    def finish(self, dataset: Dataset, hour: datetime, through_ingest_id: int, rows: int, sha256: str) -> bool:
+    def finish(self, dataset: Dataset, hour: datetime, through_ingest_id: int, written: WrittenFile) -> bool:
         """Record the written hour. Return False if a row was withdrawn meanwhile, and the hour has to be written
         again."""
-        written = {"through": through_ingest_id, "rows": rows, "sha256": sha256}
-        return self.change(FINISH, name=dataset.name, hour=hour, manifest=dataset.manifest_key(hour), **written)
+        figures = {"rows": written.rows, "sha256": written.sha256, "size_bytes": written.size_bytes}
+        of = {"name": dataset.name, "hour": hour, "manifest": dataset.manifest_key(hour), "through": through_ingest_id}
+        return self.change(FINISH, **of, **figures)
 
     def written(self, dataset: Dataset, hour: datetime) -> WrittenHour | None:
         """Return what was written of the hour. Return None if it has to be written, as far as the ledger knows."""

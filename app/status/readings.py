@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg2.extras import RealDictCursor
 
+from app.audit.audit import OPEN
 from app.postgres.connection import Connection
 from app.settings import Settings
 from app.status.verdict import (
@@ -84,19 +85,16 @@ FAILING = """
     SELECT gatherer, table_name, coalesce(failure, '') AS failure FROM sync_cursors
     WHERE failing_since IS NOT NULL ORDER BY failing_since LIMIT 1
 """
-COUNTS = """
+COUNTS = f"""
     SELECT
-        (
-            SELECT count(*) FROM audit_findings
-            WHERE resolved_at IS NULL AND NOT is_explained AND found_at > now() - INTERVAL '30 days'
-        ) AS findings,
+        ({OPEN}) AS findings,
         (
             SELECT count(*) FROM exports WHERE failure IS NOT NULL
                 AND lake_id = coalesce((SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL), lake_id)
         ) AS failing_exports,
         (SELECT count(*) FROM quarantine) AS quarantined,
         now() AS now
-"""
+"""  # noqa: S608
 
 
 def read_verdict(ask: Ask, named: Collection[str], complete: ReadStretch | None = None) -> StatusVerdict:

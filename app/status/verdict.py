@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-HOUR = timedelta(hours=1)
+from kalshi_data.layout import HOUR
+
 # A gatherer updates its run every second or so, and production reads that as often.
 AWAY_SECONDS = 60.0
 LAG_AMBER_SECONDS, LAG_RED_SECONDS = 60.0, 3_600.0

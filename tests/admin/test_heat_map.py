@@ -100,7 +100,7 @@ def test_the_time_of_markets_in_each_hour_is_what_adding_up_their_lives_gives(pr
                 *(minutes and NINE + timedelta(minutes=minutes, seconds=0.5) for minutes in (opens, closes)),
             ),
         )
-    rows = [LifeGroup(*row) for row in execute(production, LIVES, {"from": NINE, "to": end})]
+    rows = [LifeGroup(*row) for row in execute(production, LIVES, {"from": NINE, "to": end, "length": HOUR})]
     for number in range(4):
         hour = NINE + number * HOUR
         ((expected,),) = execute(

@@ -89,10 +89,20 @@ def walk(page, address, look):
     page.goto(f"{address}/markets?text=zzzqqq")
     look("nothing")
     page.goto(f"{address}/markets/{TICKER}")
-    for part in ("book", "trades", "hours"):
+    for part in ("book", "trades", "hours", "download"):
         page.wait_for_selector(f".{part} [hx-get]:not([aria-busy])")
-    page.wait_for_selector("#candles canvas")
+    for chart in ("candles", "spread", "depth"):
+        page.wait_for_selector(f"#{chart} canvas")
     look("market")
+    page.goto(f"{address}/events/{TICKER.rpartition('-')[0]}")
+    look("event")
+    page.goto(f"{address}/series/{TICKER.partition('-')[0]}")
+    look("series")
+    page.goto(f"{address}/completeness")
+    page.wait_for_selector(".contributions tbody tr")
+    look("completeness")
+    page.goto(f"{address}/lake")
+    look("lake")
     page.goto(f"{address}/docs")
     look("docs")
     page.goto(f"{address}/nope")

@@ -1,6 +1,7 @@
 """The pages as people see them: in a browser, over the service as it is run."""
 
 import re
+from datetime import datetime
 
 import pytest
 
@@ -72,6 +73,78 @@ def test_one_candle_alone_is_not_stretched_over_years(running_service, started):
         assert complaints == []
 
 
+def test_the_book_of_any_time_is_reached_by_the_keyboard(running_service, started):
+    with page_of(started) as (page, complaints):
+        page.goto(f"{running_service}/markets/{TICKER}")
+        page.wait_for_selector(".ladder .bid")
+        page.wait_for_selector("#spread canvas")
+        page.locator("#when").focus()
+        latest = page.locator("#when").get_attribute("aria-valuetext")
+        assert latest.startswith("the latest")
+        page.keyboard.press("PageDown")
+        page.keyboard.press("ArrowLeft")
+        page.locator(".book .as-of", has_text="As of").wait_for()
+        at = page.locator("#at").input_value()
+        assert at in page.url.replace("%3A", ":")
+        assert page.locator("#when").get_attribute("aria-valuetext") == at.replace("T", " ").rstrip("Z")
+        shown = page.locator(".trades tbody td[title]").first.get_attribute("title")
+        assert datetime.fromisoformat(shown) <= datetime.fromisoformat(at)
+        hour = at[:14]
+        page.locator(f".download a[href*='hour={hour}00Z']").first.wait_for()
+        assert f'lake.book(ticker, "{at}")' in page.locator("#python").inner_text()
+        page.get_by_role("button", name="Copy as Python").click()
+        page.locator(".download [role=status]:not(:empty)").wait_for()
+        # Another visit by the same address shows the same time; and from there one returns to the latest.
+        page.reload()
+        page.locator(".book .as-of", has_text="As of").wait_for()
+        page.get_by_role("button", name="Latest").click()
+        page.locator(".book .as-of", has_text="Last known").wait_for()
+        assert "at=" not in page.url
+        page.fill("#at", "yesterday")
+        page.get_by_role("button", name="Show").click()
+        assert page.evaluate("document.getElementById('at').validationMessage").startswith("Not a time")
+        assert complaints == []
+
+
+def test_holes_are_shaded_in_every_chart(running_service, started, seeded):
+    with page_of(started) as (page, complaints):
+        page.goto(f"{running_service}/markets/{TICKER}")
+        page.get_by_role("button", name="1 day").click()
+        page.locator(".depth .holes-in", has_text="a hole of 60 s").wait_for()
+        page.locator(".candles .holes-in", has_text="No hole in this time.").wait_for()
+        known = page.evaluate("['spread', 'depth'].map(id => document.getElementById(id).known.holes.length)")
+        assert known == [1, 1]
+        assert complaints == []
+
+
+def test_the_heaviest_page_weighs_less_than_150_kb_with_all_that_it_asks_for(running_service, started):
+    with page_of(started) as (page, complaints):
+        received = []
+        network = page.context.new_cdp_session(page)
+        network.send("Network.enable")
+        network.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+        page.goto(f"{running_service}/markets/{TICKER}")
+        for part in ("#spread canvas", "#candles canvas", ".book .ladder", ".trades tbody", ".download pre", ".heat"):
+            page.wait_for_selector(part)
+        assert 20_000 < sum(received) < 150_000
+        assert complaints == []
+
+
+def test_from_a_word_over_the_series_to_all_strikes_of_an_event(running_service, started):
+    with page_of(started) as (page, complaints):
+        page.goto(f"{running_service}/markets?text=rain")
+        page.get_by_role("link", name="Rain in New York").click()
+        page.get_by_role("link", name="KXRAIN-26NOV21").click()
+        page.wait_for_selector(".strikes tbody tr")
+        first = page.locator(".strikes tbody tr").first
+        assert first.inner_text().split("\t") == ["1 mm or more", "active", "43¢", "45¢", "43¢", "", "0.01", "99.7 %"]
+        first.get_by_role("link").click()
+        page.wait_for_url(re.compile("M001$"))
+        page.get_by_role("link", name="How much rain on 21 November?").click()
+        page.wait_for_url(re.compile("/events/"))
+        assert complaints == []
+
+
 def test_a_market_is_found_by_the_keyboard_alone(running_service, started):
     with page_of(started) as (page, complaints):
         page.goto(running_service)
@@ -93,8 +166,8 @@ def test_parts_ask_again_by_themselves_and_say_when_nobody_answers(running_servi
     with page_of(started) as (page, _):
         page.goto(f"{running_service}/markets/{TICKER}")
         page.wait_for_selector(".ladder .bid")
-        first = page.locator(".book p").inner_text()
-        wait_until(lambda: page.locator(".book p").inner_text() != first)
+        first = page.locator(".book .as-of").inner_text()
+        wait_until(lambda: page.locator(".book .as-of").inner_text() != first)
         page.context.set_offline(True)
         page.wait_for_selector("#trouble:not([hidden])")
         # What was shown before stays, below the reason.

@@ -1,6 +1,7 @@
 """The admin service as it is run: by gunicorn, asked over HTTP."""
 
 import contextlib
+import gzip
 import json
 import re
 import signal
@@ -194,3 +195,12 @@ def test_the_database_is_asked_whether_it_is_ready_once_a_second_however_many_as
     began = time.monotonic()
     assert {client.get("/ready").status_code for _ in range(50)} == {200}
     assert 1 <= asked.count(why_production_is_not_ready) <= 1 + (time.monotonic() - began)
+
+
+def test_scripts_and_styles_are_compressed_and_not_sent_twice(api):
+    path = "/static/vendor/htmx-2.0.10.min.js"
+    plain, compressed = api.get(path), api.get(path, headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(compressed.data) == plain.data
+    assert len(compressed.data) == int(compressed.headers["Content-Length"]) < len(plain.data) / 2
+    again = api.get(path, headers={"Accept-Encoding": "gzip", "If-None-Match": compressed.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")

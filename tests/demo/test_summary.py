@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from app.coverage.evidence import BOOKS
@@ -73,6 +74,19 @@ def test_nothing_sent_proves_nothing():
 
 def test_a_person_reads_every_figure_and_the_verdict():
     lines = list(text_lines(summary_of(evidence(freshness=Freshness(None, None)))))
-    assert lines[0].split() == ["events", "11"]
-    assert "freshness p99 ms              -" in lines
+    assert lines[0].split(maxsplit=2) == ["events", "11", "changes that the exchange made"]
+    assert "freshness p99 ms            -  the same: 99 of 100" in lines
     assert lines[-1] == "The promise held."
+    assert max(map(len, lines)) <= 87
+
+
+def test_figures_that_look_like_a_contradiction_are_explained():
+    def explained(**figures):
+        usual = {"events": 9, "delivered": 9, "rows": 9, "holes_declared": 1, "holes_true": 1}
+        summary = msgspec.structs.replace(summary_of(evidence()), **{**usual, **figures})
+        return [line.split(":")[0] for line in list(text_lines(summary))[16:-1]]
+
+    assert explained() == []
+    assert explained(events=12) == ["Not delivered"]
+    assert explained(rows=10) == ["More rows than delivered"]
+    assert explained(holes_declared=910) == ["Declared holes without a true one"]

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from app.coverage.evidence import BOOKS, PATIENCE
-from app.coverage.hours import HOUR, Holes, JudgedHour, holes_of_the_last_day, judge_next_hour
+from app.coverage.hours import Holes, JudgedHour, holes_of_the_last_day, judge_next_hour
 from app.coverage.retention import forget
 from app.metrics import deduplicator as metrics
 from app.postgres.connection import Asker, Connection
@@ -15,6 +15,7 @@ from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload
+from kalshi_data.layout import HOUR
 from workers.process.loop import Loop
 
 log = logs.get(__name__)

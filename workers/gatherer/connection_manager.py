@@ -15,6 +15,7 @@ from app.runtime import logs
 from app.runtime.clock import now_us, steady_seconds
 from app.runtime.health import Latch
 from app.settings import Settings
+from app.status.progress import Progress
 from app.storage.tables import TRADE_CONNECTIONS
 from app.subscriptions.book_subscription import BookSubscription
 from app.subscriptions.channel_subscription import ChannelSubscription
@@ -63,6 +64,7 @@ class ConnectionManager:
         self._placement = Placement(self._books, settings.gatherer)
         self._full_since_seconds: dict[int, float] = {}
         self._next_check_seconds = 0.0
+        self._progress = Progress()
         self._latch = latch or Latch()
 
     def start(self, spawn: Callable[[Callable[[], None]], object]) -> None:
@@ -116,7 +118,9 @@ class ConnectionManager:
         wanted, received = len(self._placement), self._received()
         # Up to 1 % may be missing: some markets are unknown to the exchange, and some are always just being subscribed.
         if 100 * received < 99 * wanted:
-            reasons.append(f"{received} of {wanted} order books are received")
+            self._progress.note(received, steady_seconds())
+            pace = self._progress.words(wanted - received)
+            reasons.append(f"{received:,} of {wanted:,} order books are received{pace}")
         sockets = [connection.socket is not None for connection in self._connections.values()]
         return f"{', '.join(reasons)}; {sum(sockets)} of {len(sockets)} sockets are open" if reasons else None
 

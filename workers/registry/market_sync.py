@@ -50,6 +50,7 @@ class MarketSync:
         self.component = Component("market_walk", stopping)
         self.walked = gevent.event.Event()
         self.part: MarketsPart | None = None
+        self.parts = reading.parts
         self._reading = reading
         self._intake = intake
         self._exchange_open = exchange_open

@@ -16,12 +16,12 @@ from admin.api.listings.completeness import (
     RUNS,
 )
 from admin.api.listings.operation import CHANGES, CURSORS, DIFFERING_TRADES, EXPORTS, JOBS, QUARANTINE
-from admin.api.listings.records import LIFECYCLE, SNAPSHOTS, TICKERS, TRADES
+from admin.api.listings.records import DELTAS, LIFECYCLE, SNAPSHOTS, TICKERS, TRADES
 from admin.api.paging import Listing
 
 LISTINGS: tuple[Listing, ...] = (
     *(ACTIVE_MARKETS, MARKETS, EVENTS, SERIES),
-    *(TRADES, TICKERS, SNAPSHOTS, LIFECYCLE),
+    *(TRADES, DELTAS, TICKERS, SNAPSHOTS, LIFECYCLE),
     *(COVERAGE_HOURS, COVERAGE, MARKET_COVERAGE, GAPS, LOSSES, RUNS, REPAIRS, FINDINGS),
     *(CURSORS, EXPORTS, DIFFERING_TRADES, QUARANTINE, JOBS, CHANGES),
 )

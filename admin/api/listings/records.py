@@ -41,6 +41,26 @@ TRADES = Listing(
     newest_first=True,
     channel=evidence.TRADES,
 )
+DELTAS = Listing(
+    path="/markets/<ticker>/changes",
+    name="book_changes",
+    envelope="changes",
+    summary="Changes of the levels of a market's book. `clock` -1: the message carried none.",
+    columns=(
+        *(shown_time("exchange_ts"), shown_number("clock"), shown("side", "readable.side(yes_side)")),
+        *(shown_dollars("price", "price_e6"), shown_number("price_e6"), shown_contracts("change", "delta_e2")),
+        *(shown_number("delta_e2"), shown_number("nth"), shown_flag("after_gap"), shown_flag("ts_missing")),
+        shown_time("received_at"),
+    ),
+    source="orderbook_deltas",
+    keys=(
+        *(Key("exchange_ts", moment), Key("clock", number), Key("side", printable), Key("price_e6", number)),
+        *(Key("delta_e2", number), Key("nth", number)),
+    ),
+    filters=of_a_market("exchange_ts"),
+    newest_first=True,
+    channel=evidence.BOOKS,
+)
 TICKERS = Listing(
     path="/markets/<ticker>/tickers",
     name="tickers",
