@@ -207,7 +207,8 @@ def pieces(period: HeardPeriod, length: timedelta) -> Iterator[HeardPeriod]:
 
 MOST_AT_ONCE = 2_000
 
-# The growth is counted from the last quote before the hour, or from the first one in it if there is none.
+# The growth is counted from the last quote before the hour, or from the first one in it if there is none. A market that
+# still lacks trades after a repair of that time, of a day at most, is left out: REST has no more of them.
 SUSPECTS = """
     WITH told AS (
         SELECT
@@ -235,7 +236,11 @@ SUSPECTS = """
         SELECT coalesce(sum(size_e2), 0)::BIGINT AS size_e2 FROM trades AS r
         WHERE r.ticker = g.ticker AND r.exchange_ts > g.since AND r.exchange_ts <= g.until
     ) AS recorded
-    WHERE g.volume_e2 > recorded.size_e2
+    WHERE g.volume_e2 > recorded.size_e2 AND NOT EXISTS (
+        SELECT FROM trade_repairs AS done
+        WHERE done.ticker = g.ticker AND done.started_at <= g.since AND done.ended_at >= g.until
+            AND done.started_at > %(hour)s - INTERVAL '2 days'
+    )
     ORDER BY g.volume_e2 - recorded.size_e2 DESC
     LIMIT %(most)s
 """

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from app.runtime.clock import now_us
@@ -89,6 +91,32 @@ def test_rows_that_are_being_written_go_to_disk_before_newer_ones(queue):
     queue.spill()
     queue.written(batch)
     assert clocks(queue) == list(range(20, 30))
+
+
+def test_no_row_overtakes_older_ones_that_go_to_disk_meanwhile(tmp_path, room):
+    class Interrupted(RowBuffer):
+        """The spiller moves all rows to disk while the writer looks for the oldest ones, and another one arrives."""
+
+        spilling = None
+
+        def first(self, max_rows):
+            if self.spilling is None:
+                self.spilling = threading.Thread(target=queue.spill)
+                self.spilling.start()
+                self.spilling.join(0.2)  # it goes on only after the writer
+                queue.put(deltas(10, 11))
+            return super().first(max_rows)
+
+    buffer = Interrupted(100)
+    spool = Spool(tmp_path, ORDERBOOK_DELTAS, room)
+    queue = WriteQueue(buffer, spool)
+    queue.put(deltas(0, 10))
+    taken = take(queue)
+    buffer.spilling.join()
+    assert [row[2] for row in taken.rows] == list(range(10))
+    queue.written(taken)
+    assert clocks(queue) == list(range(11))
+    spool.close()
 
 
 def test_they_wait_since_the_oldest_was_received(queue):

@@ -98,6 +98,33 @@ def test_a_disconnect_is_missed_from_the_last_message_whatever_pings_came_after_
     assert [len(listener.listenings(ticker)) for ticker in "ABC"] == [1, 1, 1]
 
 
+def test_a_disconnect_after_the_last_market_left_is_missed_once_and_until_the_latest_of_them_left():
+    """Although the clock was set back between the two."""
+    listener = Listener("AB").want("AB")
+    heard_us = listener.change("A")
+    for ticker, seconds in (("A", 20), ("B", 10)):
+        listener.subscriber.unwant([ticker], heard_us + seconds * SECOND_US)
+    for seconds in (30, 60):  # the second socket fails before it has subscribed to anything
+        listener.subscriber.closed(heard_us + seconds * SECOND_US)
+        listener.subscriber.opened(Stream(listener.subscriber), heard_us + seconds * SECOND_US)
+    assert [(gap.started_us, gap.ended_us) for gap in listener.gaps()] == [(heard_us, heard_us + 20 * SECOND_US)]
+
+
+def test_a_loss_that_ends_since_the_last_lacking_market_leaves_ends_with_the_last_snapshot(listener):
+    listener.lose_a_change("B", seconds=5)
+    listener.change("C", seconds=5)
+    for command in listener.subscriber.commands(listener.now_us):
+        listener.socket.hear(command)
+    listener.now_us += SECOND_US
+    for said in list(listener.socket.said)[:2]:
+        listener.deliver(said)
+    snapshots_us = listener.now_us
+    (lacking,) = [ticker for ticker in "ABC" if not listener.subscriber.receives(ticker)]
+    listener.now_us += SECOND_US
+    listener.subscriber.unwant([lacking], listener.now_us)
+    assert [gap.ended_us for gap in listener.gaps()] == [snapshots_us]
+
+
 def test_what_comes_for_another_subscription_of_the_socket_proves_nothing_of_this_one(listener):
     heard_us = listener.change("A")
     listener.now_us += 20 * SECOND_US

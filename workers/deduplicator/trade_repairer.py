@@ -11,6 +11,7 @@ from datetime import datetime
 
 from app.coverage.evidence import HeardPeriod
 from app.coverage.trade_repair import (
+    MOST_AT_ONCE,
     MissingTrades,
     RepairReason,
     TradeRepair,
@@ -51,7 +52,9 @@ class ProductionTradeRepairer:
         offload: Offload,
         stopping: Stopping,
         clock: Callable[[], float] = time.monotonic,
+        markets_at_once: int = MOST_AT_ONCE,
     ) -> None:
+        self._markets_at_once = markets_at_once
         self._ask = Asker(production, "repairer", offload)
         self._trades = MissingTrades(production, client, offload)
         # A failed step is repeated as a whole later: fetching a trade twice does no harm.
@@ -88,8 +91,11 @@ class ProductionTradeRepairer:
             self._holes.failed(hole.period)
 
     def _check_volumes(self, hour: datetime) -> None:
-        """Repair the markets of one hour whose volume exceeds their trades, and mark the hour as checked."""
-        suspects = self._ask(lambda connection: suspects_of(connection, hour))
+        """Repair the markets of one hour whose volume exceeds their trades, and mark the hour as checked.
+
+        An hour with more of them than are asked for at once stays unchecked: the next step finds the rest.
+        """
+        suspects = self._ask(lambda connection: suspects_of(connection, hour, self._markets_at_once))
         refusals = in_a_row = 0
         for suspect in suspects.listed:
             is_repaired = self._repair(TradeRepair(suspect.ticker, suspect.period, RepairReason.VOLUME))
@@ -101,12 +107,9 @@ class ProductionTradeRepairer:
             return
         self._hours.succeeded(hour)
         if suspects.markets > len(suspects.listed):
-            log.error(
-                "trade repair incomplete: too many markets lack trades",
-                hour=hour,
-                markets=suspects.markets,
-                asked=len(suspects.listed),
-            )
+            figures = {"markets": suspects.markets, "asked": len(suspects.listed)}
+            log.warning("trade repair of an hour goes on: very many markets lack trades", hour=hour, **figures)
+            return
         self._ask(lambda connection: note_checked(connection, hour))
 
     def _repair(self, repair: TradeRepair) -> bool:

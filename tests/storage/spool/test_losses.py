@@ -74,6 +74,14 @@ def test_refused_rows_are_lost_by_connection_at_the_time_they_happened():
     ]
 
 
+def test_a_refused_row_that_came_before_it_happened_is_lost_from_the_one_time_to_the_other():
+    """This host's clock is behind the exchange's."""
+    received_us = rows.NOON_US + 20_000
+    late = changed(rows.delta(), ORDERBOOK_DELTAS, exchange_ts=received_us + 30_000_000)
+    (loss,) = losses_of(ORDERBOOK_DELTAS, [late])
+    assert (loss.since_us, loss.until_us) == (received_us - MARGIN_US, received_us + 30_000_000 + MARGIN_US)
+
+
 def test_refused_rows_of_a_connection_are_lost_from_the_first_to_the_last_in_whatever_order_they_are_refused():
     times_us = [rows.NOON_US + seconds * 1_000_000 for seconds in (3, 9, 0, 5)]
     (loss,) = losses_of(ORDERBOOK_DELTAS, [rows.delta(at_us) for at_us in times_us])

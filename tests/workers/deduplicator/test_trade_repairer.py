@@ -144,13 +144,14 @@ def test_a_market_with_more_volume_than_trades_is_asked_for(simulator, productio
 
 
 @pytest.fixture
-def scripted(production, monkeypatch):
-    """A repairer of an exchange that answers by a rule."""
+def scripted(request, production, monkeypatch):
+    """A repairer of an exchange that answers by a rule; a test may give it options."""
+    options = getattr(request, "param", {})
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with FakeExchange().running() as exchange, transport_to(exchange) as transport:
         client = RestClient(transport, Priority.REPAIR, 20)
         clock = SimpleNamespace(seconds=0.0)
-        made = ProductionTradeRepairer(production, client, inline, threading.Event(), clock=lambda: clock.seconds)
+        made = ProductionTradeRepairer(production, client, inline, threading.Event(), lambda: clock.seconds, **options)
         yield exchange, made, clock
 
 
@@ -299,6 +300,40 @@ def test_an_exchange_that_refuses_all_markets_is_not_asked_for_each_of_them(prod
     assert repairer.step()
     assert len(exchange.asked) == MOST_REFUSALS
     assert checked_hours(production) == []
+
+
+@pytest.mark.parametrize("scripted", [{"markets_at_once": 2}], indirect=True)
+def test_an_hour_is_checked_only_when_all_markets_that_lack_trades_were_asked_for(production, scripted):
+    exchange, repairer, _ = scripted
+    tickers = [f"KXA-{number}" for number in range(5)]
+    grown(production, BEGIN, *tickers)
+    judged_hour(production, BEGIN)
+    exchange.rule = refusing(lambda _: False)  # and it has none of their trades
+    for asked in (2, 4):
+        assert repairer.step()
+        assert {ticker for ticker, _, _ in repairs(production)} == set(tickers[:asked])
+        assert checked_hours(production) == []
+    assert [repairer.step(), repairer.step()] == [True, False]
+    assert [ticker for ticker, _, _ in repairs(production)] == tickers, "each once"
+    assert checked_hours(production) == [BEGIN]
+
+
+@pytest.mark.parametrize("scripted", [{"markets_at_once": 1}], indirect=True)
+def test_a_hole_is_repaired_before_the_rest_of_an_hour_that_lacks_very_many_trades(production, scripted):
+    exchange, repairer, _ = scripted
+    grown(production, BEGIN, "KXA-0", "KXA-1")
+    judged_hour(production, BEGIN)
+    exchange.rule = refusing(lambda _: False)
+    assert repairer.step()
+    execute(
+        production,
+        "INSERT INTO coverage (hour, channel, ticker, state, holes, repaired, repaired_by) "
+        "VALUES (%s, 'trade', '', 'hole', %s, '{}', '{}')",
+        (BEGIN, minute_hole(30)),
+    )
+    assert repairer.step()
+    assert {(ticker, reason) for ticker, _, reason in repairs(production)} == {("KXA-0", "volume"), ("", "hole")}
+    assert (repairer.step(), checked_hours(production)) == (True, [BEGIN])
 
 
 def test_a_key_that_is_refused_stops_it_and_is_said(production, simulator, monkeypatch):

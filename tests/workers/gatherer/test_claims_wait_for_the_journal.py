@@ -33,7 +33,17 @@ def give_up_a_market(journal):
     journal.ended("orderbook_delta", "A", LONG_AGO_US - 1, LONG_AGO_US)
 
 
-@pytest.mark.parametrize("happen", [lose_the_line, give_up_a_market])
+def lose_the_line_once_more(journal):
+    journal.open_gap("orderbook_delta", "overflow", LONG_AGO_US + 20_000_000, sid=1, markets=10)
+    lose_the_line(journal)
+
+
+def give_up_two_markets(journal):
+    give_up_a_market(journal)
+    journal.ended("orderbook_delta", "B", LONG_AGO_US - 1, LONG_AGO_US + 20_000_000)
+
+
+@pytest.mark.parametrize("happen", [lose_the_line, give_up_a_market, lose_the_line_once_more, give_up_two_markets])
 def test_nothing_is_said_to_be_recorded_behind_what_the_journal_still_has_to_take_back(queues, happen):
     journal = Journal(1, 7, count(1))
     happen(journal)
