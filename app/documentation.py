@@ -1,14 +1,28 @@
 """Generate the tables of settings and assumptions in the documentation (`make docs`)."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+from app.errors import OperatorError
 from app.rehearsal.assumptions import ASSUMPTIONS, Assumption
 from app.settings.loading import FILE_SUFFIX, Setting, known_settings
 
 
 def replace_section(document: str, begin: str, end: str, text: str) -> str:
-    """Return the document with only this text between two markers."""
-    before, _, rest = document.partition(begin)
-    _, _, after = rest.partition(end)
+    """Return the document with only this text between two markers. Raise ValueError if it lacks one."""
+    before, first, rest = document.partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last):
+        raise ValueError(f"it has no {begin} with {end} after it")
     return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def rewrite(file: Path, with_table: Callable[[str], str]) -> None:
+    """Replace the file's table. Raise OperatorError if that is not possible; the file is unchanged then."""
+    try:
+        file.write_text(with_table(file.read_text()))
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"The table cannot be put into {file}.", str(error), "name the document of it.") from error
 
 
 SETTINGS_BEGIN = "<!-- settings: written by `make docs` -->"

@@ -17,6 +17,7 @@ from app.runtime.health import Stopping
 from app.runtime.threads import Offload
 from app.storage.cleanup import drop_ended, forget
 from app.storage.confirmation import CONFIRMATIONS, LAST_RESORTS, why_not_confirmed
+from app.storage.migrations import refuse_another_kind
 from app.storage.retention import Round, maintain
 from workers.process.loop import Loop
 
@@ -78,6 +79,8 @@ class Maintainer(DatabaseMaintainer[Round | None]):
         """Run one round. Return None if another process holds the database's lock."""
         kind, now = self._database.kind, datetime.now(UTC)
         with connected(self._database.dsn, "maintainer") as connection:
+            # Another kind's rules of what may be dropped would be wrong here.
+            refuse_another_kind(connection, kind)
             done = maintain(connection, CONFIRMATIONS[kind], self._max_bytes, now, LAST_RESORTS.get(kind))
             if done and done.unconfirmed:
                 log.warning(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from app.cli.options import database_of
 from app.errors import OperatorError, SettingsError
 from app.settings import Settings
 
@@ -39,18 +40,21 @@ def maintain(settings: Settings) -> None:
     from app.storage import retention
     from app.storage.cleanup import drop_ended, forget
     from app.storage.confirmation import CONFIRMATIONS, LAST_RESORTS, why_not_confirmed
+    from app.storage.migrations import refuse_another_kind
 
     with open_databases(settings) as databases:
         budgets = chunk_budgets(settings)
         for kind, dsn in databases:
             if (max_bytes := budgets.get(kind)) is None:
                 with connected(dsn) as connection:
+                    refuse_another_kind(connection, kind)
                     keep_for = timedelta(days=settings.local_metadata_days)
                     dropped = drop_ended(connection, keep_for, datetime.now(UTC))
                 click.echo(f"{kind.database}: " + ", ".join(f"{name} dropped {rows}" for name, rows in dropped.items()))
                 continue
             now = datetime.now(UTC)
             with connected(dsn) as connection:
+                refuse_another_kind(connection, kind)
                 done = retention.maintain(connection, CONFIRMATIONS[kind], max_bytes, now, LAST_RESORTS.get(kind))
                 reason = why_not_confirmed(connection, kind) if done and done.unconfirmed else None
                 if done and kind is DatabaseKind.TIMESERIES:
@@ -110,10 +114,10 @@ UNNAMED = "unnamed"
 def confirmations(settings: Settings, forgotten: str | None) -> None:
     """List the productions that read this gatherer (KALSHI_TS_DSN). It drops only rows that all of them confirmed."""
     from app.postgres.connection import connected
-    from app.postgres.databases import DatabaseKind, open_database
+    from app.postgres.databases import DatabaseKind
     from app.storage.confirmation import confirming_productions, forget_production
 
-    with open_database(settings, DatabaseKind.TIMESERIES) as dsn, connected(dsn) as connection:
+    with database_of(settings, DatabaseKind.TIMESERIES) as dsn, connected(dsn) as connection:
         if forgotten is not None:
             name = "" if forgotten == UNNAMED else forgotten
             if not forget_production(connection, name):

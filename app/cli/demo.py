@@ -5,12 +5,13 @@ import sys
 
 import click
 
+from app.cli.options import FiniteRange
 from app.runtime import logs
 from app.settings import Settings
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=1), help="Stop after so many seconds; default: at Ctrl-C.")
+@click.option("--seconds", type=FiniteRange(min=1), help="Stop after so many seconds; default: at Ctrl-C.")
 @click.option("--chaos", is_flag=True, help="Cause a different fault at each gatherer. Needs --seconds.")
 @click.option("--live", is_flag=True, help="Record the real exchange, with your key, instead of a simulated one.")
 @click.option(

@@ -1,18 +1,35 @@
 """Define the command `book`, and the group `lake`: bind, rebuild, restore, status, lifecycle rules."""
 
 import json
+import os
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.options import EPOCH, MomentType, refuse_reversed
+from app.cli.options import EPOCH, MomentType, TickerType, database_of, refuse_reversed
 from app.errors import OperatorError, SettingsError
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from kalshi_data.books import Book
     from kalshi_data.order_book import Knowledge
+
+
+IN_A_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]*(/.*)?")
+
+
+class LakeType(click.ParamType[str]):
+    """Parameter type for a lake's place. A mistyped s3:// would otherwise become a folder of that name."""
+
+    name = "lake"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> str:
+        place = str(value)
+        if not place or (":" in place.split("/", maxsplit=1)[0] and not IN_A_BUCKET.fullmatch(place)):
+            self.fail(f"{place!r} is neither a folder nor s3://bucket/prefix.", parameter, context)
+        return place
 
 
 def moment(time_us: int) -> datetime:
@@ -28,7 +45,7 @@ def lake() -> None:
 @click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True)
 @click.option("--from", "start_us", required=True, type=MomentType(), help="Such as 2026-11-21T00:00:00Z.")
 @click.option("--to", "end_us", required=True, type=MomentType(), help="Such as 2026-11-22T00:00:00Z.")
-@click.option("--into", required=True, help="Another lake: a folder, or s3://bucket/prefix.")
+@click.option("--into", required=True, type=LakeType(), help="Another lake: a folder, or s3://bucket/prefix.")
 @click.pass_obj
 def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: str) -> None:
     """Merge raw/ into processed/ and aggregates/ of another lake, by SQL that shares nothing with the deduplicator."""
@@ -37,9 +54,11 @@ def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: s
     from app.lake.rebuild import rebuild as run
     from app.lake.storage import storage_at, storage_of
 
-    source = storage_of(settings)
+    source, target = storage_of(settings), storage_at(into, settings)
+    if os.path.normpath(source.location) == os.path.normpath(target.location):
+        raise click.BadParameter("it is the lake of KALSHI_LAKE itself", param_hint="--into")
     with engine_of(engine) as opened:
-        done = run(opened, source, storage_at(into, settings), moment(start_us), moment(end_us))
+        done = run(opened, source, target, moment(start_us), moment(end_us))
     for name, rows in done.items():
         click.echo(f"{name}: {rows} rows")
     if not any(done.values()):
@@ -104,14 +123,14 @@ def bind(settings: Settings, raw: bool) -> None:
     from app.lake import binding
     from app.lake.storage import storage_of
     from app.postgres.connection import connected
-    from app.postgres.databases import DatabaseKind, open_database
+    from app.postgres.databases import DatabaseKind
 
     if settings.lake is None:
         raise SettingsError("There is no lake to bind a database to.", "KALSHI_LAKE is not set.", "set it.")
     storage = storage_of(settings)
     lake_id = binding.identity_of(storage).lake_id
     kind = DatabaseKind.TIMESERIES if raw else DatabaseKind.PRODUCTION
-    with open_database(settings, kind) as dsn, connected(dsn) as connection:
+    with database_of(settings, kind) as dsn, connected(dsn) as connection:
         before = binding.bound_lake(connection)
         binding.register(connection, storage, lake_id)
         binding.bind(connection, lake_id)
@@ -124,9 +143,9 @@ def unbind(settings: Settings) -> None:
     """Unbind a gatherer's database (KALSHI_TS_DSN) from its lake. Stop its archiver first, or it binds it again."""
     from app.lake import binding
     from app.postgres.connection import connected
-    from app.postgres.databases import DatabaseKind, open_database
+    from app.postgres.databases import DatabaseKind
 
-    with open_database(settings, DatabaseKind.TIMESERIES) as dsn, connected(dsn) as connection:
+    with database_of(settings, DatabaseKind.TIMESERIES) as dsn, connected(dsn) as connection:
         if not binding.unbind(connection):
             raise OperatorError("The gatherer's database is bound to no lake.", fix="no action is needed.")
     click.echo("the gatherer's database is bound to no lake any more")
@@ -139,11 +158,11 @@ def status(settings: Settings, raw: bool) -> None:
     """List the lakes that a database knows, the one that it is bound to, and hours that could not be exported."""
     from app.lake import binding
     from app.postgres.connection import connected
-    from app.postgres.databases import DatabaseKind, open_database
+    from app.postgres.databases import DatabaseKind
     from app.storage.confirmation import archive_losses
 
     kind = DatabaseKind.TIMESERIES if raw else DatabaseKind.PRODUCTION
-    with open_database(settings, kind) as dsn, connected(dsn) as connection:
+    with database_of(settings, kind) as dsn, connected(dsn) as connection:
         lakes, failing = binding.known_lakes(connection), binding.failing_hours(connection)
         losses = archive_losses(connection) if raw else []
     for known in lakes:
@@ -189,7 +208,7 @@ def lifecycle(settings: Settings, check: bool) -> None:
 
 
 @click.command()
-@click.argument("ticker")
+@click.argument("ticker", type=TickerType())
 @click.option("--at", "at_us", required=True, type=MomentType(), help="Such as 2026-11-21T15:00:00Z.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, in integers: millionths of a dollar, hundredths of a contract."

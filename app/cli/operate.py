@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.options import MomentType, progress, refuse_reversed
-from app.documentation import settings_table, with_settings_table
+from app.cli.options import FiniteRange, MomentType, TickerType, database_of, parsed_moment, progress, refuse_reversed
+from app.documentation import rewrite, settings_table, with_settings_table
 from app.errors import SettingsError
 from app.runtime.clock import now_us
 from app.runtime.secrets import ENTRY, LIFETIME_DAYS, LONGEST_LIFETIME_DAYS, TokenRole, new_token
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from app.doctor.check import Check
     from app.kalshi.rest_client import RestClient
     from app.polling.trades import DirectSink
+
+
+DOCUMENT = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
@@ -55,10 +58,10 @@ def status(settings: Settings, *, as_json: bool) -> None:
     import msgspec
 
     from app.postgres.connection import connected
-    from app.postgres.databases import DatabaseKind, open_database
+    from app.postgres.databases import DatabaseKind
     from app.status.readings import asked_over, named_gatherers, read_verdict
 
-    with open_database(settings, DatabaseKind.PRODUCTION) as dsn, connected(dsn, "status") as connection:
+    with database_of(settings, DatabaseKind.PRODUCTION) as dsn, connected(dsn, "status") as connection:
         verdict = read_verdict(asked_over(connection), named_gatherers(settings))
     if as_json:
         click.echo(msgspec.json.encode(verdict))
@@ -79,7 +82,7 @@ def _runs(done: list["Check"]) -> list[str]:
 
 
 @click.command()
-@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 600), help="How long to listen.")
+@click.option("--seconds", default=60.0, show_default=True, type=FiniteRange(1, 600), help="How long to listen.")
 @click.option(
     "--markets",
     default=10,
@@ -96,7 +99,10 @@ def _runs(done: list["Check"]) -> list[str]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--list", "lists", is_flag=True, help="Only print the table of assumptions.")
 @click.option(
-    "--write", "file", type=click.Path(path_type=Path, exists=True), help="Only write that table into this file."
+    "--write",
+    "file",
+    type=DOCUMENT,
+    help="Only write that table into this file.",
 )
 @click.pass_obj
 def rehearse(
@@ -120,16 +126,17 @@ def rehearse(
     from app.documentation import assumptions_table, with_assumptions_table
 
     if file is not None:
-        file.write_text(with_assumptions_table(file.read_text()))
+        rewrite(file, with_assumptions_table)
         return
     if lists:
         click.echo(assumptions_table())
         return
     from app.rehearsal.rehearsal import RehearsalPlan, rehearse
-    from app.rehearsal.report import write_bundle
+    from app.rehearsal.report import prepare_bundle, write_bundle
 
-    report = rehearse(settings, RehearsalPlan(seconds, markets, sockets), lambda text: click.echo(text, err=True))
     path = bundle or settings.data_dir / "rehearsals" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
+    prepare_bundle(path)
+    report = rehearse(settings, RehearsalPlan(seconds, markets, sockets), lambda text: click.echo(text, err=True))
     write_bundle(path, report, settings)
     click.echo(msgspec.json.encode(report.facts()) if as_json else "\n".join(report.lines()))
     click.echo(f"{path} may be attached to a bug report: it holds samples of the exchange's data", err=True)
@@ -142,17 +149,11 @@ HOUR_FORMAT = "%Y-%m-%d %H:%M"
 
 def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
     """Parse a time for an option; without a zone it is UTC."""
-    if value is None:
-        return None
-    try:
-        given = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a time such as 2026-11-21T15:00:00Z") from None
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
+    return None if value is None else parsed_moment(value)
 
 
 @click.command()
-@click.argument("ticker", required=False)
+@click.argument("ticker", required=False, type=TickerType())
 @click.option(
     "--from", "start", callback=moment, metavar="TIME", help="Default: 24 hours before --to. Without a zone: UTC."
 )
@@ -168,13 +169,13 @@ def coverage(
     from app.coverage.evidence import HeardPeriod
     from app.coverage.queries import exchange_hours, market_hours, refuse_unknown_market
     from app.postgres.connection import connected
-    from app.postgres.databases import DatabaseKind, open_database
+    from app.postgres.databases import DatabaseKind
 
     end = end or datetime.now(UTC)
     period = HeardPeriod(start or end - timedelta(hours=24), end)
     refuse_reversed(*period)
     found: list[MarketHour] | list[ExchangeHour]
-    with open_database(settings, DatabaseKind.PRODUCTION) as dsn, connected(dsn, "coverage") as connection:
+    with database_of(settings, DatabaseKind.PRODUCTION) as dsn, connected(dsn, "coverage") as connection:
         found = market_hours(connection, ticker, period) if ticker else exchange_hours(connection, period)
         if ticker and not found:
             refuse_unknown_market(connection, ticker)
@@ -219,7 +220,7 @@ FIRST_ANSWER_SECONDS = 10
 @click.command()
 @click.option("--from", "started_us", required=True, type=MomentType(), help="Such as 2026-11-21T15:00:00Z.")
 @click.option("--to", "ended_us", required=True, type=MomentType(), help="Such as 2026-11-21T16:00:00Z.")
-@click.option("--ticker", help="Of one market; of all, if not given.")
+@click.option("--ticker", type=TickerType(), help="Of one market; of all, if not given.")
 @click.pass_obj
 def backfill(settings: Settings, started_us: int, ended_us: int, ticker: str | None) -> None:
     """Fetch the trades of a time from REST into a gatherer's database. Existing rows stay as they are.
@@ -231,6 +232,8 @@ def backfill(settings: Settings, started_us: int, ended_us: int, ticker: str | N
     from app.storage.tables import TRADES
 
     refuse_reversed(started_us, ended_us)
+    if started_us >= now_us():
+        raise click.BadParameter("it is in the future", param_hint="--from")
     starts = range(started_us, ended_us, HOUR_US)
     fetched = BackFilled(0, 0)
     with _client(settings) as client, _sink(settings) as sink, progress(starts, "Fetching hours") as hours:
@@ -240,6 +243,8 @@ def backfill(settings: Settings, started_us: int, ended_us: int, ticker: str | N
             fetched = BackFilled(fetched.trades + done.trades, fetched.unfit + done.unfit)
     new = sink.inserted.get(TRADES.name, 0)
     click.echo(f"fetched {fetched.trades} trades, {new} of them new; {fetched.unfit} in quarantine")
+    if not fetched.trades:
+        click.echo("The exchange has no such trades: check --from, --to and --ticker.", err=True)
 
 
 @contextmanager
@@ -300,17 +305,27 @@ def token(name: str, role: str, days: int) -> None:
 
 
 @click.command(name="settings")
-@click.option("--write", "file", type=click.Path(path_type=Path, exists=True), help="Put the table into this file.")
+@click.option(
+    "--write",
+    "file",
+    type=DOCUMENT,
+    help="Put the table into this file.",
+)
 def settings_command(file: Path | None) -> None:
     """Show every setting, its default and what it means."""
     if file is None:
         click.echo(settings_table())
     else:
-        file.write_text(with_settings_table(file.read_text()))
+        rewrite(file, with_settings_table)
 
 
 @click.command(name="metrics")
-@click.option("--write", "file", type=click.Path(path_type=Path, exists=True), help="Put the table into this file.")
+@click.option(
+    "--write",
+    "file",
+    type=DOCUMENT,
+    help="Put the table into this file.",
+)
 def metrics_command(file: Path | None) -> None:
     """Show every metric, its labels and what it means."""
     from app.ops.metrics_table import metrics_table, with_metrics_table
@@ -318,4 +333,4 @@ def metrics_command(file: Path | None) -> None:
     if file is None:
         click.echo(metrics_table())
     else:
-        file.write_text(with_metrics_table(file.read_text()))
+        rewrite(file, with_metrics_table)

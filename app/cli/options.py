@@ -1,16 +1,22 @@
 """Provide options, parameter types and the progress bar that commands share."""
 
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 from app.settings import Settings
 from app.settings.loading import load_settings, warnings_of
+from kalshi_data.times import EARLIEST, EPOCH, LATEST
+
+if TYPE_CHECKING:
+    from app.postgres.databases import DatabaseKind
+    from app.postgres.dsn import Dsn
 
 
 def nothing_more(_settings: Settings) -> None:
@@ -44,8 +50,6 @@ check_config_option = check_config()
 
 Time = TypeVar("Time", int, datetime)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def refuse_reversed(start: Time, end: Time) -> None:
     """Raise BadParameter unless --to is after --from."""
@@ -53,19 +57,68 @@ def refuse_reversed(start: Time, end: Time) -> None:
         raise click.BadParameter("it is not after --from", param_hint="--to")
 
 
+def parsed_moment(text: str) -> datetime:
+    """Parse a time in ISO 8601, and return it in UTC. Without a zone it is UTC. Raise BadParameter if it is no time,
+    or not plausible: databases and files cannot hold every time that can be written."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time such as 2026-11-21T15:00:00Z.") from None
+    given = given if given.tzinfo else given.replace(tzinfo=UTC)
+    if not EARLIEST <= given <= LATEST:
+        raise click.BadParameter(f"{text!r} is not between {EARLIEST.year} and {LATEST.year}.")
+    return given.astimezone(UTC)
+
+
 class MomentType(click.ParamType[int]):
     """Parameter type for a time in ISO 8601, as microseconds since 1970. Without a zone it is UTC."""
 
     name = "time"
 
-    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> int:
+    def convert(self, value: object, _parameter: click.Parameter | None, _context: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2026-11-21T15:00:00Z.", parameter, context)
-        return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1)
+        return (parsed_moment(str(value)) - EPOCH) // timedelta(microseconds=1)
+
+
+LONGEST_TICKER = 200
+
+
+class FiniteRange(click.FloatRange):
+    """Parameter type for a number in a range. Neither "nan", which is in every range, nor "inf" is one."""
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        number: float = super().convert(value, parameter, context)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number.", parameter, context)
+        return number
+
+
+class TickerType(click.ParamType[str]):
+    """Parameter type for a market's ticker."""
+
+    name = "ticker"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> str:
+        ticker = str(value)
+        if not (0 < len(ticker) <= LONGEST_TICKER and ticker.isprintable()):
+            shown = ticker[:LONGEST_TICKER].encode("ascii", "backslashreplace").decode()
+            self.fail(f"{shown!r} is not a ticker such as KXRAIN-26NOV21-T1.", parameter, context)
+        return ticker
+
+
+@contextmanager
+def database_of(settings: Settings, kind: "DatabaseKind") -> Iterator["Dsn"]:
+    """Yield the database of this kind. Raise MigrationError if the one that is set was made for another purpose: its
+    tables have the same names, and what is not merged would be taken for production."""
+    from app.postgres.connection import connected
+    from app.postgres.databases import open_database
+    from app.storage.migrations import refuse_another_kind
+
+    with open_database(settings, kind) as dsn:
+        with connected(dsn) as connection:
+            refuse_another_kind(connection, kind)
+        yield dsn
 
 
 class SectionedGroup(click.Group):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.cli.options import FiniteRange, parsed_moment
 from app.postgres.dsn import Dsn
 from app.settings import Settings
 from app.simulator.limits import TIERS
@@ -113,7 +114,9 @@ def as_lines(reports: dict[str, "SimReport"]) -> str:
 
 
 PORT = click.IntRange(0, 65_535)
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = FiniteRange(min=0, min_open=True)
+NOT_NEGATIVE = FiniteRange(min=0)
+AT_LEAST_ONE = click.IntRange(1)
 
 
 def read_key(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -128,13 +131,7 @@ def read_key(_context: click.Context, _parameter: click.Parameter, values: tuple
 
 
 def read_start(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter("give a time such as 2026-11-21T15:00:00Z") from None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * 1_000_000
+    return None if value is None else int(parsed_moment(value).timestamp()) * 1_000_000
 
 
 @click.group(invoke_without_command=True)
@@ -160,15 +157,25 @@ def read_start(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--plan", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSON file of faults.")
 @click.option("--tier", type=click.Choice(list(TIERS)), default="basic", show_default=True, help="Of request limits.")
 @click.option("--error-shape", type=click.Choice(["nested", "flat"]), default="nested", show_default=True)
-@click.option("--hidden-seconds", default=0.0, help="How long a new market is not found by its ticker.")
 @click.option(
-    "--live-days", default=60, show_default=True, help="Older trades, and markets that settled before, are historical."
+    "--hidden-seconds", default=0.0, type=NOT_NEGATIVE, help="How long a new market is not found by its ticker."
 )
-@click.option("--signature-tolerance", default=30.0, show_default=True, help="Seconds a signature may be off.")
-@click.option("--buffer-frames", default=10_000, show_default=True, help="Of a subscription, until error 25.")
-@click.option("--connections-per-user", default=200, show_default=True)
-@click.option("--markets-per-session", default=500_000, show_default=True)
-@click.option("--commands-per-second", default=10_000, show_default=True)
+@click.option(
+    "--live-days",
+    default=60,
+    type=click.IntRange(0, 100_000),
+    show_default=True,
+    help="Older trades, and markets that settled before, are historical.",
+)
+@click.option(
+    "--signature-tolerance", default=30.0, type=NOT_NEGATIVE, show_default=True, help="Seconds a signature may be off."
+)
+@click.option(
+    "--buffer-frames", default=10_000, type=AT_LEAST_ONE, show_default=True, help="Of a subscription, until error 25."
+)
+@click.option("--connections-per-user", default=200, type=AT_LEAST_ONE, show_default=True)
+@click.option("--markets-per-session", default=500_000, type=AT_LEAST_ONE, show_default=True)
+@click.option("--commands-per-second", default=10_000, type=AT_LEAST_ONE, show_default=True)
 @click.option("--heartbeat", default=10.0, type=POSITIVE, show_default=True, help="Seconds between two pings.")
 @click.option("--blast", is_flag=True, help="No history: deltas as fast as each client reads.")
 @click.pass_context

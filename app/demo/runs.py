@@ -15,7 +15,7 @@ from app.demo.processes import GATHERERS, stop_request, wait_until
 from app.demo.proof import archive, evidence_of, why_not_judged, why_not_known
 from app.demo.screen import Screen, watch
 from app.demo.summary import Summary, summary_of
-from app.errors import SettingsError
+from app.errors import OperatorError, SettingsError
 from app.postgres.connection import connected
 from app.runtime.clock import now_us
 from app.settings import Settings
@@ -29,7 +29,14 @@ APART_SECONDS = 62.0
 def new_run(settings: Settings) -> Path:
     """Create the folder for the logs and the truth of this start."""
     run = settings.data_dir / "demo" / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    run.mkdir(parents=True)
+    try:
+        run.mkdir(parents=True)
+    except OSError as error:
+        raise OperatorError(
+            f"The folder {run} cannot be created.",
+            str(error),
+            "set KALSHI_DATA_DIR to a folder that this user may write.",
+        ) from error
     return run
 
 

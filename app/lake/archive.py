@@ -24,9 +24,11 @@ from app.lake.storage import Storage, StorageError
 from app.lake.verifier import FileFinding, FileVerdict, Verifier
 from app.metrics import lake as metrics
 from app.postgres.connection import Connection, connected, value_of
+from app.postgres.databases import DatabaseKind
 from app.postgres.dsn import Dsn
 from app.runtime import logs
 from app.runtime.threads import Offload
+from app.storage.migrations import refuse_another_kind
 from kalshi_data.layout import hour_of
 
 log = logs.get(__name__)
@@ -41,6 +43,7 @@ class Archive:
     to no lake yet, opening the archive binds the database to this lake.
     """
 
+    kind = DatabaseKind.PRODUCTION
     is_raw = False
     owner = "Production"
     how_to_bind = "run kalshi-data lake bind with KALSHI_LAKE set to that one."
@@ -134,6 +137,10 @@ class Archive:
 
     def _lake_id(self) -> UUID:
         """Return the lake's identity. It is read each time, since the lake at this place may have been replaced."""
+        if self._registered is None:
+            # A gatherer's tables have production's names: nothing of another database may reach this lake.
+            with connected(self._source, "lake ledger") as connection:
+                refuse_another_kind(connection, self.kind)
         lake_id = identity_of(self._storage).lake_id
         if lake_id != self._registered:
             with connected(self._source, "lake ledger") as connection:
@@ -301,6 +308,7 @@ SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
 class RawArchive(Archive):
     """One gatherer's tables in raw/ of one lake, by the ledger in that gatherer's own database."""
 
+    kind = DatabaseKind.TIMESERIES
     is_raw = True
     owner = "The gatherer's database"
     how_to_bind = "run kalshi-data lake bind --raw with KALSHI_LAKE set to that one."

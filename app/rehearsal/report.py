@@ -3,6 +3,7 @@
 import io
 import re
 import tarfile
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -139,6 +140,16 @@ LONG = re.compile(rb"[A-Za-z0-9+/=_-]{86,}")
 SHORTEST_SECRET = 6  # hiding shorter values would hide ordinary text
 
 
+def prepare_bundle(path: Path) -> None:
+    """Raise OperatorError if the bundle could not be written: known before the minutes of the rehearsal."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> None:
     """Write the bundle, readable by its owner only. An existing file is replaced."""
     try:
@@ -150,7 +161,11 @@ def write_bundle(path: Path, report: RehearsalReport, settings: Settings) -> Non
                 for name, content in _parts(report):
                     _add(bundle, name, without_secrets(content, settings))
     except OSError as error:
-        raise OperatorError(f"{path} cannot be written.", str(error), "give another path with --bundle.") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OperatorError:
+    return OperatorError(f"{path} cannot be written.", str(error), "give another path with --bundle.")
 
 
 def without_secrets(content: bytes, settings: Settings) -> bytes:

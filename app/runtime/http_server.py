@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any, BinaryIO
 
 import gevent
@@ -33,6 +34,9 @@ REQUEST_LINE = re.compile(rf"{NAME} [!-~\x80-\xff]+ HTTP/1\.[01]\r\n")
 HEADER = re.compile(rf"({NAME}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*\r\n")
 LENGTH = re.compile(r"[0-9]{1,18}")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]+)(:[0-9]{1,5})?")
+# A chunk's size, and extensions, which are ignored: they must not hold a line end that another server would count.
+CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
+MOST_CHUNK_LINE_BYTES = 256
 
 
 def header_lines(file: BinaryIO) -> list[str]:
@@ -81,6 +85,39 @@ def _length_problem(headers: dict[str, list[str]], knows_chunks: bool) -> str | 
     return None
 
 
+def chunked_body(file: BinaryIO, most_bytes: int) -> bytes | None:
+    """Read a body in chunks, and what trails it. Return None as soon as it is longer than `most_bytes`.
+
+    Raise ValueError if it is ambiguous, ConnectionError if it ends early.
+    """
+    body = bytearray()
+    while size := _chunk_size(file):
+        if len(body) + size > most_bytes:
+            return None
+        body += exactly(file, size)
+        if exactly(file, 2) != b"\r\n":
+            raise ValueError("a chunk is longer than it says")
+    if any(HEADER.fullmatch(line) is None for line in header_lines(file)):
+        raise ValueError("what trails its body is malformed")
+    return bytes(body)
+
+
+def exactly(file: BinaryIO, size: int) -> bytes:
+    """Read this many bytes. Raise ConnectionError if they end early."""
+    found = file.read(size)
+    if len(found) < size:
+        raise ConnectionAbortedError("The client left before its body was complete.")
+    return found
+
+
+def _chunk_size(file: BinaryIO) -> int:
+    if not (line := file.readline(MOST_CHUNK_LINE_BYTES)):
+        raise ConnectionAbortedError("The client left before its body was complete.")
+    if (chunk := CHUNK.fullmatch(line)) is None:
+        raise ValueError("a chunk's first line is malformed")
+    return int(chunk[1], 16)
+
+
 WSGIApp = Callable[..., Iterable[bytes]]
 
 MOST_CONNECTIONS = 64
@@ -94,7 +131,23 @@ TOO_LARGE = (
     b'{"status":413,"detail":"A body has at most 64,000 bytes."}\n'
 )
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 requests_log = logging.getLogger("app.runtime.http_server")
+
+
+class _FairReader(io.RawIOBase):
+    """A client's socket. Other greenlets run before each read: bytes that never cease would keep them waiting."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - as io has it
+        gevent.sleep(0)
+        return self._client.recv_into(buffer)
 
 
 class RequestHandler(WSGIHandler):
@@ -105,6 +158,11 @@ class RequestHandler(WSGIHandler):
     environ: dict[str, Any]
     wsgi_input: Input
 
+    def __init__(self, client: socket.socket, address: Any, server: "BoundedServer") -> None:  # noqa: ANN401
+        super().__init__(client, address, server)
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_FairReader(client))
+
     def handle(self) -> None:
         self.server.make_room()
         try:
@@ -114,6 +172,8 @@ class RequestHandler(WSGIHandler):
 
     def handle_one_request(self) -> object:
         with self.server.patience(self.socket):
+            # A client may have sent thousands of requests at once: others are answered in between.
+            gevent.sleep(0)
             return super().handle_one_request()
 
     def read_request(self, raw_requestline: str) -> bool:
@@ -132,7 +192,15 @@ class RequestHandler(WSGIHandler):
 
     def run_application(self) -> None:
         """Read the whole body first, so that the application never waits for a client, and slow ones can be cut off."""
-        if (body := self._body()) is None:
+        self.wsgi_input = Input(self.rfile, 0)  # pywsgi reads nothing of the body itself
+        try:
+            body = self._body()
+        except ValueError as error:
+            self._handle_client_error(error)
+            self.close_connection = True
+            self._send_error_response_if_possible(HTTPStatus.BAD_REQUEST)
+            return
+        if body is None:
             self._refuse_body()
             return
         self.environ["wsgi.input"] = io.BytesIO(body)
@@ -140,24 +208,21 @@ class RequestHandler(WSGIHandler):
         super().run_application()
 
     def _body(self) -> bytes | None:
-        """Return the body, or None if it is too large."""
+        """Return the body, or None if it is too large. Raise ValueError as chunked_body() does."""
         if (self.content_length or 0) > MOST_BODY_BYTES:
             return None
-        try:
-            body: bytes = self.wsgi_input.read(MOST_BODY_BYTES + 1)
-        except OSError as error:
-            if type(error) is not OSError:
-                raise
-            raise ConnectionAbortedError("The client left before its body was complete.") from error
-        return body if len(body) <= MOST_BODY_BYTES else None
+        if self.environ.get("HTTP_EXPECT", "").lower() == "100-continue":
+            self.socket.sendall(CONTINUE)
+        if "HTTP_TRANSFER_ENCODING" in self.environ:
+            return chunked_body(self.rfile, MOST_BODY_BYTES)
+        return exactly(self.rfile, self.content_length or 0)
 
     def _refuse_body(self) -> None:
         """Answer 413 and keep reading for a while: a client cut off while it sends may not see the answer."""
         self.close_connection = True
-        self.wsgi_input = Input(self.rfile, 0)  # nothing is left to be read by pywsgi
         self.socket.sendall(TOO_LARGE)
         self.socket.shutdown(socket.SHUT_WR)
-        while self.socket.recv(READ_BYTES):
+        while self.rfile.read1(READ_BYTES):
             pass
 
     def _handle_client_error(self, ex: Exception) -> object:

@@ -114,7 +114,7 @@ class LakeSettings(DeduplicatorSettings, frozen=True, kw_only=True):
         ),
     ] = None
     lake_s3_endpoint: Annotated[
-        Annotated[str, Meta(pattern="^https?://[^/?#]+/?$")] | None,
+        Annotated[str, Meta(pattern="^https?://[^/?#@]+/?$")] | None,
         Meta(description="URL of an S3-compatible server other than Amazon's.", examples=["https://s3.example"]),
     ] = None
     lake_encryption: Annotated[
@@ -139,7 +139,7 @@ class LakeSettings(DeduplicatorSettings, frozen=True, kw_only=True):
     ] = 300
 
 
-OPS_PORT = r"[a-z0-9][a-z0-9-]*=https?://[^/?#;\s]+"
+OPS_PORT = r"[a-z0-9][a-z0-9-]*=https?://[^/?#;@\s]+"
 
 # The digest of a token that was thrown away.
 EXAMPLE_TOKEN = "ada read 4f0c1b0f2a2f7a0a4a3b9a0a1b8a55d2a1f8f6c5b1d8ee1b1f3f0c1b7b4c9d11"  # noqa: S105

@@ -97,9 +97,10 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600
 
 
-RestUrl = Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")]
+# Without a user and a password: addresses appear in logs.
+RestUrl = Annotated[str, Meta(pattern="^https?://[^/?#@]+(/[^?#]*)?$")]
 KeyId = Annotated[str, Meta(pattern="^[!-~]+$")]
-SocketUrl = Annotated[str, Meta(pattern="^wss?://[^/?#]+/[^?#]+$")]
+SocketUrl = Annotated[str, Meta(pattern="^wss?://[^/?#@]+/[^?#]+$")]
 
 # The example key that RFC 8410 prints: it is public and protects nothing.
 EXAMPLE_KEY = (
@@ -149,7 +150,8 @@ Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
 Sockets = Annotated[int, Meta(ge=7, le=1_000)]
 HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 PartNumber = Annotated[int, Meta(ge=1)]
-Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
+PORT = "([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+Address = Annotated[str, Meta(pattern=rf"^[^\s:]+:{PORT}$")]
 
 
 class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):

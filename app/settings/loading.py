@@ -6,6 +6,7 @@ message.
 
 import difflib
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from app.settings import Settings
 PREFIX = "KALSHI_"
 FILE_SUFFIX = "_FILE"
 PATH_STARTS = ("/", "~", "./", "../")
+USER_OF_URL = re.compile("//[^/?#]*@")
 
 
 class Setting(NamedTuple):
@@ -59,7 +61,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return this process's settings. Raise SettingsError with every unknown name and unfit value."""
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for variable in sorted(name for name in environment if name.startswith(PREFIX)):
+    for variable in sorted(name for name in environment if name.upper().startswith(PREFIX)):
         try:
             setting, text = _find(variable, environment)
             _refuse_second(setting, values)
@@ -87,7 +89,7 @@ def _find(variable: str, environment: Mapping[str, str]) -> tuple[Setting, str]:
         return settings[variable], environment[variable]
     holder = settings.get(variable.removesuffix(FILE_SUFFIX))
     if holder is None:
-        near = difflib.get_close_matches(variable, settings, n=1)
+        near = difflib.get_close_matches(variable.upper(), settings, n=1)
         raise ValueError("is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
     if not holder.is_secret:
         raise ValueError(f"is not a setting: {holder.variable} is not a secret, give its value directly")
@@ -99,6 +101,8 @@ def _read_secret(path: Path) -> str:
         return path.read_text().rstrip("\r\n")
     except OSError as error:
         raise ValueError(f"names a file that cannot be read: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"names a file that is not text: {path}") from None
 
 
 def _convert(setting: Setting, text: str, variable: str) -> Any:  # noqa: ANN401 - a setting's type is data here
@@ -121,7 +125,7 @@ def _problem(setting: Setting, text: str, variable: str, error: str) -> str:
         return f"is {text!r}: it is one of {', '.join(choices)}"
     # A regular expression is not shown: operators need not read it.
     error = "it does not have the form that it needs" if "matching regex" in error else error
-    return f"is {text!r}: {error}{_such_as(setting)}"
+    return f"is {USER_OF_URL.sub('//***@', text)!r}: {error}{_such_as(setting)}"
 
 
 def _such_as(setting: Setting) -> str:

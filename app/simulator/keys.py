@@ -85,7 +85,12 @@ def make_demo_keys(folder: Path) -> tuple[list[DemoKey], dict[str, PublicKey]]:
 
     There are three, as many as a platform has gatherers, of both kinds, in files that only this user can read.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OperatorError(
+            f"The folder {folder} cannot be created.", str(error), "name a folder that this user may write."
+        ) from error
     demo_keys, public_keys = [], {}
     for name, kind in (("rsa", "rsa"), ("ed25519", "ed25519"), ("ed25519-2", "ed25519")):
         key_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kalshi-data-simulator-{name}"))

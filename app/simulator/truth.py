@@ -83,14 +83,18 @@ class Truth:
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         if (folder / HISTORY).exists():
             raise OperatorError(
                 f"{folder} already holds the truth of another run.", fix="name a new folder, or remove that one."
             )
         self._sent_folder = folder / SENT
-        self._sent_folder.mkdir()
-        self._file = (folder / HISTORY).open("ab", buffering=0)
+        try:
+            self._sent_folder.mkdir(parents=True)
+            self._file = (folder / HISTORY).open("ab", buffering=0)
+        except OSError as error:
+            raise OperatorError(
+                f"The truth cannot be written to {folder}.", str(error), "name a new folder that this user may write."
+            ) from error
         self._encode = msgspec.json.Encoder().encode_into
         self._lines = bytearray(msgspec.json.encode(header) + b"\n")
         self._sent: dict[str, array[int]] = {}

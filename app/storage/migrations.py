@@ -46,6 +46,14 @@ def migrations_of(kind: DatabaseKind) -> list[Migration]:
     return sorted(migration for migration in found if migration)
 
 
+def refuse_another_kind(connection: Connection, kind: DatabaseKind) -> None:
+    """Raise MigrationError if the database's history is that of another kind. A kind's last migrations may be missing,
+    or a later version's be there."""
+    applied, known = applied_migrations(connection), migrations_of(kind)
+    connection.rollback()
+    pending(applied, known)
+
+
 def pending(applied: dict[int, tuple[str, str]], known: Iterable[Migration]) -> list[Migration]:
     """Return the migrations still to be applied. Raise MigrationError if the database's history does not match ours."""
     known = list(known)

@@ -11,11 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app.cli import options as bars
 from app.errors import SettingsError
+from app.postgres.databases import DatabaseKind
 from app.runtime import logs
 from app.settings.loading import load_settings
 from app.simulator.faults import decode_plan
 from tests.cli_settings import invoke
 from tests.gatherers import put_market
+from tests.processes import run
+from tests.servers import new_database
 from tests.settings.test_settings import problems_of
 from workers.gatherer.process import check
 
@@ -47,7 +50,70 @@ def test_times_in_the_wrong_order_are_refused_before_anything_is_opened(command)
     assert (code, "not after --from" in said) == (2, True), said
 
 
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00+16:00", "1999-12-31", "2200-01-02", "9999-12-31T23:59:59-16:00"], ids=str
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            ("export", "--from"),
+            ("verify", "--to"),
+            ("coverage", "--from"),
+            ("coverage", "--to"),
+            ("book", "A", "--at"),
+        ),
+        *(("backfill", *TIMES, "--from"), ("lake", "rebuild", "--into", "/nowhere", *TIMES, "--to")),
+        *(("lake", "restore", *TIMES, "--from"), ("simulator", "--start")),
+    ],
+    ids=" ".join,
+)
+def test_a_time_that_no_database_or_file_holds_is_refused(command, time):
+    code, said = answered({"KALSHI_PRODUCTION_DSN": NOBODY, "KALSHI_TS_DSN": NOBODY}, *command, time)
+    assert (code, "is not between 2000 and 2200" in said) == (2, True), said
+
+
+def test_a_time_of_any_zone_is_understood(production):
+    times = ("--from", "2026-11-21T00:00:00+23:59", "--to", "2026-11-22T00:00:00-23:59")
+    assert answered({"KALSHI_PRODUCTION_DSN": production.reveal()}, "coverage", *times)[0] == 0
+
+
+def test_what_has_not_happened_yet_is_not_fetched():
+    times = ("--from", "2199-01-01", "--to", "2199-01-02")
+    code, said = answered({"KALSHI_TS_DSN": NOBODY}, "backfill", *times)
+    assert (code, "--from: it is in the future" in said) == (2, True), said
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "command", [("demo", "--seconds"), ("rehearse", "--seconds"), ("simulator", "--speed")], ids=" ".join
+)
+def test_what_is_no_number_is_refused(command, number):
+    assert answered({}, *command, number)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--hidden-seconds", "--live-days", "--signature-tolerance", "--buffer-frames"),
+        *("--connections-per-user", "--markets-per-session", "--commands-per-second"),
+    ],
+)
+def test_a_simulator_has_no_negative_limits(option):
+    assert answered({}, "simulator", option, "-1")[0] == 2
+
+
 class TestMarkets:
+    @pytest.mark.parametrize("ticker", ["", "K" * 201, "KX\n1", "KX\x1b[31m", "KX\udcff"], ids=ascii)
+    @pytest.mark.parametrize(
+        "command",
+        [("coverage",), ("book", "--at", "2026-11-21"), ("backfill", *TIMES, "--ticker")],
+        ids=lambda each: each[0],
+    )
+    def test_what_is_no_ticker_is_refused(self, command, ticker):
+        code, said = answered({"KALSHI_PRODUCTION_DSN": NOBODY}, *command, ticker)
+        assert (code, "is not a ticker" in said) == (2, True), said
+
     def test_a_mistyped_one_is_told_with_those_that_are_named_alike(self, production):
         put_market(production, "KXTEST-26NOV01-T1")
         code, said = answered({"KALSHI_PRODUCTION_DSN": production.reveal()}, "coverage", "KXTEST-26NOV01-TI")
@@ -59,6 +125,88 @@ class TestMarkets:
         put_market(production, "KXTEST-26NOV01-T1")
         code, said = answered({"KALSHI_PRODUCTION_DSN": production.reveal()}, "coverage", "KXTEST-26NOV01-T1")
         assert (code, "Nothing was recorded in that time" in said) == (0, True)
+
+
+class TestDatabases:
+    """Tables of a gatherer and of production have the same names: a setting that names the wrong one is told."""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            *(
+                ("export",),
+                ("verify",),
+                ("coverage",),
+                ("status",),
+                ("maintain",),
+                ("lake", "bind"),
+                ("lake", "status"),
+            ),
+            *(("lake", "unbind"), ("lake", "status", "--raw"), ("lake", "bind", "--raw"), ("export", "--raw")),
+            ("confirmations",),
+        ],
+        ids=" ".join,
+    )
+    def test_the_wrong_one_is_refused_and_nothing_of_it_reaches_the_lake(
+        self, command, timeseries, production, tmp_path
+    ):
+        swapped = {"KALSHI_PRODUCTION_DSN": timeseries.reveal(), "KALSHI_TS_DSN": production.reveal()}
+        code, said = answered({**swapped, "KALSHI_LAKE": tmp_path / "lake"}, *command)
+        assert (code, "correct the settings: one database is named twice, or for the wrong purpose." in said) == (
+            1,
+            True,
+        )
+        assert not (tmp_path / "lake" / "processed").exists()
+
+    def test_metadata_is_no_production(self, server, templates):
+        metadata = new_database(server, templates[DatabaseKind.METADATA])
+        code, said = answered({"KALSHI_PRODUCTION_DSN": metadata.reveal()}, "coverage")
+        assert (code, "Fix:" in said) == (1, True), said
+
+
+class TestFiles:
+    @pytest.mark.parametrize("command", ["settings", "metrics", "rehearse"])
+    @pytest.mark.parametrize("content", [b"", b"# another document\n", b"\xff\xfe"], ids=repr)
+    def test_a_document_without_the_table_stays_as_it_is(self, command, content, tmp_path):
+        file = tmp_path / "document.md"
+        file.write_bytes(content)
+        code, said = answered({}, command, "--write", str(file))
+        assert (code, f"The table cannot be put into {file}." in said) == (1, True), said
+        assert file.read_bytes() == content
+        assert answered({}, command, "--write", str(tmp_path))[0] == 2
+
+    def test_a_bundle_that_cannot_be_written_is_told_before_the_exchange_is_asked(self, tmp_path):
+        (tmp_path / "file").touch()
+        code, said = answered(
+            {"KALSHI_DATA_DIR": tmp_path}, "rehearse", "--bundle", str(tmp_path / "file" / "b.tar.gz")
+        )
+        assert (code, "give another path with --bundle." in said) == (1, True), said
+
+    @pytest.mark.parametrize("into", ["", "s3:/bucket/prefix", "s3://", "ftp://example/x"])
+    def test_a_mistyped_bucket_is_no_folder(self, into, tmp_path):
+        times = ("--from", "2026-11-21T00:00Z", "--to", "2026-11-21T01:00Z")
+        code, said = answered({"KALSHI_LAKE": tmp_path}, "lake", "rebuild", *times, "--into", into)
+        assert (code, "neither a folder nor s3://bucket/prefix" in said) == (2, True), said
+
+    def test_a_lake_is_not_rebuilt_into_itself(self, tmp_path):
+        times = ("--from", "2026-11-21T00:00Z", "--to", "2026-11-21T01:00Z")
+        code, said = answered(
+            {"KALSHI_LAKE": tmp_path}, "lake", "rebuild", *times, "--into", str(tmp_path / "x" / "..")
+        )
+        assert (code, "the lake of KALSHI_LAKE itself" in said) == (2, True), said
+
+    @pytest.mark.parametrize("command", [("demo", "--seconds", "1"), ("simulator",)], ids=lambda each: each[0])
+    def test_a_data_folder_that_cannot_be_made_is_told(self, command, tmp_path):
+        (tmp_path / "file").touch()
+        done = run("-m", "app", *command, KALSHI_DATA_DIR=tmp_path / "file" / "data")
+        assert (done.returncode, "Fix:" in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+
+    @pytest.mark.parametrize("option", ["--truth", "--certificate", "--key"])
+    def test_a_file_that_is_not_what_the_simulator_needs_is_told(self, option, tmp_path):
+        (tmp_path / "file").write_text("hello")
+        value = f"a={tmp_path / 'file'}" if option == "--key" else tmp_path / "file"
+        done = run("-m", "app", "simulator", option, value, KALSHI_DATA_DIR=tmp_path)
+        assert (done.returncode, "Fix:" in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
 
 
 class TestNothing:

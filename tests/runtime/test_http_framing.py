@@ -8,6 +8,7 @@ import pytest
 from app.runtime.http_server import (
     MOST_HEAD_BYTES,
     MOST_HEADERS,
+    chunked_body,
     header_lines,
     problem_of_headers,
     problem_of_request_line,
@@ -91,3 +92,55 @@ def test_a_head_has_an_end():
             header_lines(io.BytesIO(long))
     with pytest.raises(ConnectionError):
         header_lines(io.BytesIO(b"A: b\r\n"))
+
+
+CHUNKS = {
+    "a line end in an extension": b"2;a\nb\r\nxy\r\n0\r\n\r\n",
+    "a return in an extension": b"2;a\rb\r\nxy\r\n0\r\n\r\n",
+    "a bare line end after the size": b"2\nxy\r\n0\r\n\r\n",
+    "a bare line end after the data": b"2\r\nxy\n0\r\n\r\n",
+    "more data than said": b"2\r\nxyz\r\n0\r\n\r\n",
+    "a prefix": b"0x2\r\nxy\r\n0\r\n\r\n",
+    "a sign": b"+2\r\nxy\r\n0\r\n\r\n",
+    "an underscore": b"0_2\r\nxy\r\n0\r\n\r\n",
+    "a space before the size": b" 2\r\nxy\r\n0\r\n\r\n",
+    "no size": b"\r\nxy\r\n0\r\n\r\n",
+    "a size beyond counting": b"f" * 17 + b"\r\nxy\r\n0\r\n\r\n",
+    "an extension without end": b"2;" + b"a" * 10_000 + b"\r\nxy\r\n0\r\n\r\n",
+    "a request for a trailer": b"0\r\nGET /health HTTP/1.1\r\n\r\n",
+    "a line end in a trailer": b"0\r\nA: b\nC: d\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("chunks", CHUNKS.values(), ids=CHUNKS)
+def test_chunks_that_leave_a_doubt_are_refused_and_nothing_after_them_is_read(ops, chunks):
+    head = b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(ops.address, timeout=120) as client:
+        client.sendall(head + chunks + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = received_all(client)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_plain_chunks_are_taken():
+    sent = io.BytesIO(b'2\r\nab\r\n0A ; x="y"\r\n0123456789\r\n000\r\nX-Sum: 1\r\n\r\nGET')
+    assert (chunked_body(sent, 12), sent.read()) == (b"ab0123456789", b"GET")
+
+
+def test_chunks_have_an_end():
+    assert chunked_body(io.BytesIO(b"2\r\nab\r\nffffff\r\n"), 100) is None
+    for early in (b"", b"2\r\na", b"2\r\nab\r\n", b"0\r\nA: b\r\n"):
+        with pytest.raises(ConnectionError):
+            chunked_body(io.BytesIO(early), 100)
+    with pytest.raises(ValueError, match="too long"):
+        chunked_body(io.BytesIO(b"0\r\n" + b"A: b\r\n" * (MOST_HEADERS + 1) + b"\r\n"), 100)
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(ops):
+    head = b"POST /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n"
+    for length, body in ((b"Content-Length: 2", b"ab"), (b"Transfer-Encoding: chunked", b"2\r\nab\r\n0\r\n\r\n")):
+        with socket.create_connection(ops.address, timeout=120) as client:
+            client.sendall(head + length + b"\r\n\r\n")
+            assert client.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(body)
+            assert received_all(client).startswith(b"HTTP/1.1 405 ")

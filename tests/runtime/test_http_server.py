@@ -4,7 +4,8 @@ import http.client
 import json
 import signal
 import socket
-from contextlib import ExitStack, contextmanager
+import threading
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import requests
@@ -137,6 +138,33 @@ def test_many_who_do_not_ask_make_room_for_one_who_does():
                 assert server.hang_ups("crowded") >= number - 8
         assert is_closed(idle[0])
         assert not is_closed(idle[-1])
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"", b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"a" * 8_000 + b"\r\nx\r\n"),
+        (POST + b"Content-Length: 100000000000\r\n\r\n", b"x" * 1_000),
+    ],
+    ids=["requests", "chunks", "a body that is refused"],
+)
+def test_a_client_that_never_pauses_does_not_keep_others_waiting(begins, goes_on):
+    """What it sent is always there to be read: whoever reads until nothing is left would never look at others."""
+    with serving(most=8, patience_seconds=600) as server, ExitStack() as stack:
+        for _ in range(2):
+            busy = stack.enter_context(server.connect())
+            stack.callback(busy.shutdown, socket.SHUT_RDWR)
+            busy.sendall(begins)
+            threading.Thread(target=until_hung_up, args=(busy.sendall, 100 * goes_on), daemon=True).start()
+            threading.Thread(target=until_hung_up, args=(busy.recv, 65_536), daemon=True).start()
+        assert [server.hang_ups("crowded") for _ in range(3)] == [0, 0, 0]
+
+
+def until_hung_up(action, argument):
+    with suppress(OSError):
+        while action(argument) != b"":
+            pass
 
 
 def test_hundreds_of_idle_clients_neither_stop_the_health_check_nor_the_end_of_the_process():

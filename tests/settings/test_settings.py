@@ -41,6 +41,9 @@ def test_an_unknown_name_is_refused_and_the_nearest_one_offered():
         ("KALSHI_LOG_LEVEL", "", "is empty"),
         ("KALSHI_TS_DSN", "host", "not a PostgreSQL connection string"),
         ("KALSHI_DATA_DIR_FILE", "/etc/hostname", "KALSHI_DATA_DIR is not a secret"),
+        ("KALSHI_META_DSN_FILE", "/bin/sh", "names a file that is not text: /bin/sh"),
+        ("kalshi_log_level", "info", "is not a setting; did you mean KALSHI_LOG_LEVEL?"),
+        ("KALSHI_OPS_ADDRESS", "127.0.0.1:65536", "does not have the form"),
         ("KALSHI_META_DSN_FILE", "/no/such/file", "/no/such/file: No such file or directory"),
     ],
 )
@@ -75,6 +78,21 @@ def test_a_secret_shows_nowhere():
 
 def test_a_malformed_secret_is_refused_without_being_shown():
     assert "hunter2" not in problems_of({"KALSHI_TS_DSN": "host=x hunter2"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("KALSHI_REST_URL", "https://ada:hunter2@exchange.example/v2"),
+        ("KALSHI_WS_URL", "wss://ada:hunter2@exchange.example/v2"),
+        ("KALSHI_LAKE_S3_ENDPOINT", "https://ada:hunter2@s3.example"),
+        ("KALSHI_GATHERER_OPS", "a=http://ada:hunter2@a.example:9090"),
+    ],
+)
+def test_an_address_with_a_password_is_refused_since_logs_show_addresses(variable, address):
+    message = problems_of({variable: address})
+    assert "//***@" in message
+    assert "hunter2" not in message
 
 
 def test_every_setting_is_described_with_an_example_that_fits():

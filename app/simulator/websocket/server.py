@@ -14,6 +14,7 @@ from typing import NamedTuple
 import gevent
 from gevent.server import StreamServer
 
+from app.errors import OperatorError
 from app.runtime import logs
 from app.simulator.keys import AuthenticationError, KeyRing
 from app.simulator.limits import ErrorBodies, SimLedger, SimLimits
@@ -239,5 +240,10 @@ class WebSocketServer:
 
 def _tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    try:
+        context.load_cert_chain(certificate)
+    except OSError as error:
+        raise OperatorError(
+            f"{certificate} holds no certificate with its key.", str(error), "give a PEM file with both."
+        ) from error
     return context
