@@ -146,9 +146,7 @@ class MarketRegistry:
     ) -> None:
         self._group = group
         self._stopping = gevent.event.Event()
-        self._greenlets: list[
-            gevent.Greenlet
-        ] = []  # bounded by the workers and the parts of the process that subscribe
+        self._greenlets: list[gevent.Greenlet] = []  # bounded: workers, and parts of the process that subscribe
         client = client.stopped_by(self._stopping)
         self._markets = Markets(lambda: self.exchange_status)
         self._feed = ChangeFeed(self._stopping)
