@@ -1,6 +1,7 @@
 """An order book as plain arithmetic in integers, and the book of a market at a time from its recorded rows.
 
-sql/shared/0046_book_at_a_time.sql implements the same in SQL and gives the reasons; both are tested with the same rows.
+sql/shared/0046_book_at_a_time.sql implements the same in SQL and gives the reasons; both are tested with the same rows
+(without_late_ones() is now in 0057_books_after_an_outage.sql).
 If the order of changes cannot matter, neither SQL (0060_undisputed_books.sql) nor the lake looks at each change.
 
 A snapshot with a clock holds the changes up to that clock, within one run of the market's clocks: after an outage or a
@@ -10,7 +11,7 @@ maintenance of the exchange, clocks may restart at small numbers. No message ann
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Literal, NamedTuple, Protocol
 
@@ -114,7 +115,8 @@ def _without_late_ones(record: Record, base: BookSnapshot) -> BookSnapshot:
     """Return the snapshot before `base` if `base` arrived late, since that one serves as well; otherwise return `base`.
 
     A snapshot is in doubt if it lacks a change that a gatherer had received before: either the snapshot arrived late,
-    or the clocks have restarted. It arrived late if it equals what an earlier snapshot had become by its clock.
+    or the clocks have restarted. It arrived late if it equals what an earlier snapshot had become by its clock, or if
+    it becomes what an earlier snapshot was already: after an outage, the first one may come from the slower connection.
     """
     if base.clock < 0 or not _is_in_doubt(record, base):
         return base
@@ -124,9 +126,9 @@ def _without_late_ones(record: Record, base: BookSnapshot) -> BookSnapshot:
     certain = _without_late_ones(record, last)
     if certain.clock == base.clock and certain.received_at > base.received_at:
         return base  # both hold the same, and this one is known to lack what arrived in between
-    if _becomes(record, certain, base) or any(_becomes(record, each, base) for each in _before(record, last, base)):
-        return certain
-    return base
+    earlier = chain([certain], _before(record, last, base))
+    is_late = any(_becomes(record, each, base) or _is_behind(record, base, each) for each in earlier)
+    return certain if is_late else base
 
 
 def _before(record: Record, last: BookSnapshot, base: BookSnapshot) -> Iterator[BookSnapshot]:
@@ -147,8 +149,22 @@ def _becomes(record: Record, earlier: BookSnapshot, later: BookSnapshot) -> bool
     """Return whether the later snapshot equals the earlier one with the changes up to the later one's clock applied."""
     since = list(_changes_since(record, earlier, later.snapshot_ts + AT_ONCE))
     last_run = max((run for change, run in since if change.exchange_ts <= later.snapshot_ts), default=0)
+    if last_run == 0 and later.clock < earlier.clock:
+        return False  # clocks fell in between: that the books are the same is a coincidence
     held = (_delta(change) for change, run in since if (run, change.clock) <= (last_run, later.clock))
     return _nonzero(added_up(earlier.levels, held)) == later.levels
+
+
+def _is_behind(record: Record, late: BookSnapshot, earlier: BookSnapshot) -> bool:
+    """Return whether the earlier snapshot equals the late one with the changes applied that lie between their clocks.
+
+    Without such a change nothing is known: a book may be the same after a restart of clocks.
+    """
+    if earlier.clock <= late.clock:
+        return False
+    since = [change for change, _ in _changes_since(record, late, earlier.snapshot_ts + AT_ONCE)]
+    between = [_delta(change) for change in since if 0 <= change.clock <= earlier.clock]
+    return bool(between) and _nonzero(added_up(late.levels, between)) == earlier.levels
 
 
 def _delta(change: BookChange) -> tuple[bool, int, int]:

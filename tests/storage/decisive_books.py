@@ -12,7 +12,33 @@ class Case(NamedTuple):
     book: tuple
 
 
+# Of the two snapshots after an outage, the later one is of the slower connection: it lacks a change that the earlier
+# one holds, and one that the faster connection had brought before.
+AFTER_AN_OUTAGE = Case(
+    (
+        (0, 10, 900, ((True, 100000, 100),)),
+        (60000, 60010, 951, ((True, 100000, 700), (False, 200000, 300))),
+        (60400.001, 60410, 950, ((True, 100000, 700),)),
+    ),
+    (
+        (59990, 60600, 951, False, False, 200000, 300),
+        (60100, 60110, 952, False, False, 200000, 500),
+        (60500, 60510, 953, False, True, 100000, 50),
+    ),
+    60500,
+    ((True, 100000, 750), (False, 200000, 800)),
+)
+# As AFTER_AN_OUTAGE by its clocks, but they began anew, at a book that is the same.
+AFTER_A_RESTART = Case(
+    ((0, 10, 900, ((True, 100000, 700),)), (20000, 20010, 3, ((True, 100000, 700),))),
+    ((10000, 10010, 901, False, True, 100000, 500), (30000, 30010, 4, False, True, 100000, 50)),
+    30000,
+    ((True, 100000, 750),),
+)
+
 CASES = [
+    AFTER_AN_OUTAGE,
+    AFTER_A_RESTART,
     Case(
         (
             (3, 13, 0, ()),
