@@ -1,7 +1,7 @@
 """The pages as people see them: in a browser, over the service as it is run."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -103,6 +103,30 @@ def test_the_book_of_any_time_is_reached_by_the_keyboard(running_service, starte
         page.fill("#at", "yesterday")
         page.get_by_role("button", name="Show").click()
         assert page.evaluate("document.getElementById('at').validationMessage").startswith("Not a time")
+        assert complaints == []
+
+
+FOCUSABLE = """
+() => [...document.querySelectorAll('a[href], button, input, [tabindex="0"]')]
+  .filter(element => element.checkVisibility() && element.type !== 'hidden')
+"""
+
+
+def test_the_tab_key_reaches_everything_of_a_market_s_page(running_service, started):
+    with page_of(started, viewport={"width": 1280, "height": 844}) as (page, complaints):
+        # Of the past: nothing is loaded again, and takes the focus away.
+        at = datetime.now(UTC) - timedelta(minutes=30)
+        page.goto(f"{running_service}/markets/{TICKER}?at={at:%Y-%m-%dT%H:%M:%SZ}")
+        for part in ("#candles canvas", ".book .ladder", ".trades tbody", ".download pre", ".heat"):
+            page.wait_for_selector(part)
+        count = page.evaluate(f"window.wanted = ({FOCUSABLE})(); wanted.length")
+        assert count > 30
+        reached = set()
+        for _ in range(count):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("wanted.indexOf(document.activeElement)"))
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        assert reached == set(range(count))
         assert complaints == []
 
 
