@@ -53,6 +53,8 @@ def _operation(rule: Rule, description: Description) -> dict[str, Any]:
     if description.answer is not None:
         content = {kind: {"schema": {"type": "string"}} for kind in description.types if kind != JSON}
         answer["content"] = {JSON: {"schema": description.answer}, **content}
+    elif JSON not in description.types:
+        answer["content"] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in description.types}
     operation: dict[str, Any] = {
         "summary": description.summary,
         "operationId": rule.endpoint,

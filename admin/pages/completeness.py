@@ -24,6 +24,7 @@ from admin.pages.coverage import (
     cells_until,
     market_seconds,
 )
+from admin.web.cache import TtlCache
 from admin.web.database import RequestDatabase
 from app.coverage.evidence import BOOKS, EXCHANGE_CHANNELS, SNAPSHOTS_US
 from app.coverage.evidence import CHANNELS as CHANNELS_OF_TABLES
@@ -32,6 +33,8 @@ from app.ops.problems import HTML
 from kalshi_data.layout import DAY, day_of
 
 SHOWN_DAYS = timedelta(days=31)
+CACHED_DAYS = 31
+CACHED_SECONDS = 60.0
 MICROSECOND = timedelta(microseconds=1)
 
 DAYS = """
@@ -43,30 +46,28 @@ DAYS = """
 # The times that a gatherer received are those of its subscriptions, without the gaps of their sockets and without what
 # it lost, as app/coverage/evidence.py has it. Whoever unsubscribed after a market's close knew that nothing would come.
 GATHERERS = """
-    WITH period AS (
-        SELECT greatest(%(from)s, min(started_at)) AS since, %(to)s::TIMESTAMPTZ AS until FROM gatherer_runs
-    ),
-    gatherers AS (
+    WITH gatherers AS (
         SELECT gatherer FROM gatherer_runs GROUP BY gatherer
         HAVING min(started_at) < %(to)s AND max(recorded_until) > %(from)s::TIMESTAMPTZ - INTERVAL '7 days'
     ),
     expected AS (
-        SELECT %(books)s AS channel, ticker, greatest(open_time, since) AS opens, least(close_time, until) AS closes,
-            least(traded_until(close_time), until) AS falls_silent
-        FROM markets CROSS JOIN period
-        WHERE coalesce(open_time, '-infinity') < until AND coalesce(traded_until(close_time), 'infinity') > since
+        SELECT
+            %(books)s AS channel, ticker, greatest(open_time, %(from)s) AS opens, least(close_time, %(to)s) AS closes,
+            least(traded_until(close_time), %(to)s) AS falls_silent
+        FROM markets
+        WHERE coalesce(open_time, '-infinity') < %(to)s AND coalesce(traded_until(close_time), 'infinity') > %(from)s
         UNION ALL
-        SELECT channel, '', since, until, until FROM unnest(%(channels)s) AS channel CROSS JOIN period
+        SELECT channel, '', %(from)s, %(to)s, %(to)s FROM unnest(%(channels)s) AS channel
     ),
     life AS (
         SELECT channel, ticker, closes, tstzmultirange(tstzrange(opens, falls_silent)) AS times
         FROM expected WHERE opens < falls_silent
     ),
     gaps AS (
-        SELECT gatherer, run_id, conn, CASE WHEN sid >= 0 THEN channel END AS channel,
+        SELECT
+            gatherer, run_id, conn, CASE WHEN sid >= 0 THEN channel END AS channel,
             range_agg(tstzrange(started_at, ended_at)) AS times
-        FROM gatherer_gaps CROSS JOIN period
-        WHERE started_at < until AND coalesce(ended_at, 'infinity') > since
+        FROM gatherer_gaps WHERE started_at < %(to)s AND coalesce(ended_at, 'infinity') > %(from)s
         GROUP BY 1, 2, 3, 4
     ),
     tables AS (
@@ -80,70 +81,69 @@ GATHERERS = """
             UNION ALL
             SELECT gatherer, table_name, ticker, started_at, ended_at FROM gatherer_refusals WHERE stored_at IS NULL
         ) AS lost
-        JOIN tables USING (table_name) CROSS JOIN period
-        WHERE started_at < until AND ended_at + lasts > since
+        JOIN tables USING (table_name)
+        WHERE started_at < %(to)s AND ended_at + lasts > %(from)s
         GROUP BY gatherer, channel, ticker
     ),
-    received AS (
-        SELECT s.gatherer, s.channel, s.ticker, range_agg(
-            tstzmultirange(tstzrange(
-                greatest(s.started_at, r.started_at),
+    subscribed AS (
+        SELECT s.gatherer, s.channel, s.ticker, life.times AS life, tstzmultirange(tstzrange(
+            greatest(s.started_at, r.started_at),
+            greatest(
+                s.started_at, r.started_at,
                 least(CASE WHEN s.ended_at < life.closes THEN s.ended_at END, r.delivered_until)
-            )) - coalesce(whole.times, '{}') - coalesce(own.times, '{}')
-        ) AS times
-        FROM life
-        CROSS JOIN period
-        JOIN gatherer_subscriptions AS s ON s.channel = life.channel AND s.ticker = life.ticker
+            )
+        )) - coalesce(whole.times, '{}') - coalesce(own.times, '{}') AS times
+        FROM gatherer_subscriptions AS s
+        JOIN life ON life.channel = s.channel AND life.ticker = s.ticker
         JOIN gatherer_runs AS r ON r.gatherer = s.gatherer AND r.run_id = s.run_id
         LEFT JOIN gaps AS whole
             ON whole.gatherer = s.gatherer AND whole.run_id = s.run_id AND whole.conn = s.conn
             AND whole.channel IS NULL
         LEFT JOIN gaps AS own
             ON own.gatherer = s.gatherer AND own.run_id = s.run_id AND own.conn = s.conn AND own.channel = s.channel
-        WHERE s.started_at < until AND coalesce(s.ended_at, 'infinity') > since
-            AND r.started_at < until AND r.delivered_until > since
-            AND greatest(s.started_at, r.started_at)
-            < least(CASE WHEN s.ended_at < life.closes THEN s.ended_at END, r.delivered_until)
+        WHERE s.started_at < %(to)s AND (s.ended_at IS NULL OR s.ended_at > %(from)s)
+            AND r.started_at < %(to)s AND r.delivered_until > %(from)s
+    ),
+    received AS (
+        SELECT s.gatherer, s.channel, s.ticker,
+            range_agg(s.life * s.times - coalesce(whole.times, '{}') - coalesce(own.times, '{}')) AS times
+        FROM subscribed AS s
+        LEFT JOIN losses AS whole ON whole.gatherer = s.gatherer AND whole.channel = s.channel AND whole.ticker = ''
+        LEFT JOIN losses AS own
+            ON own.gatherer = s.gatherer AND own.channel = s.channel AND own.ticker = s.ticker AND s.ticker <> ''
         GROUP BY s.gatherer, s.channel, s.ticker
     ),
-    missed AS MATERIALIZED (
-        SELECT g.gatherer, life.channel, life.ticker, life.times - (
-            coalesce(received.times, '{}') - coalesce(whole.times, '{}') - coalesce(own.times, '{}')
-        ) AS times
-        FROM gatherers AS g CROSS JOIN life
-        LEFT JOIN received USING (gatherer, channel, ticker)
-        LEFT JOIN losses AS whole ON whole.gatherer = g.gatherer AND whole.channel = life.channel AND whole.ticker = ''
-        LEFT JOIN losses AS own
-            ON own.gatherer = g.gatherer AND own.channel = life.channel AND own.ticker = life.ticker
-            AND life.ticker <> ''
+    markets_received AS (
+        SELECT channel, array_agg(gatherer) AS gatherers, array_agg(times) AS times FROM received
+        GROUP BY channel, ticker
     ),
-    lacking AS (SELECT * FROM missed WHERE times <> '{}'),
-    -- What each alone received: what all of the others missed, and it did not.
-    alone AS (
-        SELECT g.gatherer, o.channel, o.ticker, range_intersect_agg(o.times) AS times
-        FROM gatherers AS g JOIN lacking AS o ON o.gatherer <> g.gatherer
-        GROUP BY g.gatherer, o.channel, o.ticker
-        HAVING count(*) = (SELECT count(*) - 1 FROM gatherers)
+    sums AS (
+        SELECT each.channel, own.gatherer, sum(received.length) AS received, sum(alone.length) AS alone
+        FROM markets_received AS each
+        CROSS JOIN unnest(each.gatherers, each.times) AS own (gatherer, times)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(range_agg(other.times), '{}') AS times
+            FROM unnest(each.gatherers, each.times) AS other (gatherer, times)
+            WHERE other.gatherer <> own.gatherer
+        ) AS others
+        CROSS JOIN LATERAL (SELECT sum(upper(part) - lower(part)) AS length FROM unnest(own.times) AS part) AS received
+        CROSS JOIN LATERAL (
+            SELECT sum(upper(part) - lower(part)) AS length FROM unnest(own.times - others.times) AS part
+        ) AS alone
+        GROUP BY each.channel, own.gatherer
     ),
     possible AS (
-        SELECT channel, extract(epoch FROM sum(upper(part) - lower(part)))::FLOAT AS seconds
+        SELECT channel, sum(upper(part) - lower(part)) AS length
         FROM life CROSS JOIN unnest(times) AS part GROUP BY channel
     )
     SELECT
-        g.gatherer, p.channel, p.seconds AS possible_seconds, (
-            SELECT coalesce(extract(epoch FROM sum(upper(part) - lower(part))), 0)::FLOAT
-            FROM lacking AS l CROSS JOIN unnest(l.times) AS part
-            WHERE l.gatherer = g.gatherer AND l.channel = p.channel
-        ) AS missed_seconds, (
-            SELECT coalesce(extract(epoch FROM sum(upper(part) - lower(part))), 0)::FLOAT
-            FROM alone AS a
-            LEFT JOIN lacking AS l USING (gatherer, channel, ticker)
-            CROSS JOIN unnest(a.times - coalesce(l.times, '{}')) AS part
-            WHERE a.gatherer = g.gatherer AND a.channel = p.channel
-        ) AS alone_seconds
-    FROM gatherers AS g CROSS JOIN possible AS p
-    ORDER BY array_position(%(order)s, p.channel), g.gatherer
+        gatherer, channel, extract(epoch FROM length)::FLOAT AS possible_seconds,
+        extract(epoch FROM length - coalesce(received, '0'))::FLOAT AS missed_seconds,
+        extract(epoch FROM coalesce(alone, '0'))::FLOAT AS alone_seconds
+    FROM possible CROSS JOIN gatherers LEFT JOIN sums USING (channel, gatherer)
+    ORDER BY array_position(%(order)s, channel), gatherer
 """
+BEGAN = "SELECT min(started_at) FROM gatherer_runs"
 
 Values = dict[str, Any]
 
@@ -155,6 +155,8 @@ class DayQuery(Schema):
 def completeness_pages(database: RequestDatabase) -> Blueprint:
     blueprint = Blueprint("completeness", __name__, url_prefix="/completeness")
     query = DayQuery()
+    # With 100,000 markets it takes seconds.
+    found: dict[datetime, TtlCache[list[Mapping[str, Any]]]] = {}
 
     @blueprint.get("")
     @endpoint("How complete the record is, by day and channel.", query=DayQuery, types=(HTML,))
@@ -169,7 +171,10 @@ def completeness_pages(database: RequestDatabase) -> Blueprint:
     @endpoint("What each gatherer received of a day.", query=DayQuery, types=(HTML,))
     def gatherers() -> str:
         day = day_of(query.load(request.args).get("day", datetime.now(UTC)))
-        return render_template("parts/contributions.html", rows=contributions(database, day), channels=CHANNEL_NAMES)
+        if len(found) > CACHED_DAYS:
+            found.clear()
+        rows = found.setdefault(day, TtlCache(lambda: contributions(database, day), CACHED_SECONDS))()
+        return render_template("parts/contributions.html", rows=rows, channels=CHANNEL_NAMES)
 
     return blueprint
 
@@ -203,7 +208,9 @@ def contributions(database: RequestDatabase, day: datetime) -> list[Mapping[str,
     known = [row for row in database.rows(DAYS, {"from": day}) if row[0] == day]
     if not known:
         return []
-    _, since, until, _ = known[0]
+    _, hour, until, _ = known[0]
+    (began,) = database.row(BEGAN) or (None,)
+    since = max(hour, began or hour)
     pairs = [(table, channel) for table, channels in CHANNELS_OF_TABLES.items() for channel in channels]
     asked = {
         "from": since,

@@ -18,16 +18,18 @@ LAKES = (
 # Of the lake that production is bound to, or else of all. An hour counts once it was written; of those that had to be
 # written again, the object from before is still there.
 OF_LAKE = "lake_id = coalesce((SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL), lake_id)"
-FIGURES = """
-    count(*) FILTER (WHERE manifest <> '') AS hours,
-    count(*) FILTER (WHERE manifest <> '' AND verified_at IS NOT NULL) AS verified,
-    count(*) FILTER (WHERE manifest = '' OR through_ingest_id < changed_through) AS to_write,
+# Candles have a manifest for each interval, and none in the ledger.
+IS_WRITTEN = "(manifest <> '' OR (table_name = 'ohlcv' AND verified_at IS NOT NULL))"
+FIGURES = f"""
+    count(*) FILTER (WHERE {IS_WRITTEN}) AS hours,
+    count(*) FILTER (WHERE {IS_WRITTEN} AND verified_at IS NOT NULL) AS verified,
+    count(*) FILTER (WHERE NOT {IS_WRITTEN} OR through_ingest_id < changed_through) AS to_write,
     count(failure) AS failing, sum(row_count)::BIGINT AS row_count, sum(size_bytes)::BIGINT AS bytes,
     count(*) FILTER (WHERE manifest <> '' AND size_bytes IS NULL) AS unsized
 """
 TABLES = f"""
-    SELECT table_name, {FIGURES}, min(hour) FILTER (WHERE manifest <> '') AS first,
-        max(hour) FILTER (WHERE manifest <> '') AS last
+    SELECT table_name, {FIGURES}, min(hour) FILTER (WHERE {IS_WRITTEN}) AS first,
+        max(hour) FILTER (WHERE {IS_WRITTEN}) AS last
     FROM exports WHERE {OF_LAKE} GROUP BY table_name ORDER BY table_name
 """  # noqa: S608
 DAYS = f"""

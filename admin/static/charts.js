@@ -212,8 +212,10 @@ const marketCharts = (() => {
 
   return {
     showPeriod(from, to) {
-      period = [from, to];
-      refreshDepth();
+      if (period === null || period[0] !== from || period[1] !== to) {
+        period = [from, to];
+        refreshDepth();
+      }
     },
     showMoment(seconds) {
       moment = seconds;

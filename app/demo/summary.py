@@ -189,8 +189,8 @@ def text_lines(summary: Summary) -> Iterator[str]:
 def _explanations(summary: Summary) -> Iterator[str]:
     """Yield a line for each pair of figures that looks like a contradiction."""
     if summary.delivered < summary.events:
-        yield "Not delivered: changes before the gatherers had subscribed, and during faults of all."
+        yield "Not delivered: what came before the subscriptions, and in faults of all."
     if summary.rows > summary.delivered:
-        yield "More rows than delivered: trades that no gatherer was sent were fetched afterwards."
+        yield "More rows than delivered: trades that were fetched by REST afterwards."
     if summary.holes_declared > summary.holes_true:
-        yield "Declared holes without a true one: nobody listened, and nothing changed meanwhile."
+        yield "Declared holes without a true one: nothing happened to change in them."

@@ -62,7 +62,8 @@ def main():
                 take(page, f"status-{scheme}")
                 page.goto(f"{address}/markets/{market}")
                 page.wait_for_selector(".ladder .bid")
-                page.wait_for_selector("#candles canvas")
+                for chart in ("candles", "spread", "depth"):
+                    page.wait_for_selector(f"#{chart} canvas")
                 take(page, f"market-{scheme}")
                 assert complaints == []
 

@@ -157,7 +157,16 @@ def test_the_lake_s_page_counts_hours_sizes_and_failures(changing):
         "INSERT INTO exports (table_name, hour, through_ingest_id, row_count, manifest, failures, failure, retry_at, changed_through) "
         "VALUES ('tickers', '2026-11-20T10:00Z', 0, 0, '', 3, 'The bucket is away.', now(), 5)",
     )
+    # As app/lake/candle_days.py notes candles.
+    execute(
+        changing.dsn,
+        "INSERT INTO exports (table_name, hour, through_ingest_id, row_count, manifest, verified_at) "
+        "VALUES ('ohlcv', '2026-11-20T00:00Z', 0, 12, '', now())",
+    )
     page = changing.get("/lake").text
+    candles = page[page.index(">ohlcv<") :].split("</tr>")[0]
+    assert ">all<" in candles
+    assert "failing" not in candles
     assert "21.0 MB" in page
     assert "The bucket is away." in page
     assert "1 failing" in page

@@ -45,6 +45,8 @@ def test_its_answers_are_what_its_documentation_says_and_none_is_an_error_of_our
 def test_every_endpoint_of_the_api_is_in_it(api):
     document = api.json("/openapi.json")
     assert f"/admin/markets/{TICKER}/book".replace(TICKER, "{ticker}") in document["paths"]
+    file = document["paths"]["/admin/markets/{ticker}/hour/{table}"]["get"]["responses"]["200"]
+    assert list(file["content"]) == ["application/vnd.apache.parquet"]
     for path, operations in document["paths"].items():
         for method in {"get", "post", "delete"} & operations.keys():
             assert operations[method]["summary"].endswith("."), path

@@ -77,7 +77,7 @@ def test_a_person_reads_every_figure_and_the_verdict():
     assert lines[0].split(maxsplit=2) == ["events", "11", "changes that the exchange made"]
     assert "freshness p99 ms            -  the same: 99 of 100" in lines
     assert lines[-1] == "The promise held."
-    assert max(map(len, lines)) <= 87
+    assert max(map(len, lines)) <= 80
 
 
 def test_figures_that_look_like_a_contradiction_are_explained():

@@ -102,6 +102,8 @@ def test_each_hour_lies_below_the_gatherer_s_name_with_its_lineage(filled, archi
 def test_its_ledger_is_in_the_gatherer_s_own_database(filled, archive, storage):
     archive_everything(archive)
     assert execute(filled, "SELECT count(verified_at), sum(row_count) FROM exports") == [(3, 3)]
+    sizes = sum(file.stat().st_size for file in (storage.folder / "raw").rglob("*.parquet"))
+    assert execute(filled, "SELECT sum(size_bytes) FROM exports") == [(sizes,)]
     with connected(filled) as connection:
         assert bound_lake(connection).lake_id == identity_of(storage).lake_id
 

@@ -20,8 +20,9 @@ from app.markets.sync import FindUnended, MarketReader, MarketsPart, Settlements
 from app.metrics.gatherer import SYNCED
 from app.normalize.values import SECOND_US
 from app.runtime import logs
-from app.runtime.clock import now_us
+from app.runtime.clock import now_us, steady_seconds
 from app.runtime.health import Stopping, pause
+from app.status.progress import Progress
 from workers.process.group import Component, Rounds
 from workers.process.loop import Loop
 
@@ -50,7 +51,7 @@ class MarketSync:
         self.component = Component("market_walk", stopping)
         self.walked = gevent.event.Event()
         self.part: MarketsPart | None = None
-        self.parts = reading.parts
+        self._progress = Progress()
         self._reading = reading
         self._intake = intake
         self._exchange_open = exchange_open
@@ -65,6 +66,16 @@ class MarketSync:
         self._intake.markets.begin_walk()
         failed = self._read(self._reading.parts)
         return not failed and self._finish()
+
+    def words(self, known: int) -> str:
+        """Return how the first walk goes on, with so many markets known. The exchange does not tell how many it has."""
+        part = self.part
+        if part is None:
+            return ", waiting for the exchange"
+        self._progress.note(known, steady_seconds())
+        kind = "combos" if part.combos == "only" else "markets"
+        number = self._reading.parts.index(part) + 1
+        return f"{self._progress.words()}; {part.status} {kind}, part {number} of {len(self._reading.parts)}"
 
     def _read(self, parts: Sequence[MarketsPart]) -> list[MarketsPart]:
         """Read the parts. Return the parts that could not be read; a failed one delays no other."""

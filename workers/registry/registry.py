@@ -22,10 +22,9 @@ from app.markets.registry import Markets
 from app.markets.sync import EventReader, FindUnended, MarketReader, SettlementsSince
 from app.metrics.gatherer import ACTIVE, MARKETS, SYNCED, TRADING
 from app.runtime import logs
-from app.runtime.clock import now_us, steady_seconds
+from app.runtime.clock import now_us
 from app.runtime.health import StoppedError, Stopping
 from app.settings import Settings
-from app.status.progress import Progress
 from app.storage.tables import Row
 from app.storage.write_queue import Sink
 from workers.process.group import Component, Group
@@ -155,7 +154,6 @@ class MarketRegistry:
         markets = MarketReader(client, intake, combos=settings.combos)
         events = EventReader(client, intake, combos=settings.combos)
         stopping = self._stopping
-        self._progress = Progress()
         self._watch = ExchangeStatusWatch(client, settings.status_seconds, stopping)
         self._walk = MarketSync(markets, intake, settings.full_reconcile_seconds, self._watch.exchange_open, stopping)
         self._events = EventSync(events, intake, settings.events_seconds, self._walk.walked, stopping)
@@ -259,20 +257,10 @@ class MarketRegistry:
         if self._watch.status is None:
             return "the exchange's status is not known yet"
         if not self._walk.walked.is_set():
-            return f"reading markets: {len(self._markets):,} so far{self._walk_words()}"
+            return f"reading markets: {len(self._markets):,} so far{self._walk.words(len(self._markets))}"
         if not self._events.read.is_set():
             return "reading events"
         return None
-
-    def _walk_words(self) -> str:
-        """Return how the first walk goes on. The exchange does not tell how many markets it has."""
-        part = self._walk.part
-        if part is None:
-            return ", waiting for the exchange"
-        self._progress.note(len(self._markets), steady_seconds())
-        kind = "combos" if part.combos == "only" else "markets"
-        number = self._walk.parts.index(part) + 1
-        return f"{self._progress.words()}; {part.status} {kind}, part {number} of {len(self._walk.parts)}"
 
     def _put_known_markets(self, queue: ChangeQueue) -> None:
         # Stopping is no failure: the subscriber stops too.
