@@ -1,5 +1,7 @@
 """What is not judged, refused or disproved is never called complete."""
 
+from datetime import timedelta
+
 import psycopg2.errors
 import pytest
 
@@ -170,6 +172,28 @@ def test_a_refused_row_of_a_market_that_cannot_be_read_may_be_of_any(judged):
     execute(judged.production, REFUSE, (1, "a", "orderbook_deltas", "", at(100), at(101)))
     judged.judge(121)
     assert books(judged)[60] == books(judged, "KXTEST-2")[60] == ("hole", [100, 120], [])
+
+
+def told_of_book(coverage, minutes, microseconds=0):
+    moment = at(minutes) + timedelta(microseconds=microseconds)
+    query = "SELECT state, lower(hole), upper(hole) FROM knowledge_of_book(%s, %s)"
+    ((state, *hole),) = execute(coverage.production, query, (TICKER, moment))
+    return (state, *hole) if hole[0] else state
+
+
+def test_of_a_book_it_is_told_to_the_microsecond_where_holes_and_knowledge_end(judged):
+    judged.gatherers[0].misses(62, 65)
+    judged.judge(121)
+    late = "INSERT INTO gatherer_gaps VALUES ('a', 1, 99, 7, %s, %s, -1, 1, NULL, '', 'disconnected')"
+    execute(judged.production, late, (at(75), at(80)))
+    hole, late_hole = ("hole", at(62), at(65)), ("hole", at(75), at(80))
+    for before, minutes, after in (("complete", 62, hole), (hole, 65, "complete"), ("complete", 75, "unknown")):
+        assert (told_of_book(judged, minutes, -1), told_of_book(judged, minutes)) == (before, after), minutes
+    assert [told_of_book(judged, 80, -1), told_of_book(judged, 80)] == ["unknown", "complete"], "by the journal"
+    judged.judge(121)
+    for before, minutes, after in (("complete", 75, late_hole), (late_hole, 80, "complete")):
+        assert (told_of_book(judged, minutes, -1), told_of_book(judged, minutes)) == (before, after), minutes
+    assert [told_of_book(judged, 120), told_of_book(judged, 120, 1)] == ["complete", "unknown"]
 
 
 def test_an_hour_is_made_only_when_whoever_learns_something_has_told_it(coverage):

@@ -92,12 +92,15 @@ def test_the_second_in_which_it_closes_counts_too_unless_that_was_planned_for_th
     put_market(coverage.production, "KXTEST-1", closes=30)
     put_market(coverage.production, "KXTEST-2", closes=60)
     put_market(coverage.production, "KXTEST-3", closes=30)
+    put_market(coverage.production, "KXTEST-4", closes=30)
     gatherer = coverage.gatherers[0]
     gatherer.runs(0, 180).listens_to_all(tickers=["KXTEST-1", "KXTEST-2"]).misses(20, 70)
     gatherer.listens("orderbook_delta", "KXTEST-3", since=0, until=30, conn=9)
+    gatherer.listens("orderbook_delta", "KXTEST-4", since=0, until=30, conn=10).misses(10, 15, conn=10)
     coverage.judge(181)
     assert [silent_at(coverage, f"KXTEST-{number}") for number in (1, 2)] == [30 * 60 + 1, 60 * 60]
     assert books(coverage, "KXTEST-3") == {0: ("complete", None, [])}
+    assert books(coverage, "KXTEST-4")[0][:2] == ("hole", [10, 15])
 
 
 def test_what_nobody_heard_of_the_whole_exchange_is_one_row(coverage):

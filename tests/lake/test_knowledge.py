@@ -11,8 +11,10 @@ import pytest
 from pyarrow import parquet
 
 import kalshi_data as kd
+from app.lake import knowledge
 from app.lake.archive import Archive
 from app.lake.knowledge import COVERAGE, KnowledgeExport
+from app.lake.parquet import write_sorted
 from app.lake.storage import FolderStorage, StorageError
 from app.storage.tables import PRODUCTION_TRADES
 from kalshi_data.coverage import BOOKS
@@ -209,17 +211,28 @@ class Corrupting(FolderStorage):
 def test_an_object_that_does_not_come_back_as_it_was_is_not_verified_and_tried_again(known, tmp_path):
     storage = Corrupting(tmp_path / "lake")
     with ledger_of(known, storage) as ledger:
-        knowledge = KnowledgeExport(known, ledger, storage)
-        knowledge.note()
-        knowledge.write_next()
+        export = KnowledgeExport(known, ledger, storage)
+        export.note()
+        export.write_next()
         [found] = [row for row in execute(known, LEDGER) if row[0] == COVERAGE.name]
         assert found[3:] == (False, 1)
         execute(known, "UPDATE exports SET retry_at = NULL")
         storage.is_broken = False
-        while knowledge.write_next():
+        while export.write_next():
             continue
         [found] = [row for row in execute(known, LEDGER) if row[0] == COVERAGE.name]
         assert found[3:] == (True, 0)
+
+
+@pytest.mark.parametrize("written", ["FROM given LIMIT 1", "FROM given UNION ALL FROM given"], ids=["fewer", "more"])
+def test_an_object_with_fewer_or_more_rows_than_production_gave_is_not_verified(known, storage, monkeypatch, written):
+    monkeypatch.setattr(knowledge, "write_sorted", lambda session, _, *rest: write_sorted(session, written, *rest))
+    with ledger_of(known, storage) as ledger:
+        export = KnowledgeExport(known, ledger, storage)
+        export.note()
+        export.write_next()
+    [found] = [row for row in execute(known, LEDGER) if row[0] == COVERAGE.name]
+    assert found[3:] == (False, 1)
 
 
 def test_a_lake_that_cannot_be_written_is_an_error_of_the_storage(known, tmp_path):

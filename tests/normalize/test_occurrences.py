@@ -104,6 +104,17 @@ def test_a_frame_that_comes_after_the_one_that_follows_it_is_counted_where_it_be
     assert [counted.nth("A", moment, "x") for moment in (1, 2, 1, 2, 3)] == [0, 0, 1, 1, 0]
 
 
+@given(st.lists(st.tuples(st.integers(0, 1), st.booleans(), st.sampled_from("xy")), max_size=15))
+def test_frames_of_the_latest_two_moments_are_counted_in_whatever_order_they_come(drawn):
+    clock, heard = 0, [("A", 0, "x")]
+    for step, is_followed_by_a_late_one, change in drawn:
+        clock += step
+        heard.append(("A", clock, change))
+        if is_followed_by_a_late_one and clock:
+            heard.append(("A", clock - 1, change))
+    assert keys(heard, Occurrences(10)) == counted_slowly(heard)
+
+
 @pytest.mark.parametrize(("moments", "told"), [((5, 4), 1), ((5, 3), 1), ((5, 6, 5), 0), ((5, 5), 0), ((5, 7, 6), 1)])
 def test_a_market_whose_clock_goes_back_at_all_is_told_of_unless_it_is_a_late_frame(moments, told):
     returned = []
