@@ -217,6 +217,10 @@ class RequestHandler(WSGIHandler):
             return chunked_body(self.rfile, MOST_BODY_BYTES)
         return exactly(self.rfile, self.content_length or 0)
 
+    def _sendall(self, data: bytes) -> None:
+        with self.server.sending(self.socket):
+            super()._sendall(data)
+
     def _refuse_body(self) -> None:
         """Answer 413 and keep reading for a while: a client cut off while it sends may not see the answer."""
         self.close_connection = True
@@ -244,7 +248,8 @@ class RequestHandler(WSGIHandler):
 class BoundedServer(WSGIServer):
     """Serves a limited number of connections.
 
-    When a new one exceeds the limit, the connection that has been without a complete request longest is closed.
+    When a new one exceeds the limit, the connection that has been without a complete request longest is closed; if all
+    have one, the connection that has not taken any more of its answer for longest.
     """
 
     def __init__(
@@ -265,6 +270,7 @@ class BoundedServer(WSGIServer):
         )
         self._patience_seconds = patience_seconds
         self._not_asked: dict[socket.socket, None] = {}  # connections without a complete request, the oldest first
+        self._sending: dict[socket.socket, None] = {}  # clients that have to take what is sent, the slowest first
         self._timers: dict[socket.socket, Any] = {}
 
     @property
@@ -283,9 +289,9 @@ class BoundedServer(WSGIServer):
         self.stop(FINISH_SECONDS)
 
     def make_room(self) -> None:
-        """Close the oldest connection without a complete request if the server is full."""
-        if self._connections.full() and self._not_asked:
-            self._hang_up(next(iter(self._not_asked)), "crowded")
+        """Close a connection that costs a place and is not being answered, if the server is full."""
+        if self._connections.full() and (dispensable := self._not_asked or self._sending):
+            self._hang_up(next(iter(dispensable)), "crowded")
 
     @contextlib.contextmanager
     def patience(self, client: socket.socket) -> Iterator[None]:
@@ -299,6 +305,15 @@ class BoundedServer(WSGIServer):
             timer.close()
             del self._timers[client]
             self._not_asked.pop(client, None)
+
+    @contextlib.contextmanager
+    def sending(self, client: socket.socket) -> Iterator[None]:
+        """Note that nothing but the client delays its answer."""
+        self._sending[client] = None
+        try:
+            yield
+        finally:
+            self._sending.pop(client, None)
 
     def has_sent_head(self, client: socket.socket) -> None:
         """Restart the limit for the request's body."""
@@ -315,5 +330,6 @@ class BoundedServer(WSGIServer):
         """Close the connection, so that reading from it and writing to it end immediately."""
         HANG_UPS.labels(cause).inc()
         self._not_asked.pop(client, None)
+        self._sending.pop(client, None)
         with contextlib.suppress(OSError):  # the client has already closed it
             client.shutdown(socket.SHUT_RDWR)
