@@ -158,13 +158,10 @@ class RequestHandler(WSGIHandler):
     environ: dict[str, Any]
     wsgi_input: Input
 
-    def __init__(self, client: socket.socket, address: Any, server: "BoundedServer") -> None:  # noqa: ANN401
-        super().__init__(client, address, server)
-        self.rfile.close()
-        self.rfile = io.BufferedReader(_FairReader(client))
-
     def handle(self) -> None:
         self.server.make_room()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_FairReader(self.socket))
         try:
             super().handle()
         except OSError as error:  # the client left or was cut off during its answer
