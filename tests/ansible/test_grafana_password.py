@@ -10,21 +10,13 @@ from base64 import b64encode
 
 import pytest
 
-from tests.ansible.places import EXAMPLES
-from tests.ansible.playbooks import playbook
+from tests.ansible.playbooks import role_tasks
 
 PROGRAM = """#!/bin/sh
 printf '%s\\n' "$*" >> {folder}/arguments
 read -r password
 printf '%s' "$password" > {folder}/password
 exit {code}
-"""
-INVENTORY = """
-all:
-  hosts:
-    localhost:
-      ansible_connection: local
-      ansible_python_interpreter: "{{ ansible_playbook_python }}"
 """
 
 
@@ -68,9 +60,7 @@ class Grafana:
             "ansible_become": False,
         }
         path = f"{self._folder}{os.pathsep}{os.environ['PATH']}"
-        done = playbook(
-            EXAMPLES / "grafana_password.yml", "-vvv", inventory=self._folder / "hosts.yml", extra=given, PATH=path
-        )
+        done = role_tasks("grafana/tasks/password", self._folder, "-vvv", extra=given, PATH=path)
         assert password not in done.output
         return done
 
@@ -78,7 +68,6 @@ class Grafana:
 @pytest.fixture
 def grafana(tmp_path):
     (tmp_path / "password").write_text("OfTheFirstDays")
-    (tmp_path / "hosts.yml").write_text(INVENTORY)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Login) as server:
         server.folder = tmp_path
         threading.Thread(target=server.serve_forever, daemon=True).start()
