@@ -1,6 +1,12 @@
 """The admin service: gunicorn admin:app."""
 
-from typing import Any
+import sys
+from typing import Any, NoReturn
+
+from app.errors import SettingsError
+
+# gunicorn's own code for a worker that cannot start: it gives up, instead of starting another one.
+BOOT_ERROR = 3
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
@@ -9,5 +15,14 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
         from admin.application import create_app  # noqa: PLC0415
         from app.settings.loading import load_settings  # noqa: PLC0415
 
-        return create_app(load_settings())
+        try:
+            return create_app(load_settings())
+        except SettingsError as error:
+            leave(error)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def leave(error: SettingsError) -> NoReturn:
+    """End the process with the error alone: gunicorn would print a traceback around it."""
+    sys.stderr.write(f"{error}\n")
+    sys.exit(BOOT_ERROR)

@@ -6,6 +6,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventWorker
 
+from admin import leave
 from app.errors import SettingsError
 from app.runtime import logs
 from app.runtime.http_server import BoundedServer, RequestHandler, WSGIApp
@@ -39,8 +40,11 @@ class AdminWorker(GeventWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         super().load_wsgi()
         settings = load_settings()
-        _refuse_several_processes(self.cfg.workers)
-        _refuse_open_access(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
+        try:
+            _refuse_several_processes(self.cfg.workers)
+            _refuse_open_access(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
+        except SettingsError as error:
+            leave(error)
         if settings.admin_tokens is None:
             log.warning("no tokens set: only local requests are answered, with every right")
 

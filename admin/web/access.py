@@ -312,6 +312,7 @@ def login_blueprint(access: Access) -> Blueprint:
             session = access.log_in(request.form.get("token", "").strip(), request.remote_addr or "")
         except ProblemError as error:
             return _form(wanted, error.detail, error.status)
+        access.log_out(request)  # the session that this browser may still have
         answer = redirect(wanted, HTTPStatus.SEE_OTHER)
         # Lax: a user who follows a link from an alert stays logged in. Changes are accepted only from our own pages.
         answer.set_cookie(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.options import EPOCH, MomentType, TickerType, database_of, refuse_reversed
+from app.cli.options import MomentType, TickerType, database_of, refuse_reversed
 from app.errors import OperatorError, SettingsError
 from app.settings import Settings
+from kalshi_data.times import EPOCH
 
 if TYPE_CHECKING:
     from kalshi_data.books import Book

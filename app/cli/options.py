@@ -87,8 +87,8 @@ LONGEST_TICKER = 200
 class FiniteRange(click.FloatRange):
     """Parameter type for a number in a range. Neither "nan", which is in every range, nor "inf" is one."""
 
-    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        number: float = super().convert(value, parameter, context)
+    def convert(self, value: float, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        number = super().convert(value, parameter, context)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a number.", parameter, context)
         return number

@@ -14,7 +14,7 @@ from app.lake.engines import DuckDbEngine
 from app.lake.layout import PROCESSED, schema_of
 from app.lake.ledger import ExportLedger
 from app.lake.parquet import Manifest, duckdb_session, write_sorted
-from app.lake.storage import Storage, storage_errors
+from app.lake.storage import Storage, StorageError, storage_errors
 from app.metrics.lake import FAILURES
 from app.runtime import logs
 from kalshi_data.layout import DAY, hours_between, manifest_key
@@ -113,6 +113,10 @@ def make_candles(storage: Storage, day: datetime) -> int:
 def fetched(storage: Storage, keys: Iterable[str], folder: Path) -> Iterator[str]:
     """Copy objects into a folder, under their keys. Yield the paths of the objects that exist."""
     for key in keys:
+        if ".." in key.split("/") or key.startswith("/"):
+            # Whoever may write to the bucket could otherwise replace any file of this host.
+            what = f"The object {key!r} has a name that leads out of its folder."
+            raise StorageError(what, fix="find out who wrote it, and remove it from the lake.")
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         if storage.fetch(key, path):

@@ -210,7 +210,7 @@ class FolderStorage:
     def _locked(self) -> Iterator[None]:
         """Hold the lake's lock. Under it no other process can replace an object between the check of its version and
         its replacement, or remove a file that has just been created as if a killed writer had left it."""
-        with (self.folder / LOCK).open("w") as lock:
+        with (self.folder / LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

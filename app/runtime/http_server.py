@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, BinaryIO
 
 import gevent
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 from gevent.pywsgi import Input, LoggingLogAdapter, WSGIHandler, WSGIServer
 
@@ -155,26 +156,30 @@ class RequestHandler(WSGIHandler):
 
     server: "BoundedServer"
     request_version: str
-    environ: dict[str, Any]
+    environ: Any  # None before the first request
     wsgi_input: Input
 
-    def __init__(self, client: socket.socket, address: Any, server: "BoundedServer") -> None:  # noqa: ANN401
-        super().__init__(client, address, server)
-        self.rfile.close()
-        self.rfile = io.BufferedReader(_FairReader(client))
-
     def handle(self) -> None:
-        self.server.make_room()
+        self.server.make_room(self.socket)
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_FairReader(self.socket))
         try:
             super().handle()
         except OSError as error:  # the client left or was cut off during its answer
             requests_log.debug("client disconnected", exc_info=error)
 
     def handle_one_request(self) -> object:
+        # A connection is kept for further requests only while there is room for others.
+        if self.environ is not None and self.server.is_full():
+            return None
         with self.server.patience(self.socket):
-            # A client may have sent thousands of requests at once: others are answered in between.
-            gevent.sleep(0)
-            return super().handle_one_request()
+            result = super().handle_one_request()
+            if not isinstance(result, tuple):
+                return result
+            # A refusal: pywsgi would send it after the block, however long the client takes.
+            self.status, refusal = result
+            self._sendall(refusal)
+            return None
 
     def read_request(self, raw_requestline: str) -> bool:
         if reason := problem_of_request_line(raw_requestline):
@@ -205,6 +210,7 @@ class RequestHandler(WSGIHandler):
             return
         self.environ["wsgi.input"] = io.BytesIO(body)
         self.server.has_asked(self.socket)
+        self.server.take_turn()
         super().run_application()
 
     def _body(self) -> bytes | None:
@@ -216,6 +222,10 @@ class RequestHandler(WSGIHandler):
         if "HTTP_TRANSFER_ENCODING" in self.environ:
             return chunked_body(self.rfile, MOST_BODY_BYTES)
         return exactly(self.rfile, self.content_length or 0)
+
+    def _sendall(self, data: bytes) -> None:
+        with self.server.sending(self.socket):
+            super()._sendall(data)
 
     def _refuse_body(self) -> None:
         """Answer 413 and keep reading for a while: a client cut off while it sends may not see the answer."""
@@ -244,7 +254,8 @@ class RequestHandler(WSGIHandler):
 class BoundedServer(WSGIServer):
     """Serves a limited number of connections.
 
-    When a new one exceeds the limit, the connection that has been without a complete request longest is closed.
+    When the limit is reached, the connection that has been without a complete request longest is closed; if all have
+    one, the connection that has not taken any more of its answer for longest.
     """
 
     def __init__(
@@ -265,7 +276,10 @@ class BoundedServer(WSGIServer):
         )
         self._patience_seconds = patience_seconds
         self._not_asked: dict[socket.socket, None] = {}  # connections without a complete request, the oldest first
+        self._sending: dict[socket.socket, None] = {}  # clients that have to take what is sent, the slowest first
+        self._leaving: set[socket.socket] = set()  # those whose places are about to be free
         self._timers: dict[socket.socket, Any] = {}
+        self._turn = BoundedSemaphore()
 
     @property
     def url(self) -> str:
@@ -282,10 +296,20 @@ class BoundedServer(WSGIServer):
         stopping.wait()
         self.stop(FINISH_SECONDS)
 
-    def make_room(self) -> None:
-        """Close the oldest connection without a complete request if the server is full."""
-        if self._connections.full() and self._not_asked:
-            self._hang_up(next(iter(self._not_asked)), "crowded")
+    def is_full(self) -> bool:
+        return bool(self._connections.full())
+
+    def make_room(self, client: socket.socket) -> None:
+        """If the server is full, close another connection than this one that costs a place and is not being answered.
+
+        Called whenever one could have become such a connection: while the server is full, nobody new arrives.
+        """
+        if not self.is_full() or self._leaving:
+            return
+        dispensable = (each for each in (*self._not_asked, *self._sending) if each is not client)
+        if (oldest := next(dispensable, None)) is not None:
+            self._leaving.add(oldest)
+            self._hang_up(oldest, "crowded")
 
     @contextlib.contextmanager
     def patience(self, client: socket.socket) -> Iterator[None]:
@@ -299,6 +323,17 @@ class BoundedServer(WSGIServer):
             timer.close()
             del self._timers[client]
             self._not_asked.pop(client, None)
+            self._leaving.discard(client)
+
+    @contextlib.contextmanager
+    def sending(self, client: socket.socket) -> Iterator[None]:
+        """Note that nothing but the client delays its answer."""
+        self.make_room(client)
+        self._sending[client] = None
+        try:
+            yield
+        finally:
+            self._sending.pop(client, None)
 
     def has_sent_head(self, client: socket.socket) -> None:
         """Restart the limit for the request's body."""
@@ -311,9 +346,16 @@ class BoundedServer(WSGIServer):
         self._timers[client].stop()
         self._timers[client].start(self._hang_up, client, "slow")
 
+    def take_turn(self) -> None:
+        """Return when the rest of the process has had its turn since the last request, however many requests wait."""
+        gevent.sleep(0)  # whoever waits takes the semaphore before the one who has just had it
+        with self._turn:
+            gevent.sleep(0)
+
     def _hang_up(self, client: socket.socket, cause: str) -> None:
         """Close the connection, so that reading from it and writing to it end immediately."""
         HANG_UPS.labels(cause).inc()
         self._not_asked.pop(client, None)
+        self._sending.pop(client, None)
         with contextlib.suppress(OSError):  # the client has already closed it
             client.shutdown(socket.SHUT_RDWR)

@@ -61,6 +61,14 @@ def test_logging_out_ends_the_session_itself(browser, tokens):
     assert status_with(browser, cookie) == 401
 
 
+def test_logging_in_again_ends_the_session_before(browser, tokens):
+    before, after = (
+        log_in(browser, tokens[0][role]).headers["Set-Cookie"].split(";")[0]
+        for role in (TokenRole.OPERATE, TokenRole.READ)
+    )
+    assert [status_with(browser, cookie) for cookie in (before, after)] == [401, 200]
+
+
 def test_the_cookie_of_a_token_is_no_session(browser, tokens):
     for name in ("kalshi_session", "kalshi_token"):
         assert status_with(browser, f"{name}={tokens[0][TokenRole.READ]}") == 401

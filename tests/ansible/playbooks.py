@@ -52,6 +52,22 @@ def playbook(name, *arguments, inventory=EXAMPLES / "inventory", extra=None, **e
     return Run(ansible("ansible-playbook", "--inventory", inventory, name, *more, *arguments, **environment))
 
 
+INVENTORY = """
+all:
+  hosts:
+    localhost:
+      ansible_connection: local
+      ansible_python_interpreter: "{{ ansible_playbook_python }}"
+"""
+
+
+def role_tasks(tasks, folder, *arguments, extra, **environment):
+    """Run a file of a role's tasks on this machine."""
+    (folder / "hosts.yml").write_text(INVENTORY)
+    given = {"role_tasks": tasks, **extra}
+    return playbook(EXAMPLES / "role_tasks.yml", *arguments, inventory=folder / "hosts.yml", extra=given, **environment)
+
+
 class FakeAws:
     def __init__(self, port):
         self.url = f"http://127.0.0.1:{port}"

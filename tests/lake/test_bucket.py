@@ -1,7 +1,11 @@
 """The lake in a bucket, over HTTP, with everything that goes wrong on the way."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from app.lake.candle_days import fetched
+from app.lake.glacier import raw_objects
 from app.lake.s3_storage import BucketStorage, apply_lifecycle, lifecycle_differences
 from app.lake.storage import ReplacedError, StorageError
 from tests.lake import faulty_s3
@@ -44,6 +48,20 @@ def file(request, tmp_path):
     path = tmp_path / "object"
     path.write_bytes(bytes(range(251)) * (request.param // 251 + 1))
     return path
+
+
+def test_a_key_that_leads_out_of_its_folder_is_no_file_of_this_host(storage, tmp_path):
+    """A gatherer may write what it likes below its own folder, and a rebuild copies that to a disk."""
+    hour = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    target, folder = tmp_path / "crontab", tmp_path / "fetched"
+    target.write_text("ours")
+    folder.mkdir()
+    key = f"raw/trades/gatherer=gatherer-1a/date=2026-11-01/hour=12/{'../' * 6}crontab"
+    storage.client.put_object(Bucket=BUCKET, Key=f"v1/{key}", Body=b"theirs")
+    assert [each.key for each in raw_objects(storage, "trades", hour, hour + timedelta(hours=1))] == [key]
+    with pytest.raises(StorageError, match="leads out of its folder"):
+        list(fetched(storage, [key], folder))
+    assert target.read_text() == "ours"
 
 
 def unfinished_uploads(storage):

@@ -140,6 +140,16 @@ def test_many_who_do_not_ask_make_room_for_one_who_does():
         assert not is_closed(idle[-1])
 
 
+def test_many_who_do_not_take_their_answers_make_room_for_one_who_does():
+    with serving(most=8, patience_seconds=600) as server, ExitStack() as stack:
+        for number in range(40):
+            client = stack.enter_context(server.connect())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(b"GET /big HTTP/1.1\r\nHost: here\r\n\r\n")
+            if number % 10 == 9:
+                assert server.hang_ups("crowded") >= number - 8
+
+
 @pytest.mark.parametrize(
     ("begins", "goes_on"),
     [
@@ -154,7 +164,7 @@ def test_a_client_that_never_pauses_does_not_keep_others_waiting(begins, goes_on
     with serving(most=8, patience_seconds=600) as server, ExitStack() as stack:
         for _ in range(2):
             busy = stack.enter_context(server.connect())
-            stack.callback(busy.shutdown, socket.SHUT_RDWR)
+            stack.callback(hang_up, busy)
             busy.sendall(begins)
             threading.Thread(target=until_hung_up, args=(busy.sendall, 100 * goes_on), daemon=True).start()
             threading.Thread(target=until_hung_up, args=(busy.recv, 65_536), daemon=True).start()
@@ -165,6 +175,12 @@ def until_hung_up(action, argument):
     with suppress(OSError):
         while action(argument) != b"":
             pass
+
+
+def hang_up(client):
+    """Whether or not the other side has done so."""
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
 
 
 def test_hundreds_of_idle_clients_neither_stop_the_health_check_nor_the_end_of_the_process():
