@@ -21,7 +21,7 @@ from tests.servers import GivenServer, administering, given_server, temporary_se
 
 # Nothing in a test's database needs to survive a power cut, and few live long enough to be vacuumed: by the hundreds of
 # databases of earlier tests, ten processes a second would come by.
-OPTIONS = {"fsync": "off", "full_page_writes": "off", "max_connections": "600", "autovacuum": "off"}
+OPTIONS = {"fsync": "off", "max_connections": "600", "autovacuum": "off"}
 FOLDER = "database_folder"
 RUNNING = pytest.StashKey[contextlib.ExitStack]()
 SERVER = pytest.StashKey[EmbeddedServer | GivenServer]()
