@@ -73,7 +73,7 @@ class Platform:
             "KALSHI_REST_URL": self.simulator.where["rest"],
             "KALSHI_OPS_ADDRESS": "127.0.0.1:0",
             "KALSHI_DATA_DIR": self.folder / "deduplicator",
-            "KALSHI_FOLLOW_MILLISECONDS": 500,
+            "KALSHI_FOLLOW_MILLISECONDS": 1_000,
             "KALSHI_COVERAGE_SECONDS": 2,
             "KALSHI_LOG_FORMAT": "json",
             **others,
