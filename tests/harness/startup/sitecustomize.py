@@ -2,15 +2,15 @@
 development cost at the start. It stands alone: Python looks for a module of this name.
 
 gevent looks for plug-ins 25 times while it patches, each time in the metadata of every installed package. What is
-installed does not change meanwhile: one look is enough. And structlog loads rich where that is installed, which in
-production it is not.
+installed does not change meanwhile: one look is enough. And structlog loads rich where that is installed, which only
+the demo's screen needs.
 """
 
 import sys
 
 
 class Spare:
-    """Waits for these to be imported: others' processes have neither, and may need rich."""
+    """Waits for these to be imported: others' processes have neither."""
 
     @staticmethod
     def find_spec(name, *_):
@@ -19,6 +19,8 @@ class Spare:
             look_once()
         elif name == "structlog":
             sys.modules.setdefault("rich", None)
+        elif name.startswith("app.") and sys.modules.get("rich", name) is None:
+            del sys.modules["rich"]
 
 
 def look_once():
