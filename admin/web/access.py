@@ -235,11 +235,11 @@ class Access:
             refuse_other_sites(request)
         if needed is TokenRole.NOBODY:
             return
-        g.holder = self._holder(request)
+        g.holder = self._holder(request, is_page=description is not None and description.types == (HTML,))
         if g.holder.role < needed:
             refuse("role", f"A token of the role {needed.name.lower()} is required.")
 
-    def _holder(self, asked: Request) -> Holder:
+    def _holder(self, asked: Request, *, is_page: bool) -> Holder:
         if self._tokens is None:
             _refuse_other_machines(asked)
             return LOCAL
@@ -247,7 +247,8 @@ class Access:
         if kind.lower() == "bearer" and presented.strip():
             token = self.token_of(presented.strip(), asked.remote_addr or "")
         else:
-            token = self._sessions.token_of(asked.cookies.get(cookie_name(asked), "")) or _require_login(asked)
+            session = self._sessions.token_of(asked.cookies.get(cookie_name(asked), ""))
+            token = session or _require_login(asked, is_page)
         return Holder(token.name, token.role)
 
 
@@ -256,9 +257,10 @@ def cookie_name(asked: Request) -> str:
     return "__Host-kalshi_session" if asked.is_secure else "kalshi_session"
 
 
-def _require_login(asked: Request) -> NoReturn:
-    is_page = asked.blueprint == "pages" and "HX-Request" not in asked.headers
-    if is_page or (asked.method in ONLY_READ and is_for_a_person(asked)):
+def _require_login(asked: Request, is_page: bool) -> NoReturn:
+    takes_pages = not asked.accept_mimetypes.provided or asked.accept_mimetypes.quality(HTML) > 0
+    is_whole_page = is_page and takes_pages and "HX-Request" not in asked.headers
+    if is_whole_page or (asked.method in ONLY_READ and is_for_a_person(asked)):
         abort(redirect(login_address(asked), HTTPStatus.SEE_OTHER))
     raise ProblemError(HTTPStatus.UNAUTHORIZED, "A token is required.", UNKNOWN)
 

@@ -14,6 +14,7 @@ FILLED = {
     "quarantine_id": 999,
     "job_id": 999,
     "name": "audit",
+    "table": "trades",
     "filename": "admin.css",
 }
 
