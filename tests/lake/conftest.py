@@ -4,8 +4,10 @@ from app.lake.exporter import HourExporter
 from app.lake.storage import FolderStorage
 from app.lake.verifier import Verifier
 from app.postgres.connection import connected
+from app.postgres.databases import DatabaseKind
 from tests.cli_settings import invoke
 from tests.lake.exporting import ledger_of
+from tests.servers import new_database
 from tests.simulator.recording import Run
 
 
@@ -33,17 +35,29 @@ def verifier(production, ledger, storage):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("truth")
-    run = Run(folder, markets=30, rate=300).record_books(range(30)).advance(20).record_everything()
+    run = Run(folder, markets=30, rate=150).record_books(range(30)).advance(20).record_everything()
     return run, folder
 
 
-@pytest.fixture
-def exported(run, production, tmp_path):
-    """The settings of a production and its lake."""
+def export_of(run, production, lake):
+    """Return the settings of a production that a run was recorded into, and of its lake."""
     with connected(production) as connection:
         run[0].write(connection)
         connection.commit()
-    settings = {"KALSHI_PRODUCTION_DSN": production.reveal(), "KALSHI_LAKE": str(tmp_path / "lake")}
+    settings = {"KALSHI_PRODUCTION_DSN": production.reveal(), "KALSHI_LAKE": str(lake)}
     done = invoke(settings, "export")
     assert done.exit_code == 0, done.output
     return settings
+
+
+@pytest.fixture(scope="module")
+def exported(run, server, templates, tmp_path_factory):
+    """For tests that leave both as they found them."""
+    production = new_database(server, templates[DatabaseKind.PRODUCTION])
+    return export_of(run, production, tmp_path_factory.mktemp("exported") / "lake")
+
+
+@pytest.fixture
+def own_export(run, production, tmp_path):
+    """For a test to change."""
+    return export_of(run, production, tmp_path / "lake")

@@ -44,9 +44,9 @@ def test_the_notebook_goes_from_a_lake_to_candles_and_a_book(exported, tmp_path)
     run("\n\n".join([*code, CHECK]), tmp_path, exported)
 
 
-def test_the_readme_makes_a_data_frame_of_the_demo_s_lake(exported, tmp_path):
+def test_the_readme_makes_a_data_frame_of_the_demo_s_lake(own_export, tmp_path):
     (tmp_path / "demo").mkdir()
-    Path(exported["KALSHI_LAKE"]).rename(tmp_path / "demo/lake")
+    Path(own_export["KALSHI_LAKE"]).rename(tmp_path / "demo/lake")
     [program] = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len([line for line in program.splitlines() if line]) == 5
     printed = run(program + CHECK_FRAME, tmp_path, {"KALSHI_DATA_DIR": str(tmp_path)})

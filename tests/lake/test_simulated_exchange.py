@@ -11,6 +11,7 @@ from app.coverage.intervals import us_of
 from app.lake.reader import book_at, lake_of
 from app.lake.storage import storage_at
 from app.postgres.connection import connected
+from app.postgres.dsn import Dsn
 from app.simulator.market.changes import SimTrade
 from app.simulator.market.history import candles
 from kalshi_data.layout import HOUR, hour_of
@@ -27,8 +28,8 @@ def test_it_is_all_there_once_and_as_it_was(run, exported):
     assert all(table["found"] == table["expected"] > 10 for table in json.loads(done.stdout)["lake"]["tables"])
 
 
-def test_verify_says_what_is_damaged(exported):
-    storage = storage_at(exported["KALSHI_LAKE"])
+def test_verify_says_what_is_damaged(own_export):
+    storage = storage_at(own_export["KALSHI_LAKE"])
     trades, tickers, deltas = (
         next(iter(storage.keys(f"processed/{table}"))) for table in ("trades", "tickers", "orderbook_deltas")
     )
@@ -36,17 +37,17 @@ def test_verify_says_what_is_damaged(exported):
     (storage.folder / tickers).unlink()
     manifest = storage.folder / f"_manifest/{deltas.removesuffix('.parquet')}.json"
     manifest.write_bytes(b"{")
-    done = invoke(exported, "verify")
+    done = invoke(own_export, "verify")
     assert done.exit_code == 1
     assert "bytes are not those of its manifest" in done.stderr
     assert "there is a manifest, but no object" in done.stderr
     assert "the manifest cannot be read" in done.stderr
 
 
-def test_books_are_those_of_the_database(run, exported, production):
+def test_books_are_those_of_the_database(run, exported):
     lake, catalog = lake_of(storage_at(exported["KALSHI_LAKE"])), run[0].catalog
     now_us = us_of(lake.recorded_until())
-    with connected(production) as connection, connection.cursor() as cursor:
+    with connected(Dsn(exported["KALSHI_PRODUCTION_DSN"])) as connection, connection.cursor() as cursor:
         for market in range(10):
             cursor.execute("SELECT 'epoch'::TIMESTAMPTZ + %s * INTERVAL '1 us'", (now_us - market * 1_300_000,))
             (at,) = cursor.fetchone()
@@ -79,8 +80,8 @@ def test_the_book_command_refuses_a_time_that_the_lake_does_not_reach(run, expor
     assert f"known until {last.isoformat()}" in str(refused.exception)
 
 
-def test_the_book_command_says_what_production_knows_of_that_time(run, exported, production):
-    ticker, last = run[0].catalog.ticker(0), lake_of(storage_at(exported["KALSHI_LAKE"])).recorded_until()
+def test_the_book_command_says_what_production_knows_of_that_time(run, own_export, production):
+    ticker, last = run[0].catalog.ticker(0), lake_of(storage_at(own_export["KALSHI_LAKE"])).recorded_until()
     hour = hour_of(last)
     hole = (last - timedelta(seconds=2), last - timedelta(seconds=1))
     execute(
@@ -102,13 +103,13 @@ def test_the_book_command_says_what_production_knows_of_that_time(run, exported,
         "VALUES (%s, 'orderbook_delta', %s, 'hole', tstzmultirange(tstzrange(%s, %s)), '{}', '{}')",
         (hour, ticker, *hole),
     )
-    inside = invoke(exported, "book", ticker, "--at", hole[0].isoformat(), "--json")
+    inside = invoke(own_export, "book", ticker, "--at", hole[0].isoformat(), "--json")
     assert inside.exit_code == 0, inside.output
     found = json.loads(inside.output)
     assert (found["state"], found["hole"]) == ("hole", [bound.isoformat() for bound in hole])
-    shown = invoke(exported, "book", ticker, "--at", hole[0].isoformat()).output
+    shown = invoke(own_export, "book", ticker, "--at", hole[0].isoformat()).output
     assert f": in a hole from {hole[0].isoformat()} to {hole[1].isoformat()}; known until " in shown
-    beyond = invoke(exported, "book", ticker, "--at", last.isoformat())
+    beyond = invoke(own_export, "book", ticker, "--at", last.isoformat())
     assert beyond.exit_code == 1
     assert (last - timedelta(milliseconds=500)).isoformat() in str(beyond.exception)
 

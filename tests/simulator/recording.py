@@ -31,7 +31,7 @@ MOMENT = "TIMESTAMPTZ 'epoch' + %s * INTERVAL '1 microsecond'"
 class Run:
     """An exchange that is told to its truth, second by second."""
 
-    def __init__(self, folder, *, seed=7, markets=100, rate=400, wire="dollars"):
+    def __init__(self, folder, *, seed=7, markets=100, rate=150, wire="dollars"):
         self.catalog = Catalog(seed, markets, START_US, whole_cents=wire == "cents")
         self.exchange = Exchange(self.catalog, rate)
         self.truth = Truth(folder, Header(seed, markets, START_US, rate, wire))
