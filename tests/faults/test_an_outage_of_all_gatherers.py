@@ -38,7 +38,7 @@ RECORDED = {
 
 @pytest.fixture
 def platform(server, templates, tmp_path):
-    with exchange(tmp_path, "--heartbeat", 2, "--hidden-seconds", 0, "--rate", 100) as simulator:
+    with exchange(tmp_path, "--heartbeat", 2, "--hidden-seconds", 0, "--rate", 40) as simulator:
         yield Platform(server, templates, simulator, tmp_path)
 
 
