@@ -37,6 +37,22 @@ def folder():
         yield made
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """As its first start leaves it."""
+    with temporary_folder() as made:
+        with EmbeddedServer(made) as server:
+            pass
+        yield server.data
+
+
+@pytest.fixture
+def used_folder(folder, cluster):
+    """One that had a server before: making a cluster takes longer than most of what is tested of it."""
+    subprocess.run(["cp", "--archive", cluster, folder], check=True)
+    return folder
+
+
 def is_gone(pid):
     """Ended; a dead process keeps its number where nobody reaps orphans."""
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -54,10 +70,10 @@ def remembered(server):
         return value_of(connection, "SELECT array_agg(text) FROM memory")
 
 
-def test_data_survives_a_restart(folder):
-    with EmbeddedServer(folder) as server:
+def test_data_survives_a_restart(used_folder):
+    with EmbeddedServer(used_folder) as server:
         remember(server, "before")
-    with EmbeddedServer(folder) as server:
+    with EmbeddedServer(used_folder) as server:
         assert remembered(server) == ["before"]
 
 
@@ -67,16 +83,16 @@ def test_a_new_cluster_keeps_its_name_through_a_power_cut(folder, synced):
         assert folder in synced
 
 
-def test_what_was_committed_survives_kill_9_of_the_server(folder):
-    with EmbeddedServer(folder) as server:
+def test_what_was_committed_survives_kill_9_of_the_server(used_folder):
+    with EmbeddedServer(used_folder) as server:
         remember(server, "before")
         server.kill()
         server.start()
         assert remembered(server) == ["before"]
 
 
-def test_a_stopped_server_has_left_no_process(folder):
-    with EmbeddedServer(folder) as server:
+def test_a_stopped_server_has_left_no_process(used_folder):
+    with EmbeddedServer(used_folder) as server:
         pid = server.pid
     assert is_gone(pid)
     with pytest.raises(ServerError, match="not running"):
@@ -84,53 +100,53 @@ def test_a_stopped_server_has_left_no_process(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_server_ends_with_the_process_that_started_it(folder, number):
-    with running("-c", HOLD_A_SERVER, folder) as process:
+def test_the_server_ends_with_the_process_that_started_it(used_folder, number):
+    with running("-c", HOLD_A_SERVER, used_folder) as process:
         pid = int(process.wait_for("server").split()[1])
         assert not is_gone(pid)
         process.signal(number)
         process.exit_code()
     wait_until(lambda: is_gone(pid), what="the server's end")
-    assert "database system is shut down" in (folder / "server.log").read_text()
+    assert "database system is shut down" in (used_folder / "server.log").read_text()
 
 
-def test_a_new_run_takes_over_right_after_the_old_one_was_killed(folder):
-    with running("-c", HOLD_A_SERVER, folder) as process:
+def test_a_new_run_takes_over_right_after_the_old_one_was_killed(used_folder):
+    with running("-c", HOLD_A_SERVER, used_folder) as process:
         process.wait_for("server")
         process.signal(signal.SIGKILL)
         process.exit_code()
-    with EmbeddedServer(folder) as server:
+    with EmbeddedServer(used_folder) as server:
         remember(server, "after")
         assert remembered(server) == ["after"]
 
 
-def test_a_server_that_outlived_its_run_is_stopped_first(folder):
-    with EmbeddedServer(folder) as server:
+def test_a_server_that_outlived_its_run_is_stopped_first(used_folder):
+    with EmbeddedServer(used_folder) as server:
         remember(server, "before")
         # As if its run had ended on a system whose kernel does not stop the server with it.
         left_behind, server._process = server._process, None
         server._lock.release()
-        with EmbeddedServer(folder) as next_server:
+        with EmbeddedServer(used_folder) as next_server:
             assert is_gone(left_behind.pid)
             assert remembered(next_server) == ["before"]
         left_behind.wait()
 
 
-def test_a_server_that_does_not_stop_is_killed(folder, monkeypatch):
+def test_a_server_that_does_not_stop_is_killed(used_folder, monkeypatch):
     monkeypatch.setattr("app.postgres.embedded.server.STOP_SECONDS", 0.2)
-    with EmbeddedServer(folder) as server:
+    with EmbeddedServer(used_folder) as server:
         remember(server, "before")
         pid = server.pid
         os.kill(pid, signal.SIGSTOP)
     assert is_gone(pid)
-    with EmbeddedServer(folder) as server:
+    with EmbeddedServer(used_folder) as server:
         assert remembered(server) == ["before"]
 
 
-def test_two_runs_cannot_share_a_folder(folder):
-    with EmbeddedServer(folder) as server:
+def test_two_runs_cannot_share_a_folder(used_folder):
+    with EmbeddedServer(used_folder) as server:
         with pytest.raises(ServerError, match="in use by another run") as caught:
-            EmbeddedServer(folder).start()
+            EmbeddedServer(used_folder).start()
         assert str(os.getpid()) in caught.value.detail
         remember(server, "still here")
         assert remembered(server) == ["still here"]
@@ -143,13 +159,13 @@ def test_two_runs_with_folders_of_their_own_do_not_meet(folder):
         assert (remembered(one), remembered(other)) == (["one"], ["other"])
 
 
-def test_a_stale_pid_file_does_not_cost_an_innocent_process_its_life(folder):
-    with EmbeddedServer(folder) as server:
+def test_a_stale_pid_file_does_not_cost_an_innocent_process_its_life(used_folder):
+    with EmbeddedServer(used_folder) as server:
         remember(server, "before")
     innocent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         (server.data / "postmaster.pid").write_text(f"{innocent.pid}\n{server.data}\n")
-        with EmbeddedServer(folder) as again:
+        with EmbeddedServer(used_folder) as again:
             assert remembered(again) == ["before"]
         assert innocent.poll() is None
     finally:
@@ -180,17 +196,17 @@ def test_a_path_too_long_for_a_socket_gets_its_socket_elsewhere(folder):
     assert not elsewhere.exists()
 
 
-def test_data_of_another_major_version_is_refused(folder):
-    with EmbeddedServer(folder) as server:
+def test_data_of_another_major_version_is_refused(used_folder):
+    with EmbeddedServer(used_folder) as server:
         pass
     (server.data / "PG_VERSION").write_text("12\n")
     with pytest.raises(ServerError, match="was created by PostgreSQL 12"):
         server.start()
 
 
-def test_a_server_that_cannot_start_says_why(folder):
+def test_a_server_that_cannot_start_says_why(used_folder):
     with pytest.raises(ServerError) as caught:
-        EmbeddedServer(folder, options={"shared_buffers": "nonsense"}).start()
+        EmbeddedServer(used_folder, options={"shared_buffers": "nonsense"}).start()
     assert "nonsense" in caught.value.detail
 
 
