@@ -10,9 +10,12 @@ monkey.patch_all()
 import json  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
+import sys  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 from collections import deque  # noqa: E402
+
+import gevent.util  # noqa: E402
 
 from app.runtime import logs  # noqa: E402
 from app.runtime.clock import now_us  # noqa: E402
@@ -77,6 +80,9 @@ class Program:
         hanging = self.pipeline.close()
         self.say(closed_seconds=time.monotonic() - started, hanging=hanging)
         if hanging:
+            # What each of them waits for, of which the log of a failed test shall tell.
+            gevent.util.print_run_info(file=sys.stdout)
+            sys.stdout.flush()
             os._exit(3)
 
     def run(self):
