@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults test-timescaledb proof test-ansible test-ansible-long lint format bench docs screenshots lock sbom audit clean
+.PHONY: help demo test test-faults test-timescaledb proof test-ansible test-ansible-long lint lint-style lint-types lint-playbooks format bench docs screenshots lock sbom audit clean
 
 VENV := .venv
 TOOLS := .tools
@@ -42,10 +42,17 @@ test-ansible-long: $(VENV)/.development ## The same with a second gatherer: four
 	@ANSIBLE_GATHERERS=2 $(MAKE) test-ansible ARGS="$(ARGS)"
 
 lint: $(VENV)/.development ## Check format, style, types, migrations and playbooks
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-types lint-playbooks lint-style
+
+lint-style: $(VENV)/.development
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
-	$(RUN)/mypy
 	$(RUN)/squawk sql/*/*.sql
+
+lint-types: $(VENV)/.development
+	$(RUN)/mypy
+
+lint-playbooks: $(VENV)/.development
 	cd ansible && ../$(RUN)/yamllint --strict .
 	cd ansible && PATH=../$(RUN):$$PATH ANSIBLE_INVENTORY=inventories/single ansible-lint -q
 
