@@ -26,7 +26,8 @@ BOOK = """
     SELECT
         book.yes_sides, book.prices_e6, book.sizes_e2, known.state, known.known_until,
         CASE WHEN known.hole IS NOT NULL THEN ARRAY[lower(known.hole), upper(known.hole)] END AS hole,
-        book.based_on, book.source, book.changes, audited_until(%(ticker)s) AS audited_until
+        book.based_on, book.source, book.changes, audited_until(%(ticker)s) AS audited_until,
+        proven_until(%(ticker)s) AS proven_until
     FROM recorded_book(%(ticker)s, %(at)s) AS book CROSS JOIN knowledge_of_book(%(ticker)s, %(at)s) AS known
 """
 

@@ -201,6 +201,14 @@ class BookSchema(Schema):
         allow_none=True,
         metadata={"description": "Until then the changes were compared with snapshots; later ones are not proven so."},
     )
+    proven_until = fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Until then the exchange itself confirmed the book: all of it by a snapshot, or its best "
+            "levels by a quote."
+        },
+    )
     yes = fields.List(fields.Nested(LevelSchema), required=True, metadata={"description": "Bids, the best first."})
     no = fields.List(
         fields.Nested(LevelSchema), required=True, metadata={"description": "Bids at NO prices, the best first."}
@@ -266,7 +274,9 @@ class StatusSchema(Schema):
         },
     )
     proven_until = fields.DateTime(
-        required=True, allow_none=True, metadata={"description": "Up to then it is known what was received."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "Up to then it is known what was received, and books were compared with all quotes."},
     )
     merged_until = fields.DateTime(
         required=True,

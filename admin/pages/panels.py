@@ -47,13 +47,19 @@ HOLES = """
     ORDER BY hour DESC, ticker, since DESC LIMIT 10
 """
 FINDINGS = """
-    SELECT ticker, from_ts, to_ts, is_explained, differing_levels, extract(epoch FROM to_ts - from_ts)::FLOAT AS seconds
+    SELECT
+        ticker, from_ts, to_ts, is_explained, differing_levels, is_lasting, quote_ts IS NOT NULL AS is_by_quote,
+        extract(epoch FROM least(to_ts, greatest(now(), from_ts)) - from_ts)::FLOAT AS seconds
     FROM audit_findings WHERE resolved_at IS NULL ORDER BY is_explained, found_at DESC LIMIT 10
 """
 AUDIT = """
-    SELECT compared, equal, explained, incomparable, closed, unproven, (
-        SELECT count(*) FROM audit_findings WHERE resolved_at IS NULL AND NOT is_explained
-    ) AS unexplained FROM audit_progress CROSS JOIN unproven_ends(now() - INTERVAL '1 hour', now())
+    SELECT
+        p.compared, p.equal, p.explained, p.incomparable, closed, unproven,
+        q.compared AS quotes, q.equal AS equal_quotes, q.judged_until AS quotes_until,
+        (SELECT count(*) FROM book_proofs WHERE doubted_at IS NOT NULL) AS doubted,
+        (SELECT count(*) FROM audit_findings WHERE resolved_at IS NULL AND NOT is_explained) AS unexplained
+    FROM audit_progress AS p CROSS JOIN quote_audit_progress AS q
+    CROSS JOIN unproven_ends(now() - INTERVAL '1 hour', now())
 """
 STORAGE = """
     SELECT table_name, count(*) AS chunks, sum(bytes)::BIGINT AS bytes, min(range_start) AS since

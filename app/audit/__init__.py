@@ -1,5 +1,5 @@
-"""Audit of recorded books: each snapshot must equal the one before it plus the changes in between.
+"""Audit of recorded books: each snapshot, and the best levels in each quote, must be what recorded changes lead to.
 
-In: snapshots and changes of production. Out: findings, and how far each market is proven.
-Read audit.py first, then pairs.py.
+In: snapshots, changes and quotes of production. Out: findings, and how far each market is proven.
+Snapshots: read audit.py first, then pairs.py. Quotes: read quotes.py first, then quote_audit.py.
 """

@@ -78,7 +78,7 @@ NEW = sql.SQL("""
 """)
 FOUND = sql.SQL("""
     SELECT 0 AS ingest_id, ticker, to_ts, from_ts FROM audit_findings
-    WHERE resolved_at IS NULL AND NOT is_explained
+    WHERE resolved_at IS NULL AND NOT is_explained AND quote_ts IS NULL
         AND checked_at < now() - %(pause)s AND found_at > now() - INTERVAL '7 days'
     ORDER BY checked_at LIMIT %(most)s
 """)
@@ -86,7 +86,7 @@ FOUND = sql.SQL("""
 # the hours count as complete.
 UNEXPLAINED = sql.SQL("""
     SELECT 0 AS ingest_id, f.ticker, f.to_ts, f.from_ts FROM audit_findings AS f
-    WHERE f.resolved_at IS NULL AND f.is_explained AND f.found_at > now() - INTERVAL '7 days'
+    WHERE f.resolved_at IS NULL AND f.is_explained AND f.quote_ts IS NULL AND f.found_at > now() - INTERVAL '7 days'
         AND f.from_ts >= (SELECT books_since FROM coverage_horizon)
         AND NOT EXISTS (
             SELECT FROM coverage AS c

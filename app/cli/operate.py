@@ -197,6 +197,8 @@ def _market_line(each: "MarketHour") -> str:
     parts += [f"repaired {start} to {end}" for start, end in each.repaired]
     if each.repaired_by:
         parts.append(f"by {', '.join(each.repaired_by)}")
+    if each.proven_until:
+        parts.append(f"proven until {each.proven_until:%Y-%m-%d %H:%M:%S}")
     return "; ".join(parts)
 
 

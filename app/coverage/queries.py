@@ -16,8 +16,10 @@ OF_MARKET = """
         hour, channel, state,
         (SELECT coalesce(jsonb_agg(jsonb_build_array(lower(r), upper(r))), '[]') FROM unnest(holes) AS r),
         (SELECT coalesce(jsonb_agg(jsonb_build_array(lower(r), upper(r))), '[]') FROM unnest(repaired) AS r),
-        repaired_by, known_until
-    FROM readable.coverage
+        repaired_by, known_until,
+        CASE WHEN channel = 'orderbook_delta' AND proven.until > lower(period)
+            THEN least(proven.until, upper(period)) END
+    FROM readable.coverage CROSS JOIN (SELECT proven_until(%(ticker)s) AS until) AS proven
     WHERE ticker = %(ticker)s AND hour > %(start)s - INTERVAL '1 hour' AND hour < %(end)s
     ORDER BY hour, channel
 """
@@ -53,6 +55,7 @@ class MarketHour(NamedTuple):
     repaired: Bounds
     repaired_by: list[str]
     known_until: datetime
+    proven_until: datetime | None  # of order books: up to then the exchange confirmed them, by snapshots and quotes
 
 
 class ExchangeHour(NamedTuple):

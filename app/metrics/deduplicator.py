@@ -102,3 +102,15 @@ OPEN_FINDINGS = Gauge(
 AUDITED_TIMESTAMP = Gauge(
     "kalshi_audited_timestamp_seconds", "When the snapshot was received up to which books have been compared."
 )
+AUDITED_QUOTES = Counter(
+    "kalshi_audited_quotes_total",
+    "Quotes compared with the book that recorded changes lead to, by the outcome.",
+    ["verdict"],
+)
+PASSED_QUOTES = Counter(
+    "kalshi_audit_passed_quotes_total",
+    "Quotes not compared: they came late, the market has a finding already, or more came than a round compares.",
+)
+QUOTES_AUDITED_TIMESTAMP = Gauge(
+    "kalshi_quotes_audited_timestamp_seconds", "Every quote received before then has been compared or passed."
+)

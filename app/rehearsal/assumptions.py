@@ -232,8 +232,8 @@ ASSUMPTIONS = (
     Assumption(
         "books_match_tickers",
         "A ticker's best prices and sizes are the book's at its own millisecond.",
-        (("app/normalize/events.py", "ticker_row"),),
-        "Tickers do not prove the books.",
+        (("app/normalize/events.py", "ticker_row"), ("app/audit/quotes.py", "QuotedBook")),
+        "The audit reports books that are correct.",
     ),
 )
 

@@ -95,9 +95,9 @@ class DeduplicatorSettings(GathererSettings, frozen=True, kw_only=True):
             ge=1,
             le=600_000,
             description="Pause between two reads of a gatherer's journal and metadata.",
-            examples=["3000"],
+            examples=["1000"],
         ),
-    ] = 3_000
+    ] = 1_000
     coverage_seconds: Annotated[
         int,
         Meta(ge=1, description="Pause between two computations of coverage.", examples=["60"]),

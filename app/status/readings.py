@@ -93,6 +93,7 @@ COUNTS = f"""
                 AND lake_id = coalesce((SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL), lake_id)
         ) AS failing_exports,
         (SELECT count(*) FROM quarantine) AS quarantined,
+        (SELECT judged_until FROM quote_audit_progress) AS quotes_until,
         now() AS now
 """  # noqa: S608
 
@@ -122,6 +123,7 @@ def read_facts(ask: Ask, named: Collection[str], complete: ReadStretch) -> Statu
         outage=next((Outage(**row) for row in ask(OUTAGE, {})), None),
         failing=next((FailingCursor(*row.values()) for row in ask(FAILING, {})), None),
         findings=counts["findings"],
+        quotes_until=counts["quotes_until"],
         failing_exports=counts["failing_exports"],
         quarantined=counts["quarantined"],
     )

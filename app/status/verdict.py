@@ -80,9 +80,17 @@ class StatusFacts(NamedTuple):
     findings: int = 0  # books that could not be rebuilt, unexplained
     failing_exports: int = 0
     quarantined: int = 0
+    quotes_until: datetime | None = None  # books were compared with all quotes received before; None: never yet
 
     def recording(self) -> list[GathererFacts]:
         return [each for each in self.gatherers if each.is_recording(self.now)]
+
+    @property
+    def proven_until(self) -> datetime | None:
+        """Return the time up to which it is known what was received, and quotes were compared with the books."""
+        if self.complete is None or self.quotes_until is None:
+            return self.complete and self.complete.until
+        return min(self.complete.until, self.quotes_until)
 
 
 class Trouble(NamedTuple):
@@ -123,7 +131,7 @@ def verdict_of(facts: StatusFacts) -> StatusVerdict:
         gatherers=len(facts.gatherers),
         gatherers_recording=len(facts.recording()),
         complete_since=complete.since if complete and complete.since < complete.until else None,
-        proven_until=complete.until if complete else None,
+        proven_until=facts.proven_until,
         merged_until=_merged_until(facts),
     )
 
@@ -136,7 +144,7 @@ def _clauses(facts: StatusFacts) -> Iterator[str]:
         yield "nothing proven yet"
     else:
         yield _completeness(facts.complete)
-        yield f"proven up to {age_words(_seconds(facts.now, facts.complete.until))} ago"
+        yield f"proven up to {age_words(_seconds(facts.now, facts.proven_until))} ago"
     merged_until = _merged_until(facts)
     yield f"merged {age_words(_seconds(facts.now, merged_until))} behind" if merged_until else "nothing merged yet"
 
@@ -270,6 +278,14 @@ def _not_judged(facts: StatusFacts) -> Trouble | None:
     return Trouble(Level.AMBER, f"Coverage has not been judged for {age_words(behind_seconds)}.", remedy, "/#coverage")
 
 
+def _not_compared(facts: StatusFacts) -> Trouble | None:
+    behind_seconds = 0.0 if facts.quotes_until is None else _seconds(facts.now, facts.quotes_until)
+    if behind_seconds < JUDGED_AMBER_SECONDS:
+        return None
+    problem = f"Books have not been compared with quotes for {age_words(behind_seconds)}."
+    return Trouble(Level.AMBER, problem, "`journalctl -u kalshi-deduplicator`: the audit by quotes.", "/#audit")
+
+
 def _failing_exports(facts: StatusFacts) -> Trouble | None:
     if not facts.failing_exports:
         return None
@@ -288,7 +304,7 @@ def _quarantine(facts: StatusFacts) -> Trouble | None:
 
 CHECKS: tuple[Callable[[StatusFacts], Trouble | None], ...] = (
     *(_nothing_recorded, _not_followed, _nobody_records, _findings, _lag, _no_book, _gatherer_away, _failing_cursor),
-    *(_recent_outage, _not_judged, _failing_exports, _quarantine),
+    *(_recent_outage, _not_judged, _not_compared, _failing_exports, _quarantine),
 )
 
 

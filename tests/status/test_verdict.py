@@ -72,6 +72,7 @@ def test_of_a_healthy_platform_the_sentence_says_all_and_nothing_is_to_be_done()
         ({"markets": 0}, "amber", "No gatherer is subscribed to an order book yet."),
         ({"complete": None}, "amber", "Nothing is proven yet."),
         ({"complete": Stretch(NOW - HOUR, NOW - HOUR / 2)}, "amber", "Coverage has not been judged for 30 min."),
+        ({"quotes_until": NOW - HOUR / 2}, "amber", "Books have not been compared with quotes for 30 min."),
         ({"outage": OUTAGE}, "amber", "Channel trade was not received from 15:11:00 on, for 60 s."),
         ({"outage": OUTAGE._replace(ticker="KXA")}, "amber", "The book of KXA was not received from 15:11:00 on"),
         ({"outage": OUTAGE._replace(ticker="KXA", markets=12)}, "amber", "12 markets had outages within an hour"),
@@ -106,6 +107,14 @@ def test_a_hole_at_the_end_of_what_is_known_is_no_completeness():
     assert (verdict.level, verdict.complete_since, verdict.proven_until) == ("red", None, NOW - SECOND)
 
 
+def test_nothing_is_proven_before_books_were_compared_with_quotes():
+    compared_until = NOW - timedelta(seconds=30)
+    verdict = verdict_of(HEALTHY._replace(quotes_until=compared_until))
+    assert verdict.proven_until == compared_until
+    assert "proven up to 30 s ago" in verdict.sentence
+    assert verdict_of(HEALTHY._replace(quotes_until=NOW)).proven_until == NOW - SECOND
+
+
 def test_an_old_outage_is_history():
     assert verdict_of(HEALTHY._replace(outage=OUTAGE._replace(until=NOW - 2 * HOUR))).level == "green"
 
@@ -132,6 +141,7 @@ facts = st.builds(
     StatusFacts,
     *(st.just(NOW), st.lists(gatherers, max_size=4), st.integers(0, 10**6), st.none() | stretches),
     *(st.none() | outages, st.none() | st.just(FailingCursor("a", "trades", "why")), counts, counts, counts),
+    st.none() | spans.map(lambda age: NOW - age),
 )
 
 

@@ -1,4 +1,5 @@
-"""Two checks on production: every rebuilt book against the next snapshot, and what single gatherers alone recorded.
+"""Three checks on production: every rebuilt book against the next snapshot and against each quote, and what single
+gatherers alone recorded.
 
 In: production, and one second of each gatherer's database per minute. Out: findings, metrics and log lines.
 The progress of the audit is stored in production; a failed step is repeated.
@@ -9,13 +10,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from app.audit.audit import Audited, audit_again, audit_new
+from app.audit.quote_audit import AuditedQuotes, FollowedBooks, audit_new_quotes
+from app.audit.quote_findings import audit_quotes_again
 from app.coverage.evidence import PATIENCE, known_until_us, read_gatherers
 from app.merge.overlap import ExclusiveEvents, compare_second
 from app.metrics import deduplicator as metrics
 from app.normalize.values import MICROSECOND, SECOND_US
-from app.postgres.connection import Asker, Connection, connected
+from app.postgres.connection import Asker, Connection, KeptConnection, connect, connected
 from app.postgres.dsn import Dsn
 from app.runtime import logs
+from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload
@@ -85,6 +89,79 @@ def _show(audited: Audited) -> None:
             since=pair.from_ts,
             until=pair.to_ts,
             levels=len(pair.differences),
+        )
+
+
+QUOTES_IDLE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+# Findings of which each is looked at again after LOOK_AGAIN_SECONDS.
+AGAIN_SECONDS = 10.0
+
+
+class QuoteAuditor:
+    """Compare every book with each quote of its market, and report each contradiction."""
+
+    def __init__(
+        self,
+        production: Dsn,
+        offload: Offload,
+        stopping: Stopping,
+        patience: timedelta = PATIENCE,
+        look_again_seconds: float = LOOK_AGAIN_SECONDS,
+    ) -> None:
+        self._offload = offload
+        self._connection = KeptConnection(
+            lambda: connect(production, "quote auditor"), "Quotes could not be compared with the books."
+        )
+        # Its progress is stored in the database: after a failure, the next step repeats this one.
+        backoff = Backoff(QUOTES_IDLE_SECONDS, LONGEST_PAUSE_SECONDS)
+        self._loop = Loop(
+            self._audit_next, QUOTES_IDLE_SECONDS, stopping, on_failure=_quotes_not_audited, backoff=backoff
+        )
+        self._patience = patience
+        self._look_again_seconds = look_again_seconds
+        self._again_due = 0.0
+        self._books = FollowedBooks()
+
+    def run(self) -> None:
+        self._loop.run()
+
+    def step(self) -> bool:
+        """Audit the next quotes. Return False if all that can be audited are."""
+        return self._loop.step()
+
+    def _audit_next(self) -> bool:
+        audited = self._offload(self._audit)
+        _show_quotes(audited)
+        return audited.has_more
+
+    def _audit(self) -> AuditedQuotes:
+        now = datetime.now(UTC)
+        with self._connection.opened() as connection:
+            audited = audit_new_quotes(connection, self._books, now, self._patience)
+            if not audited.has_more and time.monotonic() >= self._again_due:
+                audit_quotes_again(connection, now, self._patience, self._look_again_seconds)
+                self._again_due = time.monotonic() + AGAIN_SECONDS
+        return audited
+
+
+def _quotes_not_audited(error: str) -> None:
+    log.error("audit by quotes failed: retrying", error=error)
+
+
+def _show_quotes(audited: AuditedQuotes) -> None:
+    for verdict, quotes in audited.verdicts.items():
+        metrics.AUDITED_QUOTES.labels(verdict.value).inc(quotes)
+    metrics.PASSED_QUOTES.inc(audited.passed)
+    if audited.through:
+        metrics.QUOTES_AUDITED_TIMESTAMP.set(audited.through.timestamp())
+    for found in audited.findings:
+        log.error(
+            "audit: rebuilt book differs from a quote",
+            ticker=found.asked.ticker,
+            since=found.from_ts,
+            at=found.asked.at,
+            levels=len(found.differences),
         )
 
 

@@ -21,7 +21,7 @@ from app.runtime.health import Stopping
 from app.runtime.jobs import BACKFILL
 from app.runtime.threads import threads
 from app.settings import Settings
-from workers.deduplicator.auditor import Auditor, OverlapSampler
+from workers.deduplicator.auditor import Auditor, OverlapSampler, QuoteAuditor
 from workers.deduplicator.coverage_keeper import CoverageKeeper
 from workers.deduplicator.gatherer_follower import GathererFollower, MetadataConfirmer
 from workers.deduplicator.market_fetcher import MarketFetcher
@@ -56,8 +56,8 @@ class Deduplicator:
         ]
         transport = transport_of(settings, stopping)
         REGISTRY.register(RestBudgetCollector(transport))
-        # Four threads, one for each worker that shares them: repairer, fetcher, coverage keeper and auditor.
-        client, offload = RestClient(transport, Priority.REPAIR, REPAIR_PATIENCE_SECONDS), threads(4)
+        # Five threads, one for each worker that shares them: repairer, fetcher, coverage keeper and both auditors.
+        client, offload = RestClient(transport, Priority.REPAIR, REPAIR_PATIENCE_SECONDS), threads(5)
         repairer = ProductionTradeRepairer(production, client, offload, stopping)
         fetcher = MarketFetcher(production, client, offload, stopping, combos=settings.combos)
         keeper = CoverageKeeper(production, offload, stopping, shortest_pause_seconds=float(settings.coverage_seconds))
@@ -70,10 +70,12 @@ class Deduplicator:
         jobs = _jobs(production, RestClient(transport, Priority.REPAIR, JOB_PATIENCE_SECONDS), stopping)
         shown = service_workers(settings, readiness, stopping)
         auditor = Auditor(production, offload, stopping)
+        quote_auditor = QuoteAuditor(production, offload, stopping)
         comparer = OverlapSampler(gatherers, production, threads(1), stopping)
         confirmer = MetadataConfirmer(metadata, production, threads(1), stopping)
         share = RequestShare(RestClient(transport, Priority.REPAIR), settings.request_sharers, stopping)
-        self._workers = [*shown, *self._followers, keeper, auditor, comparer, repairer, fetcher, jobs, confirmer, share]
+        self._workers = [*shown, *self._followers, keeper, auditor, quote_auditor, comparer, repairer, fetcher, jobs]
+        self._workers += [confirmer, share]
 
     def run(self) -> None:
         """Run until asked to stop."""

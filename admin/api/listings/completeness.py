@@ -65,11 +65,16 @@ COVERAGE = Listing(
     filters={**HOURS, **one_of("state", "hole", "repaired"), **equal("channel", "ticker")},
     newest_first=True,
 )
+# Of the hour: up to where the exchange itself confirmed the book, by snapshots and quotes.
+PROVEN_UNTIL = """
+    CASE WHEN channel = 'orderbook_delta' AND proven_until(ticker) > lower(period)
+        THEN least(proven_until(ticker), upper(period)) END
+"""
 MARKET_COVERAGE = Listing(
     path="/markets/<ticker>/coverage",
     name="market_coverage",
     summary="State of every hour of a market, by channel: complete, pending, repaired, or where the holes are.",
-    columns=(*EXCEPTION_COLUMNS, shown_time("known_until")),
+    columns=(*EXCEPTION_COLUMNS, shown_time("known_until"), shown_time("proven_until", PROVEN_UNTIL)),
     source="readable.coverage",
     keys=(Key("hour", moment), Key("channel", printable)),
     filters={**HOURS, **equal("ticker")},
@@ -137,7 +142,14 @@ FINDINGS = Listing(
     name="findings",
     summary="Books that could not be rebuilt exactly from the record.",
     columns=(
-        *(shown_time("found_at"), shown("ticker"), shown_time("from_ts"), shown_time("to_ts")),
+        *(
+            shown_time("found_at"),
+            shown("ticker"),
+            shown_time("from_ts"),
+            shown_time("to_ts"),
+            shown_flag("is_lasting"),
+        ),
+        shown_time("quote_ts"),
         *(shown_flag("is_explained"), shown_number("differing_levels"), shown_time("resolved_at")),
         ListColumn("levels", "levels", fields.Raw()),
     ),

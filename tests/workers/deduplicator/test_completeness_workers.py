@@ -28,19 +28,20 @@ from app.replicate.follower import METADATA_COPIES, Follower
 from app.replicate.journal import JournalFollower
 from app.runtime.threads import threads
 from app.postgres.dsn import Dsn
-from workers.deduplicator.auditor import Auditor
+from workers.deduplicator.auditor import Auditor, QuoteAuditor
 from workers.deduplicator.coverage_keeper import CoverageKeeper
 from workers.deduplicator.gatherer_follower import GathererFollower
 from workers.process.group import Group
 
 logs.configure("json", "info")
 timeseries, metadata, production = map(Dsn, sys.argv[1:])
-group, offload = Group(), threads(4)
+group, offload = Group(), threads(5)
 journal = JournalFollower("a", timeseries, production).round
 catalogue = Follower("a", metadata, production, METADATA_COPIES).round
 followers = [GathererFollower("a", what, follow, 0.1, offload, group.stopping)
              for what, follow in (("journal", journal), ("metadata", catalogue))]
-for worker in (*followers, CoverageKeeper(production, offload, group.stopping), Auditor(production, offload, group.stopping)):
+for worker in (*followers, CoverageKeeper(production, offload, group.stopping), Auditor(production, offload, group.stopping),
+               QuoteAuditor(production, offload, group.stopping)):
     group.spawn(worker.run)
 print([follower.why_not_ready() for follower in followers], flush=True)
 group.run_until_stopped()
