@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.dataset import Dataset
 
 from kalshi_data.errors import MissingBookError
 from kalshi_data.files import LakeFiles, reading
@@ -24,6 +25,7 @@ from kalshi_data.order_book import (
     lacking_for_certain,
     recorded_book,
 )
+from kalshi_data.schema import instant
 from kalshi_data.times import MICROSECOND, Interval, Intervals
 
 LOOK_BACK_DAYS = 7
@@ -139,11 +141,11 @@ class MarketRecord:
         if base is None or base.clock < 0:
             return None
         found = self.changes_table(base.snapshot_ts - LATEST_STAMP, at)
-        is_after = pc.field("exchange_ts") > base.snapshot_ts
+        is_after = pc.greater(found["exchange_ts"], instant(base.snapshot_ts))
         after = found.filter(is_after)
-        if after.filter(is_disputed(base)).num_rows:
+        if disputed_changes(after, base).num_rows:
             return None
-        lacking = lacking_for_certain(base, changes_of(found.filter(~is_after)))
+        lacking = lacking_for_certain(base, changes_of(found.filter(pc.invert(is_after))))
         if lacking is None:
             return None
         totals = after.group_by(LEVEL).aggregate([("delta_e2", "sum")])
@@ -154,8 +156,9 @@ class MarketRecord:
 
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
         clockless = None
-        for day in (day_of(until) - number * DAY for number in range(LOOK_BACK_DAYS)):
-            found = self.snapshots(max(day, until - DAY * LOOK_BACK_DAYS), min(day + DAY - MICROSECOND, until))
+        since = day_of(until) - (LOOK_BACK_DAYS - 1) * DAY
+        for scan in self._files.scan_backwards(SNAPSHOTS, since, until):
+            found = self._snapshots_in(scan, since, until)
             if with_clock := [snapshot for snapshot in found if snapshot.clock >= 0]:
                 return with_clock[-1]
             clockless = clockless or (found[-1] if found else None)
@@ -163,11 +166,13 @@ class MarketRecord:
 
     def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
         """Return the books that were sent or polled from `since` to `until`, in order."""
+        return self._snapshots_in(self._files.scan(SNAPSHOTS, (since, until + MICROSECOND)), since, until)
+
+    def _snapshots_in(self, scan: Dataset, since: datetime, until: datetime) -> list[BookSnapshot]:
         stamp = pc.field("snapshot_ts")
-        wanted = (pc.field("ticker") == self.ticker) & (stamp >= since) & (stamp <= until)
+        wanted = (pc.field("ticker") == self.ticker) & (stamp >= instant(since)) & (stamp <= instant(until))
         wanted &= pc.field("yes_prices_e6").is_valid()
         with reading(f"The snapshots of {self.ticker}"):
-            scan = self._files.scan(SNAPSHOTS, (since, until + MICROSECOND))
             rows = scan.to_table(SNAPSHOT_COLUMNS, filter=wanted).sort_by("snapshot_ts").to_pylist()
         return [_snapshot(row) for row in rows]
 
@@ -178,17 +183,18 @@ class MarketRecord:
         self, after: datetime, until: datetime, columns: tuple[str, ...] = BookChange._fields
     ) -> pa.Table:
         stamp = pc.field("exchange_ts")
-        wanted = (pc.field("ticker") == self.ticker) & (stamp > after) & (stamp <= until)
+        wanted = (pc.field("ticker") == self.ticker) & (stamp > instant(after)) & (stamp <= instant(until))
         with reading(f"The changes of {self.ticker}"):
             scan = self._files.scan(DELTAS, (after, until + MICROSECOND))
             return scan.to_table(list(columns), filter=wanted)
 
 
-def is_disputed(base: BookSnapshot) -> pc.Expression:
-    """Return the condition for changes after a snapshot that it may hold all the same: clocks may have restarted."""
-    clock = pc.field("clock")
-    is_of_older_clocks = pc.field("ts_missing") & (pc.field("received_at") < base.received_at)
-    return (clock >= 0) & ((clock <= base.clock) | is_of_older_clocks)
+def disputed_changes(after: pa.Table, base: BookSnapshot) -> pa.Table:
+    """Return the changes after a snapshot that it may hold all the same: clocks may have restarted."""
+    clock = after["clock"]
+    is_of_older_clocks = pc.and_(after["ts_missing"], pc.less(after["received_at"], instant(base.received_at)))
+    may_be_held = pc.or_(pc.less_equal(clock, base.clock), is_of_older_clocks)
+    return after.filter(pc.and_(pc.greater_equal(clock, 0), may_be_held))
 
 
 def changes_of(table: pa.Table) -> list[BookChange]:

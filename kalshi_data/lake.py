@@ -32,7 +32,7 @@ from kalshi_data.layout import TRADES as TRADES_TABLE
 from kalshi_data.order_book import Knowledge
 from kalshi_data.records import Records
 from kalshi_data.replay import Steps, replay
-from kalshi_data.schema import schema_of
+from kalshi_data.schema import instant, schema_of
 from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
 
 QUOTE_SCHEMA = pa.schema(
@@ -184,7 +184,7 @@ class Lake:
         def read() -> pa.Table:
             wanted = also
             if period != (EARLIEST, LATEST):
-                wanted = _both(wanted, (pc.field(time) >= period[0]) & (pc.field(time) < period[1]))
+                wanted = _both(wanted, (pc.field(time) >= instant(period[0])) & (pc.field(time) < instant(period[1])))
             if tickers is not None:
                 only = pc.field("ticker") == tickers[0] if len(tickers) == 1 else pc.field("ticker").isin(tickers)
                 wanted = _both(wanted, only)
