@@ -5,6 +5,7 @@ import time
 from flask import Flask, Response, g, request
 
 from admin.api.gatherers import Gatherers, fleet_blueprint
+from admin.api.history import history_blueprint
 from admin.api.lists import lists_blueprint
 from admin.api.market_data import objects_blueprint, quotes_blueprint
 from admin.api.market_history import history_blueprint
@@ -79,6 +80,7 @@ def service(settings: Settings, offload: Offload) -> Flask:
         health_blueprint([_readiness(settings, offload)], Heartbeats()),
         metrics_blueprint(),
         lists_blueprint(database),
+        history_blueprint(database),
         objects_blueprint(database),
         quotes_blueprint(database),
         history_blueprint(database),

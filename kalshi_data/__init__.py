@@ -15,9 +15,19 @@ from typing import TYPE_CHECKING
 from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError, UnknownNameError
 
 if TYPE_CHECKING:
+    from kalshi_data.connection import Connection
     from kalshi_data.lake import Lake
 
-__all__ = ["LakeError", "MissingBookError", "NoLakeError", "NotKnownYetError", "UnknownNameError", "demo", "open"]
+__all__ = [
+    "LakeError",
+    "MissingBookError",
+    "NoLakeError",
+    "NotKnownYetError",
+    "UnknownNameError",
+    "connect",
+    "demo",
+    "open",
+]
 
 
 def open(where: "str | os.PathLike[str]", endpoint: str | None = None) -> "Lake":  # noqa: A001 - read as kd.open()
@@ -26,6 +36,13 @@ def open(where: "str | os.PathLike[str]", endpoint: str | None = None) -> "Lake"
     from kalshi_data.lake import open_lake  # noqa: PLC0415
 
     return open_lake(where, endpoint)
+
+
+def connect(url: str, token: str | None = None) -> "Connection":
+    """Connect to an admin service, such as https://admin.example, for the same calls over HTTP. Needs requests."""
+    from kalshi_data.connection import Connection  # noqa: PLC0415
+
+    return Connection(url, token)
 
 
 def demo() -> "Lake":

@@ -1,5 +1,6 @@
 """Order books out of a lake: the book of a market at a time, by the rule of order_book.py, and how certain it is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from pyarrow.dataset import Dataset
 
 from kalshi_data.errors import MissingBookError
 from kalshi_data.files import LakeFiles, reading
-from kalshi_data.layout import DAY, DELTAS, SNAPSHOTS, day_of
+from kalshi_data.layout import DAY, DELTAS, HOUR, SNAPSHOTS, day_of, hour_of
 from kalshi_data.order_book import (
     LATEST_STAMP,
     BookChange,
@@ -127,12 +128,35 @@ def book_of(record: "MarketRecord", at: datetime, knowledge: Knowledge) -> Book:
     return Book(record.ticker, at, found.based_on, found.source, found.changes, knowledge, sizes=sizes)
 
 
-class MarketRecord:
-    """The lake's record of one market."""
+class MarketRecord(ABC):
+    """The record of one market: its snapshots and changes, wherever they are read."""
 
-    def __init__(self, files: LakeFiles, ticker: str) -> None:
+    def __init__(self, ticker: str) -> None:
         self.ticker = ticker
-        self._files = files
+
+    @abstractmethod
+    def last_snapshot(self, until: datetime) -> BookSnapshot | None:
+        """Return the last snapshot with a clock, or the last one without if none has; None if there is none."""
+
+    @abstractmethod
+    def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
+        """Return the books that were sent or polled from `since` to `until`, in order."""
+
+    @abstractmethod
+    def changes_table(
+        self, after: datetime, until: datetime, columns: tuple[str, ...] = BookChange._fields
+    ) -> pa.Table:
+        """Return the changes stamped later than `after`, up to `until`."""
+
+    def changes(self, after: datetime, until: datetime) -> list[BookChange]:
+        return changes_of(self.changes_table(after, until))
+
+    def parts(self, after: datetime, until: datetime) -> Iterator[tuple[datetime, pa.Table]]:
+        """Yield the same changes in parts that fit in memory, in order, each with the time that it reaches."""
+        while after < until:
+            end = min(hour_of(after) + HOUR, until)
+            yield end, self.changes_table(after, end)
+            after = end
 
     def undisputed_book(self, at: datetime) -> RecordedBook | None:
         """Return the book without looking at the order of changes. That is nearly always correct, namely if restarts of
@@ -154,6 +178,14 @@ class MarketRecord:
         levels = apply_deltas(base.levels, deltas)
         return RecordedBook(base.snapshot_ts, base.source, after.num_rows + len(lacking), levels)
 
+
+class LakeRecord(MarketRecord):
+    """The lake's record of one market."""
+
+    def __init__(self, files: LakeFiles, ticker: str) -> None:
+        super().__init__(ticker)
+        self._files = files
+
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
         clockless = None
         since = day_of(until) - (LOOK_BACK_DAYS - 1) * DAY
@@ -165,7 +197,6 @@ class MarketRecord:
         return clockless
 
     def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
-        """Return the books that were sent or polled from `since` to `until`, in order."""
         return self._snapshots_in(self._files.scan(SNAPSHOTS, (since, until + MICROSECOND)), since, until)
 
     def _snapshots_in(self, scan: Dataset, since: datetime, until: datetime) -> list[BookSnapshot]:
@@ -174,10 +205,7 @@ class MarketRecord:
         wanted &= pc.field("yes_prices_e6").is_valid()
         with reading(f"The snapshots of {self.ticker}"):
             rows = scan.to_table(SNAPSHOT_COLUMNS, filter=wanted).sort_by("snapshot_ts").to_pylist()
-        return [_snapshot(row) for row in rows]
-
-    def changes(self, after: datetime, until: datetime) -> list[BookChange]:
-        return changes_of(self.changes_table(after, until))
+        return [snapshot_of(row) for row in rows]
 
     def changes_table(
         self, after: datetime, until: datetime, columns: tuple[str, ...] = BookChange._fields
@@ -202,7 +230,8 @@ def changes_of(table: pa.Table) -> list[BookChange]:
     return [BookChange(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
-def _snapshot(row: dict[str, Any]) -> BookSnapshot:
+def snapshot_of(row: dict[str, Any]) -> BookSnapshot:
+    """Return the snapshot out of a row with SNAPSHOT_COLUMNS."""
     levels = dict(_levels(True, row["yes_prices_e6"], row["yes_sizes_e2"]))
     levels |= dict(_levels(False, row["no_prices_e6"], row["no_sizes_e2"]))
     return BookSnapshot(row["snapshot_ts"], row["received_at"], row["clock"], row["source"], levels)

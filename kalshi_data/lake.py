@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pyarrow.dataset import Dataset
 
 from kalshi_data import names
-from kalshi_data.books import Book, MarketRecord, book_of
+from kalshi_data.books import Book, LakeRecord, MarketRecord, book_of
 from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_of, known_until
 from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError
 from kalshi_data.files import LakeFiles, demo_folder, open_files, reading
@@ -82,7 +82,7 @@ class Lake:
         if name is None:
             raise LakeError("Quotes in steps are those of one market.", fix="name it.")
         record, steps, coverage = self._steps(name, period_of(start, end), step_of(every))
-        return Records(lambda: _quotes(replay(record, coverage, steps)), lambda: coverage, "at")
+        return Records(lambda: quotes_of(replay(record, coverage, steps)), lambda: coverage, "at")
 
     def candles(
         self, name: str | None = None, start: Moment | None = None, end: Moment | None = None, interval: str = "1m"
@@ -111,7 +111,7 @@ class Lake:
                 "ask for that time or an earlier one.",
             )
         self._require(SNAPSHOTS)
-        return book_of(MarketRecord(self._files, ticker), at, knowledge)
+        return book_of(LakeRecord(self._files, ticker), at, knowledge)
 
     def replay(
         self, ticker: str, start: Moment | None = None, end: Moment | None = None, every: str | timedelta = "1s"
@@ -206,7 +206,7 @@ class Lake:
 
     def _steps(self, ticker: str, period: Interval, step: timedelta) -> tuple[MarketRecord, Steps, Coverage]:
         [ticker] = self._market(ticker)
-        record = MarketRecord(self._files, ticker)
+        record = LakeRecord(self._files, ticker)
         if EARLIEST in period or LATEST in period:
             period = self._recorded_period(record, period)
         coverage = coverage_of(self._files, BOOKS, [ticker], period)
@@ -262,7 +262,8 @@ def _both(one: pc.Expression | None, other: pc.Expression) -> pc.Expression:
     return other if one is None else one & other
 
 
-def _quotes(books: Iterator[Book]) -> pa.Table:
+def quotes_of(books: Iterator[Book]) -> pa.Table:
+    """Return the best bid and ask of each book."""
     rows = []
     for book in books:
         bid, ask = book.best_bid(True) or (None, None), book.best_bid(False)

@@ -54,7 +54,7 @@ class Records:
 
         Dollars and contracts are exact decimals; with `floats`, the nearest binary numbers, as plots need them.
         """
-        pandas = _imported("pandas")
+        pandas = imported("pandas")
         table = self.to_arrow(integers=integers, by_time=by_time)
 
         def type_of(kind: pa.DataType) -> object:
@@ -66,7 +66,7 @@ class Records:
 
     def to_polars(self, *, integers: bool = False, by_time: bool = False) -> "pl.DataFrame":
         """Return the rows as a polars DataFrame."""
-        frame: pl.DataFrame = _imported("polars").from_arrow(self.to_arrow(integers=integers, by_time=by_time))
+        frame: pl.DataFrame = imported("polars").from_arrow(self.to_arrow(integers=integers, by_time=by_time))
         return frame
 
     def __repr__(self) -> str:
@@ -127,8 +127,12 @@ def _with_floats(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields, table.schema.metadata))
 
 
-def _imported(name: str) -> ModuleType:
+def imported(name: str) -> ModuleType:
+    """Return the module of an optional package. Raise LakeError if it is not installed."""
     try:
         return import_module(name)
     except ModuleNotFoundError:
-        raise LakeError(f"{name} is not installed.", fix=f"pip install {name}; to_arrow() works without it.") from None
+        raise LakeError(
+            f"{name} is not installed.",
+            fix=f"pip install {name}{'' if name == 'requests' else '; to_arrow() works without it'}.",
+        ) from None

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from kalshi_data.books import Book, MarketRecord, Sizes, changes_of, disputed_changes, level_of, sizes_of
 from kalshi_data.coverage import Coverage
-from kalshi_data.layout import HOUR, hour_of
 from kalshi_data.order_book import (
     LATEST_STAMP,
     BookSnapshot,
@@ -26,7 +25,6 @@ from kalshi_data.order_book import (
 from kalshi_data.times import MICROSECOND, Interval, us_of
 
 MOST_ADDED_UP = 65_536  # changes at a time: Arrow sorts so few by counting
-COLUMNS = ("exchange_ts", "received_at", "clock", "ts_missing", "yes_side", "price_e6", "delta_e2")
 
 
 class StepBook(NamedTuple):
@@ -119,8 +117,7 @@ def _between(
     running = _RunningBook(base)
     for change in lacking:
         running.apply(level_of(change.yes_side, change.price_e6), change.delta_e2)
-    for since, until in _hours(base.snapshot_ts, steps.at(end - 1)):
-        changes = record.changes_table(since, until, COLUMNS)
+    for until, changes in record.parts(base.snapshot_ts, steps.at(end - 1)):
         stop = min(end, steps.first_from(until + MICROSECOND))
         disputed = disputed_changes(changes, base)
         if disputed.num_rows:
@@ -138,14 +135,6 @@ def _disputed(record: MarketRecord, steps: Steps, number: int, end: int) -> Iter
     for each in range(number, end):
         found = recorded_book(record, steps.at(each))
         yield each, found and StepBook(found.based_on, found.source, found.changes, sizes_of(found.levels))
-
-
-def _hours(after: datetime, until: datetime) -> Iterator[Interval]:
-    """Yield the parts of the time, hour by hour: after the first moment, up to and including the second."""
-    while after < until:
-        end = min(hour_of(after) + HOUR, until)
-        yield after, end
-        after = end
 
 
 class _RunningBook:
