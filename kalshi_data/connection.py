@@ -82,17 +82,20 @@ class Service:
         except OSError as error:  # that of requests is one
             self._broken(error)
         if not answer.ok:
-            raise self._problem(answer)
+            with answer:
+                raise self._problem(answer, path)
         return answer
 
-    def _problem(self, answer: "requests.Response") -> LakeError:
+    def _problem(self, answer: "requests.Response", path: str) -> LakeError:
         try:
             body = answer.json()
         except ValueError:
             body = {}
         detail = f"{body.get('detail', answer.reason)} {'; '.join(_reasons(body.get('errors')))}".strip()
-        if answer.status_code == NOT_FOUND:
-            return UnknownNameError(detail, body["near"]) if "near" in body else MissingBookError(detail)
+        if "near" in body:
+            return UnknownNameError(detail, body["near"])
+        if answer.status_code == NOT_FOUND and path.endswith("/book"):
+            return MissingBookError(detail, fix="check the ticker, or name another time.")
         if answer.status_code == CONFLICT:
             return NotKnownYetError(detail, fix="ask for that time or an earlier one.")
         if answer.status_code in REFUSED:
@@ -146,12 +149,16 @@ class RemoteRecord(MarketRecord):
         return self._snapshots(since, until, {})
 
     def _snapshots(self, since: datetime, until: datetime, more: Query) -> list[BookSnapshot]:
+        if since > until:
+            return []
         query = {"ticker": self.ticker, "confirmation": "false", **_times((since, until + MICROSECOND)), **more}
         return [snapshot_of(row) for row in self._service.table(SNAPSHOTS, query).to_pylist()]
 
     def changes_table(
         self, after: datetime, until: datetime, columns: tuple[str, ...] = BookChange._fields
     ) -> pa.Table:
+        if after >= until:
+            return schema_of(DELTAS).empty_table().select(columns)
         query = {"ticker": self.ticker, **_times((after + MICROSECOND, until + MICROSECOND))}
         return self._service.table(DELTAS, query).select(columns)
 

@@ -52,8 +52,12 @@ def service(server, templates):
     """The address of an admin service that has the same records."""
     dsn = new_database(server, templates[DatabaseKind.PRODUCTION])
     rows = {
-        **{"trades": TRADES, "orderbook_snapshots": SNAPSHOTS, "orderbook_deltas": CHANGES},
-        **{"series": SERIES, "events": EVENTS, "markets": [SETTLED, *MARKETS[1:]]},
+        "trades": TRADES,
+        "orderbook_snapshots": SNAPSHOTS,
+        "orderbook_deltas": CHANGES,
+        "series": SERIES,
+        "events": EVENTS,
+        "markets": [SETTLED, *MARKETS[1:]],
     }
     load(dsn, rows, hours=[NOON + number * HOUR for number in (-2, -1, 0, 1)], holes={(NOON, TICKER): HOLE})
     arguments = ("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0")

@@ -29,7 +29,10 @@ def test_markets_are_the_lake_s(lake, connection):
 def test_books_over_time_are_the_lake_s(lake, connection):
     for period in ((NOON, at(22)), (at(10.3), at(11)), (None, None)):
         ours, theirs = (
-            [(book.at, book.based_on, book.changes, book.levels, book.state, book.hole, book.reset_by) for book in found]
+            [
+                (book.at, book.based_on, book.changes, book.levels, book.state, book.hole, book.reset_by)
+                for book in found
+            ]
             for found in (each.replay(TICKER, *period, every="500ms") for each in (connection, lake))
         )
         assert ours == theirs
@@ -38,5 +41,5 @@ def test_books_over_time_are_the_lake_s(lake, connection):
 def test_a_service_that_does_not_answer_is_an_error_that_says_so(service):
     with pytest.raises(kd.LakeError, match="does not answer"):
         kd.connect("http://127.0.0.1:1").trades().to_arrow()
-    with pytest.raises(kd.LakeError, match="answers 404|no such|not found"):
+    with pytest.raises(kd.LakeError, match="answers 404"):
         kd.connect(f"{service}/nowhere").trades().to_arrow()
