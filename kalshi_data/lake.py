@@ -16,11 +16,13 @@ from kalshi_data.files import LakeFiles, demo_folder, open_files, reading
 from kalshi_data.layout import (
     CANDLES,
     COVERAGE,
+    DAY,
     DELTAS,
     EVENT_TABLES,
     EVENTS,
     FOLDERS,
     HOUR,
+    HOURLY,
     INTERVALS,
     MARKETS,
     SERIES,
@@ -33,7 +35,7 @@ from kalshi_data.order_book import Knowledge
 from kalshi_data.records import Records
 from kalshi_data.replay import Steps, replay
 from kalshi_data.schema import instant, schema_of
-from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
+from kalshi_data.times import EARLIEST, EPOCH, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
 
 QUOTE_SCHEMA = pa.schema(
     [
@@ -182,9 +184,12 @@ class Lake:
         time = next(each for each in schema_of(table).names if each in {"exchange_ts", "start_ts", "hour_start"})
 
         def read() -> pa.Table:
-            wanted = also
-            if period != (EARLIEST, LATEST):
-                wanted = _both(wanted, (pc.field(time) >= instant(period[0])) & (pc.field(time) < instant(period[1])))
+            # What lies in a file is of its hour, or day: where the period begins or ends with one, that is enough.
+            wanted, length = also, HOUR if table in HOURLY else DAY
+            if (period[0] - EPOCH) % length:
+                wanted = _both(wanted, pc.field(time) >= instant(period[0]))
+            if (period[1] - EPOCH) % length:
+                wanted = _both(wanted, pc.field(time) < instant(period[1]))
             if tickers is not None:
                 only = pc.field("ticker") == tickers[0] if len(tickers) == 1 else pc.field("ticker").isin(tickers)
                 wanted = _both(wanted, only)

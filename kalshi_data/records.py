@@ -101,10 +101,11 @@ def _decimals(array: pa.Array, places: int) -> pa.Array:
     if array.null_count == 0 and (numpy := _numpy()) is not None:
         # Arrow's own conversion takes seven times as long, longer than reading the values from a file.
         values = array.to_numpy()
-        words = numpy.empty((len(values), 2), numpy.int64)  # the lower half of 128 bits, and the upper one
+        memory = pa.allocate_buffer(16 * len(values))  # Arrow's own keeps memory that is used again and again
+        words = numpy.frombuffer(memory, numpy.int64).reshape(-1, 2)  # the lower half of 128 bits, and the upper one
         words[:, 0] = values
         numpy.right_shift(values, BITS - 1, out=words[:, 1], dtype=numpy.int64)
-        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(words)])
+        return pa.Array.from_buffers(kind, len(values), [None, memory])
     whole = array.cast(pa.decimal128(DIGITS[array.type], 0))
     return pa.Array.from_buffers(kind, len(whole), whole.buffers(), whole.null_count, whole.offset)
 
