@@ -71,7 +71,7 @@ class Service:
                 self._broken(error)
         if found.num_rows >= MOST_ROWS:
             fix = "name a shorter time, or a market."
-            raise LakeError(f"These are more than {MOST_ROWS:,} rows, the most that an answer has.", fix=fix)
+            raise LakeError(f"These are {MOST_ROWS:,} rows or more, and one answer has no more.", fix=fix)
         return found
 
     def _ask(self, path: str, query: Query) -> "requests.Response":

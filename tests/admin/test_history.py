@@ -133,6 +133,14 @@ def test_books_over_time_are_the_books_of_their_times(api, period):
     assert ask(api, path, "csv", **period).text.startswith("at,state,based_on,source,changes,yes_prices_e6,")
 
 
+@pytest.mark.parametrize("part", [1, 3, 10])
+def test_books_are_the_same_however_few_changes_are_held_at_once(part, api, period, monkeypatch):
+    path = f"/admin/markets/{TICKER}/books"
+    whole = api.json(path, **period)
+    monkeypatch.setattr("admin.api.history.PART_CHANGES", part)
+    assert api.json(path, **period) == whole
+
+
 def test_limits_are_named(api, period):
     path = f"/admin/markets/{TICKER}/books"
     for form, most in (("json", "1,000"), ("ndjson", "100,000")):

@@ -6,6 +6,7 @@ import pytest
 
 import kalshi_data as kd
 from app.postgres.databases import DatabaseKind
+from app.runtime.secrets import TokenRole, new_token
 from tests.kalshi_data.lakes import HOUR, NOON, TICKER, at, change, event, judged, market, snapshot, trade, write
 from tests.kalshi_data.production import load
 from tests.processes import running
@@ -48,8 +49,8 @@ def lake(folder):
 
 
 @pytest.fixture(scope="session")
-def service(server, templates):
-    """The address of an admin service that has the same records."""
+def service(server, templates, tmp_path_factory):
+    """The address of an admin service that has the same records, and a token of it."""
     dsn = new_database(server, templates[DatabaseKind.PRODUCTION])
     rows = {
         "trades": TRADES,
@@ -61,8 +62,11 @@ def service(server, templates):
     }
     load(dsn, rows, hours=[NOON + number * HOUR for number in (-2, -1, 0, 1)], holes={(NOON, TICKER): HOLE})
     arguments = ("-m", "gunicorn", "admin:app", "--bind", "127.0.0.1:0")
-    with running(*arguments, KALSHI_PRODUCTION_DSN=dsn.reveal()) as process:
-        yield re.search(r"http://\S+:\d+", process.wait_for("Listening at"))[0]
+    presented, token = new_token("ada", TokenRole.READ)
+    tokens = tmp_path_factory.mktemp("service") / "tokens"
+    tokens.write_text(f"{token.entry}\n")
+    with running(*arguments, KALSHI_PRODUCTION_DSN=dsn.reveal(), KALSHI_ADMIN_TOKENS_FILE=tokens) as process:
+        yield re.search(r"http://\S+:\d+", process.wait_for("Listening at"))[0], presented
 
 
 @pytest.fixture(params=["lake", "connection"])
@@ -70,4 +74,4 @@ def records(request):
     """What has the calls that a lake and a connection share."""
     if request.param == "lake":
         return kd.open(request.getfixturevalue("folder"))
-    return kd.connect(request.getfixturevalue("service"))
+    return kd.connect(*request.getfixturevalue("service"))

@@ -9,7 +9,7 @@ from tests.kalshi_data.lakes import NOON, TICKER, at
 
 @pytest.fixture
 def connection(service):
-    return kd.connect(service)
+    return kd.connect(*service)
 
 
 @pytest.mark.parametrize("call", ["trades", "book_changes"])
@@ -41,5 +41,19 @@ def test_books_over_time_are_the_lake_s(lake, connection):
 def test_a_service_that_does_not_answer_is_an_error_that_says_so(service):
     with pytest.raises(kd.LakeError, match="does not answer"):
         kd.connect("http://127.0.0.1:1").trades().to_arrow()
+    address, token = service
     with pytest.raises(kd.LakeError, match="answers 404"):
-        kd.connect(f"{service}/nowhere").trades().to_arrow()
+        kd.connect(f"{address}/nowhere", token).trades().to_arrow()
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_without_its_token_a_service_refuses_and_the_error_says_what_to_pass(token, service):
+    with pytest.raises(kd.LakeError, match=r"refuses this(.|\n)*pass a token"):
+        kd.connect(service[0], token).trades().to_arrow()
+
+
+def test_more_rows_than_an_answer_has_are_an_error_and_no_shorter_table(connection, monkeypatch):
+    monkeypatch.setattr("kalshi_data.connection.MOST_ROWS", 3)
+    with pytest.raises(kd.LakeError, match="3 rows or more"):
+        connection.trades().to_arrow()
+    assert connection.trades(FOREIGN).to_arrow().num_rows == 2

@@ -28,6 +28,13 @@ def test_no_number_that_a_column_can_hold_is_rounded(value, tmp_path):
     assert lake.trades().to_polars()["size"][0] == Decimal(value).scaleb(-2)
 
 
+def test_decimals_are_the_same_without_numpy(lake, monkeypatch):
+    table = lake.book_changes().to_arrow()
+    monkeypatch.setattr("kalshi_data.records._numpy", lambda: None)
+    assert lake.book_changes().to_arrow().equals(table)
+    assert table["delta"].to_pylist() == [Decimal("1.00"), Decimal("-7.00"), Decimal("0.23")]
+
+
 def test_integers_are_those_of_the_files(records):
     table = records.trades(TICKER, end=NOON).to_arrow(integers=True)
     assert table["yes_price_e6"].to_pylist() == [999_999]
