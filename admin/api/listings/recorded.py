@@ -77,7 +77,7 @@ RECORDED_TRADES = Listing(
 )
 BOOK_CHANGES = Listing(
     path="/records/book-changes",
-    name="book_changes",
+    name="recorded_book_changes",
     summary="Changes of price levels (deltas) of all books, or of those of a market, an event or a series, by time.",
     columns=columns_of(DELTAS),
     source="orderbook_deltas",
@@ -86,6 +86,7 @@ BOOK_CHANGES = Listing(
         *(Key("price_e6", number), Key("delta_e2", number), Key("nth", number)),
     ),
     filters={**OF_MARKETS, **between("exchange_ts")},
+    envelope="book_changes",
     channel=evidence.BOOKS,
     table=DELTAS,
 )

@@ -134,16 +134,10 @@ class StepText(fields.String):
             raise ValidationError(str(error)) from None
 
 
-def required_time() -> fields.Field[Any]:
-    field = asked_time()
-    field.required = True
-    return field
-
-
 BooksQuery = TimeRange.from_dict(
     {
-        "from": required_time(),
-        "to": required_time(),
+        "from": asked_time(required=True),
+        "to": asked_time(required=True),
         "every": StepText(load_default="1s", metadata={"description": "250ms, 1s, 1m, 1h, 1d"}),
         "format": fields.String(load_default=None, validate=OneOf((*FORMATS, ARROW))),
         "exact": fields.Boolean(load_default=False, metadata={"description": EXACT}),
@@ -180,8 +174,8 @@ class NameSchema(Schema):
     first = fields.String(required=True, metadata={"description": "The first of its markets."})
 
 
-def history_blueprint(database: RequestDatabase) -> Blueprint:
-    blueprint = Blueprint("history", __name__, url_prefix="/admin")
+def replay_blueprint(database: RequestDatabase) -> Blueprint:
+    blueprint = Blueprint("replay", __name__, url_prefix="/admin")
     books_query = BooksQuery()
 
     @blueprint.get("/markets/<ticker>/books")

@@ -137,7 +137,7 @@ def test_books_over_time_are_the_books_of_their_times(api, period):
 def test_books_are_the_same_however_few_changes_are_held_at_once(part, api, period, monkeypatch):
     path = f"/admin/markets/{TICKER}/books"
     whole = api.json(path, **period)
-    monkeypatch.setattr("admin.api.history.PART_CHANGES", part)
+    monkeypatch.setattr("admin.api.replay.PART_CHANGES", part)
     assert api.json(path, **period) == whole
 
 
