@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError, UnknownNameError
 
 if TYPE_CHECKING:
-    from kalshi_data.connection import Connection
     from kalshi_data.lake import Lake
+    from kalshi_data.remote import RemoteLake
 
 __all__ = [
     "LakeError",
@@ -38,11 +38,11 @@ def open(where: "str | os.PathLike[str]", endpoint: str | None = None) -> "Lake"
     return open_lake(where, endpoint)
 
 
-def connect(url: str, token: str | None = None) -> "Connection":
+def connect(url: str, token: str | None = None) -> "RemoteLake":
     """Connect to an admin service, such as https://admin.example, for the same calls over HTTP. Needs requests."""
-    from kalshi_data.connection import Connection  # noqa: PLC0415
+    from kalshi_data.remote import RemoteLake  # noqa: PLC0415
 
-    return Connection(url, token)
+    return RemoteLake(url, token)
 
 
 def demo() -> "Lake":

@@ -180,7 +180,7 @@ class RemoteRecord(MarketRecord):
         return asked[0] if asked[0] != EARLIEST else since, asked[1] if asked[1] != LATEST else until
 
 
-class Connection:
+class RemoteLake:
     """The records of an admin service. A name is a market, an event or a series; None means all."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -300,7 +300,7 @@ class Connection:
         return self._meanings[name]
 
     def __repr__(self) -> str:
-        return f"<Connection to {self.location}>"
+        return f"<RemoteLake at {self.location}>"
 
 
 def _times(period: Interval) -> Query:
