@@ -42,9 +42,10 @@ def schema_of(dsn):
 
 
 @pytest.fixture(scope="module")
-def newest(templates):
-    """The schemas of new databases by kind, which nothing changes: pg_dump is asked once for each."""
-    return {kind: schema_of(dsn) for kind, dsn in templates.items()}
+def newest(server, templates):
+    """The schemas of new databases by kind, which nothing changes: pg_dump is asked once for each. Of copies, since the
+    templates let nobody in."""
+    return {kind: schema_of(new_database(server, template)) for kind, template in templates.items()}
 
 
 def test_migrations_are_applied_in_order_and_recorded(connection):
