@@ -15,7 +15,7 @@ SAMPLE = """
 import hashlib, sys
 from pathlib import Path
 from tests.simulator.recording import Run
-Run(Path(sys.argv[1]), seed=5).advance(12).truth.close()
+Run(Path(sys.argv[1]), seed=5, rate=400).advance(12).truth.close()
 """
 
 
