@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from kalshi_data.files import ALWAYS, LakeFiles, reading
+from kalshi_data.files import ALWAYS, LakeFiles
 from kalshi_data.layout import COVERAGE, HOUR, hours_between
 from kalshi_data.order_book import Knowledge
 from kalshi_data.times import EARLIEST, LATEST, Interval, Intervals, gaps, merged, overlap
@@ -97,8 +97,7 @@ def _rows(
     files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval, also: pc.Expression | None = None
 ) -> list[dict[str, Any]]:
     wanted = _of(channel, tickers) if also is None else _of(channel, tickers) | also
-    with reading("The coverage"):
-        rows: list[dict[str, Any]] = files.scan(COVERAGE, period).to_table(filter=wanted).to_pylist()
+    rows: list[dict[str, Any]] = files.rows(COVERAGE, period, wanted=wanted).to_pylist()
     return rows
 
 

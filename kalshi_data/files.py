@@ -30,10 +30,12 @@ CHECKED = arrow_dataset.ParquetFileFormat(
 )
 MOST_LISTED_DAYS = 60  # for more days, the whole table is listed at once
 MOST_FRAGMENTS = 20_000
+MOST_READS = 3  # of files that are replaced while they are read
 # What lies in a lake's root, apart from its identity.
 ROOTS = ("processed", "raw", "aggregates", "coverage", "reference")
 
-DATE_FIELD, HOUR_FIELD = pa.field("date", pa.string()), pa.field("hour", pa.string())
+# Readers that guess differ: these are the types of lake.sql and of docs/lake.md too.
+DATE_FIELD, HOUR_FIELD = pa.field("date", pa.date32()), pa.field("hour", pa.int64())
 INTERVAL_FIELD = pa.field("interval", pa.string())
 
 
@@ -75,6 +77,30 @@ class LakeFiles:
         fragments = [self._fragment(table, info) for info in self._files(table, period)]
         return arrow_dataset.FileSystemDataset(fragments, schema, CHECKED, self._filesystem)
 
+    def rows(
+        self, table: str, period: Interval, columns: list[str] | None = None, wanted: pc.Expression | None = None
+    ) -> pa.Table:
+        """Return rows of the period. Files that are replaced meanwhile are read again, so that old and new rows do not
+        mix. Raise UnreadableError if they cannot be read, or are replaced every time."""
+        what = f"The lake's {FOLDERS[table]}"
+        failure: UnreadableError | None = None
+        for _ in range(MOST_READS):
+            dataset = self.scan(table, period)
+            try:
+                with reading(what):
+                    found = dataset.to_table(columns, filter=wanted)
+                if self._are_unchanged(dataset.files):
+                    return found
+            except UnreadableError as error:
+                failure = error
+            # Old footers must not meet new files, even where size and time are equal by chance.
+            for known in [each for each in self._fragments if each[0] in dataset.files]:
+                del self._fragments[known]
+        raise failure or UnreadableError(f"{what} were rewritten while they were read.", fix="read again.")
+
+    def _are_unchanged(self, paths: list[str]) -> bool:
+        return all((info.path, info.size, info.mtime_ns or 0) in self._fragments for info in self._infos(paths))
+
     def read(self, key: str) -> bytes | None:
         """Return a small file's content. Return None if it does not exist."""
         with reading(key):
@@ -110,10 +136,9 @@ class LakeFiles:
         known = (info.path, info.size, info.mtime_ns or 0)
         if (fragment := self._fragments.pop(known, None)) is None:
             values = _folder_values(info.path)
-            names = [field.name for field in _folders_of(table)]
             partition = pc.scalar(True)
-            for name in names:
-                partition &= pc.field(name) == values[name]
+            for field in _folders_of(table):
+                partition &= pc.field(field.name) == pa.scalar(values[field.name]).cast(field.type)
             fragment = CHECKED.make_fragment(info.path, self._filesystem, partition, file_size=info.size)
         self._fragments[known] = fragment
         if len(self._fragments) > MOST_FRAGMENTS:
