@@ -1,8 +1,9 @@
-"""Define the command `book`, and the group `lake`: bind, rebuild, restore, status, lifecycle rules."""
+"""Define the commands `book` and `export-to`, and the group `lake`: bind, rebuild, restore, status, lifecycle rules."""
 
 import json
 import os
 import re
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 

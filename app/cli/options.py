@@ -186,9 +186,8 @@ class _Above:
         return self._terminal.write(f"{CLEAR_LINE}{text}")
 
 
-def lines_about_lake(folder: Path) -> Iterator[str]:
-    """Yield where a lake is, and what to type to look at it."""
+def about_lake(folder: Path) -> str:
+    """Return where a lake is, and what to type to look at it."""
     place = folder.absolute()
-    yield f"The lake: {place}"
     program = f"import kalshi_data as kd; lake = kd.open({json.dumps(str(place))}); print(lake.trades().to_arrow())"
-    yield f"Next: {shlex.join([sys.executable, '-ic', program])}"
+    return f"The lake: {place}\nNext: {shlex.join([sys.executable, '-ic', program])}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.options import FiniteRange, lines_about_lake, parsed_moment
+from app.cli.options import FiniteRange, about_lake, parsed_moment
 from app.postgres.dsn import Dsn
 from app.settings import Settings
 from app.simulator.limits import TIERS
@@ -235,5 +235,4 @@ def sample(folder: Path, seed: int) -> None:
         raise OperatorError(f"{folder} is not empty.", fix="name a new folder, or remove this one first.")
     rows = make_sample(folder, seed)
     click.echo(f"It has {rows} rows.")
-    for line in lines_about_lake(folder):
-        click.echo(line)
+    click.echo(about_lake(folder))
