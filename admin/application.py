@@ -11,6 +11,7 @@ from admin.api.market_history import history_blueprint
 from admin.api.market_hour import market_hour_blueprint
 from admin.api.openapi import documentation_blueprint
 from admin.api.operations import jobs_blueprint, operations_blueprint
+from admin.api.replay import replay_blueprint
 from admin.api.status import status_blueprint, verdict_cache
 from admin.pages.catalog import catalog_pages
 from admin.pages.completeness import completeness_pages
@@ -79,6 +80,7 @@ def service(settings: Settings, offload: Offload) -> Flask:
         health_blueprint([_readiness(settings, offload)], Heartbeats()),
         metrics_blueprint(),
         lists_blueprint(database),
+        replay_blueprint(database),
         objects_blueprint(database),
         quotes_blueprint(database),
         history_blueprint(database),

@@ -16,8 +16,18 @@ from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnow
 
 if TYPE_CHECKING:
     from kalshi_data.lake import Lake
+    from kalshi_data.remote import RemoteLake
 
-__all__ = ["LakeError", "MissingBookError", "NoLakeError", "NotKnownYetError", "UnknownNameError", "demo", "open"]
+__all__ = [
+    "LakeError",
+    "MissingBookError",
+    "NoLakeError",
+    "NotKnownYetError",
+    "UnknownNameError",
+    "connect",
+    "demo",
+    "open",
+]
 
 
 def open(where: "str | os.PathLike[str]", endpoint: str | None = None) -> "Lake":  # noqa: A001 - read as kd.open()
@@ -26,6 +36,13 @@ def open(where: "str | os.PathLike[str]", endpoint: str | None = None) -> "Lake"
     from kalshi_data.lake import open_lake  # noqa: PLC0415
 
     return open_lake(where, endpoint)
+
+
+def connect(url: str, token: str | None = None) -> "RemoteLake":
+    """Connect to an admin service, such as https://admin.example, for the same calls over HTTP. Needs requests."""
+    from kalshi_data.remote import RemoteLake  # noqa: PLC0415
+
+    return RemoteLake(url, token)
 
 
 def demo() -> "Lake":

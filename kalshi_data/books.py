@@ -1,5 +1,6 @@
 """Order books out of a lake: the book of a market at a time, by the rule of order_book.py, and how certain it is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,10 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.dataset import Dataset
 
 from kalshi_data.errors import MissingBookError
 from kalshi_data.files import LakeFiles, reading
-from kalshi_data.layout import DAY, DELTAS, SNAPSHOTS, day_of
+from kalshi_data.layout import DAY, DELTAS, HOUR, SNAPSHOTS, day_of, hour_of
 from kalshi_data.order_book import (
     LATEST_STAMP,
     BookChange,
@@ -24,6 +26,7 @@ from kalshi_data.order_book import (
     lacking_for_certain,
     recorded_book,
 )
+from kalshi_data.schema import instant
 from kalshi_data.times import MICROSECOND, Interval, Intervals
 
 LOOK_BACK_DAYS = 7
@@ -125,12 +128,35 @@ def book_of(record: "MarketRecord", at: datetime, knowledge: Knowledge) -> Book:
     return Book(record.ticker, at, found.based_on, found.source, found.changes, knowledge, sizes=sizes)
 
 
-class MarketRecord:
-    """The lake's record of one market."""
+class MarketRecord(ABC):
+    """The record of one market: its snapshots and changes, wherever they are read."""
 
-    def __init__(self, files: LakeFiles, ticker: str) -> None:
+    def __init__(self, ticker: str) -> None:
         self.ticker = ticker
-        self._files = files
+
+    @abstractmethod
+    def last_snapshot(self, until: datetime) -> BookSnapshot | None:
+        """Return the last snapshot with a clock, or the last one without if none has; None if there is none."""
+
+    @abstractmethod
+    def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
+        """Return the books that were sent or polled from `since` to `until`, in order."""
+
+    @abstractmethod
+    def changes_table(
+        self, after: datetime, until: datetime, columns: tuple[str, ...] = BookChange._fields
+    ) -> pa.Table:
+        """Return the changes stamped later than `after`, up to `until`."""
+
+    def changes(self, after: datetime, until: datetime) -> list[BookChange]:
+        return changes_of(self.changes_table(after, until))
+
+    def parts(self, after: datetime, until: datetime) -> Iterator[tuple[datetime, pa.Table]]:
+        """Yield the same changes in parts that fit in memory, in order, each with the time that it reaches."""
+        while after < until:
+            end = min(hour_of(after) + HOUR, until)
+            yield end, self.changes_table(after, end)
+            after = end
 
     def undisputed_book(self, at: datetime) -> RecordedBook | None:
         """Return the book without looking at the order of changes. That is nearly always correct, namely if restarts of
@@ -139,11 +165,11 @@ class MarketRecord:
         if base is None or base.clock < 0:
             return None
         found = self.changes_table(base.snapshot_ts - LATEST_STAMP, at)
-        is_after = pc.field("exchange_ts") > base.snapshot_ts
+        is_after = pc.greater(found["exchange_ts"], instant(base.snapshot_ts))
         after = found.filter(is_after)
-        if after.filter(is_disputed(base)).num_rows:
+        if disputed_changes(after, base).num_rows:
             return None
-        lacking = lacking_for_certain(base, changes_of(found.filter(~is_after)))
+        lacking = lacking_for_certain(base, changes_of(found.filter(pc.invert(is_after))))
         if lacking is None:
             return None
         totals = after.group_by(LEVEL).aggregate([("delta_e2", "sum")])
@@ -152,43 +178,51 @@ class MarketRecord:
         levels = apply_deltas(base.levels, deltas)
         return RecordedBook(base.snapshot_ts, base.source, after.num_rows + len(lacking), levels)
 
+
+class LakeRecord(MarketRecord):
+    """The lake's record of one market."""
+
+    def __init__(self, files: LakeFiles, ticker: str) -> None:
+        super().__init__(ticker)
+        self._files = files
+
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
         clockless = None
-        for day in (day_of(until) - number * DAY for number in range(LOOK_BACK_DAYS)):
-            found = self.snapshots(max(day, until - DAY * LOOK_BACK_DAYS), min(day + DAY - MICROSECOND, until))
+        since = day_of(until) - (LOOK_BACK_DAYS - 1) * DAY
+        for scan in self._files.scan_backwards(SNAPSHOTS, since, until):
+            found = self._snapshots_in(scan, since, until)
             if with_clock := [snapshot for snapshot in found if snapshot.clock >= 0]:
                 return with_clock[-1]
             clockless = clockless or (found[-1] if found else None)
         return clockless
 
     def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
-        """Return the books that were sent or polled from `since` to `until`, in order."""
+        return self._snapshots_in(self._files.scan(SNAPSHOTS, (since, until + MICROSECOND)), since, until)
+
+    def _snapshots_in(self, scan: Dataset, since: datetime, until: datetime) -> list[BookSnapshot]:
         stamp = pc.field("snapshot_ts")
-        wanted = (pc.field("ticker") == self.ticker) & (stamp >= since) & (stamp <= until)
+        wanted = (pc.field("ticker") == self.ticker) & (stamp >= instant(since)) & (stamp <= instant(until))
         wanted &= pc.field("yes_prices_e6").is_valid()
         with reading(f"The snapshots of {self.ticker}"):
-            scan = self._files.scan(SNAPSHOTS, (since, until + MICROSECOND))
             rows = scan.to_table(SNAPSHOT_COLUMNS, filter=wanted).sort_by("snapshot_ts").to_pylist()
-        return [_snapshot(row) for row in rows]
-
-    def changes(self, after: datetime, until: datetime) -> list[BookChange]:
-        return changes_of(self.changes_table(after, until))
+        return [snapshot_of(row) for row in rows]
 
     def changes_table(
         self, after: datetime, until: datetime, columns: tuple[str, ...] = BookChange._fields
     ) -> pa.Table:
         stamp = pc.field("exchange_ts")
-        wanted = (pc.field("ticker") == self.ticker) & (stamp > after) & (stamp <= until)
+        wanted = (pc.field("ticker") == self.ticker) & (stamp > instant(after)) & (stamp <= instant(until))
         with reading(f"The changes of {self.ticker}"):
             scan = self._files.scan(DELTAS, (after, until + MICROSECOND))
             return scan.to_table(list(columns), filter=wanted)
 
 
-def is_disputed(base: BookSnapshot) -> pc.Expression:
-    """Return the condition for changes after a snapshot that it may hold all the same: clocks may have restarted."""
-    clock = pc.field("clock")
-    is_of_older_clocks = pc.field("ts_missing") & (pc.field("received_at") < base.received_at)
-    return (clock >= 0) & ((clock <= base.clock) | is_of_older_clocks)
+def disputed_changes(after: pa.Table, base: BookSnapshot) -> pa.Table:
+    """Return the changes after a snapshot that it may hold all the same: clocks may have restarted."""
+    clock = after["clock"]
+    is_of_older_clocks = pc.and_(after["ts_missing"], pc.less(after["received_at"], instant(base.received_at)))
+    may_be_held = pc.or_(pc.less_equal(clock, base.clock), is_of_older_clocks)
+    return after.filter(pc.and_(pc.greater_equal(clock, 0), may_be_held))
 
 
 def changes_of(table: pa.Table) -> list[BookChange]:
@@ -196,7 +230,8 @@ def changes_of(table: pa.Table) -> list[BookChange]:
     return [BookChange(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
-def _snapshot(row: dict[str, Any]) -> BookSnapshot:
+def snapshot_of(row: dict[str, Any]) -> BookSnapshot:
+    """Return the snapshot out of a row with SNAPSHOT_COLUMNS."""
     levels = dict(_levels(True, row["yes_prices_e6"], row["yes_sizes_e2"]))
     levels |= dict(_levels(False, row["no_prices_e6"], row["no_sizes_e2"]))
     return BookSnapshot(row["snapshot_ts"], row["received_at"], row["clock"], row["source"], levels)

@@ -1,6 +1,8 @@
 """How complete the record is, from the lake's coverage/: holes with their bounds, and up to when that is known."""
 
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
@@ -53,22 +55,38 @@ def _texts(intervals: Intervals) -> list[list[str]]:
     return [[since.isoformat(), until.isoformat()] for since, until in intervals]
 
 
+class Asked(NamedTuple):
+    """A channel whose judgements are wanted, and of which markets. None: of all, those that are not complete."""
+
+    channel: str
+    tickers: list[str] | None
+
+
+def judgements_for(channel: str, tickers: list[str] | None) -> list[Asked]:
+    """Return what coverage_from() needs. Trades and quotes are received for the whole exchange; of books, that of the
+    markets counts, and with None that of all of them."""
+    if channel != BOOKS:
+        return [Asked(channel, [WHOLE_EXCHANGE])]
+    # Which hours are judged at all is known from the whole exchange's.
+    return [Asked(BOOKS, None if tickers is None else [*tickers, WHOLE_EXCHANGE]), Asked(TRADES, [WHOLE_EXCHANGE])]
+
+
 def coverage_of(files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval) -> Coverage:
-    """Return the completeness of a channel. Trades and quotes are received for the whole exchange; of books, that of
-    the markets counts, and with None that of all of them."""
-    rows = judged = _rows(files, channel, [WHOLE_EXCHANGE], period) if channel != BOOKS else []
-    if channel == BOOKS:
-        # Which hours are judged at all is known from the whole exchange's.
-        named = None if tickers is None else [*tickers, WHOLE_EXCHANGE]
-        found = _rows(files, channel, named, period, also=_of(TRADES, [WHOLE_EXCHANGE]))
-        rows = [row for row in found if row["channel"] == BOOKS]
-        judged = [row for row in found if row["channel"] != BOOKS]
+    """Return the completeness of a channel, from the lake's coverage/."""
+    rows = _rows(files, judgements_for(channel, tickers), period)
+    return coverage_from(rows, channel, period, is_one_market=tickers is not None and len(tickers) == 1)
+
+
+def coverage_from(found: list[dict[str, Any]], channel: str, period: Interval, *, is_one_market: bool) -> Coverage:
+    """Return the completeness of a channel by the judgements, which are rows with the columns of coverage/."""
+    rows = [row for row in found if row["channel"] == channel]
+    judged = [row for row in found if row["channel"] != BOOKS]
     if not judged:
         return Coverage(channel, "unknown", (), () if period == ALWAYS else (period,), (), (), None)
     known_until = max(row["known_until"] for row in judged)
     bounded = _bounded(period, judged)
     unknown = _unknown(judged, rows, bounded)
-    closed = _closed(rows, bounded) if channel == BOOKS and tickers is not None and len(tickers) == 1 else ()
+    closed = _closed(rows, bounded) if channel == BOOKS and is_one_market else ()
     holes = overlap(merged([hole for row in rows for hole in _pairs(row, "holes")]), period)
     repaired = overlap(merged([each for row in rows for each in _pairs(row, "repaired")]), period)
     state = "hole" if holes else "unknown" if unknown else "repaired" if repaired else "complete"
@@ -79,7 +97,7 @@ def coverage_of(files: LakeFiles, channel: str, tickers: list[str] | None, perio
 def known_until(files: LakeFiles) -> datetime | None:
     """Return up to when the record of the exchange is known. Return None if the lake has no coverage."""
     for hour in files.periods(COVERAGE):
-        if rows := _rows(files, TRADES, [WHOLE_EXCHANGE], hour):
+        if rows := _rows(files, judgements_for(TRADES, None), hour):
             moment: datetime = max(row["known_until"] for row in rows)
             return moment
     return None
@@ -93,10 +111,8 @@ def _of(channel: str, tickers: list[str] | None) -> pc.Expression:
     return of_channel & (pc.field("state") != "complete")
 
 
-def _rows(
-    files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval, also: pc.Expression | None = None
-) -> list[dict[str, Any]]:
-    wanted = _of(channel, tickers) if also is None else _of(channel, tickers) | also
+def _rows(files: LakeFiles, asked: list[Asked], period: Interval) -> list[dict[str, Any]]:
+    wanted = reduce(or_, (_of(*each) for each in asked))
     rows: list[dict[str, Any]] = files.rows(COVERAGE, period, wanted=wanted).to_pylist()
     return rows
 

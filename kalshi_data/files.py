@@ -6,7 +6,7 @@ size and time of change are the same.
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSy
 from kalshi_data.errors import NoLakeError, UnreadableError
 from kalshi_data.layout import CANDLES, DAY, FOLDERS, HOUR, HOURLY, IDENTITY_KEY, day_of
 from kalshi_data.schema import schema_of
-from kalshi_data.times import EARLIEST, LATEST, Interval
+from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval
 
 ALWAYS = (EARLIEST, LATEST)
 # If a file is replaced while it is read, the new one's pages lie elsewhere. The checksum makes that an error instead of
@@ -31,6 +31,7 @@ CHECKED = arrow_dataset.ParquetFileFormat(
 MOST_LISTED_DAYS = 60  # for more days, the whole table is listed at once
 MOST_FRAGMENTS = 20_000
 MOST_READS = 3  # of files that are replaced while they are read
+MORE_FILES = 4  # times those of the dataset before, when files are read backwards
 # What lies in a lake's root, apart from its identity.
 ROOTS = ("processed", "raw", "aggregates", "coverage", "reference")
 
@@ -71,10 +72,24 @@ class LakeFiles:
 
     def scan(self, table: str, period: Interval = ALWAYS) -> Dataset:
         """Return a pyarrow dataset of the files that may have rows of the period. `date` and `hour` are columns too."""
+        return self._dataset(table, self._files(table, period))
+
+    def scan_backwards(self, table: str, since: datetime, until: datetime) -> Iterator[Dataset]:
+        """Yield datasets whose files may have rows from `since` to `until`, the latest files first. Each has more files
+        than the one before, since what is wanted is usually in the last one."""
+        most = 1
+        for day in reversed(list(_days(day_of(since), until + MICROSECOND))):
+            infos = list(self._files(table, (max(day, since), min(day + DAY, until + MICROSECOND))))
+            while infos:
+                yield self._dataset(table, infos[-most:])
+                del infos[-most:]
+                most *= MORE_FILES
+
+    def _dataset(self, table: str, infos: Iterable[FileInfo]) -> Dataset:
         schema = schema_of(table)
         for field in _folders_of(table):
             schema = schema.append(field)
-        fragments = [self._fragment(table, info) for info in self._files(table, period)]
+        fragments = [self._fragment(table, info) for info in infos]
         return arrow_dataset.FileSystemDataset(fragments, schema, CHECKED, self._filesystem)
 
     def rows(
@@ -85,21 +100,22 @@ class LakeFiles:
         what = f"The lake's {FOLDERS[table]}"
         failure: UnreadableError | None = None
         for _ in range(MOST_READS):
-            dataset = self.scan(table, period)
+            infos = list(self._files(table, period))
             try:
                 with reading(what):
-                    found = dataset.to_table(columns, filter=wanted)
-                if self._are_unchanged(dataset.files):
+                    found = self._dataset(table, infos).to_table(columns, filter=wanted)
+                if self._are_unchanged(infos):
                     return found
             except UnreadableError as error:
                 failure = error
             # Old footers must not meet new files, even where size and time are equal by chance.
-            for known in [each for each in self._fragments if each[0] in dataset.files]:
-                del self._fragments[known]
+            for info in infos:
+                self._fragments.pop(_version(info), None)
         raise failure or UnreadableError(f"{what} were rewritten while they were read.", fix="read again.")
 
-    def _are_unchanged(self, paths: list[str]) -> bool:
-        return all((info.path, info.size, info.mtime_ns or 0) in self._fragments for info in self._infos(paths))
+    def _are_unchanged(self, infos: list[FileInfo]) -> bool:
+        now = self._infos([info.path for info in infos])
+        return [_version(info) for info in now] == [_version(info) for info in infos]
 
     def read(self, key: str) -> bytes | None:
         """Return a small file's content. Return None if it does not exist."""
@@ -133,7 +149,7 @@ class LakeFiles:
                         yield info
 
     def _fragment(self, table: str, info: FileInfo) -> Fragment:
-        known = (info.path, info.size, info.mtime_ns or 0)
+        known = _version(info)
         if (fragment := self._fragments.pop(known, None)) is None:
             values = _folder_values(info.path)
             partition = pc.scalar(True)
@@ -199,6 +215,10 @@ def _days(first: datetime, last: datetime) -> Iterator[datetime]:
     while first < last:
         yield first
         first += DAY
+
+
+def _version(info: FileInfo) -> tuple[str, int, int]:
+    return info.path, info.size, info.mtime_ns or 0
 
 
 def _folder_values(path: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pyarrow.dataset import Dataset
 
 from kalshi_data import names
-from kalshi_data.books import Book, MarketRecord, book_of
+from kalshi_data.books import Book, LakeRecord, MarketRecord, book_of
 from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_of, known_until
 from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError
 from kalshi_data.files import LakeFiles, demo_folder, open_files, reading
@@ -17,11 +17,13 @@ from kalshi_data.holes import with_holes
 from kalshi_data.layout import (
     CANDLES,
     COVERAGE,
+    DAY,
     DELTAS,
     EVENT_TABLES,
     EVENTS,
     FOLDERS,
     HOUR,
+    HOURLY,
     INTERVALS,
     MARKETS,
     SERIES,
@@ -33,8 +35,8 @@ from kalshi_data.layout import TRADES as TRADES_TABLE
 from kalshi_data.order_book import Knowledge
 from kalshi_data.records import Records
 from kalshi_data.replay import Steps, replay
-from kalshi_data.schema import schema_of
-from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
+from kalshi_data.schema import instant, schema_of
+from kalshi_data.times import EARLIEST, EPOCH, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
 
 QUOTE_SCHEMA = pa.schema(
     [
@@ -87,7 +89,7 @@ class Lake:
         if name is None:
             raise LakeError("Quotes in steps are those of one market.", fix="name it.")
         record, steps, coverage = self._steps(name, period_of(start, end), step_of(every))
-        return Records(lambda: _quotes(replay(record, coverage, steps)), lambda: coverage, "at")
+        return Records(lambda: quotes_of(replay(record, coverage, steps)), lambda: coverage, "at")
 
     def candles(
         self, name: str | None = None, start: Moment | None = None, end: Moment | None = None, interval: str = "1m"
@@ -116,7 +118,7 @@ class Lake:
                 "ask for that time or an earlier one.",
             )
         self._require(SNAPSHOTS)
-        return book_of(MarketRecord(self._files, ticker), at, knowledge)
+        return book_of(LakeRecord(self._files, ticker), at, knowledge)
 
     def replay(
         self, ticker: str, start: Moment | None = None, end: Moment | None = None, every: str | timedelta = "1s"
@@ -187,9 +189,12 @@ class Lake:
         time = next(each for each in schema_of(table).names if each in {"exchange_ts", "start_ts", "hour_start"})
 
         def read() -> pa.Table:
-            wanted = also
-            if period != (EARLIEST, LATEST):
-                wanted = _both(wanted, (pc.field(time) >= period[0]) & (pc.field(time) < period[1]))
+            # What lies in a file is of its hour, or day: where the period begins or ends with one, that is enough.
+            wanted, length = also, HOUR if table in HOURLY else DAY
+            if (period[0] - EPOCH) % length:
+                wanted = _both(wanted, pc.field(time) >= instant(period[0]))
+            if (period[1] - EPOCH) % length:
+                wanted = _both(wanted, pc.field(time) < instant(period[1]))
             if tickers is not None:
                 only = pc.field("ticker") == tickers[0] if len(tickers) == 1 else pc.field("ticker").isin(tickers)
                 wanted = _both(wanted, only)
@@ -212,7 +217,7 @@ class Lake:
 
     def _steps(self, ticker: str, period: Interval, step: timedelta) -> tuple[MarketRecord, Steps, Coverage]:
         [ticker] = self._market(ticker)
-        record = MarketRecord(self._files, ticker)
+        record = LakeRecord(self._files, ticker)
         if EARLIEST in period or LATEST in period:
             period = self._recorded_period(record, period)
         coverage = coverage_of(self._files, BOOKS, [ticker], period)
@@ -268,7 +273,8 @@ def _both(one: pc.Expression | None, other: pc.Expression) -> pc.Expression:
     return other if one is None else one & other
 
 
-def _quotes(books: Iterator[Book]) -> pa.Table:
+def quotes_of(books: Iterator[Book]) -> pa.Table:
+    """Return the best bid and ask of each book."""
     rows = []
     for book in books:
         bid, ask = book.best_bid(True) or (None, None), book.best_bid(False)

@@ -1,19 +1,20 @@
 """Order books through time, step by step: exactly the book of each moment, in one pass over the changes.
 
-Between two snapshots, changes are added up per step by Arrow; only these sums are applied in Python. Where clocks have
-restarted, every book is made by the rule of order_book.py, which is slower, until the next snapshot.
+Between two snapshots, Arrow adds up the changes of each level, and Python only puts the sums into a dictionary, step by
+step. Where clocks have restarted, every book is made by the rule of order_book.py, which is slower, until the next
+snapshot.
 """
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_data.books import Book, MarketRecord, Sizes, changes_of, is_disputed, level_of, sizes_of
+from kalshi_data.books import Book, MarketRecord, Sizes, changes_of, disputed_changes, level_of, sizes_of
 from kalshi_data.coverage import Coverage
-from kalshi_data.layout import HOUR, hour_of
 from kalshi_data.order_book import (
     LATEST_STAMP,
     BookSnapshot,
@@ -23,7 +24,7 @@ from kalshi_data.order_book import (
 )
 from kalshi_data.times import MICROSECOND, Interval, us_of
 
-COLUMNS = ("exchange_ts", "received_at", "clock", "ts_missing", "yes_side", "price_e6", "delta_e2")
+MOST_ADDED_UP = 65_536  # changes at a time: Arrow sorts so few by counting
 
 
 class StepBook(NamedTuple):
@@ -115,11 +116,10 @@ def _between(
         return
     running = _RunningBook(base)
     for change in lacking:
-        running.apply(level_of(change.yes_side, change.price_e6), change.delta_e2, 1)
-    for since, until in _hours(base.snapshot_ts, steps.at(end - 1)):
-        changes = record.changes_table(since, until, COLUMNS)
+        running.apply(level_of(change.yes_side, change.price_e6), change.delta_e2)
+    for until, changes in record.parts(base.snapshot_ts, steps.at(end - 1)):
         stop = min(end, steps.first_from(until + MICROSECOND))
-        disputed = changes.filter(is_disputed(base))
+        disputed = disputed_changes(changes, base)
         if disputed.num_rows:
             stop = min(stop, max(number, steps.first_from(pc.min(disputed["exchange_ts"]).as_py())))
         yield from running.steps(changes, steps, number, stop)
@@ -137,14 +137,6 @@ def _disputed(record: MarketRecord, steps: Steps, number: int, end: int) -> Iter
         yield each, found and StepBook(found.based_on, found.source, found.changes, sizes_of(found.levels))
 
 
-def _hours(after: datetime, until: datetime) -> Iterator[Interval]:
-    """Yield the parts of the time, hour by hour: after the first moment, up to and including the second."""
-    while after < until:
-        end = min(hour_of(after) + HOUR, until)
-        yield after, end
-        after = end
-
-
 class _RunningBook:
     """A book that changes are added to."""
 
@@ -153,47 +145,64 @@ class _RunningBook:
         self._sizes = sizes_of(base.levels)
         self._changes = 0
 
-    def apply(self, level: int, delta_e2: int, changes: int) -> None:
-        size_e2 = self._sizes.get(level, 0) + delta_e2
-        if size_e2:
-            self._sizes[level] = size_e2
-        else:
-            self._sizes.pop(level, None)
-        self._changes += changes
+    def apply(self, level: int, delta_e2: int) -> None:
+        self._sizes[level] = self._sizes.get(level, 0) + delta_e2
+        self._changes += 1
 
     def steps(self, changes: pa.Table, steps: Steps, number: int, stop: int) -> Iterator[Numbered]:
         """Apply the changes, and yield the book at each step from `number` to `stop`."""
-        sums = iter(_sums(changes, steps, number))
-        waiting = next(sums, None)
-        for each in range(number, stop):
-            while waiting is not None and waiting[0] <= each:
-                self.apply(*waiting[1:])
-                waiting = next(sums, None)
-            yield each, self.recorded()
-        while waiting is not None:
-            self.apply(*waiting[1:])
-            waiting = next(sums, None)
+        book = None
+        for step, levels, sizes_e2 in self._touched(_numbered(changes, steps, number)):
+            while number < step and number < stop:
+                book = book or self.recorded()
+                yield number, book
+                number += 1
+            self._sizes.update(zip(levels, sizes_e2, strict=True))
+            self._changes += len(levels)
+            book = None
+        yield from zip(range(number, stop), repeat(book or self.recorded()))
+        self._sizes = {level: size_e2 for level, size_e2 in self._sizes.items() if size_e2}
 
     def recorded(self) -> StepBook:
         return StepBook(self._base.snapshot_ts, self._base.source, self._changes, dict(self._sizes))
 
+    def _touched(self, changes: pa.Table) -> Iterator[tuple[int, list[int], list[int]]]:
+        """Yield each step that has changes, with the level of each change and the level's size after it."""
+        for start in range(0, changes.num_rows, MOST_ADDED_UP):
+            part = changes.slice(start, MOST_ADDED_UP)
+            levels, sizes_e2 = integers_of(part["level"]), integers_of(self._sizes_after(part))
+            runs = pc.run_end_encode(part["step"].combine_chunks())
+            ends = integers_of(runs.run_ends)
+            for step, begin, end in zip(integers_of(runs.values), [0, *ends], ends, strict=False):
+                yield step, levels[begin:end], sizes_e2[begin:end]
 
-def _sums(changes: pa.Table, steps: Steps, number: int) -> Iterator[tuple[int, int, int, int]]:
-    """Return step, level, change of its size and number of changes, in the order of steps."""
+    def _sizes_after(self, changes: pa.Table) -> pa.Array:
+        """Return the size of each change's level after it: level by level, the running sum of its changes."""
+        levels = changes["level"].combine_chunks().dictionary_encode()
+        by_level = pc.sort_indices(levels.indices)  # stable: the changes of a level stay in their order
+        sums = pc.cumulative_sum(changes["delta"].combine_chunks().take(by_level))
+        ends = pc.cumulative_sum(pc.value_counts(levels.indices).field("counts"))
+        before = pa.concat_arrays([pa.array([0], pa.int64()), sums.take(pc.subtract(ends, 1))])[:-1]
+        sizes = pa.array([self._sizes.get(level, 0) for level in integers_of(levels.dictionary)], pa.int64())
+        offsets = pc.subtract(sizes, before).take(levels.indices.take(by_level))
+        return pc.add(sums, offsets).take(pc.inverse_permutation(by_level.cast(pa.int64())))
+
+
+def _numbered(changes: pa.Table, steps: Steps, number: int) -> pa.Table:
+    """Return step, level and change of its size, in the order of steps."""
     after_us = pc.subtract(changes["exchange_ts"].cast(pa.int64()), us_of(steps.start))
     step_us = steps.step // MICROSECOND
     # Rounded up: a change counts from the first step on that is not before it.
-    step = pc.divide(pc.add(after_us, step_us - 1), step_us)
+    step = pc.max_element_wise(pc.divide(pc.add(after_us, step_us - 1), step_us), number)
     level = pc.add(pc.multiply(changes["price_e6"].cast(pa.int64()), 2), changes["yes_side"].cast(pa.int64()))
-    keyed = pa.table({"step": pc.max_element_wise(step, number), "level": level, "delta": changes["delta_e2"]})
-    sums = keyed.group_by(["step", "level"]).aggregate([("delta", "sum"), ("delta", "count")]).sort_by("step")
-    return zip(*(integers_of(sums[name]) for name in ("step", "level", "delta_sum", "delta_count")), strict=True)
+    return pa.table({"step": step, "level": level, "delta": changes["delta_e2"]}).sort_by("step")
 
 
-def integers_of(column: pa.ChunkedArray) -> list[int]:
+def integers_of(column: pa.Array | pa.ChunkedArray) -> list[int]:
     """Return the integers, of which none is null. Arrow's own to_pylist() takes many times as long."""
     found: list[int] = []
-    for chunk in column.cast(pa.int64()).chunks:
+    column = column.cast(pa.int64())
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         values = memoryview(chunk.buffers()[1]).cast("q")
         found += values[chunk.offset : chunk.offset + len(chunk)].tolist()
     return found

@@ -86,14 +86,16 @@ def printable(text: str) -> str:
 USUAL_ROWS = 100
 MOST_ROWS = 1_000
 MOST_STREAMED_ROWS = 10_000_000
+MOST_BATCH_ROWS = 10_000
 FORMATS = ("json", "csv", "ndjson")
+ARROW = "arrow"
 EXACT = (
     "Of CSV alone: cells as they are, for programs. Unless it is true, text that a spreadsheet would take for a "
     "formula begins with an apostrophe. JSON and NDJSON are always exact."
 )
 
 PAGE = sql.SQL("""
-    SELECT row_to_json(page)::TEXT FROM (
+    SELECT {shown} FROM (
         SELECT * FROM (SELECT {columns} FROM {source} WHERE {conditions}) AS rows
         WHERE {beyond} ORDER BY {order} LIMIT %(limit)s
     ) AS page
@@ -127,7 +129,12 @@ class Listing:
     newest_first: bool = False
     role: TokenRole = TokenRole.READ
     envelope: str | None = None  # the name of the rows in JSON, if it differs from `name`
-    channel: str | None = None  # channel of a market; the answer then also states how completely it was received
+    channel: str | None = None  # the answer then also states how completely it was received
+    table: str | None = None  # of the lake, whose columns these are: the list is given as Arrow too
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return (*FORMATS, ARROW) if self.table else FORMATS
 
     @property
     def rows_name(self) -> str:
@@ -141,7 +148,7 @@ class Listing:
             "order": fields.String(
                 load_default="desc" if self.newest_first else "asc", validate=OneOf(["asc", "desc"])
             ),
-            "format": fields.String(load_default=None, validate=OneOf(FORMATS)),
+            "format": fields.String(load_default=None, validate=OneOf(self.formats)),
             "exact": fields.Boolean(load_default=False, metadata={"description": EXACT}),
         }
         return TimeRange.from_dict({**asked, **common}, name=f"{self.name}_query")
@@ -197,17 +204,35 @@ def pages(database: RequestDatabase, listing: Listing, asked: Mapping[str, Any],
             return
 
 
-def _statement(listing: Listing, asked: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def batches(
+    database: RequestDatabase, listing: Listing, asked: Mapping[str, Any], rows: int
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the values of many rows at a time. Each is a query of its own, as for pages()."""
+    after = asked["after"]
+    names = [column.name for column in listing.columns]
+    while rows:
+        most = min(rows, MOST_BATCH_ROWS)
+        statement, parameters = _statement(listing, {**asked, "after": after}, as_json=False)
+        found = database.rows(statement, {**parameters, "limit": most})
+        yield found
+        if len(found) < most:
+            return
+        rows -= len(found)
+        after = written(listing.keys, dict(zip(names, found[-1], strict=True)))
+
+
+def _statement(listing: Listing, asked: Mapping[str, Any], as_json: bool = True) -> tuple[str, dict[str, Any]]:
     narrowed = tuple(name for name in listing.filters if asked.get(name) is not None)
     parameters = {name: asked[name] for name in narrowed}
     if asked["after"] is not None:
         for number, value in enumerate(read(listing.keys, asked["after"])):
             parameters[f"key_{number}"] = value
-    return _text(listing, narrowed, asked["order"] == "desc", asked["after"] is not None), parameters
+    backwards, goes_on = asked["order"] == "desc", asked["after"] is not None
+    return _text(listing, narrowed, backwards, goes_on, as_json), parameters
 
 
 @lru_cache(maxsize=1_000)
-def _text(listing: Listing, narrowed: tuple[str, ...], backwards: bool, goes_on: bool) -> str:
+def _text(listing: Listing, narrowed: tuple[str, ...], backwards: bool, goes_on: bool, as_json: bool) -> str:
     """Return the statement. It consists of our own lists' texts only; the request's values are passed as parameters."""
     keys = [sql.SQL(key.column) for key in listing.keys]
     places = [sql.Placeholder(f"key_{number}") for number in range(len(keys))]
@@ -215,6 +240,7 @@ def _text(listing: Listing, narrowed: tuple[str, ...], backwards: bool, goes_on:
     columns = [sql.SQL(f"{column.expression} AS {column.name}") for column in listing.columns]
     conditions = [sql.SQL(listing.filters[name].condition) for name in narrowed]
     return PAGE.format(
+        shown=sql.SQL("row_to_json(page)::TEXT" if as_json else "page.*"),
         columns=_listed(columns),
         source=sql.SQL(listing.source),
         conditions=sql.SQL(" AND ").join(conditions or [sql.SQL("TRUE")]),

@@ -46,6 +46,28 @@ HOLES = """
     ORDER BY lower(hole) DESC LIMIT %(limit)s
 """
 
+EXCHANGE_KNOWN_UNTIL = "SELECT known_until FROM coverage_known WHERE known_until > hour ORDER BY hour DESC LIMIT 1"
+HOLES_OF_RECORDS = """
+    SELECT DISTINCT greatest(lower(hole), asked.since), least(upper(hole), asked.until)
+    FROM (
+        SELECT coalesce(%(from)s::TIMESTAMPTZ, '-infinity') AS since, coalesce(%(to)s::TIMESTAMPTZ, 'infinity') AS until
+    ) AS asked
+    CROSS JOIN coverage CROSS JOIN LATERAL unnest(holes) AS hole
+    WHERE channel = %(channel)s
+        AND hour > asked.since - INTERVAL '1 hour' AND hour < asked.until
+        AND upper(hole) > asked.since AND lower(hole) < asked.until
+        AND (
+            ticker = '' OR ticker = coalesce(%(ticker)s, ticker)
+            AND (%(event)s::TEXT IS NULL OR ticker IN (
+                SELECT m.ticker FROM markets AS m WHERE event_ticker = %(event)s
+            ))
+            AND (%(series)s::TEXT IS NULL OR ticker IN (
+                SELECT m.ticker FROM markets AS m JOIN events AS e USING (event_ticker) WHERE series_ticker = %(series)s
+            ))
+        )
+    ORDER BY 1 DESC LIMIT %(limit)s
+"""
+
 Hole = tuple[datetime, datetime]
 KNOWN_FIELDS: dict[str, fields.Field[Any]] = {
     "known_until": fields.DateTime(
@@ -91,6 +113,14 @@ def known_of(database: RequestDatabase, channel: str, asked: Mapping[str, Any]) 
     return Known(known_until(database, asked["ticker"]), [(since, until) for since, until in holes])
 
 
+def known_of_records(database: RequestDatabase, channel: str, asked: Mapping[str, Any]) -> Known:
+    """Return how completely the channel is known for all markets, or for those that the request names."""
+    names = {name: asked.get(name) for name in ("ticker", "event", "series")}
+    wanted = {**names, "from": asked.get("from"), "to": asked.get("to"), "channel": channel, "limit": MOST_HOLES}
+    (until,) = database.row(EXCHANGE_KNOWN_UNTIL) or (None,)
+    return Known(until, [(since, until) for since, until in database.rows(HOLES_OF_RECORDS, wanted)])
+
+
 def knowable_time(database: RequestDatabase, ticker: str, asked: datetime | None) -> datetime:
     """Return the requested time, or the last known one if none is requested. Raise ProblemError if it is not known
     yet."""
@@ -112,6 +142,7 @@ class ProblemSchema(Schema):
     detail = fields.String(required=True)
     errors = fields.Dict(metadata={"description": "What is wrong, by the parameter's or field's name."})
     known_until = fields.DateTime(allow_none=True, metadata={"description": "The last time that can be asked for."})
+    near = fields.List(fields.String(), metadata={"description": "Of an unknown name: those that are near it."})
 
 
 class ThingSchema(Schema):

@@ -33,7 +33,8 @@ def _finish_answer(answer: Response) -> Response:
         answer.headers["Strict-Transport-Security"] = "max-age=31536000"
     if request.endpoint != "static":
         answer.headers["Cache-Control"] = "private, no-cache" if request.method in {"GET", "HEAD"} else "no-store"
-    if request.method in {"GET", "HEAD"} and answer.status_code == 200:
+    # A stream would be read to its end here, to know its length.
+    if request.method in {"GET", "HEAD"} and answer.status_code == 200 and not answer.is_streamed:
         answer.make_conditional(request)
     return _compressed(answer)
 

@@ -4,7 +4,7 @@ import difflib
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from app.coverage.evidence import HeardPeriod
+from app.coverage.evidence import BOOKS, COMBO_LIFECYCLE, EXCHANGE_CHANNELS, HeardPeriod
 from app.errors import OperatorError
 from app.postgres.connection import Connection, value_of
 from kalshi_data.order_book import Knowledge
@@ -41,6 +41,49 @@ OF_EXCHANGE = """
     WHERE h.hour > %(start)s - INTERVAL '1 hour' AND h.hour < %(end)s
     ORDER BY h.hour
 """
+
+INTERVAL_COLUMNS = """
+    ARRAY(SELECT lower(i) FROM unnest({of}.holes) AS i ORDER BY i) AS holes_from,
+    ARRAY(SELECT upper(i) FROM unnest({of}.holes) AS i ORDER BY i) AS holes_until,
+    ARRAY(SELECT lower(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_from,
+    ARRAY(SELECT upper(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_until,
+    coalesce({of}.repaired_by, ARRAY[]::TEXT[]) AS repaired_by
+"""
+# The whole exchange's channels, with an empty ticker, and the book of every market that was open in the hour.
+JUDGEMENTS = f"""
+    SELECT
+        '' AS ticker, h.hour AS hour_start, asked.channel,
+        CASE
+            WHEN NOT isempty(e.holes) THEN 'hole'
+            WHEN h.known_until < h.hour + INTERVAL '1 hour' THEN 'pending'
+            WHEN NOT isempty(e.repaired) THEN 'repaired'
+            ELSE 'complete'
+        END AS state,
+        h.known_until, h.hour AS since, h.hour + INTERVAL '1 hour' AS until, {INTERVAL_COLUMNS.format(of="e")}
+    FROM coverage_known AS h
+    CROSS JOIN unnest(ARRAY{[*EXCHANGE_CHANNELS, COMBO_LIFECYCLE]!r}) AS asked (channel)
+    LEFT JOIN coverage AS e ON e.hour = h.hour AND e.channel = asked.channel AND e.ticker = ''
+    WHERE h.hour {{when}}
+    UNION ALL
+    SELECT
+        c.ticker, c.hour, c.channel, c.state, c.known_until, lower(c.period), upper(c.period),
+        {INTERVAL_COLUMNS.format(of="c")}
+    FROM coverage_of_markets AS c
+    WHERE c.hour {{when}} AND c.channel = '{BOOKS}'
+    UNION ALL
+    -- What production has forgotten of books must not look like hours in which no market was open.
+    SELECT
+        '', h.hour, '{BOOKS}', 'pending', h.hour, h.hour, h.hour + INTERVAL '1 hour',
+        ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TEXT[]
+    FROM coverage_known AS h CROSS JOIN coverage_horizon
+    WHERE h.hour {{when}} AND h.hour < books_since
+"""  # noqa: S608 - constants
+
+
+def judgements(hours: str) -> str:
+    """Return the query of the judgements in the lake's columns, of the hours that meet the condition."""
+    return JUDGEMENTS.format(when=hours)
+
 
 BOOK = "SELECT state, known_until, lower(hole), upper(hole) FROM knowledge_of_book(%(ticker)s, %(at)s)"
 

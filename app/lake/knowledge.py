@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
-from app.coverage.evidence import BOOKS, COMBO_LIFECYCLE, EXCHANGE_CHANNELS
+from app.coverage.queries import judgements
 from app.errors import DatabaseError, OperatorError
 from app.lake.layout import Dataset
 from app.lake.ledger import ExportLedger
@@ -34,42 +34,6 @@ log = logs.get(__name__)
 COVERAGE = Dataset("coverage", Table("coverage", "hour_start", ()), FOLDERS["coverage"])
 REFERENCE = tuple(Dataset(table.name, table, FOLDERS[table.name], is_daily=True) for table in METADATA_TABLES)
 
-INTERVALS = """
-    ARRAY(SELECT lower(i) FROM unnest({of}.holes) AS i ORDER BY i) AS holes_from,
-    ARRAY(SELECT upper(i) FROM unnest({of}.holes) AS i ORDER BY i) AS holes_until,
-    ARRAY(SELECT lower(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_from,
-    ARRAY(SELECT upper(i) FROM unnest({of}.repaired) AS i ORDER BY i) AS repaired_until,
-    coalesce({of}.repaired_by, ARRAY[]::TEXT[]) AS repaired_by
-"""
-# The whole exchange's channels, with an empty ticker, and the book of every market that was open in the hour.
-COVERAGE_ROWS = f"""
-    SELECT
-        '' AS ticker, h.hour AS hour_start, asked.channel,
-        CASE
-            WHEN NOT isempty(e.holes) THEN 'hole'
-            WHEN h.known_until < h.hour + INTERVAL '1 hour' THEN 'pending'
-            WHEN NOT isempty(e.repaired) THEN 'repaired'
-            ELSE 'complete'
-        END AS state,
-        h.known_until, h.hour AS since, h.hour + INTERVAL '1 hour' AS until, {INTERVALS.format(of="e")}
-    FROM coverage_known AS h
-    CROSS JOIN unnest(ARRAY{[*EXCHANGE_CHANNELS, COMBO_LIFECYCLE]!r}) AS asked (channel)
-    LEFT JOIN coverage AS e ON e.hour = h.hour AND e.channel = asked.channel AND e.ticker = ''
-    WHERE h.hour = '{{start}}'
-    UNION ALL
-    SELECT
-        c.ticker, c.hour, c.channel, c.state, c.known_until, lower(c.period), upper(c.period),
-        {INTERVALS.format(of="c")}
-    FROM coverage_of_markets AS c
-    WHERE c.hour = '{{start}}' AND c.channel = '{BOOKS}'
-    UNION ALL
-    -- What production has forgotten of books must not look like hours in which no market was open.
-    SELECT
-        '', h.hour, '{BOOKS}', 'pending', h.hour, h.hour, h.hour + INTERVAL '1 hour',
-        ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TIMESTAMPTZ[], ARRAY[]::TEXT[]
-    FROM coverage_known AS h CROSS JOIN coverage_horizon
-    WHERE h.hour = '{{start}}' AND h.hour < books_since
-"""  # noqa: S608 - constants
 # Markets that were open in the day or changed in it, with their events and series. A day's last object has their state
 # at its end; what happens to a market later is in a later day's.
 OF_DAY = """
@@ -226,7 +190,7 @@ class KnowledgeExport:
 
 def _query(dataset: Dataset, hour: datetime) -> str:
     if dataset is COVERAGE:
-        return COVERAGE_ROWS.format(start=hour.isoformat())
+        return judgements(f"= '{hour.isoformat()}'")
     columns = ", ".join(
         "details::TEXT AS details" if name == "details" else name for name in dataset.table.column_names
     )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_data.books import MarketRecord, Sizes, is_disputed, sizes_of
+from kalshi_data.books import LakeRecord, Sizes, disputed_changes, sizes_of
 from kalshi_data.exports.rows import Changes, EventRows, TradeRow
 from kalshi_data.files import LakeFiles
 from kalshi_data.layout import HOUR, TRADES, day_of, hours_between
@@ -57,7 +57,7 @@ class MarketEvents:
 
     def __init__(self, files: LakeFiles, ticker: str, holes: Intervals, period: Interval) -> None:
         self._files = files
-        self._record = MarketRecord(files, ticker)
+        self._record = LakeRecord(files, ticker)
         self._holes = holes
         self._period = period
         self._sizes: Sizes | None = None  # None: no book is recorded yet
@@ -118,7 +118,7 @@ class MarketEvents:
             return
         stamp = pc.field("exchange_ts")
         found = table.filter((stamp > after) & (stamp <= until))
-        if self._is_undisputed and self._base is not None and not found.filter(is_disputed(self._base)).num_rows:
+        if self._is_undisputed and self._base is not None and not disputed_changes(found, self._base).num_rows:
             changes.add_table(found)
             return
         self._is_undisputed = False

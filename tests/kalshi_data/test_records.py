@@ -12,8 +12,8 @@ from tests.kalshi_data.conftest import FOREIGN, HOLE, OTHER
 from tests.kalshi_data.lakes import NOON, TICKER, trade, write
 
 
-def test_dollars_and_contracts_are_exact(lake):
-    table = lake.trades(TICKER, end=NOON).to_arrow()
+def test_dollars_and_contracts_are_exact(records):
+    table = records.trades(TICKER, end=NOON).to_arrow()
     assert table["yes_price"].to_pylist() == [Decimal("0.999999")]
     assert table["size"].to_pylist() == [Decimal("0.01")]
     assert table.schema.field("yes_price").metadata[b"unit"] == b"dollars"
@@ -28,22 +28,29 @@ def test_no_number_that_a_column_can_hold_is_rounded(value, tmp_path):
     assert lake.trades().to_polars()["size"][0] == Decimal(value).scaleb(-2)
 
 
-def test_integers_are_those_of_the_files(lake):
-    table = lake.trades(TICKER, end=NOON).to_arrow(integers=True)
+def test_decimals_are_the_same_without_numpy(lake, monkeypatch):
+    table = lake.book_changes().to_arrow()
+    monkeypatch.setattr("kalshi_data.records._numpy", lambda: None)
+    assert lake.book_changes().to_arrow().equals(table)
+    assert table["delta"].to_pylist() == [Decimal("1.00"), Decimal("-7.00"), Decimal("0.23")]
+
+
+def test_integers_are_those_of_the_files(records):
+    table = records.trades(TICKER, end=NOON).to_arrow(integers=True)
     assert table["yes_price_e6"].to_pylist() == [999_999]
     assert set(table.schema.names) - {"in_hole"} <= set(COLUMNS)
 
 
-def test_the_frames_of_all_libraries_are_the_same(lake):
-    trades = lake.trades("KXBTC")
+def test_the_frames_of_all_libraries_are_the_same(records):
+    trades = records.trades("KXBTC")
     arrow, pandas, polars = trades.to_arrow(), trades.to_df(), trades.to_polars()
     assert arrow.num_rows == len(pandas) == len(polars) == 5
     assert pandas["yes_price"].tolist() == polars["yes_price"].to_list() == arrow["yes_price"].to_pylist()
     assert pandas["exchange_ts"].tolist() == arrow["exchange_ts"].to_pylist()
 
 
-def test_floats_are_the_nearest_numbers(lake):
-    frame = lake.trades(TICKER).to_df(floats=True)
+def test_floats_are_the_nearest_numbers(records):
+    frame = records.trades(TICKER).to_df(floats=True)
     assert frame["yes_price"].dtype == "float64"
     assert sorted(frame["yes_price"]) == [0.42, 0.42, 0.999999]
 
@@ -58,14 +65,14 @@ def test_floats_are_the_nearest_numbers(lake):
         (None, {TICKER, OTHER, FOREIGN, "KXUNLISTED-1"}),
     ],
 )
-def test_a_name_is_a_market_an_event_or_a_series(name, tickers, lake):
-    assert set(lake.trades(name).to_arrow()["ticker"].to_pylist()) == tickers
+def test_a_name_is_a_market_an_event_or_a_series(name, tickers, records):
+    assert set(records.trades(name).to_arrow()["ticker"].to_pylist()) == tickers
 
 
-@pytest.mark.parametrize("call", ["trades", "book_changes", "quotes", "candles", "coverage"])
-def test_a_mistyped_name_is_an_error_that_names_the_nearest(call, lake):
+@pytest.mark.parametrize("call", ["trades", "book_changes", "quotes", "coverage"])
+def test_a_mistyped_name_is_an_error_that_names_the_nearest(call, records):
     with pytest.raises(kd.UnknownNameError, match=r"did you mean KXBTC-26NOV2.-T100") as error:
-        getattr(lake, call)("kxbtc-26NOV21-T10")
+        getattr(records, call)("kxbtc-26NOV21-T10")
     assert TICKER in error.value.near
 
 
@@ -92,48 +99,48 @@ def test_a_lake_without_reference_data_knows_the_names_that_its_rows_have(tmp_pa
         ("2020-01-01", "2030-01-01", 3),
     ],
 )
-def test_a_start_is_included_and_an_end_is_not(start, end, rows, lake):
-    assert lake.trades(TICKER, start, end).to_arrow().num_rows == rows
+def test_a_start_is_included_and_an_end_is_not(start, end, rows, records):
+    assert records.trades(TICKER, start, end).to_arrow().num_rows == rows
 
 
 @pytest.mark.parametrize(("start", "end"), [("2026-11-22", "2026-11-21"), ("2026-11-21", "2026-11-21"), ("soon", None)])
-def test_times_that_mean_nothing_are_errors(start, end, lake):
+def test_times_that_mean_nothing_are_errors(start, end, records):
     with pytest.raises(kd.LakeError, match=r"is not before|is no time"):
-        lake.trades(TICKER, start, end)
+        records.trades(TICKER, start, end)
 
 
-def test_rows_of_several_markets_come_by_time_if_asked(lake):
-    times = lake.trades().to_arrow(by_time=True)["exchange_ts"].to_pylist()
+def test_rows_of_several_markets_come_by_time_if_asked(records):
+    times = records.trades().to_arrow(by_time=True)["exchange_ts"].to_pylist()
     assert times == sorted(times)
 
 
-def test_a_frame_carries_its_holes(lake):
-    changes = lake.book_changes(TICKER, "2026-11-21T12:00Z", "2026-11-21T13:00Z")
+def test_a_frame_carries_its_holes(records):
+    changes = records.book_changes(TICKER, "2026-11-21T12:00Z", "2026-11-21T13:00Z")
     assert changes.coverage.state == "hole"
     assert changes.coverage.holes == (HOLE,)
     assert changes.to_df().attrs["holes"] == [[bound.isoformat() for bound in HOLE]]
-    later = lake.book_changes(TICKER, "2026-11-21T12:30Z", "2026-11-21T13:00Z").coverage
+    later = records.book_changes(TICKER, "2026-11-21T12:30Z", "2026-11-21T13:00Z").coverage
     assert (later.state, later.holes) == ("complete", ())
 
 
-def test_hours_that_are_not_judged_are_unknown(lake):
-    found = lake.trades(TICKER, "2026-11-21T13:00Z", "2026-11-21T15:00Z").coverage
+def test_hours_that_are_not_judged_are_unknown(records):
+    found = records.trades(TICKER, "2026-11-21T13:00Z", "2026-11-21T15:00Z").coverage
     assert found.state == "unknown"
     assert found.unknown == ((NOON.replace(hour=14), NOON.replace(hour=15)),)
-    assert lake.trades(TICKER).coverage.state == "complete"
+    assert records.trades(TICKER).coverage.state == "complete"
 
 
-def test_the_last_state_of_a_market_counts(lake):
-    markets = lake.markets(series="KXBTC").to_arrow().to_pylist()
+def test_the_last_state_of_a_market_counts(records):
+    markets = records.markets(series="KXBTC").to_arrow().to_pylist()
     assert {row["ticker"]: (row["status"], row["result"]) for row in markets} == {
         TICKER: ("finalized", "yes"),
         OTHER: ("active", ""),
     }
-    assert lake.markets(series="KXBTC", status="active").to_arrow()["ticker"].to_pylist() == [OTHER]
-    assert lake.markets(event="KXBTC-26NOV22").to_arrow()["ticker"].to_pylist() == [OTHER]
-    assert isinstance(lake.markets().to_arrow(), pa.Table)
+    assert records.markets(series="KXBTC", status="active").to_arrow()["ticker"].to_pylist() == [OTHER]
+    assert records.markets(event="KXBTC-26NOV22").to_arrow()["ticker"].to_pylist() == [OTHER]
+    assert isinstance(records.markets().to_arrow(), pa.Table)
     with pytest.raises(kd.UnknownNameError):
-        lake.markets(series="KXBTX")
+        records.markets(series="KXBTX")
 
 
 def test_the_folders_of_a_file_are_columns(lake):
@@ -145,8 +152,8 @@ def test_the_folders_of_a_file_are_columns(lake):
     assert days == {date(2026, 11, 21), date(2026, 11, 22)}
 
 
-def test_a_market_that_the_reference_data_lacks_is_known_by_its_rows(lake):
-    assert lake.trades("KXUNLISTED-1").to_arrow()["ticker"].to_pylist() == ["KXUNLISTED-1"]
+def test_a_market_that_the_reference_data_lacks_is_known_by_its_rows(records):
+    assert records.trades("KXUNLISTED-1").to_arrow()["ticker"].to_pylist() == ["KXUNLISTED-1"]
 
 
 def test_a_folder_without_a_lake_is_an_error_that_says_what_is_missing(tmp_path, monkeypatch):

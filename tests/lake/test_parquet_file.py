@@ -21,7 +21,7 @@ SCHEMA = schema_of(DELTAS.table)
 MANY_DELTAS = f"""
     SELECT TIMESTAMPTZ '2026-11-01 12:00:00Z' AS exchange_ts, TIMESTAMPTZ '2026-11-01 12:00:00Z' AS received_at,
         i AS clock, 100 AS delta_e2, 500000 AS price_e6, 0 AS nth, TRUE AS yes_side, FALSE AS after_gap,
-        FALSE AS ts_missing, 'KX-' || i // 50000 AS ticker
+        FALSE AS ts_missing, 'KX-' || i // {ROW_GROUP_ROWS // 2} AS ticker
     FROM range({2 * ROW_GROUP_ROWS + 1}) AS numbers (i)
 """
 LEFT_MIDWAY = """
