@@ -74,7 +74,7 @@ def test_it_opens_a_lake(installed, folder):
 def test_it_writes_for_backtesters(installed, folder):
     export = ("export-to", "nautilus", TICKER, "--lake", folder, "--into", "catalog")
     done = run(installed / "venv/bin/kalshi-data", *export, cwd=installed)
-    assert done.stdout.startswith(f"{TICKER}: 3 book changes, 2 trades, 1 holes")
+    assert done.stdout.startswith(f"{TICKER}: 3 book changes, 3 trades, 1 holes")
     assert list((installed / "catalog/data/order_book_delta").rglob("*.parquet"))
 
 
