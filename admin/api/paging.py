@@ -86,7 +86,6 @@ def printable(text: str) -> str:
 USUAL_ROWS = 100
 MOST_ROWS = 1_000
 MOST_STREAMED_ROWS = 10_000_000
-MOST_BATCH_ROWS = 10_000
 FORMATS = ("json", "csv", "ndjson")
 ARROW = "arrow"
 EXACT = (
@@ -131,6 +130,7 @@ class Listing:
     envelope: str | None = None  # the name of the rows in JSON, if it differs from `name`
     channel: str | None = None  # the answer then also states how completely it was received
     table: str | None = None  # of the lake, whose columns these are: the list is given as Arrow too
+    batch_rows: int = 10_000  # of Arrow, held in memory at once
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -211,7 +211,7 @@ def batches(
     after = asked["after"]
     names = [column.name for column in listing.columns]
     while rows:
-        most = min(rows, MOST_BATCH_ROWS)
+        most = min(rows, listing.batch_rows)
         statement, parameters = _statement(listing, {**asked, "after": after}, as_json=False)
         found = database.rows(statement, {**parameters, "limit": most})
         yield found

@@ -117,6 +117,7 @@ RECORDED_SNAPSHOTS = Listing(
     envelope="snapshots",
     channel=evidence.BOOKS,
     table=SNAPSHOTS,
+    batch_rows=500,  # a row has a whole book
 )
 JUDGEMENTS = Listing(
     path="/records/coverage",
