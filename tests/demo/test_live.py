@@ -42,8 +42,8 @@ def test_one_gatherer_records_the_exchange_that_the_settings_name_over_few_socke
         assert {key.split("/")[1] for key in keys} >= {"orderbook_deltas", "orderbook_snapshots", "tickers", "trades"}
         candles = list(FolderStorage(server_folder(folder, "lake")).keys("aggregates/ohlcv"))
         assert len([key for key in candles if key.endswith(".parquet")]) >= 3
-        assert lines[-2] == f"The lake: {server_folder(folder, 'lake')}"
-        next_line = shlex.split(lines[-1].removeprefix("Next: "))
+        assert lines[-2].strip() == f"The lake: {server_folder(folder, 'lake')}"
+        next_line = shlex.split(lines[-1].strip().removeprefix("Next: "))
         looked = subprocess.run(next_line, cwd=folder, input="", capture_output=True, text=True)
         assert looked.returncode == 0, looked.stderr
         assert "yes_price" in looked.stdout
