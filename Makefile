@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults test-timescaledb proof test-ansible test-ansible-long lint lint-style lint-types lint-playbooks format bench docs screenshots lock sbom audit clean
+.PHONY: help demo sample test test-faults backtesters test-timescaledb proof test-ansible test-ansible-long lint lint-style lint-types lint-playbooks format bench docs screenshots lock sbom audit clean
 
 VENV := .venv
 TOOLS := .tools
@@ -19,6 +19,9 @@ help: ## Show this list
 demo: $(VENV)/.runtime ## Run the platform on embedded parts and prove it; options in ARGS="..."
 	@exec $(RUN)/kalshi-data demo $(ARGS)
 
+sample: $(VENV)/.runtime ## Make a sample lake of one simulated hour in sample-lake/, in seconds: 2 MB
+	@rm -rf sample-lake && $(RUN)/kalshi-data simulator sample --into sample-lake $(ARGS)
+
 test: $(VENV)/.development ## Run the tests; pytest options in ARGS="..."
 	@$(RUN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
 
@@ -27,6 +30,8 @@ test-faults: $(VENV)/.development ## Run the longest tests, campaigns of faults 
 
 proof: $(VENV)/.development ## Look for claims that are not true, for ARGS="--seconds 600"; --help tells more
 	@exec $(RUN)/python -m tests.claims $(ARGS)
+
+backtesters: .backtesters/.installed ## Install the backtesters that load the exports of the lake in `make test`, apart: 1.3 GB
 
 test-timescaledb: $(VENV)/.development ## Run tests of the databases on the server that TIMESCALEDB_DSN names
 	@TEST_SERVER_DSN="$${TIMESCALEDB_DSN:?names no server with the TimescaleDB extension}" $(RUN)/python -m pytest -n $(WORKERS) \
@@ -82,7 +87,7 @@ audit: $(TOOLS)/.installed ## Ask for known vulnerabilities of what production r
 	@bash .ci/audit $(TOOLS)
 
 clean: ## Remove the virtual environment and caches (recorded data stays)
-	rm -rf $(VENV) $(TOOLS) sbom.json .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .test-failures .coverage
+	rm -rf $(VENV) $(TOOLS) .backtesters sample-lake sbom.json .venv.lock build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .test-failures .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements.txt requirements.lock setup.cfg pyproject.toml
@@ -91,6 +96,11 @@ $(VENV)/.runtime: requirements.txt requirements.lock setup.cfg pyproject.toml
 
 $(VENV)/.development: requirements-dev.txt ansible/requirements.txt $(VENV)/.runtime
 	@bash .ci/venv $(VENV) requirements-dev.txt
+	@touch $@
+
+.backtesters/.installed: requirements-backtesters.txt $(VENV)/.runtime
+	@rm -rf .backtesters && $(RUN)/python -m venv .backtesters
+	@.backtesters/bin/pip install --disable-pip-version-check --no-compile --requirement requirements-backtesters.txt >.backtesters/install.log 2>&1
 	@touch $@
 
 $(TOOLS)/.installed: requirements-tools.txt $(VENV)/.runtime

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from kalshi_data.files import ALWAYS, LakeFiles, reading
+from kalshi_data.files import ALWAYS, LakeFiles
 from kalshi_data.layout import COVERAGE, HOUR, hours_between
 from kalshi_data.order_book import Knowledge
 from kalshi_data.times import EARLIEST, LATEST, Interval, Intervals, gaps, merged, overlap
@@ -113,8 +113,7 @@ def _of(channel: str, tickers: list[str] | None) -> pc.Expression:
 
 def _rows(files: LakeFiles, asked: list[Asked], period: Interval) -> list[dict[str, Any]]:
     wanted = reduce(or_, (_of(*each) for each in asked))
-    with reading("The coverage"):
-        rows: list[dict[str, Any]] = files.scan(COVERAGE, period).to_table(filter=wanted).to_pylist()
+    rows: list[dict[str, Any]] = files.rows(COVERAGE, period, wanted=wanted).to_pylist()
     return rows
 
 

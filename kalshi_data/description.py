@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
+from kalshi_data.coverage import BOOKS
 from kalshi_data.layout import (
     CANDLES,
     COVERAGE,
@@ -16,6 +17,7 @@ from kalshi_data.layout import (
     EVENTS,
     FOLDERS,
     HOURLY,
+    IDENTITY,
     LIFECYCLE,
     MARKETS,
     REFERENCE_TABLES,
@@ -50,6 +52,19 @@ SQL_TYPES = {
     pa.string(): "VARCHAR",
 }
 FOLDER_TYPES = {"date": "DATE", "hour": "BIGINT", "interval": "VARCHAR"}
+HOLE_BUCKETS = 4096
+# Whether a row lies in a hole; {time} is its time.
+IN_HOLE = """\
+coalesce(list_bool_or([
+    {time} >= hole.since AND {time} < hole.until
+    FOR hole IN (SELECT list(h) FROM holes AS h WHERE h.channel = '{channel}')
+]), FALSE) AS in_hole"""
+BOOK_IN_HOLE = """\
+coalesce(list_bool_or([
+    ticker = hole.ticker AND {time} >= hole.since AND {time} < hole.until
+    FOR hole IN (SELECT holes FROM holes_of_books)[(hash(ticker) % {buckets})::BIGINT + 1]
+]), FALSE) AS in_hole"""
+CHANNELS = {TRADES: "trade", TICKERS: "ticker"}
 HEAD = """\
 -- Views of this lake for DuckDB, in dollars and contracts. In the lake's folder: duckdb -init lake.sql
 -- A condition on "date" limits which files are read.
@@ -59,6 +74,19 @@ BUCKET_HEAD = """\
 INSTALL httpfs;
 LOAD httpfs;
 CREATE SECRET IF NOT EXISTS lake (TYPE s3, PROVIDER credential_chain);
+"""
+HOLES_VIEW = """\
+CREATE OR REPLACE VIEW holes AS
+SELECT channel, ticker, unnest(holes_from) AS since, unnest(holes_until) AS until FROM coverage;
+-- The holes of books by a hash of their market, in one row: a column that nobody asks for then costs nothing.
+CREATE OR REPLACE VIEW holes_of_books AS
+SELECT list(holes ORDER BY number) AS holes
+FROM (
+    SELECT number, coalesce(list(h) FILTER (h.ticker IS NOT NULL), []) AS holes
+    FROM range({buckets}) AS buckets (number)
+    LEFT JOIN (FROM holes WHERE channel = '{books}') AS h ON hash(h.ticker) % {buckets} = number
+    GROUP BY number
+);
 """
 MARKETS_VIEW = """\
 CREATE OR REPLACE VIEW markets AS
@@ -142,9 +170,11 @@ def lake_sql(present: Collection[str], root: str = "") -> str:
     """Return the views' SQL. `present` are the tables that the lake has, `root` is empty for paths relative to the
     lake's folder."""
     statements = [HEAD + (BUCKET_HEAD if root.startswith("s3://") else "")]
-    for table, view in VIEWS.items():
+    for table, view in sorted(VIEWS.items(), key=lambda item: item[0] != COVERAGE):
         name = "market_states" if table == MARKETS else view
         statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{_select(table, present, root)};\n")
+        if table == COVERAGE:
+            statements.append(HOLES_VIEW.format(buckets=HOLE_BUCKETS, books=BOOKS))
     return "\n".join([*statements, MARKETS_VIEW])
 
 
@@ -153,8 +183,9 @@ def _select(table: str, present: Collection[str], root: str) -> str:
     if table not in present:
         columns = [f"NULL::{_sql_type(field)} AS {_name(field)}" for field in fields]
         columns += [f'NULL::{FOLDER_TYPES[name]} AS "{name}"' for name in _folders(table)]
+        columns += ["NULL::BOOLEAN AS in_hole"] * len(_in_hole(table))
         return f"SELECT {', '.join(columns)} WHERE FALSE"
-    columns = [_value(field) for field in fields] + [f'"{name}"' for name in _folders(table)]
+    columns = [_value(field) for field in fields] + [f'"{name}"' for name in _folders(table)] + _in_hole(table)
     pattern = "/".join([*([root] if root else []), FOLDERS[table], *("*" for _ in _folders(table)), "part-*.parquet"])
     types = ", ".join(f"'{name}': {FOLDER_TYPES[name]}" for name in _folders(table))
     source = f"read_parquet('{pattern}', hive_partitioning = TRUE, hive_types = {{{types}}})"
@@ -189,3 +220,9 @@ def _folders(table: str) -> tuple[str, ...]:
     if table == CANDLES:
         return ("interval", "date")
     return ("date", "hour") if table in HOURLY else ("date",)
+
+
+def _in_hole(table: str) -> list[str]:
+    if table in {DELTAS, SNAPSHOTS}:
+        return [BOOK_IN_HOLE.format(time=IDENTITY[table][1], buckets=HOLE_BUCKETS)]
+    return [IN_HOLE.format(time="exchange_ts", channel=CHANNELS[table])] if table in CHANNELS else []

@@ -30,11 +30,13 @@ CHECKED = arrow_dataset.ParquetFileFormat(
 )
 MOST_LISTED_DAYS = 60  # for more days, the whole table is listed at once
 MOST_FRAGMENTS = 20_000
+MOST_READS = 3  # of files that are replaced while they are read
 MORE_FILES = 4  # times those of the dataset before, when files are read backwards
 # What lies in a lake's root, apart from its identity.
 ROOTS = ("processed", "raw", "aggregates", "coverage", "reference")
 
-DATE_FIELD, HOUR_FIELD = pa.field("date", pa.string()), pa.field("hour", pa.string())
+# Readers that guess differ: these are the types of lake.sql and of docs/lake.md too.
+DATE_FIELD, HOUR_FIELD = pa.field("date", pa.date32()), pa.field("hour", pa.int64())
 INTERVAL_FIELD = pa.field("interval", pa.string())
 
 
@@ -90,6 +92,31 @@ class LakeFiles:
         fragments = [self._fragment(table, info) for info in infos]
         return arrow_dataset.FileSystemDataset(fragments, schema, CHECKED, self._filesystem)
 
+    def rows(
+        self, table: str, period: Interval, columns: list[str] | None = None, wanted: pc.Expression | None = None
+    ) -> pa.Table:
+        """Return rows of the period. Files that are replaced meanwhile are read again, so that old and new rows do not
+        mix. Raise UnreadableError if they cannot be read, or are replaced every time."""
+        what = f"The lake's {FOLDERS[table]}"
+        failure: UnreadableError | None = None
+        for _ in range(MOST_READS):
+            infos = list(self._files(table, period))
+            try:
+                with reading(what):
+                    found = self._dataset(table, infos).to_table(columns, filter=wanted)
+                if self._are_unchanged(infos):
+                    return found
+            except UnreadableError as error:
+                failure = error
+            # Old footers must not meet new files, even where size and time are equal by chance.
+            for info in infos:
+                self._fragments.pop(_version(info), None)
+        raise failure or UnreadableError(f"{what} were rewritten while they were read.", fix="read again.")
+
+    def _are_unchanged(self, infos: list[FileInfo]) -> bool:
+        now = self._infos([info.path for info in infos])
+        return [_version(info) for info in now] == [_version(info) for info in infos]
+
     def read(self, key: str) -> bytes | None:
         """Return a small file's content. Return None if it does not exist."""
         with reading(key):
@@ -122,13 +149,12 @@ class LakeFiles:
                         yield info
 
     def _fragment(self, table: str, info: FileInfo) -> Fragment:
-        known = (info.path, info.size, info.mtime_ns or 0)
+        known = _version(info)
         if (fragment := self._fragments.pop(known, None)) is None:
             values = _folder_values(info.path)
-            names = [field.name for field in _folders_of(table)]
             partition = pc.scalar(True)
-            for name in names:
-                partition &= pc.field(name) == values[name]
+            for field in _folders_of(table):
+                partition &= pc.field(field.name) == pa.scalar(values[field.name]).cast(field.type)
             fragment = CHECKED.make_fragment(info.path, self._filesystem, partition, file_size=info.size)
         self._fragments[known] = fragment
         if len(self._fragments) > MOST_FRAGMENTS:
@@ -189,6 +215,10 @@ def _days(first: datetime, last: datetime) -> Iterator[datetime]:
     while first < last:
         yield first
         first += DAY
+
+
+def _version(info: FileInfo) -> tuple[str, int, int]:
+    return info.path, info.size, info.mtime_ns or 0
 
 
 def _folder_values(path: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from kalshi_data.books import Book, LakeRecord, MarketRecord, book_of
 from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_of, known_until
 from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError
 from kalshi_data.files import LakeFiles, demo_folder, open_files, reading
+from kalshi_data.holes import with_holes
 from kalshi_data.layout import (
     CANDLES,
     COVERAGE,
@@ -62,6 +63,10 @@ class Lake:
     @property
     def location(self) -> str:
         return self._files.location
+
+    @property
+    def files(self) -> LakeFiles:
+        return self._files
 
     def trades(self, name: str | None = None, start: Moment | None = None, end: Moment | None = None) -> Records:
         return self._records(TRADES_TABLE, TRADES, name, period_of(start, end))
@@ -193,8 +198,9 @@ class Lake:
             if tickers is not None:
                 only = pc.field("ticker") == tickers[0] if len(tickers) == 1 else pc.field("ticker").isin(tickers)
                 wanted = _both(wanted, only)
-            with reading(table):
-                return self._files.scan(table, period).to_table(schema_of(table).names, filter=wanted)
+            rows = self._files.rows(table, period, schema_of(table).names, wanted)
+            is_marked = table in {TRADES_TABLE, TICKERS_TABLE, DELTAS}
+            return with_holes(self._files, channel, tickers, period, rows) if is_marked else rows
 
         return Records(read, lambda: coverage_of(self._files, channel, tickers, period), time)
 

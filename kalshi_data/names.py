@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_data.errors import UnknownNameError
-from kalshi_data.files import ALWAYS, LakeFiles, reading
+from kalshi_data.files import ALWAYS, LakeFiles
 from kalshi_data.layout import DELTAS, EVENTS, IDENTITY, MARKETS, SERIES, SNAPSHOTS, TICKERS, TRADES
 from kalshi_data.times import Interval
 
@@ -28,8 +28,7 @@ def tickers_of(files: LakeFiles, name: str, period: Interval = ALWAYS) -> list[s
 
 def latest(files: LakeFiles, table: str, condition: pc.Expression | None = None) -> pa.Table:
     """Return the last known state of each series, event or market that meets the condition."""
-    with reading(f"The lake's {table}"):
-        rows = files.scan(table).to_table(filter=condition)
+    rows = files.rows(table, ALWAYS, wanted=condition)
     key = IDENTITY[table][0]
     rows = rows.sort_by([("updated_at", "descending"), ("date", "descending")]).drop_columns(["date"])
     numbered = rows.append_column("number", pa.array(range(rows.num_rows), pa.int64()))
@@ -64,9 +63,7 @@ def _recorded(files: LakeFiles, name: str) -> list[str]:
 def _distinct(
     files: LakeFiles, table: str, column: str, condition: pc.Expression | None = None, period: Interval = ALWAYS
 ) -> list[str]:
-    with reading(f"The lake's {table}"):
-        values = files.scan(table, period).to_table([column], filter=condition)[column]
-    return sorted(pc.unique(values).to_pylist())
+    return sorted(pc.unique(files.rows(table, period, [column], condition)[column]).to_pylist())
 
 
 def _all_names(files: LakeFiles) -> set[str]:

@@ -72,12 +72,20 @@ class RecordedBook(NamedTuple):
 
 def recorded_book(record: Record, at: datetime) -> RecordedBook | None:
     """Return the book at a time, or None if no snapshot precedes it."""
+    found = recorded_changes(record, at)
+    if found is None:
+        return None
+    base, changes = found
+    return RecordedBook(base.snapshot_ts, base.source, len(changes), apply_deltas(base.levels, map(_delta, changes)))
+
+
+def recorded_changes(record: Record, at: datetime) -> tuple[BookSnapshot, list[BookChange]] | None:
+    """Return the snapshot and the changes that make the book at a time, or None if no snapshot precedes it."""
     base = record.last_snapshot(at)
     if base is None:
         return None
     base = _without_late_ones(record, base)
-    changes = [change for change, _ in _changes_since(record, base, at)]
-    return RecordedBook(base.snapshot_ts, base.source, len(changes), apply_deltas(base.levels, map(_delta, changes)))
+    return base, [change for change, _ in _changes_since(record, base, at)]
 
 
 def apply_deltas(book: Mapping[tuple[bool, int], int], deltas: Iterable[tuple[bool, int, int]]) -> Levels:

@@ -17,6 +17,7 @@ from pyarrow import ipc
 from kalshi_data.books import LOOK_BACK_DAYS, Book, MarketRecord, level_of, snapshot_of
 from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_from, judgements_for
 from kalshi_data.errors import LakeError, MissingBookError, NotKnownYetError, UnknownNameError, UnreadableError
+from kalshi_data.holes import with_marks
 from kalshi_data.lake import quotes_of
 from kalshi_data.layout import COVERAGE, DAY, DELTAS, IDENTITY, MARKETS, SNAPSHOTS, day_of
 from kalshi_data.layout import TICKERS as TICKERS_TABLE
@@ -257,20 +258,25 @@ class RemoteLake:
 
     def _records(self, table: str, channel: str, name: str | None, period: Interval) -> Records:
         query = {**self._named(name), **_times(period)}
-        return Records(
-            lambda: _in_lake_order(self._service.table(table, query), table),
-            lambda: self._coverage(channel, name, period),
-            "exchange_ts",
-        )
+
+        def read() -> pa.Table:
+            rows = _in_lake_order(self._service.table(table, query), table)
+            judgements = self._judgements(channel, name, period) if rows.num_rows else []
+            return with_marks(rows, channel, [row for row in judgements if row["channel"] == channel])
+
+        return Records(read, lambda: self._coverage(channel, name, period), "exchange_ts")
 
     def _coverage(self, channel: str, name: str | None, period: Interval) -> Coverage:
+        is_one_market = name is not None and self._meaning(name)["markets"] == 1
+        return coverage_from(self._judgements(channel, name, period), channel, period, is_one_market=is_one_market)
+
+    def _judgements(self, channel: str, name: str | None, period: Interval) -> list[dict[str, Any]]:
         named = self._named(name) if channel == BOOKS else {}
         rows: list[dict[str, Any]] = []
         for asked in judgements_for(channel, None if name is None else []):
             which = named or {"complete": "false"} if asked.channel == BOOKS else {"exchange": "true"}
             rows += self._service.table(COVERAGE, {"channel": asked.channel, **which, **_times(period)}).to_pylist()
-        is_one_market = name is not None and self._meaning(name)["markets"] == 1
-        return coverage_from(rows, channel, period, is_one_market=is_one_market)
+        return rows
 
     def _steps(self, ticker: str, period: Interval, step: timedelta) -> tuple[MarketRecord, Steps, Coverage]:
         self._market(ticker)

@@ -11,7 +11,7 @@ import click
 from app import __version__
 from app.cli.databases import confirmations, maintain, migrate, postgres
 from app.cli.demo import demo
-from app.cli.lake import book, lake
+from app.cli.lake import book, export_to, lake
 from app.cli.lake_hours import export, verify
 from app.cli.operate import backfill, coverage, doctor, metrics_command, rehearse, settings_command, status, token
 from app.cli.options import SectionedGroup, check_config_option
@@ -49,6 +49,7 @@ cli.add(settings_command, section="Operate")
 cli.add(metrics_command, section="Operate")
 cli.add(export, section="Lake")
 cli.add(verify, section="Lake")
+cli.add(export_to, section="Lake")
 cli.add(book, section="Lake")
 cli.add(lake, section="Lake")
 cli.add(simulator, section="Simulate")

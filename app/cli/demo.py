@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from app.cli.options import FiniteRange
+from app.cli.options import FiniteRange, about_lake
 from app.runtime import logs
 from app.settings import Settings
 
@@ -27,15 +27,18 @@ def demo(settings: Settings, *, seconds: float | None, chaos: bool, live: bool, 
         raise click.UsageError("--chaos needs --seconds, and the simulated exchange.")
     import msgspec
 
+    from app.demo.processes import server_folder
     from app.demo.runs import run_live, run_simulated
     from app.demo.screen import Screen
     from app.demo.summary import text_lines
 
     if "KALSHI_LOG_LEVEL" not in os.environ:
         logs.configure(settings.log_format, "warning")  # of what is set up, the screen tells enough
+    lake = server_folder(settings.data_dir, "lake")
     screen = Screen(sys.stderr if as_json else sys.stdout)
     if live:
         run_live(settings, screen, seconds)
+        click.echo(about_lake(lake))
         return
     summary = run_simulated(settings, screen, seconds, with_chaos=chaos)
     if as_json:
@@ -44,5 +47,6 @@ def demo(settings: Settings, *, seconds: float | None, chaos: bool, live: bool, 
         for line in text_lines(summary):
             click.echo(line)
         click.echo(f"The data stays. To query it: {sys.argv[0]} postgres --demo production")
+        click.echo(about_lake(lake))
     if not summary.held:
         sys.exit(1)

@@ -1,8 +1,9 @@
-"""Define the command `book`, and the group `lake`: bind, rebuild, restore, status, lifecycle rules."""
+"""Define the commands `book` and `export-to`, and the group `lake`: bind, rebuild, restore, status, lifecycle rules."""
 
 import json
 import os
 import re
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -280,3 +281,23 @@ def _lines(book: "Book") -> list[str]:
 def _decimal(value: int, places: int) -> str:
     whole, fraction = divmod(value, 10**places)
     return f"{whole}.{fraction:0{places}}"
+
+
+# The library runs it, also where the platform is not installed.
+EXPORT_FORMATS = ("csv", "hftbacktest", "nautilus", "tardis-csv")
+
+
+@click.command("export-to")
+@click.argument("format_name", metavar="FORMAT", type=click.Choice(EXPORT_FORMATS))
+@click.argument("name", metavar="MARKET|EVENT|SERIES")
+@click.option("--from", "start", help="Such as 2026-11-21 or 2026-11-21T15:00Z.")
+@click.option("--to", "end", help="The time itself is not included.")
+@click.option("--into", required=True, help="A folder. No file in it is replaced.")
+@click.option("--lake", "place", help="A folder or s3://bucket/prefix. Default: KALSHI_LAKE, or the last demo's lake.")
+def export_to(format_name: str, name: str, start: str | None, end: str | None, into: str, place: str | None) -> None:
+    """Write books and trades of markets for NautilusTrader, hftbacktest, Tardis' CSV or plain CSV."""
+    from kalshi_data.exports.command import main
+
+    options = {"--from": start, "--to": end, "--into": into, "--lake": place}
+    given = [word for option, value in options.items() if value is not None for word in (option, value)]
+    sys.exit(main([format_name, name, *given]))

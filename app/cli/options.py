@@ -1,11 +1,14 @@
 """Provide options, parameter types and the progress bar that commands share."""
 
+import json
 import logging
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -181,3 +184,10 @@ class _Above:
 
     def write(self, text: str) -> int:
         return self._terminal.write(f"{CLEAR_LINE}{text}")
+
+
+def about_lake(folder: Path) -> str:
+    """Return where a lake is, and what to type to look at it."""
+    place = folder.absolute()
+    program = f"import kalshi_data as kd; lake = kd.open({json.dumps(str(place))}); print(lake.trades().to_arrow())"
+    return f"The lake: {place}\nNext: {shlex.join([sys.executable, '-ic', program])}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.options import FiniteRange, parsed_moment
+from app.cli.options import FiniteRange, about_lake, parsed_moment
 from app.postgres.dsn import Dsn
 from app.settings import Settings
 from app.simulator.limits import TIERS
@@ -221,3 +221,18 @@ def simulator(
 
 
 simulator.add_command(check)
+
+
+@simulator.command()
+@click.option("--into", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder.")
+@click.option("--seed", default=1, show_default=True, help="The same seed: the same rows.")
+def sample(folder: Path, seed: int) -> None:
+    """Make a sample lake of one simulated hour, in seconds: 2 MB, with two declared holes."""
+    from app.errors import OperatorError
+    from app.simulator.sample import make_sample
+
+    if folder.exists() and any(folder.iterdir()):
+        raise OperatorError(f"{folder} is not empty.", fix="name a new folder, or remove this one first.")
+    rows = make_sample(folder, seed)
+    click.echo(f"It has {rows} rows.")
+    click.echo(about_lake(folder))

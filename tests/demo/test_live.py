@@ -1,7 +1,9 @@
 """The demo in front of an exchange that is not its own."""
 
 import os
+import shlex
 import signal
+import subprocess
 from datetime import UTC, datetime
 
 from app.demo.processes import PRODUCTION, server_folder
@@ -27,7 +29,7 @@ def test_one_gatherer_records_the_exchange_that_the_settings_name_over_few_socke
         temporary_folder() as folder,
         running_simulator(tmp_path, *now, "--markets", 100, "--rate", 100, "--tier", "unlimited") as simulator,
     ):
-        record(simulator, folder)
+        lines = record(simulator, folder)
         assert simulator.stop() == 0
         with (
             EmbeddedServer(server_folder(folder, PRODUCTION)) as server,
@@ -38,6 +40,13 @@ def test_one_gatherer_records_the_exchange_that_the_settings_name_over_few_socke
         assert sum(table.found for table in report.tables) > 100
         keys = list(FolderStorage(server_folder(folder, "lake")).keys("processed"))
         assert {key.split("/")[1] for key in keys} >= {"orderbook_deltas", "orderbook_snapshots", "tickers", "trades"}
+        candles = list(FolderStorage(server_folder(folder, "lake")).keys("aggregates/ohlcv"))
+        assert len([key for key in candles if key.endswith(".parquet")]) >= 3
+        assert lines[-2].strip() == f"The lake: {server_folder(folder, 'lake')}"
+        next_line = shlex.split(lines[-1].strip().removeprefix("Next: "))
+        looked = subprocess.run(next_line, cwd=folder, input="", capture_output=True, text=True)
+        assert looked.returncode == 0, looked.stderr
+        assert "yes_price" in looked.stdout
 
 
 def record(simulator, folder):
@@ -59,3 +68,4 @@ def record(simulator, folder):
         os.kill(demo.pid, signal.SIGINT)
         wait_until(demo._is_over, DONE_SECONDS, "the end")
         assert demo.exit_code() == 0, demo.lines
+        return demo.lines

@@ -71,6 +71,13 @@ def test_it_opens_a_lake(installed, folder):
     assert "pip install pandas" in printed
 
 
+def test_it_writes_for_backtesters(installed, folder):
+    export = ("export-to", "nautilus", TICKER, "--lake", folder, "--into", "catalog")
+    done = run(installed / "venv/bin/kalshi-data", *export, cwd=installed)
+    assert done.stdout.startswith(f"{TICKER}: 3 book changes, 3 trades, 1 holes")
+    assert list((installed / "catalog/data/order_book_delta").rglob("*.parquet"))
+
+
 def test_the_platform_s_command_says_how_to_install_the_platform(installed):
     done = run(installed / "venv/bin/kalshi-data", "demo", cwd=installed, check=False)
     assert done.returncode == 2

@@ -105,7 +105,7 @@ def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, temp
         .to_table(["hour", "clock", "ts_missing"])
         .to_pylist()
     )
-    assert found == [{"hour": "11", "clock": 1, "ts_missing": False}, {"hour": "12", "clock": 2, "ts_missing": False}]
+    assert found == [{"hour": 11, "clock": 1, "ts_missing": False}, {"hour": 12, "clock": 2, "ts_missing": False}]
 
 
 @pytest.mark.filterwarnings("ignore")  # Spark's own, of pandas and of sockets; one of its threads would die of them
