@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventWorker
@@ -40,8 +41,8 @@ class AdminWorker(GeventWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         super().load_wsgi()
         settings = load_settings()
+        refuse_several_processes(self)
         try:
-            _refuse_several_processes(self.cfg.workers)
             _refuse_open_access(settings, [address[0] for address in self.cfg.address if isinstance(address, tuple)])
         except SettingsError as error:
             leave(error)
@@ -63,12 +64,16 @@ class AdminLogger(Logger):  # type: ignore[misc]
             logs.configure("auto", "info")
 
 
-def _refuse_several_processes(workers: int) -> None:
-    if workers > 1:
-        raise SettingsError(
-            "The admin service must be one process.",
-            f"{workers} are configured, and each would know only its own sessions.",
-            "leave out --workers: one process answers hundreds of clients at once.",
+def refuse_several_processes(process: Arbiter | AdminWorker) -> None:
+    """End the process if several workers are configured. At its start gunicorn itself is asked: if it began with
+    several workers that refuse, it would fail over the end of the second while it handles that of the first."""
+    if process.cfg.workers > 1:
+        leave(
+            SettingsError(
+                "The admin service must be one process.",
+                f"{process.cfg.workers} are configured, and each would know only its own sessions.",
+                "leave out --workers: one process answers hundreds of clients at once.",
+            )
         )
 
 

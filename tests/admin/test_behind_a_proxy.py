@@ -1,8 +1,9 @@
 """The service as it is really run: behind a proxy with TLS, and asked by people with browsers."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import pytest
 
@@ -44,15 +45,17 @@ def started():
 
 
 def log_in(page, platform, address):
-    """To a market's page, which asks for a token first; and out again."""
-    page.goto(f"{address}/markets/{TICKER}?from=chat")
+    """To a market's page as it was, which asks for a token first."""
+    at = datetime.now(UTC) - timedelta(minutes=10)
+    wanted = f"{address}/markets/{TICKER}?at={at:%Y-%m-%dT%H:%M:%SZ}"
+    page.goto(wanted)
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     page.get_by_text("The token is unknown.").wait_for()
     page.get_by_label("Token").fill(platform.token)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{address}/markets/{TICKER}?from=chat")
-    page.wait_for_selector(".ladder .bid")
+    page.wait_for_url(lambda url: unquote(url) == wanted)
+    page.wait_for_selector(".ladder")
 
 
 def test_a_browser_logs_in_lands_where_it_wanted_to_go_and_logs_out(platform, started):
