@@ -133,8 +133,9 @@ def _without_late_ones(record: Record, base: BookSnapshot) -> BookSnapshot:
         return base
     certain = _without_late_ones(record, last)
     if certain.clock == base.clock and certain.received_at > base.received_at:
-        return base  # both hold the same, and this one is known to lack what arrived in between
-    earlier = chain([certain], _before(record, last, base))
+        # If both hold the same, what arrived between the two is lacking in both.
+        certain = certain._replace(received_at=base.received_at)
+    earlier = chain([certain, last], _before(record, last, base))
     is_late = any(_becomes(record, each, base) or _is_behind(record, base, each) for each in earlier)
     return certain if is_late else base
 

@@ -39,13 +39,18 @@ LANGUAGE sql STABLE AS $$
     )
 $$;
 
+-- Whether an earlier snapshot shows that this one came late.
+CREATE FUNCTION shows_late(earlier orderbook_snapshots, base orderbook_snapshots) RETURNS BOOLEAN
+LANGUAGE sql STABLE AS $$
+    SELECT (may_become(earlier, base) AND becomes(earlier, base)) OR is_behind(base, earlier)
+$$;
+
 -- Goes back from a snapshot that came late to the one before it, which serves as well.
 CREATE OR REPLACE FUNCTION without_late_ones(base orderbook_snapshots, oldest TIMESTAMPTZ) RETURNS orderbook_snapshots
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     last orderbook_snapshots;
     certain orderbook_snapshots;
-    earlier orderbook_snapshots;
 BEGIN
     IF NOT is_in_doubt(base) THEN
         RETURN base;
@@ -55,19 +60,20 @@ BEGIN
         RETURN base;
     END IF;
     certain := without_late_ones(last, oldest);
-    -- Both hold the same, and what came between the two is known to be lacking in this one.
+    -- If both hold the same, what arrived between the two is lacking in both.
     IF certain.clock = base.clock AND certain.received_at > base.received_at THEN
-        RETURN base;
+        certain.received_at := base.received_at;
     END IF;
-    earlier := certain;
+    IF shows_late(certain, base) THEN
+        RETURN certain;
+    END IF;
     LOOP
-        IF (may_become(earlier, base) AND becomes(earlier, base)) OR is_behind(base, earlier) THEN
+        IF shows_late(last, base) THEN
             RETURN certain;
         END IF;
         EXIT WHEN last.snapshot_ts <= base.snapshot_ts - latest_stamp();
         last := last_snapshot(base.ticker, oldest, last.snapshot_ts - INTERVAL '1 microsecond');
         EXIT WHEN coalesce(last.clock, -1) < 0;
-        earlier := last;
     END LOOP;
     RETURN base;
 END

@@ -36,7 +36,39 @@ AFTER_A_RESTART = Case(
     ((True, 100000, 750),),
 )
 
+# Two connections get the same book. The one stamped earlier arrives later, and a third connection brings the change in
+# between before either.
+OF_ONE_BOOK = Case(
+    (
+        (4400, 4460, 1, ((False, 100000, 600),)),
+        (4404.008, 4424, 1, ((False, 100000, 600),)),
+    ),
+    (
+        (4400, 4410, 1, False, False, 100000, 100),
+        (4404, 4414, 2, False, False, 100000, 100),
+    ),
+    4404,
+    ((False, 100000, 700),),
+)
+# Of three after a restart of clocks, the first is of the slower connection, and so is the last: only the first shows that.
+BEHIND_TWICE = Case(
+    (
+        (0, 10, 1, ((False, 100000, 200),)),
+        (1099, 1111, 2, ((False, 100000, 400), (True, 500000, 100))),
+        (1100, 1110, 1, ((False, 100000, 300), (True, 500000, 100))),
+        (1101.004, 1121, 1, ((False, 100000, 300), (True, 500000, 100))),
+    ),
+    (
+        (0, 9, 1, False, False, 100000, 200),
+        (0.001, 10, 2, False, False, 100000, 100),
+        (1101, 1111, 2, False, False, 100000, 100),
+    ),
+    1101,
+    ((False, 100000, 400), (True, 500000, 100)),
+)
 CASES = [
+    OF_ONE_BOOK,
+    BEHIND_TWICE,
     AFTER_AN_OUTAGE,
     AFTER_A_RESTART,
     Case(
