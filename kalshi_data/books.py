@@ -1,4 +1,4 @@
-"""Order books out of a lake: the book of a market at a time, by the rule of order_book.py, and how certain it is."""
+"""Order books: the book of a market at a time, by the rule of order_book.py, and how certain it is."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -9,11 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.dataset import Dataset
 
 from kalshi_data.errors import MissingBookError
-from kalshi_data.files import LakeFiles, reading
-from kalshi_data.layout import DAY, DELTAS, HOUR, SNAPSHOTS, day_of, hour_of
+from kalshi_data.layout import HOUR, hour_of
 from kalshi_data.order_book import (
     LATEST_STAMP,
     BookChange,
@@ -27,7 +25,7 @@ from kalshi_data.order_book import (
     recorded_book,
 )
 from kalshi_data.schema import instant
-from kalshi_data.times import MICROSECOND, Interval, Intervals
+from kalshi_data.times import Interval, Intervals
 
 LOOK_BACK_DAYS = 7
 LEVELS = ("yes_prices_e6", "yes_sizes_e2", "no_prices_e6", "no_sizes_e2")
@@ -177,44 +175,6 @@ class MarketRecord(ABC):
         deltas += [(change.yes_side, change.price_e6, change.delta_e2) for change in lacking]
         levels = apply_deltas(base.levels, deltas)
         return RecordedBook(base.snapshot_ts, base.source, after.num_rows + len(lacking), levels)
-
-
-class LakeRecord(MarketRecord):
-    """The lake's record of one market."""
-
-    def __init__(self, files: LakeFiles, ticker: str) -> None:
-        super().__init__(ticker)
-        self._files = files
-
-    def last_snapshot(self, until: datetime) -> BookSnapshot | None:
-        clockless = None
-        since = day_of(until) - (LOOK_BACK_DAYS - 1) * DAY
-        for scan in self._files.scan_backwards(SNAPSHOTS, since, until):
-            found = self._snapshots_in(scan, since, until)
-            if with_clock := [snapshot for snapshot in found if snapshot.clock >= 0]:
-                return with_clock[-1]
-            clockless = clockless or (found[-1] if found else None)
-        return clockless
-
-    def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
-        return self._snapshots_in(self._files.scan(SNAPSHOTS, (since, until + MICROSECOND)), since, until)
-
-    def _snapshots_in(self, scan: Dataset, since: datetime, until: datetime) -> list[BookSnapshot]:
-        stamp = pc.field("snapshot_ts")
-        wanted = (pc.field("ticker") == self.ticker) & (stamp >= instant(since)) & (stamp <= instant(until))
-        wanted &= pc.field("yes_prices_e6").is_valid()
-        with reading(f"The snapshots of {self.ticker}"):
-            rows = scan.to_table(SNAPSHOT_COLUMNS, filter=wanted).sort_by("snapshot_ts").to_pylist()
-        return [snapshot_of(row) for row in rows]
-
-    def changes_table(
-        self, after: datetime, until: datetime, columns: tuple[str, ...] = BookChange._fields
-    ) -> pa.Table:
-        stamp = pc.field("exchange_ts")
-        wanted = (pc.field("ticker") == self.ticker) & (stamp > instant(after)) & (stamp <= instant(until))
-        with reading(f"The changes of {self.ticker}"):
-            scan = self._files.scan(DELTAS, (after, until + MICROSECOND))
-            return scan.to_table(list(columns), filter=wanted)
 
 
 def disputed_changes(after: pa.Table, base: BookSnapshot) -> pa.Table:

@@ -1,16 +1,11 @@
-"""How complete the record is, from the lake's coverage/: holes with their bounds, and up to when that is known."""
+"""How complete the record is, by the judgements of coverage/: holes with their bounds, and up to when that is known."""
 
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from typing import Any, NamedTuple
 
-import pyarrow.compute as pc
-
-from kalshi_data.files import ALWAYS, LakeFiles
-from kalshi_data.layout import COVERAGE, HOUR, hours_between
+from kalshi_data.layout import HOUR, hours_between
 from kalshi_data.order_book import Knowledge
-from kalshi_data.times import EARLIEST, LATEST, Interval, Intervals, gaps, merged, overlap
+from kalshi_data.times import ALWAYS, EARLIEST, LATEST, Interval, Intervals, gaps, merged, overlap
 
 WHOLE_EXCHANGE = ""  # the ticker of the channels that concern all markets
 BOOKS, TRADES, TICKERS = "orderbook_delta", "trade", "ticker"
@@ -71,12 +66,6 @@ def judgements_for(channel: str, tickers: list[str] | None) -> list[Asked]:
     return [Asked(BOOKS, None if tickers is None else [*tickers, WHOLE_EXCHANGE]), Asked(TRADES, [WHOLE_EXCHANGE])]
 
 
-def coverage_of(files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval) -> Coverage:
-    """Return the completeness of a channel, from the lake's coverage/."""
-    rows = _rows(files, judgements_for(channel, tickers), period)
-    return coverage_from(rows, channel, period, is_one_market=tickers is not None and len(tickers) == 1)
-
-
 def coverage_from(found: list[dict[str, Any]], channel: str, period: Interval, *, is_one_market: bool) -> Coverage:
     """Return the completeness of a channel by the judgements, which are rows with the columns of coverage/."""
     rows = [row for row in found if row["channel"] == channel]
@@ -92,29 +81,6 @@ def coverage_from(found: list[dict[str, Any]], channel: str, period: Interval, *
     state = "hole" if holes else "unknown" if unknown else "repaired" if repaired else "complete"
     names = sorted({name for row in rows for name in row["repaired_by"]})
     return Coverage(channel, state, holes, unknown, repaired, tuple(names), known_until, closed)
-
-
-def known_until(files: LakeFiles) -> datetime | None:
-    """Return up to when the record of the exchange is known. Return None if the lake has no coverage."""
-    for hour in files.periods(COVERAGE):
-        if rows := _rows(files, judgements_for(TRADES, None), hour):
-            moment: datetime = max(row["known_until"] for row in rows)
-            return moment
-    return None
-
-
-def _of(channel: str, tickers: list[str] | None) -> pc.Expression:
-    of_channel = pc.field("channel") == channel
-    if tickers is not None:
-        return of_channel & pc.field("ticker").isin(tickers)
-    # Most books of an hour are complete, and there may be very many.
-    return of_channel & (pc.field("state") != "complete")
-
-
-def _rows(files: LakeFiles, asked: list[Asked], period: Interval) -> list[dict[str, Any]]:
-    wanted = reduce(or_, (_of(*each) for each in asked))
-    rows: list[dict[str, Any]] = files.rows(COVERAGE, period, wanted=wanted).to_pylist()
-    return rows
 
 
 def _pairs(row: dict[str, Any], name: str) -> list[Interval]:

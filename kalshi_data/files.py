@@ -20,9 +20,8 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSy
 from kalshi_data.errors import NoLakeError, UnreadableError
 from kalshi_data.layout import CANDLES, DAY, FOLDERS, HOUR, HOURLY, IDENTITY_KEY, day_of
 from kalshi_data.schema import schema_of
-from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval
+from kalshi_data.times import ALWAYS, MICROSECOND, Interval
 
-ALWAYS = (EARLIEST, LATEST)
 # If a file is replaced while it is read, the new one's pages lie elsewhere. The checksum makes that an error instead of
 # wrong values.
 CHECKED = arrow_dataset.ParquetFileFormat(

@@ -1,4 +1,4 @@
-"""Which rows lie in a hole of the record: others of the same time may be missing. From the lake's coverage/."""
+"""Which rows lie in a hole of the record: others of the same time may be missing."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -7,18 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_data.coverage import BOOKS, WHOLE_EXCHANGE
-from kalshi_data.files import LakeFiles
-from kalshi_data.layout import COVERAGE
-from kalshi_data.times import Interval, us_of
+from kalshi_data.coverage import BOOKS
+from kalshi_data.times import us_of
 
 DESCRIPTION = "whether the time lies in a hole of the record, where other rows may be missing"
 FIELD = pa.field("in_hole", pa.bool_(), nullable=False, metadata={"description": DESCRIPTION})
-
-
-def with_holes(files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval, rows: pa.Table) -> pa.Table:
-    """Return the rows of a channel with the column in_hole, by the lake's coverage/."""
-    return with_marks(rows, channel, _judgements(files, channel, tickers, period) if rows.num_rows else [])
 
 
 def with_marks(rows: pa.Table, channel: str, judgements: list[dict[str, Any]]) -> pa.Table:
@@ -44,14 +37,3 @@ def with_marks(rows: pa.Table, channel: str, judgements: list[dict[str, Any]]) -
             marks[number] = 1
     is_marked = pa.Array.from_buffers(pa.uint8(), rows.num_rows, [None, pa.py_buffer(marks)])
     return rows.append_column(FIELD, pc.equal(is_marked, 1))
-
-
-def _judgements(files: LakeFiles, channel: str, tickers: list[str] | None, period: Interval) -> list[dict[str, Any]]:
-    wanted = (pc.field("channel") == channel) & (pc.list_value_length(pc.field("holes_from")) > 0)
-    if channel != BOOKS:
-        wanted &= pc.field("ticker") == WHOLE_EXCHANGE
-    elif tickers is not None:
-        wanted &= pc.field("ticker").isin(tickers)
-    rows = files.rows(COVERAGE, period, ["ticker", "holes_from", "holes_until"], wanted)
-    found: list[dict[str, Any]] = rows.to_pylist()
-    return found

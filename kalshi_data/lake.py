@@ -1,7 +1,7 @@
 """A lake for the people who use its data: trades, quotes, order books, markets, and how complete they are."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 from pyarrow.dataset import Dataset
 
 from kalshi_data import names
-from kalshi_data.books import Book, LakeRecord, MarketRecord, book_of
-from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_of, known_until
+from kalshi_data.books import Book, MarketRecord, book_of
+from kalshi_data.common_calls import CommonCalls
+from kalshi_data.coverage import BOOKS, TRADES, Coverage
 from kalshi_data.errors import LakeError, MissingBookError, NoLakeError, NotKnownYetError
 from kalshi_data.files import LakeFiles, demo_folder, open_files, reading
-from kalshi_data.holes import with_holes
+from kalshi_data.lake_rows import LakeRecord, coverage_of, known_until, with_holes
 from kalshi_data.layout import (
     CANDLES,
     COVERAGE,
@@ -34,26 +35,13 @@ from kalshi_data.layout import TICKERS as TICKERS_TABLE
 from kalshi_data.layout import TRADES as TRADES_TABLE
 from kalshi_data.order_book import Knowledge
 from kalshi_data.records import Records
-from kalshi_data.replay import Steps, replay
+from kalshi_data.replay import Steps
 from kalshi_data.schema import instant, schema_of
-from kalshi_data.times import EARLIEST, EPOCH, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
-
-QUOTE_SCHEMA = pa.schema(
-    [
-        pa.field("at", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("yes_bid_e6", pa.int32()),
-        pa.field("yes_bid_size_e2", pa.int64()),
-        pa.field("yes_ask_e6", pa.int32()),
-        pa.field("yes_ask_size_e2", pa.int64()),
-        pa.field("state", pa.string(), nullable=False),
-    ]
-)
-DOLLAR_E6 = 1_000_000
+from kalshi_data.times import EARLIEST, EPOCH, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of
 
 
-class Lake:
-    """The records of a lake. A name is a market, an event or a series; None means all. A start is included, an end is
-    not, and without them everything is meant."""
+class Lake(CommonCalls):
+    """The records of a lake."""
 
     def __init__(self, files: LakeFiles) -> None:
         self._files = files
@@ -67,29 +55,6 @@ class Lake:
     @property
     def files(self) -> LakeFiles:
         return self._files
-
-    def trades(self, name: str | None = None, start: Moment | None = None, end: Moment | None = None) -> Records:
-        return self._records(TRADES_TABLE, TRADES, name, period_of(start, end))
-
-    def book_changes(self, name: str | None = None, start: Moment | None = None, end: Moment | None = None) -> Records:
-        """Return every change of a price level."""
-        return self._records(DELTAS, BOOKS, name, period_of(start, end))
-
-    def quotes(
-        self,
-        name: str | None = None,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        every: str | timedelta | None = None,
-    ) -> Records:
-        """Return best bid and ask: as the exchange sent them, or with `every` out of the market's order book, at each
-        step. In a hole they are null, and `state` says so."""
-        if every is None:
-            return self._records(TICKERS_TABLE, TICKERS, name, period_of(start, end))
-        if name is None:
-            raise LakeError("Quotes in steps are those of one market.", fix="name it.")
-        record, steps, coverage = self._steps(name, period_of(start, end), step_of(every))
-        return Records(lambda: quotes_of(replay(record, coverage, steps)), lambda: coverage, "at")
 
     def candles(
         self, name: str | None = None, start: Moment | None = None, end: Moment | None = None, interval: str = "1m"
@@ -119,14 +84,6 @@ class Lake:
             )
         self._require(SNAPSHOTS)
         return book_of(LakeRecord(self._files, ticker), at, knowledge)
-
-    def replay(
-        self, ticker: str, start: Moment | None = None, end: Moment | None = None, every: str | timedelta = "1s"
-    ) -> Iterator[Book]:
-        """Return the market's books, one each step. In a hole the book is empty and its state `hole`; `reset_by` of the
-        first book after a hole names it, however short it was."""
-        record, steps, coverage = self._steps(ticker, period_of(start, end), step_of(every))
-        return replay(record, coverage, steps)
 
     def markets(self, series: str | None = None, event: str | None = None, status: str | None = None) -> Records:
         """Return the last known state of each market, with its series, its result and what it settled to."""
@@ -271,15 +228,3 @@ def open_demo() -> Lake:
 
 def _both(one: pc.Expression | None, other: pc.Expression) -> pc.Expression:
     return other if one is None else one & other
-
-
-def quotes_of(books: Iterator[Book]) -> pa.Table:
-    """Return the best bid and ask of each book."""
-    rows = []
-    for book in books:
-        bid, ask = book.best_bid(True) or (None, None), book.best_bid(False)
-        rows.append((book.at, *bid, *((DOLLAR_E6 - ask[0], ask[1]) if ask else (None, None)), book.state))
-    columns = zip(*rows, strict=True) if rows else [[]] * len(QUOTE_SCHEMA)
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, QUOTE_SCHEMA, strict=True)], QUOTE_SCHEMA
-    )

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_data.errors import UnknownNameError
-from kalshi_data.files import ALWAYS, LakeFiles
+from kalshi_data.files import LakeFiles
 from kalshi_data.layout import DELTAS, EVENTS, IDENTITY, MARKETS, SERIES, SNAPSHOTS, TICKERS, TRADES
-from kalshi_data.times import Interval
+from kalshi_data.times import ALWAYS, Interval
 
 FIRST_CHARACTERS = 2  # a mistyped name is usually wrong near its end
 MOST_NEAR = 3

@@ -15,18 +15,18 @@ import pyarrow.compute as pc
 from pyarrow import ipc
 
 from kalshi_data.books import LOOK_BACK_DAYS, Book, MarketRecord, level_of, snapshot_of
-from kalshi_data.coverage import BOOKS, TICKERS, TRADES, Coverage, coverage_from, judgements_for
+from kalshi_data.common_calls import CommonCalls
+from kalshi_data.coverage import BOOKS, Coverage, coverage_from, judgements_for
 from kalshi_data.errors import LakeError, MissingBookError, NotKnownYetError, UnknownNameError, UnreadableError
 from kalshi_data.holes import with_marks
-from kalshi_data.lake import quotes_of
 from kalshi_data.layout import COVERAGE, DAY, DELTAS, IDENTITY, MARKETS, SNAPSHOTS, day_of
 from kalshi_data.layout import TICKERS as TICKERS_TABLE
 from kalshi_data.layout import TRADES as TRADES_TABLE
 from kalshi_data.order_book import BookChange, BookSnapshot, Knowledge
 from kalshi_data.records import Records, imported
-from kalshi_data.replay import Steps, replay
+from kalshi_data.replay import Steps
 from kalshi_data.schema import schema_of
-from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of, step_of
+from kalshi_data.times import EARLIEST, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of
 
 if TYPE_CHECKING:
     import requests
@@ -181,8 +181,8 @@ class RemoteRecord(MarketRecord):
         return asked[0] if asked[0] != EARLIEST else since, asked[1] if asked[1] != LATEST else until
 
 
-class RemoteLake:
-    """The records of an admin service. A name is a market, an event or a series; None means all."""
+class RemoteLake(CommonCalls):
+    """The records of an admin service."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._service = Service(url, token)
@@ -191,28 +191,6 @@ class RemoteLake:
     @property
     def location(self) -> str:
         return self._service.url
-
-    def trades(self, name: str | None = None, start: Moment | None = None, end: Moment | None = None) -> Records:
-        return self._records(TRADES_TABLE, TRADES, name, period_of(start, end))
-
-    def book_changes(self, name: str | None = None, start: Moment | None = None, end: Moment | None = None) -> Records:
-        """Return every change of a price level."""
-        return self._records(DELTAS, BOOKS, name, period_of(start, end))
-
-    def quotes(
-        self,
-        name: str | None = None,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        every: str | timedelta | None = None,
-    ) -> Records:
-        """Return best bid and ask: as the exchange sent them, or with `every` out of the market's order book."""
-        if every is None:
-            return self._records(TICKERS_TABLE, TICKERS, name, period_of(start, end))
-        if name is None:
-            raise LakeError("Quotes in steps are those of one market.", fix="name it.")
-        record, steps, coverage = self._steps(name, period_of(start, end), step_of(every))
-        return Records(lambda: quotes_of(replay(record, coverage, steps)), lambda: coverage, "at")
 
     def book(self, ticker: str, at: Moment) -> Book:
         """Return the order book at a time. Raise NotKnownYetError for a time that is not known yet."""
@@ -228,13 +206,6 @@ class RemoteLake:
         knowledge = Knowledge(found["state"], known_until, hole)
         based_on = moment_of(found["based_on"])
         return Book(ticker, moment_of(found["at"]), based_on, found["source"], found["changes"], knowledge, sizes=sizes)
-
-    def replay(
-        self, ticker: str, start: Moment | None = None, end: Moment | None = None, every: str | timedelta = "1s"
-    ) -> Iterator[Book]:
-        """Return the market's books, one each step, as a lake does."""
-        record, steps, coverage = self._steps(ticker, period_of(start, end), step_of(every))
-        return replay(record, coverage, steps)
 
     def markets(self, series: str | None = None, event: str | None = None, status: str | None = None) -> Records:
         """Return each market with its result and what it settled to."""

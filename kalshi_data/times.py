@@ -12,6 +12,7 @@ Intervals = tuple[Interval, ...]  # from and until, the latter exclusive
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+ALWAYS = (EARLIEST, LATEST)
 UNITS = {
     "us": MICROSECOND,
     "ms": timedelta(milliseconds=1),

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_data.books import LakeRecord, Sizes, disputed_changes, sizes_of
+from kalshi_data.books import Sizes, disputed_changes, sizes_of
 from kalshi_data.exports.rows import Changes, EventRows, TradeRow
 from kalshi_data.files import LakeFiles
+from kalshi_data.lake_rows import LakeRecord
 from kalshi_data.layout import HOUR, TRADES, day_of, hours_between
 from kalshi_data.order_book import (
     LATEST_STAMP,

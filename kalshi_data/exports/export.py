@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_data import names
-from kalshi_data.coverage import BOOKS, TRADES, Coverage, coverage_of
+from kalshi_data.coverage import BOOKS, TRADES, Coverage
 from kalshi_data.errors import LakeError
 from kalshi_data.exports.csv_files import PlainDay, TardisDay
 from kalshi_data.exports.events import MarketEvents
@@ -22,6 +22,7 @@ from kalshi_data.exports.nautilus import NautilusDay, write_instrument
 from kalshi_data.exports.rows import RowKind
 from kalshi_data.files import LakeFiles
 from kalshi_data.lake import Lake
+from kalshi_data.lake_rows import coverage_of
 from kalshi_data.layout import DAY, DELTAS, MARKETS, SNAPSHOTS, day_of
 from kalshi_data.layout import TRADES as TRADES_TABLE
 from kalshi_data.times import Interval, Moment, period_of
