@@ -93,25 +93,22 @@ def follow(links: Iterable[tuple[str, bytes]]) -> Chain:
     days: dict[datetime, Link] = {}
     heads: list[str] = []
     for number, (key, content) in enumerate(links, start=1):
-        reason = _why_broken(number, key, content, heads)
-        if reason:
-            return Chain(days, tuple(heads), f"{key}: {reason}")
-        link = decode(content)
+        try:
+            link = _followed(number, heads[-1] if heads else FIRST, key, content)
+        except ChainError as error:
+            return Chain(days, tuple(heads), f"{key}: {error}")
         days[link.day] = link
         heads.append(head_of(content))
     return Chain(days, tuple(heads), None)
 
 
-def _why_broken(number: int, key: str, content: bytes, heads: list[str]) -> str | None:
+def _followed(number: int, head: str, key: str, content: bytes) -> Link:
     if key != link_key(number):
-        return f"link {number} is missing before it"
-    try:
-        link = decode(content)
-    except ChainError as error:
-        return str(error)
-    if link.number != number or link.previous != (heads[-1] if heads else FIRST):
-        return "it does not follow the link before it"
-    return None
+        raise ChainError(f"link {number} is missing before it")
+    link = decode(content)
+    if (link.number, link.previous) != (number, head):
+        raise ChainError("it does not follow the link before it")
+    return link
 
 
 def differences(link: Link, found: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ that was cut short or written anew is noticed too. kalshi_data/chain.py says wha
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +31,7 @@ from kalshi_data.chain import (
     link_key,
     next_link,
 )
-from kalshi_data.layout import CANDLES, FOLDERS, INTERVALS, MANIFESTS, day_folder, manifest_key, object_key
+from kalshi_data.layout import CANDLES, FOLDERS, INTERVALS, MANIFESTS, day_folder, object_key
 
 log = logs.get(__name__)
 
@@ -95,7 +95,7 @@ class DayChain:
         number, head = self._ledger.row(LAST) or (0, FIRST)
         if self._adopt(number + 1, head, as_of):
             return True
-        link = next_link(number + 1, head, day, manifests_of(self._storage, day))
+        link = next_link(number + 1, head, day, digests_of(manifests_of(self._storage, day)))
         known = self._ledger.row(ROOT, day=day)
         if known and known[0] == link.root:
             self._ledger.change(LOOKED, day=day, as_of=as_of)
@@ -103,7 +103,7 @@ class DayChain:
         content = encode(link)
         # Before production knows of it: after a crash in between, the next round adopts it.
         self._storage.put(link_key(link.number), content, None)
-        self._note(content, as_of)
+        self._note(link, head_of(content), as_of)
         log.info("day sealed", day=f"{day:%Y-%m-%d}", objects=len(link.manifests), head=head_of(content))
         return True
 
@@ -118,27 +118,26 @@ class DayChain:
         if content is None:
             return False
         try:
-            follows = decode(content).previous == head
+            link = decode(content)
         except ChainError:
-            follows = False
-        if not follows:
+            link = None
+        if link is None or link.previous != head:
             raise StorageError(
                 f"{link_key(number)} in the lake at {self._storage.location} does not follow the link before it.",
                 "It is damaged, or not written by an exporter of this production.",
                 "run kalshi-data verify --chain; put the link back from an older version in the bucket or from a copy.",
             )
-        self._note(content, as_of)
+        self._note(link, head_of(content), as_of)
         return True
 
-    def _note(self, content: bytes, as_of: datetime) -> None:
-        link = decode(content)
+    def _note(self, link: Link, head: str, as_of: datetime) -> None:
         self._ledger.change(
             NOTE,
             number=link.number,
             day=link.day,
             objects=len(link.manifests),
             root=link.root,
-            head=head_of(content),
+            head=head,
             as_of=as_of,
         )
 
@@ -150,10 +149,14 @@ DAY_FOLDERS = (
 )
 
 
-def manifests_of(storage: Storage, day: datetime) -> dict[str, str]:
-    """Return the sha256 of every manifest of a day, by key."""
+def manifests_of(storage: Storage, day: datetime) -> dict[str, bytes]:
+    """Return the content of every manifest of a day, by key."""
     keys = (key for folder in DAY_FOLDERS for key in storage.keys(f"{MANIFESTS}/{folder}/{day_folder(day)}"))
-    return {key: sha256(content).hexdigest() for key in keys if (content := storage.read(key)) is not None}
+    return {key: content for key in keys if (content := storage.read(key)) is not None}
+
+
+def digests_of(manifests: Mapping[str, bytes]) -> dict[str, str]:
+    return {key: sha256(content).hexdigest() for key, content in manifests.items()}
 
 
 class ChainFinding(NamedTuple):
@@ -181,8 +184,9 @@ def check_chain(storage: Storage, start: datetime, end: datetime, memory: ChainM
     sealed = [link for link in links if link.day not in memory.being_written]
     unread = 0
     for link in sealed:
-        wrong += differences(link, manifests_of(storage, link.day))
-        for said, is_read in _objects(storage, link):
+        manifests = manifests_of(storage, link.day)
+        wrong += differences(link, digests_of(manifests))
+        for said, is_read in _objects(storage, link, manifests):
             wrong += said
             unread += not is_read
     return ChainFinding(chain, wrong, len(sealed), len(links) - len(sealed), unread)
@@ -200,21 +204,21 @@ def _against_memory(chain: Chain, memory: ChainMemory) -> Iterator[str]:
         yield f"no link has the hash {memory.published}"
 
 
-def _objects(storage: Storage, link: Link) -> Iterator[tuple[list[str], bool]]:
+def _objects(storage: Storage, link: Link, manifests: Mapping[str, bytes]) -> Iterator[tuple[list[str], bool]]:
     """Yield what is wrong with each object of a sealed day, and whether it could be read."""
     listed = {key for folder in DAY_FOLDERS for key in storage.keys(f"{folder}/{day_folder(link.day)}")}
-    sealed = {object_key(key) for key in link.manifests}
-    yield [f"{key} was added" for key in sorted(listed - sealed)], True
-    for key in sorted(sealed):
+    sealed = {object_key(key): key for key in link.manifests}
+    yield [f"{key} was added" for key in sorted(listed - sealed.keys())], True
+    for key, manifest in sorted(sealed.items()):
         try:
-            yield _object(storage, key), True
+            yield _object(storage, key, manifests.get(manifest, b"")), True
         except InGlacierError:
             yield [], False
 
 
-def _object(storage: Storage, key: str) -> list[str]:
+def _object(storage: Storage, key: str, described: bytes) -> list[str]:
     try:
-        manifest = decode_manifest(storage.read(manifest_key(key)) or b"")
+        manifest = decode_manifest(described)
     except msgspec.DecodeError:
         return []  # the manifest itself is named already
     with tempfile.TemporaryDirectory(prefix="kalshi-lake-") as folder:
