@@ -23,6 +23,7 @@ from app.postgres.connection import parameters
 from app.postgres.dsn import Dsn
 from app.runtime.threads import Offload
 from kalshi_data.layout import EVENT_TABLES, HOUR, IDENTITY, hour_of
+from kalshi_data.schema import ROW_GROUP_ROWS, encodings, schema_of
 
 PARQUET = "application/vnd.apache.parquet"
 QUERY_CANCELED = "57014"
@@ -62,11 +63,9 @@ def market_hour_blueprint(database: RequestDatabase, dsn: Dsn | None, offload: O
 
 def _written(dsn: Dsn, table: str, ticker: str, start: datetime, known: Known) -> io.BytesIO:
     """Return the file. A row takes about eight bytes of it."""
-    # Arrow takes a while to load, and most people that this service answers want no file.
+    # Arrow's files and its driver take a while to load, and most people that this service answers want no file.
     from adbc_driver_postgresql import dbapi  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
-
-    from kalshi_data.schema import ROW_GROUP_ROWS, encodings, schema_of  # noqa: PLC0415
 
     schema = schema_of(table)
     schema = schema.with_metadata({**schema.metadata, **{k.lower(): v for k, v in known.headers().items()}})

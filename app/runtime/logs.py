@@ -4,7 +4,14 @@ import logging
 import sys
 from typing import Literal, TextIO
 
-import structlog
+# structlog loads rich where that is installed, which takes most of its time. Only the demo's screen needs it.
+HAS_RICH = "rich" in sys.modules
+if not HAS_RICH:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if not HAS_RICH:
+    del sys.modules["rich"]
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -2,25 +2,20 @@
 development cost at the start. It stands alone: Python looks for a module of this name.
 
 gevent looks for plug-ins 25 times while it patches, each time in the metadata of every installed package. What is
-installed does not change meanwhile: one look is enough. And structlog loads rich where that is installed, which only
-the demo's screen needs.
+installed does not change meanwhile: one look is enough.
 """
 
 import sys
 
 
 class Spare:
-    """Waits for these to be imported: others' processes have neither."""
+    """Waits for this to be imported: not every process has it."""
 
     @staticmethod
     def find_spec(name, *_):
         """Leave the finding to others."""
         if name == "gevent.events":
             look_once()
-        elif name == "structlog":
-            sys.modules.setdefault("rich", None)
-        elif name.startswith("app.") and sys.modules.get("rich", name) is None:
-            del sys.modules["rich"]
 
 
 def look_once():
