@@ -131,24 +131,26 @@ ALONG_THE_INDEXES = """
     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
     SET LOCAL max_parallel_workers_per_gather = 0
 """
+# The changes of a market from a minute before until a minute after two times, each with the one before it.
+CLOCKED_CHANGES = """
+    SELECT exchange_ts, clock, lag(exchange_ts) OVER times AS last_ts, lag(clock) OVER times AS last_clock
+    FROM orderbook_deltas
+    WHERE ticker = %(ticker)s AND clock >= 0 AND NOT ts_missing
+        AND exchange_ts BETWEEN %({since})s - INTERVAL '1 minute' AND %({until})s + INTERVAL '1 minute'
+    WINDOW times AS (ORDER BY exchange_ts, clock)
+"""
 # Within one run of its clock, a market's changes are ordered by their clocks, the changes of one clock happen at the
 # same time, and a snapshot holds exactly the changes up to its clock. A violation in the time span of READ shows a
 # restart.
-BEGAN_ANEW = """
+BEGAN_ANEW = f"""
     SELECT EXISTS (
-        SELECT FROM (
-            SELECT exchange_ts, clock, lag(exchange_ts) OVER times AS last_ts, lag(clock) OVER times AS last_clock
-            FROM orderbook_deltas
-            WHERE ticker = %(ticker)s AND clock >= 0 AND NOT ts_missing
-                AND exchange_ts BETWEEN %(from_ts)s - INTERVAL '1 minute' AND %(to_ts)s + INTERVAL '1 minute'
-            WINDOW times AS (ORDER BY exchange_ts, clock)
-        ) AS changes
+        SELECT FROM ({CLOCKED_CHANGES.format(since="from_ts", until="to_ts")}) AS changes
         WHERE clock < last_clock OR (clock = last_clock AND exchange_ts > last_ts + INTERVAL '1 second')
             OR (clock <= %(from_clock)s AND exchange_ts > %(from_ts)s + INTERVAL '1 minute')
             OR (clock > %(from_clock)s AND exchange_ts < %(from_ts)s - INTERVAL '2 seconds')
             OR (clock <= %(to_clock)s AND exchange_ts > %(to_ts)s + INTERVAL '2 seconds')
     )
-"""
+"""  # noqa: S608 - constants
 # A market's status may be of a later time than the snapshot: whoever places an order shows that it was not over yet.
 ORDERS_FOLLOW = """
     SELECT EXISTS (

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import psycopg2.extensions
 
-from app.audit.pairs import ALONG_THE_INDEXES
+from app.audit.pairs import ALONG_THE_INDEXES, CLOCKED_CHANGES
 from app.audit.quotes import AuditQuote, Change, QuotedBook
 from app.coverage.intervals import moment_of
 from app.storage.arrivals import leave_out_compressed, show_compressed
@@ -169,7 +169,7 @@ MOVING = """
     ) AND exchange_ts <= %(end)s + INTERVAL '1 minute'
 """
 # A snapshot may be stamped before changes that it holds. Where clocks begin anew, nothing is certain.
-CLOCKS = """
+CLOCKS = f"""
     SELECT
         coalesce(bool_or(exchange_ts >= %(at)s AND clock <= %(clock)s), FALSE),
         coalesce(bool_or(
@@ -177,14 +177,8 @@ CLOCKS = """
             OR (clock <= %(clock)s AND exchange_ts > %(based_on)s + INTERVAL '1 second')
             OR (clock > %(clock)s AND exchange_ts < %(based_on)s - INTERVAL '2 seconds')
         ), FALSE)
-    FROM (
-        SELECT exchange_ts, clock, lag(exchange_ts) OVER times AS last_ts, lag(clock) OVER times AS last_clock
-        FROM orderbook_deltas
-        WHERE ticker = %(ticker)s AND clock >= 0 AND NOT ts_missing
-            AND exchange_ts BETWEEN %(based_on)s - INTERVAL '1 minute' AND %(end)s + INTERVAL '1 minute'
-        WINDOW times AS (ORDER BY exchange_ts, clock)
-    ) AS changes
-"""
+    FROM ({CLOCKED_CHANGES.format(since="based_on", until="end")}) AS changes
+"""  # noqa: S608 - constants
 # The exchange empties the book of a market that closes, without changes: as for snapshots, up to ten seconds before.
 IS_OVER = """
     SELECT coalesce((

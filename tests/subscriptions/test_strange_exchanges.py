@@ -113,7 +113,8 @@ def test_while_messages_cannot_be_read_all_books_are_asked_for_once_a_minute_and
     assert all(gap.ended_us for gap in listener.gaps())
 
 
-def test_a_subscription_that_is_told_of_after_its_books_is_heard():
+def unacknowledged():
+    """A listener that has its books, and the acknowledgement that was withheld from it."""
     kept = []
 
     def alter(body):
@@ -121,9 +122,13 @@ def test_a_subscription_that_is_told_of_after_its_books_is_heard():
             kept.append(body)
         return [] if body["type"] == "subscribed" else [body]
 
-    listener = books(alter, seconds=1)
+    return books(alter, seconds=1), kept[0]
+
+
+def test_a_subscription_that_is_told_of_after_its_books_is_heard():
+    listener, acknowledgement = unacknowledged()
     assert listener.subscriber.received == 0
-    tell(listener, **kept[0])
+    tell(listener, **acknowledgement)
     assert listener.subscriber.received == len(TICKERS)
     assert all(row.started_us < listener.now_us for row in listener.listenings(TICKERS[0]))
     listener.run(60)
@@ -139,16 +144,9 @@ def test_a_subscription_that_is_told_of_after_its_books_is_heard():
     ],
 )
 def test_what_is_lost_before_a_subscription_is_told_of_makes_its_books_doubtful(loss):
-    kept = []
-
-    def alter(body):
-        if body["type"] == "subscribed":
-            kept.append(body)
-        return [] if body["type"] == "subscribed" else [body]
-
-    listener = books(alter, seconds=1)
+    listener, acknowledgement = unacknowledged()
     tell(listener, **loss)
-    tell(listener, **kept[0])
+    tell(listener, **acknowledgement)
     assert listener.subscriber.received == 0
     listener.run(70)
     assert is_steady(listener)
