@@ -6,7 +6,7 @@ from app.postgres.connection import connected, value_of
 from app.postgres.databases import DatabaseKind
 from app.simulator.check.check import SimCheck
 from app.simulator.check.databases import ProductionRows
-from app.simulator.truth import TruthReader
+from app.simulator.truth import SENT, TruthReader, sent_file
 from app.storage.tables import GATHERER_TABLES
 from tests.faults.gathering import Databases, Running, gatherer, migrated, settings_of
 from tests.processes import running, wait_until
@@ -30,6 +30,7 @@ class Platform:
     def __init__(self, server, templates, simulator, folder, **own):
         self.simulator = simulator
         self.folder = folder
+        self._of_the_killed = []
         self.databases = {
             name: Databases.of_its_own(own[name]) if name in own else Databases(server, templates) for name in NAMES
         }
@@ -81,6 +82,13 @@ class Platform:
         with running("-m", "workers", "deduplicator", **settings) as process:
             yield Running(process)
 
+    def kill(self, name, recorder):
+        """What only this one was sent a moment before, such as the first changes of a market, is lost with it."""
+        key_id = self.key_of(name)
+        sockets = self.simulator.state()["connections"]
+        recorder.kill()
+        self._of_the_killed += [socket["name"] for socket in sockets if socket["key_id"] == key_id]
+
     def value(self, query, *parameters):
         with connected(self.production) as connection:
             return value_of(connection, query, parameters or None)
@@ -122,6 +130,8 @@ class Platform:
     def judge(self):
         """After the simulator has ended: its truth is written whole then."""
         assert self.simulator.stop() == 0
+        for connection in self._of_the_killed:
+            sent_file(self.simulator.truth / SENT, connection).unlink()
         with connected(self.production) as connection:
             return SimCheck(TruthReader(self.simulator.truth), ProductionRows(connection)).run()
 
