@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import Raw
 
-from app.kalshi.errors import RestError
+from app.kalshi.errors import RestError, UnavailableError
 from app.kalshi.request_budget import TOKENS_PER_CALL, Priority
 from app.kalshi.rest_client import BOOKS_PER_CALL, ComboFilter, EventFilter, MarketFilter, MarketsPage, RestClient
 from app.kalshi.rest_objects import AccountLimits
@@ -104,9 +104,10 @@ class RestProbe:
 
     def run(self, sharers: int) -> None:
         since = now_us() // SECOND_US - HOUR_SECONDS
+        # An exchange that does not answer is told of at once: each further request would cost its patience too.
+        self.whole("/exchange/status", self.client.exchange_status, known.STATUS, may_be_away=False)
         self.limits = self.whole("/account/limits", partial(self.client.adopt_account_limits, sharers), known.LIMITS)
         self.costs = self.whole(COSTS_PATH, self._endpoint_costs, EndpointCosts.__struct_fields__)
-        self.whole("/exchange/status", self.client.exchange_status, known.STATUS)
         self.whole("/historical/cutoff", self.client.historical_cutoff, known.CUTOFF)
         self._ask_for_markets(since)
         self._ask_for_events(since)
@@ -122,11 +123,16 @@ class RestProbe:
         counts = Counter(row[TRADED] for row in self.trades)
         return list(dict.fromkeys([*(ticker for ticker, _ in counts.most_common()), *self.tickers]))
 
-    def whole(self, name: str, ask: Callable[[], Told], fields: Iterable[str]) -> Told | None:
+    def whole(
+        self, name: str, ask: Callable[[], Told], fields: Iterable[str], *, may_be_away: bool = True
+    ) -> Told | None:
         """Ask for a single object. Return None after an error."""
         try:
             told = ask()
         except RestError as error:
+            if isinstance(error, UnavailableError) and not may_be_away:
+                error.fix = "check KALSHI_REST_URL and the network, and whether the exchange is open."
+                raise
             self.probed.append(Probed(name, 0, error=str(error)))
             return None
         body = self._session.latest.body

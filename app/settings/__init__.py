@@ -100,7 +100,7 @@ class DeduplicatorSettings(GathererSettings, frozen=True, kw_only=True):
     ] = 1_000
     coverage_seconds: Annotated[
         int,
-        Meta(ge=1, description="Pause between two computations of coverage.", examples=["60"]),
+        Meta(ge=1, le=86_400, description="Pause between two computations of coverage.", examples=["60"]),
     ] = 60
 
 

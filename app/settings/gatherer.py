@@ -196,6 +196,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
+            le=86_400,
             description="A socket that received neither a message nor a ping for this long is closed and opened again.",
             examples=["30"],
         ),
@@ -204,6 +205,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
+            le=86_400,
             description="Markets of a socket that is down for longer are moved to others.",
             examples=["60"],
         ),
@@ -222,6 +224,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
+            le=86_400,
             description="Every active market's book that has two sides is polled by REST once in this time, or as fast "
             "as the budget allows.",
             examples=["60"],
@@ -231,6 +234,7 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
+            le=86_400,
             description="The same for books with one side or none, and for those of combos.",
             examples=["900"],
         ),
@@ -244,16 +248,17 @@ class GathererSettings(ExchangeSettings, frozen=True, kw_only=True):
         ),
     ] = None
     status_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two requests for the exchange's status.", examples=["60"])
+        int, Meta(ge=1, le=86_400, description="Pause between two requests for the exchange's status.", examples=["60"])
     ] = 60
     reconcile_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two reads of changed markets.", examples=["300"])
+        int, Meta(ge=1, le=86_400, description="Pause between two reads of changed markets.", examples=["300"])
     ] = 300
     full_reconcile_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two full reconciliations of all markets.", examples=["3600"])
+        int,
+        Meta(ge=1, le=86_400, description="Pause between two full reconciliations of all markets.", examples=["3600"]),
     ] = 3_600
     events_seconds: Annotated[
-        int, Meta(ge=1, description="Pause between two reads of changed events.", examples=["600"])
+        int, Meta(ge=1, le=86_400, description="Pause between two reads of changed events.", examples=["600"])
     ] = 600
     batch_rows: Annotated[
         int, Meta(ge=1, le=100_000, description="Most rows written in one batch.", examples=["5000"])

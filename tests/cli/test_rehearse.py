@@ -1,6 +1,7 @@
 """`kalshi-data rehearse` as an operator runs it, against the simulator."""
 
 import json
+import socket
 import tarfile
 
 import pytest
@@ -91,6 +92,17 @@ def test_a_key_that_the_exchange_does_not_know_is_told(simulator, tmp_path):
     assert done.returncode == 1
     assert {verdicts[name]["answer"] for name in ("key_signs", "key_opens_sockets")} == {"no"}
     assert verdicts["deltas_merge"]["answer"] == "not judged"
+
+
+def test_an_exchange_that_does_not_answer_is_told_without_asking_on(simulator, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    done = rehearsed(simulator, tmp_path, KALSHI_REST_URL=f"http://127.0.0.1:{port}/trade-api/v2")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The exchange did not answer /exchange/status." in done.stderr
+    assert "Fix: check KALSHI_REST_URL" in done.stderr
+    assert "/account/limits" not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_key_it_says_what_to_set_and_ends_with_2():
