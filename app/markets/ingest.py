@@ -201,6 +201,15 @@ class RegistryUpdater:
             self._take(read, now_us)
         return [reading.market for reading in read]
 
+    def recall(self, stored: Iterable[Market]) -> int:
+        """Follow markets of an earlier run that nothing newer is known of. Return how many there are."""
+        with self._turn:
+            now_us = self.now_us()
+            unknown = [market for market in stored if not self.markets.knows(market.ticker)]
+            changes = [self.markets.recall(market, now_us) for market in unknown]
+            self._feed.publish(change for change in changes if change is not None)
+        return len(unknown)
+
     def take_settled(self, objects: Iterable[Raw]) -> int:
         """Apply settled markets. Return how many could be read.
 
@@ -254,10 +263,12 @@ class RegistryUpdater:
         return vanished.change
 
     def end(self, market: Market) -> None:
-        """Store the known end of a market that REST no longer shows and only the database knows."""
+        """Store the known end of a market that REST no longer shows."""
         with self._turn:
             now_us = self.now_us()
-            if not self.markets.knows(market.ticker):
+            if self.markets.knows(market.ticker):
+                self.vanish(market.ticker)
+            else:
                 self._store(MARKETS, [row_without_details(as_vanished(market, now_us), now_us)])
 
     def introduce(self, queue: ChangeQueue) -> None:

@@ -87,6 +87,7 @@ class Markets:
         self._is_told = array("B")  # the stream announced something that REST has not shown since
         self._missing_since = array("q")
         self._walks = 0
+        self.walked = 0  # how many markets REST showed since the walk began
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -102,6 +103,11 @@ class Markets:
 
     def knows(self, ticker: str) -> bool:
         return self._cache.slot(ticker) is not None
+
+    def is_shown(self, ticker: str) -> bool:
+        """Return whether the market is known, and REST did not leave it out when it was last asked."""
+        slot = self._cache.slot(ticker)
+        return slot is not None and not self._missing_since[slot]
 
     def is_active(self, ticker: str) -> bool:
         slot = self._cache.slot(ticker)
@@ -124,6 +130,7 @@ class Markets:
         slot, before = self._become(turned_market, now_us)
         is_news = self._digest[slot] != digest
         self._digest[slot] = digest
+        self.walked += self._walk[slot] != self._walks
         self._walk[slot] = self._walks
         self._is_told[slot] = self._missing_since[slot] = 0
         if is_news and self._titles[slot] != market.title:
@@ -131,6 +138,13 @@ class Markets:
         if quote is not None:
             self.quotes.apply_rest(market.ticker, slot, quote, now_us)
         return Shown(is_news, before.status is None, self._change(slot, before, turned_market))
+
+    def recall(self, market: Market, now_us: int) -> MarketChange | None:
+        """Take up a market as an earlier run stored it. A walk that does not show it has it asked for by its name."""
+        turned_market = apply_clock(market, now_us)
+        slot, before = self._become(turned_market, now_us)
+        self._titles[slot] = market.title
+        return self._change(slot, before, turned_market)
 
     def apply_announcement(self, told: Announcement, now_us: int) -> MarketChange | None:
         """Apply an announcement of the stream. Return the change, or None if it changes nothing."""
@@ -186,6 +200,7 @@ class Markets:
     def begin_walk(self) -> None:
         """Begin a walk over all markets of REST: from here on, markets that no page shows are counted as unseen."""
         self._walks += 1
+        self.walked = 0
 
     def sweep(self, slots: range, settled_before_us: int) -> list[str]:
         """Return the markets in these slots that need a look by name, and evict the ones that settled long ago.

@@ -101,8 +101,8 @@ class MarketReader:
     def __init__(self, client: RestClient, intake: RegistryUpdater, *, combos: bool) -> None:
         self._client = client
         self._intake = intake
-        self._filters: tuple[ComboFilter, ...] = ("exclude", "only") if combos else ("exclude",)
-        self.parts = tuple(MarketsPart(filter_, status) for filter_ in self._filters for status in UNSETTLED_MARKETS)
+        self.filters: tuple[ComboFilter, ...] = ("exclude", "only") if combos else ("exclude",)
+        self.parts = tuple(MarketsPart(filter_, status) for filter_ in self.filters for status in UNSETTLED_MARKETS)
 
     def read_part(self, part: MarketsPart) -> int:
         """Read all markets of the part. Return how many there are."""
@@ -114,7 +114,7 @@ class MarketReader:
         The exchange does not list changed combos, but only the ones it created.
         """
         changed = self._client.markets_updated_since(since_seconds)
-        if "only" in self._filters:
+        if "only" in self.filters:
             changed = chain(changed, self._client.markets_created_since(since_seconds, "only"))
         return sum(map(len, self._take(changed)))
 
@@ -122,7 +122,7 @@ class MarketReader:
         """Read the settled markets that the exchange has not moved to its archive. Return how many there are."""
         return sum(
             self._intake.take_settled(batch)
-            for filter_ in self._filters
+            for filter_ in self.filters
             for batch in cooperative_batches(self._client.markets_settled_since(min_settled_ts, filter_))
         )
 
@@ -217,16 +217,17 @@ def count_of(tickers: Iterator[str]) -> int:
 # Markets that are open by the gatherer's own database, whose rows may be from an earlier run.
 
 # From a ticker and the time in microseconds to one page of the markets whose tickers follow.
-FindUnended = Callable[[str, int], list[Market]]
+FindUnended = Callable[[str, int, ComboFilter | None], list[Market]]
 
 PAGE = 1_000
 MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::BIGINT"
 QUERY = f"""
     SELECT ticker, event_ticker, status, market_type, result, exchange_index,
-        {", ".join(map(MICROSECONDS.format, ("open_time", "close_time", "expiration_time", "updated_time")))}
+        {", ".join(map(MICROSECONDS.format, ("open_time", "close_time", "expiration_time", "updated_time")))}, title
     FROM markets
     WHERE ticker > %s AND status IN ('initialized', 'inactive', 'active', 'closed')
         AND coalesce(close_time, 'infinity') > TIMESTAMPTZ 'epoch' + %s * INTERVAL '1 microsecond'
+        AND (mve_collection_ticker IS NOT NULL) IS DISTINCT FROM %s
     ORDER BY ticker LIMIT %s
 """  # noqa: S608 - of our own words
 
@@ -237,12 +238,13 @@ class UnendedMarkets:
     def __init__(self, metadata: Dsn, offload: Offload) -> None:
         self._ask = Asker(metadata, "unended markets", offload)
 
-    def page(self, after: str, now_us: int) -> list[Market]:
+    def page(self, after: str, now_us: int, combos: ComboFilter | None = None) -> list[Market]:
         """Return a page of the markets whose closing time is later than `now_us` or unknown."""
+        left_out = None if combos is None else combos == "exclude"
 
         def read(connection: Connection) -> list[Market]:
             with connection, connection.cursor() as cursor:
-                cursor.execute(QUERY, (after, now_us, PAGE))
+                cursor.execute(QUERY, (after, now_us, left_out, PAGE))
                 return [Market(*row) for row in cursor.fetchall()]
 
         return self._ask(read)

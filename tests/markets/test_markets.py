@@ -1,10 +1,12 @@
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.kalshi.messages import decode
 from app.markets.lifecycle import announcement_of
-from app.markets.market import STATUSES, is_to_be_recorded
+from app.markets.market import STATUSES, Market, is_to_be_recorded
 from app.markets.registry import VANISHING_US, Markets
 from tests.markets.build import DAY_US, MINUTE_US, NOW_US, SECOND_US, frame, lifecycle, market
 
@@ -177,6 +179,12 @@ def test_a_settlement_that_rest_shows_too_is_not_asked_for_again():
     assert markets.vanish("KXA-1-T1", NOW_US + DAY_US) is None
 
 
+class Recalled(NamedTuple):
+    """A market as an earlier run stored it."""
+
+    market: Market
+
+
 minutes = st.none() | st.integers(-30, 30).map(lambda minute: NOW_US + minute * MINUTE_US)
 shown_markets = st.builds(
     market, ticker=st.sampled_from(TICKERS), status=st.sampled_from(STATUSES), open_us=minutes, close_us=minutes
@@ -189,7 +197,8 @@ announcements = st.builds(
     close_ts=st.integers(NOW_US // SECOND_US - 3_600, NOW_US // SECOND_US + 3_600),
     additional_metadata=st.just({"event_ticker": "KXA-1"}),
 )
-steps = st.lists(st.tuples(st.integers(0, 600), st.one_of(shown_markets, announcements, st.none())))
+recalled_markets = shown_markets.map(Recalled)
+steps = st.lists(st.tuples(st.integers(0, 600), st.one_of(recalled_markets, shown_markets, announcements, st.none())))
 
 
 @given(steps, st.lists(shown_markets, min_size=len(TICKERS), max_size=len(TICKERS)))
@@ -218,6 +227,10 @@ def test_whatever_came_before_the_last_word_is_rest_s(steps, truths):
 
 
 def take(markets, step, now_us):
+    if isinstance(step, Recalled):
+        is_known = markets.knows(step.market.ticker)
+        change = None if is_known else markets.recall(step.market, now_us)
+        return [change] if change else []
     if step is None:
         return turns(markets, now_us)
     change = (

@@ -23,10 +23,11 @@ from app.markets.sync import SettlementsSince  # noqa: E402
 from app.normalize.stream import Stream  # noqa: E402
 from app.runtime import logs  # noqa: E402
 from app.settings import Settings  # noqa: E402
+from app.status import progress  # noqa: E402
 from app.storage.tables import METADATA_TABLES, QUARANTINE  # noqa: E402
 from tests.kalshi.exchange import PLENTY, QUICK  # noqa: E402
 from workers.process.group import Group  # noqa: E402
-from workers.registry import market_sync  # noqa: E402
+from workers.registry import known_markets, market_sync  # noqa: E402
 from workers.registry.registry import MarketRegistry  # noqa: E402
 
 
@@ -176,6 +177,7 @@ class Program:
 if __name__ == "__main__":
     # There is no cache in front of a simulator, and its time runs faster.
     refetch_queue.CONFIRMING_US = refetch_queue.SECOND_US
-    market_sync.RETRY_SECONDS = 0.1
+    known_markets.RETRY_SECONDS = market_sync.RETRY_SECONDS = 0.1
+    progress.WINDOW_SECONDS = 3.0
     logs.configure("text", "info")
     Program(json.loads(sys.argv[1])).run()

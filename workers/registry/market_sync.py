@@ -1,22 +1,18 @@
 """The workers that keep markets complete by REST, whatever the stream delivered.
 
-`MarketSync` walks through all unsettled markets, `MarketUpdates` reads what changed, and two workers run once after the
-first walk: `MissedSettlements` and `VanishedMarkets` find markets that ended while no gatherer ran.
+`MarketSync` walks through all unsettled markets, `MarketUpdates` reads what changed, and `MissedSettlements` reads once
+after the first walk which markets settled while no gatherer ran.
 In: pages of markets. Out: changes of the registry and rows of markets.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import gevent
 import gevent.event
 
-from app.errors import DatabaseError
-from app.kalshi.rest_client import BOOKS_PER_CALL
 from app.markets.ingest import RegistryUpdater
-from app.markets.market import Market
-from app.markets.registry import VANISHING_US
-from app.markets.sync import FindUnended, MarketReader, MarketsPart, SettlementsSince, read_in_halves
+from app.markets.sync import MarketReader, MarketsPart, SettlementsSince, read_in_halves
 from app.metrics.gatherer import SYNCED
 from app.normalize.values import SECOND_US
 from app.runtime import logs
@@ -67,12 +63,12 @@ class MarketSync:
         failed = self._read(self._reading.parts)
         return not failed and self._finish()
 
-    def words(self, known: int) -> str:
-        """Return how the first walk goes on, with so many markets known. The exchange does not tell how many it has."""
+    def words(self, walked: int) -> str:
+        """Return how the first walk goes on, with so many markets read. The exchange does not tell how many it has."""
         part = self.part
         if part is None:
             return ", waiting for the exchange"
-        self._progress.note(known, steady_seconds())
+        self._progress.note(walked, steady_seconds())
         kind = "combos" if part.combos == "only" else "markets"
         number = self._reading.parts.index(part) + 1
         return f"{self._progress.words()}; {part.status} {kind}, part {number} of {len(self._reading.parts)}"
@@ -209,89 +205,3 @@ class MissedSettlements:
 
     def _read(self, since_seconds: int) -> None:
         log.info("markets settled during the outage read", markets=self._reading.read_settled_since(since_seconds))
-
-
-# One answer without a market is no proof that it vanished: it must have been missing for this long.
-VANISHING_SECONDS = VANISHING_US / 1_000_000
-
-
-class VanishedMarkets:
-    """End, once, the markets that REST stopped showing while no gatherer ran.
-
-    No walk meets them: without this they would stay open in the database, with a hole in the coverage of every hour
-    until their planned closing time.
-    """
-
-    def __init__(
-        self,
-        reading: MarketReader,
-        intake: RegistryUpdater,
-        find_unended: FindUnended,
-        are_stored: Callable[[int], bool],
-        markets_walked: gevent.event.Event,
-        stopping: Stopping,
-        vanishing_seconds: float = VANISHING_SECONDS,
-    ) -> None:
-        self.component = Component("vanished_meanwhile", stopping)
-        self._reading = reading
-        self._intake = intake
-        self._find_unended = find_unended
-        self._are_stored = are_stored
-        self._markets_walked = markets_walked
-        self._stopping = stopping
-        self._vanishing_seconds = vanishing_seconds
-
-    def run(self) -> None:
-        self.component.run(self._run)
-
-    def _run(self) -> None:
-        while not self._markets_walked.wait(1):
-            pause(self._stopping, 0)
-        missing = self._missing()
-        if missing:
-            # Asked twice, since one answer without a market is no proof that it vanished.
-            pause(self._stopping, self._vanishing_seconds)
-            vanished = [market for ticker, market in self._missing().items() if ticker in missing]
-            for market in vanished:
-                self._intake.end(market)
-            log.info("markets ended that disappeared during the outage", markets=len(vanished))
-
-    def _missing(self) -> dict[str, Market]:
-        """Return the markets that are open in the database but that REST does not show."""
-        found: list[dict[str, Market]] = []
-        while not found:
-            self._wait_until_stored()
-            if not self.component.tries(lambda: found.append(dict(self._read()))):
-                pause(self._stopping, RETRY_SECONDS)
-        return found[0]
-
-    def _wait_until_stored(self) -> None:
-        """Wait until all rows put so far are stored: an earlier run may have left a market's end on disk."""
-        asked_us = now_us()
-        while not self._are_stored(asked_us):
-            pause(self._stopping, LOOK_SECONDS)
-
-    def _read(self) -> Iterator[tuple[str, Market]]:
-        """Yield the markets that are open in the database, unknown to the registry and not shown by REST."""
-        for page in self._pages():
-            unknown = {market.ticker: market for market in page if not self._intake.markets.knows(market.ticker)}
-            tickers = list(unknown)
-            for start in range(0, len(tickers), BOOKS_PER_CALL):
-                asked = tickers[start : start + BOOKS_PER_CALL]
-                for ticker in read_in_halves(self._reading.read_unknown, asked).missing(asked):
-                    yield ticker, unknown[ticker]
-
-    def _pages(self) -> Iterator[list[Market]]:
-        after = ""
-        while page := self._page(after):
-            yield page
-            after = page[-1].ticker
-
-    def _page(self, after: str) -> list[Market]:
-        """Return the next page of unended markets. Retry while the database is unreachable."""
-        while True:
-            try:
-                return self._find_unended(after, self._intake.now_us())
-            except DatabaseError as error:
-                log.warning("unended markets could not be read: retrying", reason=str(error))
-            pause(self._stopping, RETRY_SECONDS)

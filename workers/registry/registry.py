@@ -30,8 +30,9 @@ from app.storage.write_queue import Sink
 from workers.process.group import Component, Group
 from workers.process.loop import Loop
 from workers.registry.event_sync import EventSync
+from workers.registry.known_markets import RecalledMarkets, StoredMarkets, VanishedMarkets
 from workers.registry.lifecycle_listener import LifecycleListener, Refetcher
-from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements, VanishedMarkets
+from workers.registry.market_sync import MarketSync, MarketUpdates, MissedSettlements
 
 IDLE_SECONDS = 0.5
 TURNS_AT_ONCE = 50
@@ -159,11 +160,13 @@ class MarketRegistry:
         self._events = EventSync(events, intake, settings.events_seconds, self._walk.walked, stopping)
         self._listener = LifecycleListener(intake, market_rereads, event_rereads, stopping, combos=settings.combos)
         walk_seconds, walked = settings.full_reconcile_seconds, self._walk.walked
+        stored = StoredMarkets(find_unended, intake, stopping)
         self._workers = (
             self._watch,
+            RecalledMarkets(markets, stored, intake, walked, stopping),
             self._walk,
             MissedSettlements(markets, settlements_since, walk_seconds, walked, stopping),
-            VanishedMarkets(markets, intake, find_unended, settlements_since.are_stored, walked, stopping),
+            VanishedMarkets(markets, intake, stored, settlements_since.are_stored, walked, stopping),
             self._events,
             self._listener,
             MarketUpdates(markets, intake, settings.reconcile_seconds, stopping),
@@ -257,7 +260,8 @@ class MarketRegistry:
         if self._watch.status is None:
             return "the exchange's status is not known yet"
         if not self._walk.walked.is_set():
-            return f"reading markets: {len(self._markets):,} so far{self._walk.words(len(self._markets))}"
+            walked = self._markets.walked
+            return f"reading markets: {walked:,} so far{self._walk.words(walked)}"
         if not self._events.read.is_set():
             return "reading events"
         return None
