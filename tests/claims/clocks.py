@@ -4,8 +4,8 @@ import time
 from contextlib import contextmanager
 
 import gevent
-import gevent.event
 
+from app.runtime.events import Event
 from tests.claims.moments import BEGINNING_US, SECOND_US
 
 REAL = {
@@ -76,7 +76,7 @@ class Waiting:
     """A process's event of being stopped, whose waits take the host's time: wake() lets them look at their clock."""
 
     def __init__(self):
-        self._turn = gevent.event.Event()  # of those who wait now
+        self._turn = Event()  # of those who wait now
         self._linked = {}
         self._is_set = False
 
@@ -88,7 +88,7 @@ class Waiting:
         self.wake()
 
     def wake(self):
-        turn, self._turn = self._turn, gevent.event.Event()
+        turn, self._turn = self._turn, Event()
         turn.set()
 
     def wait(self, timeout=None):

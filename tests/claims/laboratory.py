@@ -5,8 +5,6 @@ from datetime import timedelta
 from types import SimpleNamespace
 from unittest import mock
 
-import gevent.event
-
 import app.storage.retention
 import app.subscriptions.dial_queue
 import workers.gatherer.admission
@@ -34,7 +32,7 @@ def inside(server, templates):
     made = Laboratory(server, templates)
     with (
         mock.patch.object(workers.gatherer.writers, "threads", return_value=inline),
-        mock.patch.object(workers.gatherer.admission, "gevent", SimpleNamespace(wait=wait_for_any, event=gevent.event)),
+        mock.patch.object(workers.gatherer.admission, "gevent", SimpleNamespace(wait=wait_for_any)),
         mock.patch.object(app.subscriptions.dial_queue, "LONGEST_SECONDS", 4),
         mock.patch.object(app.storage.retention, "AHEAD", timedelta(hours=1)),
     ):

@@ -6,12 +6,12 @@ import socket
 from random import Random
 
 import gevent
-import gevent.event
 
 from app.kalshi.errors import ConnectionLostError
 from app.kalshi.websocket import WebSocket
 from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us
+from app.runtime.events import Event
 from app.settings import Settings
 from app.storage.runs import Run
 from tests.claims.clocks import Waiting
@@ -156,7 +156,7 @@ class Receiver(socket.socket):
 
     def __init__(self, connection):
         super().__init__(fileno=connection.detach())
-        self._woken = gevent.event.Event()
+        self._woken = Event()
         self._may_wait = True
 
     def wake(self):

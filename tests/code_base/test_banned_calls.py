@@ -27,6 +27,21 @@ def test_greenlets_are_spawned_in_groups_alone():
     assert found == []
 
 
+def test_events_are_those_that_forget_no_waiter():
+    found = [
+        where(path, node)
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "gevent.event"
+            and "Event" in [each.name for each in node.names]
+        )
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) == "gevent.event.Event")
+    ]
+    assert [each for each in found if not each.startswith("app/runtime/events.py")] == []
+
+
 def test_queues_have_bounds_or_say_who_bounds_them():
     found = [
         where(path, node)

@@ -171,12 +171,13 @@ def test_a_stop_ends_the_wait_and_frees_the_place():
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()
-import gevent, gevent.event, gevent.pool
+import gevent, gevent.pool
 from app.kalshi.request_budget import BudgetLimits, Priority, RequestBudget
+from app.runtime.events import Event
 from app.runtime.health import StoppedError
 
 budget = RequestBudget(BudgetLimits(tokens_per_second=1_000, capacity=10))
-stopping = gevent.event.Event()
+stopping = Event()
 served = []
 
 def call(priority):

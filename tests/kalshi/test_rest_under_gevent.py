@@ -3,14 +3,15 @@ from tests.processes import run
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()
-import gevent.event, gevent.pool
+import gevent, gevent.pool
 from app.kalshi.rest_client import RestClient
 from app.kalshi.rest_transport import RetrySeconds
 from app.kalshi.request_budget import Priority
+from app.runtime.events import Event
 from app.runtime.health import StoppedError
 from tests.kalshi.exchange import FakeExchange, Reply, transport_to
 
-stopping, release, outcomes = gevent.event.Event(), gevent.event.Event(), []
+stopping, release, outcomes = Event(), Event(), []
 
 def ask(client):
     try:

@@ -6,12 +6,12 @@ monkey.patch_all()
 
 import sys  # noqa: E402
 
-import gevent.event  # noqa: E402
 from flask import Blueprint, request  # noqa: E402
 
 from app.errors import OperatorError  # noqa: E402
 from app.ops.application import create_ops_app  # noqa: E402
 from app.runtime import logs  # noqa: E402
+from app.runtime.events import Event  # noqa: E402
 from app.runtime.health import Heartbeats, WatchedStopping  # noqa: E402
 from app.settings.loading import load_settings  # noqa: E402
 from tests.ops.live_markets import LiveMarkets  # noqa: E402
@@ -27,7 +27,7 @@ class Loop:
 
     def __init__(self, stopping):
         self._stopping = stopping
-        self._goes_on = gevent.event.Event()
+        self._goes_on = Event()
         self._goes_on.set()
 
     def run(self):

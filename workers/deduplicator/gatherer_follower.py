@@ -6,8 +6,6 @@ In: one gatherer's databases. Out: rows in production, and positions in the gath
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-import gevent.event
-
 from app.errors import DatabaseError
 from app.merge.cursors import merged_through
 from app.merge.position import Position
@@ -17,6 +15,7 @@ from app.postgres.connection import connected
 from app.postgres.dsn import Dsn
 from app.replicate.journal import confirm_metadata
 from app.runtime import logs
+from app.runtime.events import Event
 from app.runtime.health import Stopping
 from app.runtime.threads import Offload
 from workers.process.loop import Loop, database_backoff
@@ -82,7 +81,7 @@ class Confirmer:
         sources: Iterable[GathererTable],
         production: Dsn,
         offload: Offload,
-        stopping: gevent.event.Event,
+        stopping: Event,
     ) -> None:
         self._gatherer = gatherer
         self._sources = list(sources)

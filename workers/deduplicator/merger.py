@@ -6,8 +6,6 @@ in one transaction. A lane is held by a lock in production; the share of lanes k
 
 import time
 
-import gevent.event
-
 from app.merge.merger import Merger
 from app.merge.ownership import Members
 from app.merge.position import Shard, fair_share
@@ -17,6 +15,7 @@ from app.metrics import deduplicator as metrics
 from app.metrics.deduplicator import HELD_SHARDS, MEMBERS
 from app.postgres.dsn import Dsn
 from app.runtime import logs
+from app.runtime.events import Event
 from app.runtime.threads import Offload, threads
 from app.settings import Settings
 from workers.deduplicator.gatherer_follower import Confirmer
@@ -32,7 +31,7 @@ COUNT_SECONDS = 2.0
 class Membership:
     """This process among the deduplicators: how many lanes it may hold, so that every process gets its share."""
 
-    def __init__(self, members: Members, lanes: int, offload: Offload, stopping: gevent.event.Event) -> None:
+    def __init__(self, members: Members, lanes: int, offload: Offload, stopping: Event) -> None:
         self._members = members
         self._lanes = lanes
         self._offload = offload
@@ -87,7 +86,7 @@ class TableMerger:
         membership: Membership,
         pace: IdlePace,
         offload: Offload,
-        stopping: gevent.event.Event,
+        stopping: Event,
     ) -> None:
         self._merger = merger
         self._inbox = inbox

@@ -8,12 +8,11 @@ ahead of it.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import gevent.event
-
 from app.merge.position import Position, Pull
 from app.merge.source import GathererTable
 from app.metrics.deduplicator import IS_READABLE, LAG_SECONDS
 from app.runtime import logs
+from app.runtime.events import Event
 from app.runtime.threads import Offload
 from workers.process.loop import IdlePace, Loop, database_backoff
 
@@ -32,8 +31,8 @@ class PullBuffer:
     def __init__(self) -> None:
         self._positions: dict[str, Position] = {}
         self._post = PulledBatches({}, {})
-        self._has_post = gevent.event.Event()
-        self._has_room = gevent.event.Event()
+        self._has_post = Event()
+        self._has_room = Event()
 
     def open(self, positions: Mapping[str, Position]) -> None:
         """Accept batches that continue from these positions. Batches still in the buffer are dropped."""
@@ -93,7 +92,7 @@ class Puller:
         shard: int,
         pace: IdlePace,
         offload: Offload,
-        stopping: gevent.event.Event,
+        stopping: Event,
     ) -> None:
         self._source = source
         self._inbox = inbox

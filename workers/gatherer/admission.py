@@ -10,10 +10,10 @@ from collections.abc import Callable
 from random import Random
 
 import gevent
-import gevent.event
 
 from app.kalshi.errors import HandshakeRefusedError, SocketError
 from app.runtime import logs
+from app.runtime.events import Event
 from app.subscriptions.dial_queue import DialQueue, DialTurn
 
 log = logs.get(__name__)
@@ -35,14 +35,14 @@ class Admission:
 
     def __init__(
         self,
-        stopping: gevent.event.Event,
+        stopping: Event,
         exchange_is_open: Callable[[], bool],  # according to its own report
         connects_per_second: int = CONNECTS_PER_SECOND,
     ) -> None:
         self._stopping = stopping
         self._exchange_is_open = exchange_is_open
         self._queue = DialQueue(connects_per_second, Random(), time.monotonic())  # noqa: S311 - jitter, not a secret
-        self._wakers: dict[DialTurn, gevent.event.Event] = {}
+        self._wakers: dict[DialTurn, Event] = {}
         self._closed_since_seconds: float | None = None
         self._openings = 0
 
@@ -54,7 +54,7 @@ class Admission:
     def wait(self, *, is_of_books: bool) -> DialTurn | None:
         """Wait for a turn to dial: opened() or failed() must follow. Return None if the process is stopping."""
         turn = self._queue.join(is_of_books=is_of_books)
-        waker = self._wakers[turn] = gevent.event.Event()
+        waker = self._wakers[turn] = Event()
         try:
             # A loop of its own: it waits for one turn, and the turn before it may wake it.
             while not self._stopping.is_set():

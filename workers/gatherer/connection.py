@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import gevent
-import gevent.event
 import gevent.lock
 
 from app.kalshi.errors import HandshakeRefusedError, SocketError, SocketTimeoutError
@@ -20,6 +19,7 @@ from app.ops.live import LiveConnection, LiveSubscription, moment
 from app.runtime import logs
 from app.runtime.backoff import Backoff
 from app.runtime.clock import now_us, steady_seconds, steady_us
+from app.runtime.events import Event
 from app.runtime.health import Stopping
 from app.storage.tables import TICKERS, Row
 from app.storage.write_queue import Sink
@@ -73,7 +73,7 @@ class Connection:
         self.role = role_of(self.number)
         self.subscriber = subscriber
         self.socket: WebSocket | None = None
-        self.commands_due = gevent.event.Event()  # there may be commands to send
+        self.commands_due = Event()  # there may be commands to send
         self.is_over = False
         self.down_since_seconds: float | None = time.monotonic()
         self._router_context = router_context or RouterContext()

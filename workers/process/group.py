@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 
 import gevent
-import gevent.event
 import gevent.pool
 
 from app.kalshi.errors import AccessDeniedError, RestError
@@ -16,6 +15,7 @@ from app.metrics.process import COMPONENT_HALTED
 from app.runtime import logs
 from app.runtime.backoff import Backoff
 from app.runtime.clock import steady_us
+from app.runtime.events import Event
 from app.runtime.health import StoppedError, Stopping
 
 log = logs.get(__name__)
@@ -27,8 +27,8 @@ class Group:
     Several groups may share a `stopping` event: then an error in one stops all of them.
     """
 
-    def __init__(self, stopping: gevent.event.Event | None = None) -> None:
-        self.stopping = stopping or gevent.event.Event()
+    def __init__(self, stopping: Event | None = None) -> None:
+        self.stopping = stopping or Event()
         self._greenlets = gevent.pool.Group()
         self._failure: BaseException | None = None
 
@@ -125,10 +125,10 @@ class Component:
 class Rounds:
     """The timer of a loop: the next round is due after the interval, or as soon as one is requested."""
 
-    def __init__(self, interval_seconds: float, stopping: gevent.event.Event) -> None:
+    def __init__(self, interval_seconds: float, stopping: Event) -> None:
         self._interval_seconds = interval_seconds
         self._stopping = stopping
-        self._asked = gevent.event.Event()
+        self._asked = Event()
 
     def ask(self) -> None:
         """Request a round without waiting. If one is running, another follows it."""

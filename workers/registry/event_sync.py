@@ -5,12 +5,12 @@ It begins after the first walk over the markets, since only then is it known whi
 """
 
 import gevent
-import gevent.event
 
 from app.markets.ingest import RegistryUpdater
 from app.markets.sync import EventReader
 from app.metrics.gatherer import SYNCED
 from app.runtime import logs
+from app.runtime.events import Event
 from app.runtime.health import pause
 from workers.process.group import Component, Rounds
 
@@ -33,11 +33,11 @@ class EventSync:
         reading: EventReader,
         intake: RegistryUpdater,
         interval_seconds: float,
-        markets_walked: gevent.event.Event,
-        stopping: gevent.event.Event,
+        markets_walked: Event,
+        stopping: Event,
     ) -> None:
         self.component = Component("event_updates", stopping)
-        self.read = gevent.event.Event()
+        self.read = Event()
         self._reading = reading
         self._intake = intake
         self._markets_walked = markets_walked

@@ -7,7 +7,6 @@ longer shows.
 from collections.abc import Callable, Iterator
 
 import gevent
-import gevent.event
 
 from app.errors import DatabaseError
 from app.kalshi.rest_client import BOOKS_PER_CALL, ComboFilter
@@ -17,6 +16,7 @@ from app.markets.registry import VANISHING_US
 from app.markets.sync import FindUnended, MarketReader, read_in_halves
 from app.runtime import logs
 from app.runtime.clock import now_us
+from app.runtime.events import Event
 from app.runtime.health import Stopping, pause
 from workers.process.group import Component
 
@@ -62,7 +62,7 @@ class RecalledMarkets:
         reading: MarketReader,
         stored: StoredMarkets,
         intake: RegistryUpdater,
-        markets_walked: gevent.event.Event,
+        markets_walked: Event,
         stopping: Stopping,
     ) -> None:
         self.component = Component("recalled_markets", stopping)
@@ -106,7 +106,7 @@ class VanishedMarkets:
         intake: RegistryUpdater,
         stored: StoredMarkets,
         are_stored: Callable[[int], bool],
-        markets_walked: gevent.event.Event,
+        markets_walked: Event,
         stopping: Stopping,
         vanishing_seconds: float = VANISHING_SECONDS,
     ) -> None:

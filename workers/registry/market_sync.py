@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import gevent
-import gevent.event
 
 from app.markets.ingest import RegistryUpdater
 from app.markets.sync import MarketReader, MarketsPart, SettlementsSince, read_in_halves
@@ -17,6 +16,7 @@ from app.metrics.gatherer import SYNCED
 from app.normalize.values import SECOND_US
 from app.runtime import logs
 from app.runtime.clock import now_us, steady_seconds
+from app.runtime.events import Event
 from app.runtime.health import Stopping, pause
 from app.status.progress import Progress
 from workers.process.group import Component, Rounds
@@ -41,11 +41,11 @@ class MarketSync:
         reading: MarketReader,
         intake: RegistryUpdater,
         interval_seconds: float,
-        exchange_open: gevent.event.Event,
-        stopping: gevent.event.Event,
+        exchange_open: Event,
+        stopping: Event,
     ) -> None:
         self.component = Component("market_walk", stopping)
-        self.walked = gevent.event.Event()
+        self.walked = Event()
         self.part: MarketsPart | None = None
         self._progress = Progress()
         self._reading = reading
@@ -174,7 +174,7 @@ class MissedSettlements:
         reading: MarketReader,
         since: SettlementsSince,
         walk_seconds: float,
-        markets_walked: gevent.event.Event,
+        markets_walked: Event,
         stopping: Stopping,
     ) -> None:
         self.component = Component("missed_settlements", stopping)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 import gevent
-import gevent.event
 import gevent.queue
 
 from app.kalshi.rest_client import RestClient
@@ -23,6 +22,7 @@ from app.markets.sync import EventReader, FindUnended, MarketReader, Settlements
 from app.metrics.gatherer import ACTIVE, MARKETS, SYNCED, TRADING
 from app.runtime import logs
 from app.runtime.clock import now_us
+from app.runtime.events import Event
 from app.runtime.health import StoppedError, Stopping
 from app.settings import Settings
 from app.storage.tables import Row
@@ -76,7 +76,7 @@ class ExchangeStatusWatch:
 
     def __init__(self, client: RestClient, interval_seconds: float, stopping: Stopping) -> None:
         self.component = Component("exchange_watch", stopping)
-        self.exchange_open = gevent.event.Event()
+        self.exchange_open = Event()
         self.status: ExchangeStatus | None = None
         self._client = client
         self._interval_seconds = interval_seconds
@@ -145,7 +145,7 @@ class MarketRegistry:
         clock_us: Clock = now_us,
     ) -> None:
         self._group = group
-        self._stopping = gevent.event.Event()
+        self._stopping = Event()
         self._greenlets: list[gevent.Greenlet] = []  # bounded: workers, and parts of the process that subscribe
         client = client.stopped_by(self._stopping)
         self._markets = Markets(lambda: self.exchange_status)
@@ -176,7 +176,7 @@ class MarketRegistry:
         )
 
     @property
-    def exchange_open(self) -> gevent.event.Event:
+    def exchange_open(self) -> Event:
         """Return the event that is set while any shard is active. Connections are opened only then."""
         return self._watch.exchange_open
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import gevent
 import msgspec
-from gevent.event import Event
 
 from app.runtime import logs
+from app.runtime.events import Event
 from app.simulator.blast import Blast
 from app.simulator.frame_faults import Tampering
 from app.simulator.limits import SimLedger, SimLimits, SimTokenBucket

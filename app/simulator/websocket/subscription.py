@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from gevent.event import Event
-
+from app.runtime.events import Event
 from app.simulator.websocket.commands import TEXTS, Code
 from app.simulator.websocket.dollar_frames import Message
 from app.simulator.websocket.framing import Opcode

@@ -1,10 +1,10 @@
 from types import SimpleNamespace
 
 import gevent
-import gevent.event
 
 from app.errors import DatabaseError
 from app.merge.position import Position, Pull
+from app.runtime.events import Event
 from app.runtime.threads import inline
 from workers.deduplicator.puller import PullBuffer, Puller
 from workers.process.loop import IdlePace
@@ -62,7 +62,7 @@ class Away:
 
 def test_a_wait_for_the_merger_makes_no_gatherer_that_is_away_be_asked_sooner():
     inbox = PullBuffer()
-    puller = Puller(Away(), inbox, 0, IdlePace(0.1, 0.3), inline, gevent.event.Event())
+    puller = Puller(Away(), inbox, 0, IdlePace(0.1, 0.3), inline, Event())
     pauses = []
     for _ in range(3):
         inbox.close()
@@ -75,7 +75,7 @@ def test_a_wait_for_the_merger_makes_no_gatherer_that_is_away_be_asked_sooner():
 
 
 def test_a_puller_that_waits_for_its_merger_ends_when_it_is_stopped():
-    stopping = gevent.event.Event()
+    stopping = Event()
     step = gevent.spawn(Puller(Away(), PullBuffer(), 0, IdlePace(0.1, 0.3), inline, stopping).step)
     gevent.sleep(0)
     stopping.set()

@@ -1,10 +1,10 @@
 """The queue in which a process's sockets wait to be opened: whoever is not woken here would wait for an hour."""
 
 import gevent
-import gevent.event
 import pytest
 
 from app.kalshi.errors import HandshakeRefusedError
+from app.runtime.events import Event
 from workers.gatherer.admission import Admission
 
 HOUR_SECONDS = 3_600
@@ -18,7 +18,7 @@ class Exchange:
 
 @pytest.fixture
 def stopping():
-    event = gevent.event.Event()
+    event = Event()
     yield event
     event.set()
 

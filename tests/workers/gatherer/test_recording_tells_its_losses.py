@@ -97,9 +97,11 @@ def test_a_row_that_its_table_refuses_is_a_gap_of_its_socket(databases, folder):
     with recording_process(databases, folder, KALSHI_WS_CONNECTIONS=SOCKETS) as process:
         process.wait_for_more()
         wait_until(lambda: query(databases, GAPS), what="a gap")
-        said, _ = process.stop()
-    refused = {clock for clock in range(said["put"]) if clock % 1000 == 999}
-    assert set(range(said["put"])) - set(recorded(databases)) == refused
+        process.stop()
+    stored = set(recorded(databases))
+    reached = max(stored) + 1  # of a slow database, later rows are on disk, for the next run to store
+    refused = {clock for clock in range(reached) if clock % 1000 == 999}
+    assert set(range(reached)) - stored == refused
     ((run_id,),) = query(databases, "SELECT run_id FROM runs")
     ((told_run, conn, cause, start_us, end_us),) = query(databases, GAPS)
     assert (told_run, conn, cause) == (run_id, 1, "quarantined")
@@ -107,4 +109,5 @@ def test_a_row_that_its_table_refuses_is_a_gap_of_its_socket(databases, folder):
     # Where the last of all was refused, the one before it came in the same batch.
     around_us = [(received_us[clock - 1], received_us.get(clock + 1, received_us[clock - 1])) for clock in refused]
     assert all(start_us < before_us <= behind_us < end_us for before_us, behind_us in around_us)
-    assert query(databases, "SELECT count(*) FROM quarantine") == [(len(refused),)]
+    ((quarantined,),) = query(databases, "SELECT count(*) FROM quarantine")
+    assert quarantined in {len(refused), len(refused) + (reached % 1000 == 999)}

@@ -1,13 +1,13 @@
 """A worker's loop, with a stop event that notes how long was waited for it; and beside other greenlets."""
 
 import gevent
-import gevent.event
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import DatabaseError
 from app.runtime.backoff import Backoff
+from app.runtime.events import Event
 from workers.process.group import Group
 from workers.process.loop import LONGEST_RETRY_SECONDS, IdlePace, Loop, database_backoff
 
@@ -59,7 +59,7 @@ def test_the_idle_time_may_change():
 
 
 def test_after_a_stop_no_step_is_made():
-    stopping = gevent.event.Event()
+    stopping = Event()
     stopping.set()
     Loop(lambda: pytest.fail("it was to stop"), IDLE_SECONDS, stopping).run()
 

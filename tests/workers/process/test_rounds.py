@@ -1,7 +1,7 @@
 import gevent
-import gevent.event
 import pytest
 
+from app.runtime.events import Event
 from workers.process.group import Rounds
 
 LONG_SECONDS = 3_600
@@ -9,7 +9,7 @@ LONG_SECONDS = 3_600
 
 @pytest.fixture
 def stopping():
-    return gevent.event.Event()
+    return Event()
 
 
 def test_a_round_that_is_asked_for_is_made_at_once_and_one_time(stopping):

@@ -1,6 +1,5 @@
 """What a database knows of markets that an earlier run stored: the real database, and an exchange by a script."""
 
-import gevent.event
 import pytest
 
 from app.markets.ingest import ChangeFeed, RegistryUpdater
@@ -9,6 +8,7 @@ from app.markets.registry import VANISHING_US, Markets
 from app.markets.sync import MarketReader, UnendedMarkets
 from app.polling.trades import DirectSink
 from app.postgres.databases import DatabaseKind
+from app.runtime.events import Event
 from app.runtime.threads import inline
 from app.storage.tables import QUARANTINE
 from tests.gatherers import NOON, at, execute, put_market
@@ -40,12 +40,12 @@ def metadata(server, templates):
 @pytest.fixture
 def look(metadata, exchange):
     """A function that lets a new process look, to which a walk has shown these markets."""
-    sink, stopping = MetadataSink(metadata), gevent.event.Event()
+    sink, stopping = MetadataSink(metadata), Event()
 
     def run(*walked, **options):
         intake = RegistryUpdater(Markets(), sink, ChangeFeed(stopping), RefetchQueue("events"), lambda: NOON_US)
         with client_of(exchange) as client:
-            reading, walks = MarketReader(client, intake, combos=True), gevent.event.Event()
+            reading, walks = MarketReader(client, intake, combos=True), Event()
             intake.take_markets(walked)
             walks.set()
             options = {"are_stored": lambda _us: True, "vanishing_seconds": 0, **options}
@@ -132,7 +132,7 @@ class Restarted:
 
     def __init__(self, metadata, sink, client, combos):
         self.now_us = NOON_US
-        self.stopping, self.walked = gevent.event.Event(), gevent.event.Event()
+        self.stopping, self.walked = Event(), Event()
         feed = ChangeFeed(self.stopping)
         self.told = feed.subscribe()
         self.intake = RegistryUpdater(Markets(), sink, feed, RefetchQueue("events"), lambda: self.now_us)

@@ -2,13 +2,13 @@
 
 from types import SimpleNamespace
 
-import gevent.event
 import pytest
 
 from app.markets.ingest import ChangeFeed, RegistryUpdater
 from app.markets.refetch_queue import RefetchQueue
 from app.markets.registry import VANISHING_US, Markets
 from app.markets.sync import MarketReader
+from app.runtime.events import Event
 from tests.kalshi.exchange import FakeExchange, Reply, client_of
 from tests.markets.build import NOW_US
 from workers.registry.market_sync import MarketSync
@@ -57,11 +57,11 @@ def exchange(monkeypatch):
 @pytest.fixture
 def walk(exchange):
     """One that has been made: every market is known."""
-    stopping, clock = gevent.event.Event(), SimpleNamespace(us=NOW_US)
+    stopping, clock = Event(), SimpleNamespace(us=NOW_US)
     intake = RegistryUpdater(Markets(), Forgetting(), ChangeFeed(stopping), RefetchQueue("events"), lambda: clock.us)
     with client_of(exchange) as client:
         reading = MarketReader(client, intake, combos=True)
-        walk = MarketSync(reading, intake, 3_600, gevent.event.Event(), stopping)
+        walk = MarketSync(reading, intake, 3_600, Event(), stopping)
         walk.markets, walk.clock = intake.markets, clock
         assert walk.step()
         assert sorted(walk.markets.active) == list(NAMES)
