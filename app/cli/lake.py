@@ -15,10 +15,13 @@ from app.settings import Settings
 from kalshi_data.times import EPOCH
 
 if TYPE_CHECKING:
+    from app.lake.storage import Storage
     from kalshi_data.books import Book
     from kalshi_data.order_book import Knowledge
+    from kalshi_data.times import Interval
 
 
+MOST_TOLD = 20
 IN_A_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]*(/.*)?")
 
 
@@ -52,15 +55,12 @@ def lake() -> None:
 def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: str) -> None:
     """Merge raw/ into processed/ and aggregates/ of another lake, by SQL that shares nothing with the deduplicator."""
     refuse_reversed(start_us, end_us)
-    from app.lake.engines import engine_of
-    from app.lake.rebuild import rebuild as run
     from app.lake.storage import storage_at, storage_of
 
     source, target = storage_of(settings), storage_at(into, settings)
     if os.path.normpath(source.location) == os.path.normpath(target.location):
         raise click.BadParameter("it is the lake of KALSHI_LAKE itself", param_hint="--into")
-    with engine_of(engine) as opened:
-        done = run(opened, source, target, moment(start_us), moment(end_us))
+    done = _rebuilt(settings, engine, source, target, (moment(start_us), moment(end_us)))
     for name, rows in done.items():
         click.echo(f"{name}: {rows} rows")
     if not any(done.values()):
@@ -69,6 +69,20 @@ def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: s
             f"The lake at {source.location} has no rows of that time in raw/.",
             "check KALSHI_LAKE, --from and --to.",
         )
+
+
+def _rebuilt(settings: Settings, engine: str, source: "Storage", into: "Storage", period: "Interval") -> dict[str, int]:
+    if engine == "spark":
+        from app.lake.spark import Place, spark_session
+        from app.lake.spark_rebuild import rebuild_on_spark
+
+        with spark_session() as session:
+            return rebuild_on_spark(session, Place.of(source, settings), Place.of(into, settings), *period)
+    from app.lake.engines import duckdb_engine
+    from app.lake.rebuild import rebuild as run
+
+    with duckdb_engine() as opened:
+        return run(opened, source, into, *period)
 
 
 @lake.command()

@@ -1,6 +1,7 @@
 """The candles' query, in SQL that DuckDB and Spark both run unchanged, over the views `trades` and `tickers`.
 
-It uses integers throughout. Each engine defines `floor_div` in its own SQL.
+It uses integers throughout. Each engine defines `floor_div` in its own SQL (app/lake/engines.py). The views may have
+several days.
 """
 
 from kalshi_data.layout import CANDLES as CANDLES_TABLE
@@ -52,14 +53,16 @@ quoted AS (
 ),
 quotes AS (
     SELECT
-        ticker, start_ts, yes_bid_e6, yes_ask_e6, row_number() OVER (PARTITION BY ticker ORDER BY start_ts) AS number
+        ticker, start_ts, yes_bid_e6, yes_ask_e6, date_trunc('day', start_ts) AS day,
+        row_number() OVER (PARTITION BY ticker, date_trunc('day', start_ts) ORDER BY start_ts) AS number
     FROM quoted WHERE place_from_end = 1
 ),
 -- The last quote of an interval, or of the one before it that had any on that day.
 valid AS (
     SELECT
         ticker, start_ts, is_quote, sum(is_quote) OVER (
-            PARTITION BY ticker ORDER BY start_ts, is_quote DESC ROWS UNBOUNDED PRECEDING
+            PARTITION BY ticker, date_trunc('day', start_ts)
+            ORDER BY start_ts, is_quote DESC ROWS UNBOUNDED PRECEDING
         ) AS number
     FROM (
         SELECT ticker, start_ts, 1 AS is_quote FROM quotes UNION ALL SELECT ticker, start_ts, 0 AS is_quote FROM candles
@@ -70,7 +73,8 @@ SELECT
     floor_div(c.notional_e8, c.volume_e2) AS vwap_e6, q.yes_bid_e6, q.yes_ask_e6
 FROM candles AS c
 JOIN valid AS v ON v.ticker = c.ticker AND v.start_ts = c.start_ts AND v.is_quote = 0
-LEFT JOIN quotes AS q ON q.ticker = v.ticker AND q.number = v.number
+LEFT JOIN quotes AS q
+    ON q.ticker = v.ticker AND q.day = date_trunc('day', v.start_ts) AND q.number = v.number
 """
 
 SCHEMA = schema_of(CANDLES_TABLE)

@@ -51,14 +51,30 @@ def write_sorted(
     """Write the query's rows. The file has the schema's columns; other columns are left out. `order` begins with ticker
     and time."""
     in_order = f"SELECT {', '.join(schema.names)} FROM ({query}) AS unsorted ORDER BY {', '.join(order)}"  # noqa: S608
+    with session.sql(in_order).to_arrow_reader(ROW_GROUP_ROWS) as sorted_rows:
+        return write_in_order(sorted_rows, schema, order, path)
+
+
+def write_in_order(
+    sorted_rows: Iterable[pa.RecordBatch], schema: pa.Schema, order: Sequence[str], path: Path
+) -> WrittenFile:
+    """Write rows that are sorted by `order`. The same rows give the same bytes, however they come in batches."""
     ticker, time = order[:2]
     span = _Span()
-    with (
-        session.sql(in_order).to_arrow_reader(ROW_GROUP_ROWS) as sorted_rows,
-        parquet.ParquetWriter(path, schema, **encodings(schema)) as writer,
-    ):
-        for batch in _regrouped(sorted_rows):
-            writer.write_table(batch.cast(schema), row_group_size=ROW_GROUP_ROWS)
+    with parquet.ParquetWriter(path, schema, **encodings(schema)) as writer:
+        for table in _regrouped(sorted_rows):
+            rows = table.select(schema.names).cast(schema).combine_chunks()
+            writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+            span.add(table[ticker], table[time])
+    return WrittenFile(span.rows, path.stat().st_size, sha256_of(path), *span.texts())
+
+
+def described(path: Path, order: Sequence[str]) -> WrittenFile:
+    """Return what write_in_order() returned when it wrote the file."""
+    ticker, time = order[:2]
+    span = _Span()
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROW_GROUP_ROWS, columns=[ticker, time]):
             span.add(batch[ticker], batch[time])
     return WrittenFile(span.rows, path.stat().st_size, sha256_of(path), *span.texts())
 
@@ -92,7 +108,7 @@ class _Span:
         self._tickers: list[str] = []
         self._times: list[datetime] = []
 
-    def add(self, tickers: pa.ChunkedArray, times: pa.ChunkedArray) -> None:
+    def add(self, tickers: pa.ChunkedArray | pa.Array, times: pa.ChunkedArray | pa.Array) -> None:
         self.rows += len(tickers)
         bounds = pa.compute.min_max(times).as_py()
         self._tickers = [*self._tickers[:1], tickers[0].as_py(), tickers[-1].as_py()]

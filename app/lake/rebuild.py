@@ -1,9 +1,9 @@
-"""Rebuild processed/ and aggregates/ from raw/, hour by hour, in SQL that DuckDB and Spark both run unchanged.
+"""Rebuild processed/ and aggregates/ from raw/, hour by hour on this machine, in SQL that DuckDB and Spark both run.
 
 Written independently of the deduplicator's code, so that each can be checked against the other. Of copies with the same
 identity it keeps one, with their earliest received_at. Copies with different times are found by the rest of their
 identity, within the deduplicator's window. Lifecycle messages need more than both SQL dialects can express:
-app/lake/announcements.py.
+app/lake/announcements.py. On a cluster, app/lake/spark_rebuild.py applies the same rules to all hours at once.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from app.lake import candles
 from app.lake.announcements import events_of, query_of
 from app.lake.candle_days import candles_key, fetched
-from app.lake.engines import Engine
+from app.lake.engines import DuckDbEngine
 from app.lake.glacier import raw_objects, refuse_what_is_in_glacier
 from app.lake.layout import PROCESSED, Dataset, schema_of
 from app.lake.parquet import Manifest, duckdb_session, write_sorted
@@ -166,7 +166,7 @@ FROM apart
 }
 
 
-def rebuild(engine: Engine, source: Storage, into: Storage, start: datetime, end: datetime) -> dict[str, int]:
+def rebuild(engine: DuckDbEngine, source: Storage, into: Storage, start: datetime, end: datetime) -> dict[str, int]:
     """Make processed/ and aggregates/ of another lake from raw/, hour by hour. Return how many rows, by dataset."""
     refuse_what_is_in_glacier(source, start, end)
     done = dict.fromkeys((*PROCESSED, "ohlcv"), 0)
@@ -189,18 +189,18 @@ def _near(raw_keys: Sequence[str], hour: datetime) -> list[str]:
     return [key for key in raw_keys if "/".join(key.split("/")[3:5]) in folders]
 
 
-def _merge_hour(engine: Engine, into: Storage, dataset: Dataset, hour: datetime, files: list[str]) -> int:
+def _merge_hour(engine: DuckDbEngine, into: Storage, dataset: Dataset, hour: datetime, files: list[str]) -> int:
     name, schema, beside = dataset.table.name, schema_of(dataset.table), BESIDE[dataset.table.name]
-    around = _within(dataset, hour - beside, hour + HOUR + beside)
+    around = happens_within(dataset, hour - beside, hour + HOUR + beside)
     if name not in SAME_EVENT:
         return _merge_announcements(engine, into, dataset, hour, files, around)
-    of_hour = f"SELECT * FROM ({SAME_EVENT[name]}) AS events WHERE {_within(dataset, hour, hour + HOUR)}"  # noqa: S608
+    of_hour = f"SELECT * FROM ({SAME_EVENT[name]}) AS events WHERE {happens_within(dataset, hour, hour + HOUR)}"  # noqa: S608
     with engine.rows(of_hour, {name: files}, {name: schema}, around) as events:
         return _write(events, schema, dataset.identity, into, dataset.object_key(hour))
 
 
 def _merge_announcements(
-    engine: Engine, into: Storage, dataset: Dataset, hour: datetime, files: list[str], around: str
+    engine: DuckDbEngine, into: Storage, dataset: Dataset, hour: datetime, files: list[str], around: str
 ) -> int:
     by_gatherer: dict[str, list[str]] = defaultdict(list)
     for path in files:
@@ -218,7 +218,7 @@ def _merge_announcements(
     return _write(of_hour.to_reader(), schema, dataset.identity, into, dataset.object_key(hour))
 
 
-def _make_candles(engine: Engine, into: Storage, day: datetime) -> int:
+def _make_candles(engine: DuckDbEngine, into: Storage, day: datetime) -> int:
     tables = {name: PROCESSED[name] for name in ("trades", "tickers")}
     schemas = {name: schema_of(dataset.table) for name, dataset in tables.items()}
     rows = 0
@@ -234,7 +234,7 @@ def _make_candles(engine: Engine, into: Storage, day: datetime) -> int:
     return rows
 
 
-def _within(dataset: Dataset, start: datetime, end: datetime) -> str:
+def happens_within(dataset: Dataset, start: datetime, end: datetime) -> str:
     time = dataset.table.time_column
     return f"{time} >= TIMESTAMP '{start.isoformat()}' AND {time} < TIMESTAMP '{end.isoformat()}'"
 

@@ -1,13 +1,11 @@
-"""raw/ of several gatherers to processed/, by DuckDB and by Spark, held against production's way."""
+"""raw/ of several gatherers to processed/, held against production's way."""
 
-import logging
-import shutil
 from datetime import datetime, timedelta
 
 import pytest
 
 from app.lake.archive import Archive, RawArchive
-from app.lake.engines import engine_of
+from app.lake.engines import duckdb_engine
 from app.lake.reader import lake_of
 from app.lake.rebuild import rebuild
 from app.lake.storage import FolderStorage
@@ -18,13 +16,12 @@ from tests.servers import new_database
 from tests.simulator.recording import Run
 from tests.storage import rows
 
-SMALL_SPARK = "--master local[2] --conf spark.sql.shuffle.partitions=2"
-
 
 @pytest.fixture
 def lake(tmp_path, server, templates, production):
     """Two gatherers that each lost every third row and heard some without a time, and production with all."""
     run = Run(tmp_path / "truth", markets=20, rate=200).record_books(range(20)).advance(15).record_everything()
+    run.record_books(range(20))
     storage = FolderStorage(tmp_path / "lake")
     for position, name in enumerate(("a", "b")):
         dsn = new_database(server, templates[DatabaseKind.TIMESERIES])
@@ -76,17 +73,21 @@ def objects(storage):
     return {key: storage.read(key) for key in keys}
 
 
-def rebuilt(engine, lake, folder):
+def period_of(lake):
+    hour = min(key.split("date=")[1] for key in lake.keys("raw"))
+    start = datetime.fromisoformat(f"{hour[:10]}T{hour[16:18]}:00:00+00:00")
+    return start, start + timedelta(hours=2)
+
+
+def rebuilt(lake, folder):
     into = FolderStorage(folder)
-    with engine_of(engine) as opened:
-        hour = min(key.split("date=")[1] for key in lake.keys("raw"))
-        start = datetime.fromisoformat(f"{hour[:10]}T{hour[16:18]}:00:00+00:00")
-        rebuild(opened, lake, into, start, start + timedelta(hours=2))
+    with duckdb_engine() as opened:
+        rebuild(opened, lake, into, *period_of(lake))
     return objects(into)
 
 
 def test_duckdb_makes_the_same_bytes_as_the_exporter(lake, tmp_path):
-    found, expected = rebuilt("duckdb", lake, tmp_path / "rebuilt"), objects(lake)
+    found, expected = rebuilt(lake, tmp_path / "rebuilt"), objects(lake)
     assert found.keys() == expected.keys()
     assert [key for key in found if found[key] != expected[key]] == []
 
@@ -98,7 +99,7 @@ def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, temp
         dsn = new_database(server, templates[DatabaseKind.TIMESERIES])
         write(dsn, ORDERBOOK_DELTAS, heard)
         export(RawArchive(dsn, storage, name))
-    rebuilt("duckdb", storage, tmp_path / "rebuilt")
+    rebuilt(storage, tmp_path / "rebuilt")
     found = (
         lake_of(FolderStorage(tmp_path / "rebuilt"))
         .dataset("orderbook_deltas")
@@ -106,17 +107,3 @@ def test_an_event_that_was_heard_in_two_hours_lies_in_one(tmp_path, server, temp
         .to_pylist()
     )
     assert found == [{"hour": 11, "clock": 1, "ts_missing": False}, {"hour": 12, "clock": 2, "ts_missing": False}]
-
-
-@pytest.mark.filterwarnings("ignore")  # Spark's own, of pandas and of sockets; one of its threads would die of them
-@pytest.mark.long
-def test_spark_makes_the_same_bytes_as_duckdb(lake, tmp_path, monkeypatch):
-    if shutil.which("java") is None:
-        pytest.skip("there is no java on this machine, which Spark needs")
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # it speaks of its end when the tests' output is closed already
-    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", f"{SMALL_SPARK} pyspark-shell")
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    assert rebuilt("spark", lake, tmp_path / "spark") == rebuilt("duckdb", lake, tmp_path / "duckdb")
-    assert list((tmp_path / "here").iterdir()) == []
