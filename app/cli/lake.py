@@ -15,6 +15,7 @@ from app.settings import Settings
 from kalshi_data.times import EPOCH
 
 if TYPE_CHECKING:
+    from app.lake.check import LakeFinding
     from app.lake.storage import Storage
     from kalshi_data.books import Book
     from kalshi_data.order_book import Knowledge
@@ -69,6 +70,49 @@ def rebuild(settings: Settings, engine: str, start_us: int, end_us: int, into: s
             f"The lake at {source.location} has no rows of that time in raw/.",
             "check KALSHI_LAKE, --from and --to.",
         )
+
+
+@lake.command()
+@click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True)
+@click.option("--from", "start_us", required=True, type=MomentType(), help="Such as 2026-11-21T00:00:00Z.")
+@click.option("--to", "end_us", required=True, type=MomentType(), help="Such as 2026-11-22T00:00:00Z.")
+@click.pass_obj
+def check(settings: Settings, engine: str, start_us: int, end_us: int) -> None:
+    """Check the lake without a database: every object against its manifest, and every order book against the one
+    before it. Exit 1 if anything is wrong."""
+    refuse_reversed(start_us, end_us)
+    from app.lake.storage import storage_of
+
+    storage = storage_of(settings)
+    found = _checked(settings, engine, storage, (moment(start_us), moment(end_us)))
+    click.echo(f"{found.objects} objects with {found.rows} rows")
+    click.echo(f"books that follow from the one before: {found.books['equal']}")
+    for verdict in ("different", "in a hole", "incomparable"):
+        click.echo(f"{verdict}: {found.books[verdict]}")
+    if not found.objects:
+        raise OperatorError(
+            "Nothing was checked.",
+            f"The lake at {storage.location} has no rows of that time.",
+            "check --from and --to.",
+        )
+    if found.wrong:
+        raise OperatorError(
+            f"The lake at {storage.location} is not as it should be.",
+            "\n".join(found.wrong[:MOST_TOLD]),
+            "write the hours again: kalshi-data export, or kalshi-data lake rebuild.",
+        )
+
+
+def _checked(settings: Settings, engine: str, storage: "Storage", period: "Interval") -> "LakeFinding":
+    if engine == "spark":
+        from app.lake.spark import Place, spark_session
+        from app.lake.spark_check import check_on_spark
+
+        with spark_session() as session:
+            return check_on_spark(session, Place.of(storage, settings), *period)
+    from app.lake.check import check as run
+
+    return run(storage, *period)
 
 
 def _rebuilt(settings: Settings, engine: str, source: "Storage", into: "Storage", period: "Interval") -> dict[str, int]:

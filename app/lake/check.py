@@ -61,7 +61,8 @@ pairs AS (
 -- A market's clock falls when it begins anew: how often that was before a row.
 rows_by_time AS (
     SELECT
-        ticker, snapshot_ts AS at, clock, 1 AS is_book, number, CASE WHEN from_clock > clock THEN 1 ELSE 0 END AS falls,
+        ticker, snapshot_ts AS stamped_at, clock, 1 AS is_book, number,
+        CASE WHEN from_clock > clock THEN 1 ELSE 0 END AS falls,
         FALSE AS yes_side, 0 AS price_e6, CAST(0 AS BIGINT) AS delta_e2
     FROM books
     UNION ALL
@@ -69,7 +70,7 @@ rows_by_time AS (
     FROM orderbook_deltas WHERE clock >= 0
 ),
 in_runs AS (
-    SELECT *, sum(falls) OVER (PARTITION BY ticker ORDER BY at, is_book ROWS UNBOUNDED PRECEDING) AS run
+    SELECT *, sum(falls) OVER (PARTITION BY ticker ORDER BY stamped_at, is_book ROWS UNBOUNDED PRECEDING) AS run
     FROM rows_by_time
 ),
 -- A change belongs to the first snapshot whose clock includes it.
@@ -93,7 +94,9 @@ amounts AS (
     UNION ALL
     SELECT
         p.ticker, p.number, c.yes_side, c.price_e6, c.delta_e2, CASE
-            WHEN c.at >= p.from_ts - INTERVAL '60' SECOND AND c.at <= p.to_ts + INTERVAL '60' SECOND THEN 0 ELSE 1
+            WHEN c.stamped_at < p.from_ts - INTERVAL '60' SECOND THEN 1
+            WHEN c.stamped_at > p.to_ts + INTERVAL '60' SECOND THEN 1
+            ELSE 0
         END
     FROM placed AS c JOIN pairs AS p ON p.ticker = c.ticker AND p.number = c.included_in
     WHERE c.is_book = 0
@@ -190,10 +193,12 @@ def check_object(storage: Storage, key: str) -> tuple[int, str]:
     return manifest.rows, problem and f"{key}: {problem}"
 
 
-def told(ticker: str, from_ts: datetime, to_ts: datetime, levels: int) -> str:
-    return (
-        f"{ticker}: {levels} levels of the book of {to_ts.isoformat()} do not follow from that of {from_ts.isoformat()}"
-    )
+def differing_books(found: pa.Table) -> list[str]:
+    return [
+        f"{row['ticker']}: {row['levels']} levels of the book of {row['to_ts'].isoformat()} do not follow from "
+        f"{row['from_ts'].isoformat()}"
+        for row in found.to_pylist()
+    ]
 
 
 def _check_books(storage: Storage, period: Interval) -> tuple[Counter[str], list[str]]:
@@ -205,7 +210,8 @@ def _check_books(storage: Storage, period: Interval) -> tuple[Counter[str], list
         files = {table: list(fetched(storage, keys_of(storage, period, [table]), Path(name))) for table in BOOK_TABLES}
         DuckDbEngine(session).create_views(files, {table: schema_of(table) for table in BOOK_TABLES})
         session.execute(f"CREATE TEMP TABLE verdicts AS {BOOKS}")
-        return Counter(dict(session.sql(COUNTS).fetchall())), [told(*row) for row in session.sql(DIFFERENT).fetchall()]
+        books = Counter(dict(session.sql(COUNTS).fetchall()))
+        return books, differing_books(session.sql(DIFFERENT).to_arrow_table())
 
 
 def _misplaced(path: Path, table: str, period: Interval) -> str:

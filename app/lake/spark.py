@@ -42,20 +42,22 @@ FAILURE = re.compile(r"StorageError: (.*)")
 
 
 class Place(NamedTuple):
-    """A lake, in words that can be sent to another process."""
+    """A lake as another process opens it. It gets no secrets: credentials for a bucket are those of its own host."""
 
     location: str
-    endpoint: str | None
-    encryption: str
-    kms_key: str | None
+    settings: Settings
 
     @classmethod
     def of(cls, storage: Storage, settings: Settings) -> "Place":
-        return cls(storage.location, settings.lake_s3_endpoint, settings.lake_encryption, settings.lake_kms_key)
+        of_lakes = Settings(
+            lake_s3_endpoint=settings.lake_s3_endpoint,
+            lake_encryption=settings.lake_encryption,
+            lake_kms_key=settings.lake_kms_key,
+        )
+        return cls(storage.location, of_lakes)
 
     def storage(self) -> Storage:
-        settings = Settings(lake_s3_endpoint=self.endpoint, lake_encryption=self.encryption, lake_kms_key=self.kms_key)
-        return storage_at(self.location, settings)
+        return storage_at(self.location, self.settings)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from app.lake.check import (
     MOST_FINDINGS,
     LakeFinding,
     check_object,
+    differing_books,
     keys_of,
-    told,
 )
 from app.lake.spark import Batches, Place, distributed, kept, spark_errors, table_of
 from kalshi_data.schema import schema_of
@@ -53,7 +53,7 @@ def _check_books(session: "SparkSession", place: Place, period: Interval) -> tup
     with kept(verdicts):
         verdicts.createOrReplaceTempView("verdicts")
         books = Counter({row["verdict"]: row["pairs"] for row in session.sql(COUNTS).collect()})
-        return books, [told(*row) for row in session.sql(DIFFERENT).collect()]
+        return books, differing_books(session.sql(DIFFERENT).toArrow())
 
 
 def _check(place: Place, keys: Iterator[str]) -> Batches:
