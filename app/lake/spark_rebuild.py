@@ -46,6 +46,8 @@ def rebuild_on_spark(
 
 def _rebuild_table(session: "SparkSession", source: Place, into: Place, dataset: Dataset, period: Interval) -> int:
     keys = [found.key for found in raw_objects(source.storage(), dataset.name, *period)]
+    if not keys:
+        return 0
     schema = schema_of(dataset.table)
     is_sql = dataset.name in SAME_EVENT
     beside = BESIDE[dataset.name]
@@ -76,22 +78,24 @@ def _announced(copies: "DataFrame", schema: pa.Schema, hours: int) -> "DataFrame
 
 
 def _rebuild_candles(session: "SparkSession", into: Place, period: Interval) -> int:
-    storage = into.storage()
-    days = (period[1] - period[0]) // DAY
-    hours = set(hours_between(*period))
+    keys = {name: _written_keys(into, PROCESSED[name], period) for name in ("trades", "tickers")}
+    if not any(keys.values()):
+        return 0
+    trades, tickers = (
+        table_of(session, into, keys[name], schema_of(PROCESSED[name].table)) for name in ("trades", "tickers")
+    )
     rows = 0
-    datasets = [PROCESSED[name] for name in ("trades", "tickers")]
-    views = []
-    for dataset in datasets:
-        wanted = set(map(dataset.object_key, hours))
-        keys = [key for key in storage.keys(dataset.folder) if key in wanted]
-        views.append(table_of(session, into, keys, schema_of(dataset.table)))
-    with kept(views[0]), kept(views[1]):
-        for dataset, view in zip(datasets, views, strict=True):
-            view.createOrReplaceTempView(dataset.name)
+    with kept(trades), kept(tickers):
+        trades.createOrReplaceTempView("trades")
+        tickers.createOrReplaceTempView("tickers")
         for interval in candles.INTERVALS:
             made = session.sql(candles.candles_query(interval))
             placed = made.selectExpr("*", f"date_trunc('day', start_ts) AS {STARTS_AT}")
-            key_of = partial(candles_key, interval)
+            key_of, days = partial(candles_key, interval), (period[1] - period[0]) // DAY
             rows += write_objects(placed, into, candles.SCHEMA, candles.ORDER, key_of, days)
     return rows
+
+
+def _written_keys(place: Place, dataset: Dataset, period: Interval) -> list[str]:
+    wanted = set(map(dataset.object_key, hours_between(*period)))
+    return [key for key in place.storage().keys(dataset.folder) if key in wanted]
