@@ -26,6 +26,7 @@ from kalshi_data.layout import (
     TICKERS,
     TRADES,
 )
+from kalshi_data.reference_changes import compared_fields
 from kalshi_data.schema import SCHEMA_VERSION, schema_of
 
 README_KEY, SCHEMA_KEY, SQL_KEY = "README.md", "_schema.json", "lake.sql"
@@ -93,6 +94,23 @@ CREATE OR REPLACE VIEW markets AS
 SELECT m.*, e.series_ticker FROM market_states AS m LEFT JOIN events AS e USING (event_ticker);
 """
 
+# A day's state beside the state before it: each field that differs.
+CHANGES_VIEW = """\
+CREATE OR REPLACE VIEW {name} AS
+SELECT {key}, field, before, after, seen_at, "date" FROM (
+    SELECT
+        {key}, "date", updated_at AS seen_at, lag(TRUE) OVER states AS has_before,
+        unnest([
+            {fields}
+        ], recursive := TRUE)
+    FROM ({states})
+    WINDOW states AS (PARTITION BY {key} ORDER BY "date")
+)
+WHERE has_before AND before IS DISTINCT FROM after;
+"""
+CHANGED_FIELD = "{{'field': '{name}', 'before': lag({value}) OVER states, 'after': {value}}}"
+CHANGES = {MARKETS: "market_changes", EVENTS: "event_changes", SERIES: "series_changes"}
+
 README = """\
 # A lake of exchange data
 
@@ -110,7 +128,8 @@ and dates are those of the events, by the exchange's clock.
   without rows is not judged.
 - `reference/` has the markets that were open or changed in each day, with their state at its end, their results and
   settlement. The last day in which a market appears has its last state. The day that goes on is written again every
-  hour.
+  hour. The views `market_changes`, `event_changes` and `series_changes` list which field differs from one day to the
+  next.
 - `_manifest/` has rows, size, sha256 and bounds of each object; an object without a manifest is unfinished.
 - `_schema.json` describes every column. `_identity.json` says which lake this is.
 
@@ -175,10 +194,35 @@ def lake_sql(present: Collection[str], root: str = "") -> str:
         statements.append(f"CREATE OR REPLACE VIEW {name} AS\n{_select(table, present, root)};\n")
         if table == COVERAGE:
             statements.append(HOLES_VIEW.format(buckets=HOLE_BUCKETS, books=BOOKS))
-    return "\n".join([*statements, MARKETS_VIEW])
+    changes = [_changes(table, present, root) for table in CHANGES]
+    return "\n".join([*statements, MARKETS_VIEW, *changes])
+
+
+def _changes(table: str, present: Collection[str], root: str) -> str:
+    fields = [CHANGED_FIELD.format(name=_name(field), value=_text(field)) for field in compared_fields(table)]
+    states = _days(table, present, root)
+    return CHANGES_VIEW.format(
+        name=CHANGES[table], key=IDENTITY[table][0], fields=",\n            ".join(fields), states=states
+    )
+
+
+def _text(field: pa.Field) -> str:
+    """Return the SQL of a value as text, as kalshi_data/reference_changes.py writes it."""
+    if pa.types.is_timestamp(field.type):
+        return f"strftime({field.name}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+    return f"{_name(field)}::VARCHAR"
 
 
 def _select(table: str, present: Collection[str], root: str) -> str:
+    select = _days(table, present, root)
+    if table in REFERENCE_TABLES and table in present:
+        key = IDENTITY[table][0]
+        select += f'\nQUALIFY row_number() OVER (PARTITION BY {key} ORDER BY updated_at DESC, "date" DESC) = 1'
+    return select
+
+
+def _days(table: str, present: Collection[str], root: str) -> str:
+    """Return the query for all rows of a table, of reference data those of every day."""
     fields = schema_of(table)
     if table not in present:
         columns = [f"NULL::{_sql_type(field)} AS {_name(field)}" for field in fields]
@@ -189,11 +233,7 @@ def _select(table: str, present: Collection[str], root: str) -> str:
     pattern = "/".join([*([root] if root else []), FOLDERS[table], *("*" for _ in _folders(table)), "part-*.parquet"])
     types = ", ".join(f"'{name}': {FOLDER_TYPES[name]}" for name in _folders(table))
     source = f"read_parquet('{pattern}', hive_partitioning = TRUE, hive_types = {{{types}}})"
-    select = f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608 - our own names
-    if table in REFERENCE_TABLES:
-        key = "event_ticker" if table == EVENTS else "ticker"
-        select += f'\nQUALIFY row_number() OVER (PARTITION BY {key} ORDER BY updated_at DESC, "date" DESC) = 1'
-    return select
+    return f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608 - our own names
 
 
 def _value(field: pa.Field) -> str:

@@ -35,9 +35,10 @@ from kalshi_data.layout import TICKERS as TICKERS_TABLE
 from kalshi_data.layout import TRADES as TRADES_TABLE
 from kalshi_data.order_book import Knowledge
 from kalshi_data.records import Records
+from kalshi_data.reference_changes import SEEN_AT, reference_changes
 from kalshi_data.replay import Steps
 from kalshi_data.schema import instant, schema_of
-from kalshi_data.times import EARLIEST, EPOCH, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of
+from kalshi_data.times import ALWAYS, EARLIEST, EPOCH, LATEST, MICROSECOND, Interval, Moment, moment_of, period_of
 
 
 class Lake(CommonCalls):
@@ -102,6 +103,23 @@ class Lake(CommonCalls):
 
     def series(self) -> Records:
         return self._reference(SERIES, None)
+
+    def market_changes(
+        self, name: str | None = None, start: Moment | None = None, end: Moment | None = None
+    ) -> Records:
+        """Return which field of which market changed from what to what, from day to day, and when that was seen."""
+        period = period_of(start, end)
+        tickers = self._tickers(name, ALWAYS)
+        return self._changes(MARKETS, None if tickers is None else pc.field("ticker").isin(tickers), period)
+
+    def event_changes(
+        self, series: str | None = None, start: Moment | None = None, end: Moment | None = None
+    ) -> Records:
+        wanted = pc.field("series_ticker") == series if series else None
+        return self._changes(EVENTS, wanted, period_of(start, end))
+
+    def series_changes(self, start: Moment | None = None, end: Moment | None = None) -> Records:
+        return self._changes(SERIES, None, period_of(start, end))
 
     def coverage(
         self, name: str | None = None, start: Moment | None = None, end: Moment | None = None, channel: str = BOOKS
@@ -170,6 +188,13 @@ class Lake(CommonCalls):
 
         return Records(
             read, lambda: coverage_of(self._files, "market_lifecycle_v2", None, (EARLIEST, LATEST)), "updated_at"
+        )
+
+    def _changes(self, table: str, wanted: pc.Expression | None, period: Interval) -> Records:
+        return Records(
+            lambda: reference_changes(self._files, table, wanted, period),
+            lambda: coverage_of(self._files, "market_lifecycle_v2", None, period),
+            SEEN_AT,
         )
 
     def _steps(self, ticker: str, period: Interval, step: timedelta) -> tuple[MarketRecord, Steps, Coverage]:

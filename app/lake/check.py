@@ -82,9 +82,12 @@ placed AS (
     FROM in_runs
 ),
 sides AS (
-    SELECT ticker, number, TRUE AS yes_side, explode(level_list(yes_prices_e6, yes_sizes_e2)) AS level FROM books
-    UNION ALL
-    SELECT ticker, number, FALSE AS yes_side, explode(level_list(no_prices_e6, no_sizes_e2)) AS level FROM books
+    SELECT ticker, number, yes_side, explode(side) AS level
+    FROM (
+        SELECT ticker, number, TRUE AS yes_side, level_list(yes_prices_e6, yes_sizes_e2) AS side FROM books
+        UNION ALL
+        SELECT ticker, number, FALSE, level_list(no_prices_e6, no_sizes_e2) FROM books
+    ) AS whole
 ),
 -- The earlier book and the changes, less the later book: nothing must be left.
 amounts AS (
@@ -113,9 +116,12 @@ judged AS (
 ),
 holes AS (
     SELECT ticker, hole.since, hole.until FROM (
-        SELECT ticker, explode(interval_list(holes_from, holes_until)) AS hole
-        FROM coverage WHERE channel = 'orderbook_delta'
-    ) AS listed
+        SELECT ticker, explode(holes) AS hole
+        FROM (
+            SELECT ticker, interval_list(holes_from, holes_until) AS holes
+            FROM coverage WHERE channel = 'orderbook_delta'
+        ) AS listed
+    ) AS each
 ),
 in_holes AS (
     SELECT DISTINCT p.ticker, p.number
