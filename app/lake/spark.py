@@ -38,6 +38,7 @@ ROWS_AT_ONCE = 30_000
 MOST_TASKS = 10_000
 # Spark draws the borders of ranges from a sample. With fewer of them, neighbouring objects would often share a task.
 RANGES_AN_OBJECT = 3
+ROWS = pa.schema([("rows", pa.int64())])
 FAILURE = re.compile(r"StorageError: (.*)")
 
 
@@ -54,7 +55,9 @@ class Place(NamedTuple):
             lake_encryption=settings.lake_encryption,
             lake_kms_key=settings.lake_kms_key,
         )
-        return cls(storage.location, of_lakes)
+        is_folder = not storage.location.startswith("s3://")
+        # Executors have another working directory.
+        return cls(str(Path(storage.location).absolute()) if is_folder else storage.location, of_lakes)
 
     def storage(self) -> Storage:
         return storage_at(self.location, self.settings)
@@ -107,7 +110,7 @@ def table_of(session: "SparkSession", place: Place, keys: Sequence[str], schema:
 def distributed(
     session: "SparkSession", items: Sequence[str], work: Callable[[Iterator[str]], Batches], schema: pa.Schema
 ) -> "DataFrame":
-    """Return what executors make of the items. Each task gets an equal share."""
+    """Return what executors make of the items. Each task gets an equal share of them."""
     from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415
 
     def share(batches: Batches) -> Batches:
@@ -151,14 +154,14 @@ def kept(frame: "DataFrame") -> Iterator[None]:
         frame.unpersist()
 
 
-ROWS = pa.schema([("rows", pa.int64())])
-
-
 def _rows(place: Place, schema: pa.Schema, keys: Iterator[str]) -> Batches:
     filesystem, root = place.storage().filesystem()
     stored = [name for name in schema.names if name != "gatherer"]
     for key in keys:
-        with storage_errors(key), parquet.ParquetFile(f"{root}/{key}", filesystem=filesystem) as file:
+        with (
+            storage_errors(key),
+            parquet.ParquetFile(f"{root}/{key}", filesystem=filesystem, page_checksum_verification=True) as file,
+        ):
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=stored):
                 columns = {name: batch[name] for name in stored}
                 if "gatherer" in schema.names:

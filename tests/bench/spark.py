@@ -1,6 +1,6 @@
 """A rebuild of one generated day by Spark on two executors, beside DuckDB's on the same machine: the same bytes.
 
-KALSHI_BENCH_ROWS is how many changes the day has, KALSHI_BENCH_MEMORY_MB the memory of each executor. Three gatherers
+BENCH_ROWS is how many changes the day has, BENCH_MEMORY_MB the memory of each executor. Three gatherers
 received each change, except that each lost another fiftieth, and some of the second's have no time of their own. Spill is
 what Spark's own event log counts.
 """
@@ -26,8 +26,8 @@ from kalshi_data.layout import DELTAS, HOUR, IDENTITY, hour_folder
 from kalshi_data.schema import LINEAGE, ROW_GROUP_ROWS, encodings, schema_of
 from tests.bench.library import DAY, changes_of
 
-ROWS = int(os.environ.get("KALSHI_BENCH_ROWS", "2_000_000"))
-MEMORY_MB = int(os.environ.get("KALSHI_BENCH_MEMORY_MB", "1024"))
+ROWS = int(os.environ.get("BENCH_ROWS", "2_000_000"))
+MEMORY_MB = int(os.environ.get("BENCH_MEMORY_MB", "1024"))
 HOURS = 24
 GATHERERS = ("a", "b", "c")
 LOST, UNTIMED = 50, 500  # one of so many
