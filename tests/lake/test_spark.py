@@ -24,7 +24,13 @@ from tests.lake.test_rebuild import export, lake, objects, period_of, rebuilt, u
 from tests.servers import new_database
 from tests.storage import rows
 
-TWO_EXECUTORS = "--master local-cluster[2,1,1024] --driver-memory 512m --conf spark.sql.shuffle.partitions=2"
+# For so little data, compiling takes longer than running does.
+QUICK = "-XX:TieredStopAtLevel=1"
+TWO_EXECUTORS = (
+    "--master local-cluster[2,1,1024] --driver-memory 512m --conf spark.sql.shuffle.partitions=2 "
+    f"--driver-java-options {QUICK} --conf spark.executor.extraJavaOptions={QUICK} "
+    "--conf spark.sql.codegen.wholeStage=false"
+)
 
 # Spark's own warnings, of pandas and of sockets; one of its threads would die of them.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.long]
