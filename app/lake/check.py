@@ -7,7 +7,6 @@ query runs in DuckDB and Spark; app/lake/spark_check.py checks months of a lake 
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -156,25 +155,26 @@ class LakeFinding(NamedTuple):
 
 
 def check(storage: Storage, start: datetime, end: datetime) -> LakeFinding:
-    """Check the objects of this time, and the books in them, on this machine."""
+    """Check the objects of this time on this machine, and the books in them if no object is wrong."""
     objects = [check_object(storage, key) for key in keys_of(storage, (start, end))]
-    books, wrong = _check_books(storage, (start, end))
-    return LakeFinding(
-        len(objects),
-        sum(rows for rows, _ in objects),
-        books,
-        [problem for _, problem in objects if problem] + wrong,
-    )
+    rows, wrong = sum(rows for rows, _ in objects), [problem for _, problem in objects if problem]
+    if wrong:
+        return LakeFinding(len(objects), rows, Counter(), wrong[:MOST_FINDINGS])
+    return LakeFinding(len(objects), rows, *_check_books(storage, (start, end)))
 
 
-def keys_of(storage: Storage, period: Interval, tables: Iterable[str] = FOLDERS) -> list[str]:
-    """Return the keys of the tables' objects that may have rows of the period, also of those of which only the manifest
-    is there."""
-    keys = set()
-    for table in tables:
-        keys |= set(storage.keys(FOLDERS[table]))
-        keys |= {object_key(key) for key in storage.keys(f"{MANIFESTS}/{FOLDERS[table]}")}
-    return sorted(key for key in keys if key.endswith(".parquet") and _overlap(_period_of(key), period))
+def keys_of(storage: Storage, period: Interval) -> list[str]:
+    """Return the keys of the objects that may have rows of the period, also of those of which only the manifest is
+    there."""
+    listed = {object_key(key) for folder in FOLDERS.values() for key in storage.keys(f"{MANIFESTS}/{folder}")}
+    told = {key for key in listed if _overlap(_period_of(key), period)}
+    return sorted(told.union(*(stored_keys(storage, table, period) for table in FOLDERS)))
+
+
+def stored_keys(storage: Storage, table: str, period: Interval) -> list[str]:
+    """Return the keys of a table's objects that may have rows of the period."""
+    keys = storage.keys(FOLDERS[table])
+    return [key for key in keys if key.endswith(".parquet") and _overlap(_period_of(key), period)]
 
 
 def check_object(storage: Storage, key: str) -> tuple[int, str]:
@@ -213,7 +213,9 @@ def _check_books(storage: Storage, period: Interval) -> tuple[Counter[str], list
         storage_errors("Comparing books"),
         duckdb_session(Path(name)) as session,
     ):
-        files = {table: list(fetched(storage, keys_of(storage, period, [table]), Path(name))) for table in BOOK_TABLES}
+        files = {
+            table: list(fetched(storage, stored_keys(storage, table, period), Path(name))) for table in BOOK_TABLES
+        }
         DuckDbEngine(session).create_views(files, {table: schema_of(table) for table in BOOK_TABLES})
         session.execute(f"CREATE TEMP TABLE verdicts AS {BOOKS}")
         books = Counter(dict(session.sql(COUNTS).fetchall()))

@@ -18,6 +18,7 @@ from app.lake.check import (
     check_object,
     differing_books,
     keys_of,
+    stored_keys,
 )
 from app.lake.spark import Batches, Place, distributed, kept, spark_errors, table_of
 from kalshi_data.schema import schema_of
@@ -30,24 +31,24 @@ CHECKED = pa.schema([("rows", pa.int64()), ("problem", pa.string())])
 
 
 def check_on_spark(session: "SparkSession", place: Place, start: datetime, end: datetime) -> LakeFinding:
-    """Check the objects of this time, and the books in them."""
+    """Check the objects of this time, and the books in them if no object is wrong."""
     period = start, end
-    storage = place.storage()
-    keys = keys_of(storage, period)
+    keys = keys_of(place.storage(), period)
     with spark_errors("Checking objects"):
         checked = distributed(session, keys, partial(_check, place), CHECKED)
         with kept(checked):
             rows = checked.agg({"rows": "sum"}).collect()[0][0] or 0
             wrong = [row["problem"] for row in checked.where("problem <> ''").limit(MOST_FINDINGS).collect()]
+    if wrong:
+        return LakeFinding(len(keys), rows, Counter(), wrong)
     with spark_errors("Comparing books"):
-        books, differing = _check_books(session, place, period)
-    return LakeFinding(len(keys), rows, books, wrong + differing)
+        return LakeFinding(len(keys), rows, *_check_books(session, place, period))
 
 
 def _check_books(session: "SparkSession", place: Place, period: Interval) -> tuple[Counter[str], list[str]]:
     storage = place.storage()
     for table in BOOK_TABLES:
-        keys = [key for key in keys_of(storage, period, [table]) if storage.version(key) is not None]
+        keys = stored_keys(storage, table, period)
         table_of(session, place, keys, schema_of(table)).createOrReplaceTempView(table)
     verdicts = session.sql(BOOKS)
     with kept(verdicts):
