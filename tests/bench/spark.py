@@ -63,13 +63,13 @@ def on_spark(folder, lake, period):
         "spark.eventLog.dir": log.as_uri(),
         "spark.eventLog.compress": "false",
         "spark.eventLog.rolling.enabled": "false",
-        "spark.local.dir": str(folder),
         "spark.sql.shuffle.partitions": str(max(8, ROWS // 500_000)),
         "spark.ui.showConsoleProgress": "false",
     }
     chosen = " ".join(f"--conf {name}={value}" for name, value in settings.items())
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local-cluster[2,1,{MEMORY_MB}] {chosen} pyspark-shell"
     os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(folder / "workers")}
+    os.environ["SPARK_LOCAL_DIRS"] = str(folder / "shuffled")
     with spark_session() as session:
         session.range(2).count()
         started = time.perf_counter()
