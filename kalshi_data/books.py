@@ -134,7 +134,7 @@ class MarketRecord(ABC):
 
     @abstractmethod
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
-        """Return the last snapshot with a clock, or the last one without if none has; None if there is none."""
+        """Return the last snapshot of the stream, or the last polled one if there is none of it; None if neither."""
 
     @abstractmethod
     def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
@@ -160,7 +160,7 @@ class MarketRecord(ABC):
         """Return the book without looking at the order of changes. That is nearly always correct, namely if restarts of
         the clock cannot matter. Return None if they may, or if the snapshot is in doubt or missing."""
         base = self.last_snapshot(at)
-        if base is None or base.clock < 0:
+        if base is None:
             return None
         found = self.changes_table(base.snapshot_ts - LATEST_STAMP, at)
         is_after = pc.greater(found["exchange_ts"], instant(base.snapshot_ts))

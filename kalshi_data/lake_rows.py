@@ -28,14 +28,14 @@ class LakeRecord(MarketRecord):
         self._files = files
 
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
-        clockless = None
+        polled = None
         since = day_of(until) - (LOOK_BACK_DAYS - 1) * DAY
         for scan in self._files.scan_backwards(SNAPSHOTS, since, until):
             found = self._snapshots_in(scan, since, until)
-            if with_clock := [snapshot for snapshot in found if snapshot.clock >= 0]:
-                return with_clock[-1]
-            clockless = clockless or (found[-1] if found else None)
-        return clockless
+            if of_stream := [snapshot for snapshot in found if snapshot.is_of_stream]:
+                return of_stream[-1]
+            polled = polled or (found[-1] if found else None)
+        return polled
 
     def snapshots(self, since: datetime, until: datetime) -> list[BookSnapshot]:
         return self._snapshots_in(self._files.scan(SNAPSHOTS, (since, until + MICROSECOND)), since, until)

@@ -1,7 +1,7 @@
 """An order book as plain arithmetic in integers, and the book of a market at a time from its recorded rows.
 
 sql/shared/0046_book_at_a_time.sql implements the same in SQL and gives the reasons; both are tested with the same rows
-(without_late_ones() is now in 0057_books_after_an_outage.sql).
+(without_late_ones() is now in 0057_books_after_an_outage.sql, last_snapshot() in 0058_books_without_clocks.sql).
 If the order of changes cannot matter, neither SQL (0060_undisputed_books.sql) nor the lake looks at each change.
 
 A snapshot with a clock holds the changes up to that clock, within one run of the market's clocks: after an outage or a
@@ -41,8 +41,13 @@ class BookSnapshot(NamedTuple):
     snapshot_ts: datetime
     received_at: datetime
     clock: int  # -1 if it has none
-    source: str
+    source: str  # ws or rest
     levels: Levels
+
+    @property
+    def is_of_stream(self) -> bool:
+        """Return whether a socket brought it. A polled one may be of any moment of its request."""
+        return self.source == "ws"
 
 
 class Knowledge(NamedTuple):
@@ -57,7 +62,7 @@ class Record(Protocol):
     """The recorded rows of one market."""
 
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
-        """Return the last snapshot with a clock, or the last one without if none has; None if there is none."""
+        """Return the last snapshot of the stream, or the last polled one if there is none of it; None if neither."""
 
     def changes(self, after: datetime, until: datetime) -> list[BookChange]:
         """Return the changes stamped later than `after`, up to `until`."""
@@ -102,7 +107,12 @@ def added_up(book: Mapping[tuple[bool, int], int], deltas: Iterable[tuple[bool, 
 
 
 def lacking_for_certain(base: BookSnapshot, before: list[BookChange]) -> list[BookChange] | None:
-    """Return the changes of the minute before a snapshot that it lacks. Return None if the snapshot is in doubt."""
+    """Return the changes of the minute before a snapshot that it lacks. Return None if the snapshot is in doubt.
+
+    A snapshot without a clock lacks none: only its time says what it holds.
+    """
+    if base.clock < 0:
+        return []
     early = _stamped_too_early(base, before)
     return None if any(change.received_at < base.received_at for change in early) else early
 
@@ -126,7 +136,7 @@ def _without_late_ones(record: Record, base: BookSnapshot) -> BookSnapshot:
     or the clocks have restarted. It arrived late if it equals what an earlier snapshot had become by its clock, or if
     it becomes what an earlier snapshot was already: after an outage, the first one may come from the slower connection.
     """
-    if base.clock < 0 or not _is_in_doubt(record, base):
+    if not _is_in_doubt(record, base):
         return base
     last = record.last_snapshot(base.snapshot_ts - MICROSECOND)
     if last is None or last.clock < 0:

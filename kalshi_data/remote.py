@@ -141,7 +141,7 @@ class RemoteRecord(MarketRecord):
 
     def last_snapshot(self, until: datetime) -> BookSnapshot | None:
         since = day_of(until) - (LOOK_BACK_DAYS - 1) * DAY
-        for more in ({"clocked": "true"}, {}):
+        for more in ({"source": "ws"}, {}):
             if found := self._snapshots(since, until, {**more, "order": "desc", "limit": "1"}):
                 return found[0]
         return None

@@ -93,7 +93,7 @@ def _recorded(record: MarketRecord, steps: Steps) -> Iterator[Numbered]:
         first = steps.first_from(snapshots[0].snapshot_ts) if snapshots else steps.total
         yield from ((each, None) for each in range(first))
         number = first
-    for snapshot in [each for each in snapshots if each.clock >= 0]:
+    for snapshot in [each for each in snapshots if each.is_of_stream]:
         end = steps.first_from(snapshot.snapshot_ts)
         yield from _between(record, base, steps, number, end)
         base, number = snapshot, max(number, end)
@@ -106,7 +106,7 @@ def _between(
     """Yield the steps from `number` to `end`, all of which follow the snapshot and precede the next one."""
     if number >= end:
         return
-    if base is None or base.clock < 0:
+    if base is None:
         yield from _disputed(record, steps, number, end)
         return
     before = changes_of(record.changes_table(base.snapshot_ts - LATEST_STAMP, base.snapshot_ts))

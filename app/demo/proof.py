@@ -141,22 +141,22 @@ def evidence_of(truth: Path, production: Dsn, ready_us: int) -> Evidence:
             delivered=sum(ordinal in delivered for ordinal in range(reader.count())),
             report=report,
             ready_us=ready_us,
-            true_holes=_true_holes(reader, delivered, ready_us),
-            declared=_declared(connection, ready_us),
+            true_holes=true_holes_since(reader, delivered, ready_us),
+            declared=declared_holes(connection, ready_us),
             freshness=_freshness(connection, ready_us),
             archived=archived_since(connection, reader.header.start_us),
             audit_findings=value_of(connection, FINDINGS, (moment_of(reader.header.start_us),)),
         )
 
 
-def _true_holes(reader: TruthReader, delivered: Delivered, ready_us: int) -> list[TrueHole]:
+def true_holes_since(reader: TruthReader, delivered: Delivered, ready_us: int) -> list[TrueHole]:
     """Return the intervals in which changes were sent to no gatherer."""
     header = reader.header
     catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
     return list(true_holes(reader.changes(), delivered, lru_cache(maxsize=None)(catalog.ticker), ready_us))
 
 
-def _declared(connection: Connection, since_us: int) -> dict[Subject, Intervals]:
+def declared_holes(connection: Connection, since_us: int) -> dict[Subject, Intervals]:
     """Return the declared holes by subject, merged."""
     with connection.cursor() as cursor:
         cursor.execute(DECLARED, (moment_of(since_us),))

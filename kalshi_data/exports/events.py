@@ -89,7 +89,7 @@ class MarketEvents:
     def _books(self, since: datetime, until: datetime) -> tuple[Changes, list[Mark]]:
         """Return the changes of the hour, and the books at its snapshots."""
         table = self._record.changes_table(since - LATEST_STAMP, until - MICROSECOND, CHANGE_COLUMNS)
-        snapshots = [each for each in self._record.snapshots(since, until - MICROSECOND) if each.clock >= 0]
+        snapshots = [each for each in self._record.snapshots(since, until - MICROSECOND) if each.is_of_stream]
         ends = [each.snapshot_ts for each in snapshots] + [until - MICROSECOND]
         changes, marks = Changes(), list[Mark]()
         marks += self._between(table, since - MICROSECOND, ends[0], changes)

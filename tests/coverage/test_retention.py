@@ -37,8 +37,11 @@ def count(coverage, query):
 
 def test_of_books_before_the_horizon_nothing_is_said_any_more(judged):
     assert books(judged)[0] == ("hole", [10, 20], ["a"])
+    at_the_horizon = books(judged)[60]
+    assert at_the_horizon == ("hole", [70, 80], ["b"])
     assert forgotten(judged, 1) > 0
     assert min(books(judged)) == 60
+    assert books(judged)[60] == at_the_horizon
     assert market(judged)[0, "trade"] == ("hole", [30, 31], [])
     assert count(judged, "coverage WHERE hour < '2026-11-01 13:00+00' AND ticker <> ''") == 0
     assert forgotten(judged, 1) == 0
@@ -82,6 +85,21 @@ def test_subscriptions_that_ended_long_ago_go_and_those_of_the_whole_exchange_st
     forgotten(judged, 2)
     assert execute(judged.production, "SELECT gatherer FROM gatherer_subscriptions WHERE ticker <> ''") == [("b",)]
     assert count(judged, "gatherer_subscriptions WHERE ticker = ''") == 4
+
+
+def test_a_run_that_may_go_on_keeps_its_subscriptions_however_long_it_has_been_silent(judged):
+    forgotten(judged, 4)
+    assert execute(judged.production, "SELECT gatherer FROM gatherer_subscriptions WHERE ticker <> ''") == [("b",)]
+
+
+def test_a_run_whose_records_are_on_their_way_keeps_its_subscriptions(judged):
+    execute(
+        judged.production,
+        "UPDATE gatherer_runs SET delivered_until = %s WHERE (gatherer, run_id) = ('a', 1)",
+        (at(50),),
+    )
+    forgotten(judged, 1)
+    assert count(judged, "gatherer_subscriptions WHERE gatherer = 'a' AND ticker = 'KXTEST-1'") == 1
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 3])

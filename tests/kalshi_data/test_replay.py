@@ -13,7 +13,7 @@ import kalshi_data as kd
 from kalshi_data.order_book import recorded_book
 from tests.kalshi_data.conftest import HOLE
 from tests.kalshi_data.lakes import HOUR, NOON, TICKER, at, change, judged, snapshot, write
-from tests.storage.market_histories import histories
+from tests.storage.market_histories import histories, histories_whose_clocks_stop
 from tests.storage.test_book_at_a_time import (
     ANY_CHANGES,
     ANY_SNAPSHOTS,
@@ -132,7 +132,7 @@ def test_a_replay_goes_on_across_hours_and_days(tmp_path):
 
 
 @MANY
-@given(histories())
+@given(histories() | histories_whose_clocks_stop())
 def test_each_book_is_that_of_its_moment(history):
     check(InMemory(history))
 

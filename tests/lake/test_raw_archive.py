@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 import pytest
 from prometheus_client import REGISTRY
@@ -17,7 +18,7 @@ from app.metrics.lake import BEHIND_SECONDS
 from app.postgres.connection import connected
 from app.postgres.databases import DatabaseKind
 from app.runtime.threads import inline
-from app.storage.confirmation import LAST_RESORTS, archive_losses, is_merged_and_archived, why_not_confirmed
+from app.storage.confirmation import LAST_RESORTS, all_chunks, archive_losses, is_merged_and_archived, why_not_confirmed
 from app.storage.retention import maintain
 from app.storage.tables import ORDERBOOK_DELTAS
 from tests.cli_settings import invoke
@@ -198,6 +199,19 @@ def test_a_full_disk_wins_over_a_lake_that_cannot_be_reached_and_the_loss_is_tol
     assert 0 < done.sacrificed_bytes < whole.size_bytes
     with connected(filled) as connection:
         assert archive_losses(connection) == [("orderbook_deltas", NOON, NOON + HOUR)]
+    assert kept(filled) == [1, 2]
+
+
+def test_no_more_is_lost_than_the_disk_lacks(filled, archive, deltas):
+    archive.update_backlog(deltas, 0)
+    now = NOON + 3 * HOUR
+    whole = round_of(filled, now)
+    with connected(filled) as connection:
+        oldest = min(
+            (chunk for chunk in all_chunks(connection) if chunk.table == "orderbook_deltas"),
+            key=attrgetter("range_end"),
+        )
+    assert round_of(filled, now, max_bytes=whole.size_bytes - oldest.size_bytes).sacrificed == 1
     assert kept(filled) == [1, 2]
 
 

@@ -20,8 +20,11 @@ class Recorded:
         self.truth = truth
         self.connection = connection
 
+    def check(self, since_us=0):
+        return SimCheck(TruthReader(self.truth), ProductionRows(self.connection, since_us)).run()
+
     def judge(self, since_us=0):
-        report = SimCheck(TruthReader(self.truth), ProductionRows(self.connection, since_us)).run()
+        report = self.check(since_us)
         return {"ok": report.is_clean, **msgspec.to_builtins(report)}
 
     def found(self, since_us=0):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 SECOND = 1_000
 HOUR = 3_600_000
 RECORDERS = 3
+NO_CLOCK = -1
 LARGEST_STEP = 5
 PRICES_E6 = (100_000, 200_000)
 DELAYS = (10, 20, 60)
@@ -71,6 +72,7 @@ class History:
         self._outages = []
         self._back_since = 0  # after the last one
         self._action = None  # that goes on: when, and its clock
+        self._has_clocks = True
 
     def change(self):
         self.now += self._draw(st.sampled_from([0, 1, 40, 400, 5 * SECOND, 100 * SECOND]))
@@ -97,6 +99,11 @@ class History:
         self.now += 1_100
         self._begin_clocks_anew()
         self.now += self._draw(st.sampled_from([0, 5 * SECOND, HOUR]))
+
+    def stop_clocks(self):
+        """From now on the exchange tells none. Only times say then what a book holds: they are taken as true."""
+        self._has_clocks = False
+        self.now += 1
 
     def outage(self):
         """Nobody is connected, for a second or for hours, and what happens then nobody hears."""
@@ -153,8 +160,9 @@ class History:
     def _happen(self, level, delta_e2):
         # Clocks that began anew unnoticed are told by the first change that says its time.
         is_first = self._restarts[-1][1] == len(self.events)
-        ts_missing = not is_first and self._draw(st.sampled_from([False] * 4 + [True]))
-        event = Event(len(self.events), self.now, self._clock, ts_missing, *level, delta_e2)
+        ts_missing = self._has_clocks and not is_first and self._draw(st.sampled_from([False] * 4 + [True]))
+        clock = self._clock if self._has_clocks else NO_CLOCK
+        event = Event(len(self.events), self.now, clock, ts_missing, *level, delta_e2)
         self.events.append(event)
         self._action = (self.now, self._clock)
         copies = []
@@ -171,6 +179,9 @@ class History:
         self.heard.setdefault(event.number, Heard(event, sent if event.ts_missing else event.at, received))
 
     def _take(self, recorder, late):
+        if not self._has_clocks:
+            self._take_without_clock(recorder)
+            return
         of_time, of_events, clock = self._restarts[-1]
         since = max(self.now - late, of_time, self._back_since)
         events = max(sum(event.at <= since for event in self.events), recorder.told, of_events)
@@ -186,11 +197,31 @@ class History:
             self._record(event, self.now, recorder.receive(self.now, 1))
         recorder.is_connected, recorder.told = True, len(self.events)
 
+    def _take_without_clock(self, recorder):
+        """No change shares the millisecond of the book."""
+        self.now += 1
+        events = len(self.events)
+        received = recorder.receive(self.now, self._draw(st.sampled_from(DELAYS)))
+        self.taken.append(Taken(self.now, received, NO_CLOCK, events, self.levels(events)))
+        recorder.is_connected, recorder.told = True, events
+        self.now += 1
+
+
+STEPS = st.lists(st.sampled_from(["change"] * 5 + ["snapshot", "restart", "outage"]), max_size=12)
+
 
 @st.composite
 def histories(draw):
     history = History(draw)
     history.snapshot()
-    for step in draw(st.lists(st.sampled_from(["change"] * 5 + ["snapshot", "restart", "outage"]), max_size=12)):
+    for step in draw(STEPS):
+        getattr(history, step)()
+    return history
+
+
+@st.composite
+def histories_whose_clocks_stop(draw):
+    history = draw(histories())
+    for step in ["stop_clocks", *draw(STEPS), "outage", *draw(STEPS)]:
         getattr(history, step)()
     return history

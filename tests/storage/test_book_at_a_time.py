@@ -21,7 +21,7 @@ from app.storage.writer import CopyWriter
 from kalshi_data.layout import hour_of
 from kalshi_data.order_book import BookChange, BookSnapshot, Knowledge, recorded_book
 from tests.storage.decisive_books import CASES
-from tests.storage.market_histories import histories
+from tests.storage.market_histories import histories, histories_whose_clocks_stop
 from tests.storage.reading import EPOCH
 from tests.storage.rows import NOON_US
 
@@ -82,7 +82,7 @@ class InMemory(Recorded):
 
 
 @settings(MANY, max_examples=150)
-@given(histories())
+@given(histories() | histories_whose_clocks_stop())
 def test_it_is_what_the_exchange_had(history):
     record = InMemory(history)
     for at in history.moments():
@@ -108,8 +108,8 @@ def test_histories_that_decide_between_rules_have_the_book_that_the_exchange_had
         assert levels == levels_of(case.book), case
 
 
-@settings(MANY, max_examples=20)
-@given(histories())
+@settings(MANY, max_examples=30)
+@given(histories() | histories_whose_clocks_stop())
 def test_it_is_the_same_in_python_sql_and_the_lake(production, history):
     record, ticker = InMemory(history), f"KXTEST-{next(NAMES)}"
     rows = rows_of(record, ticker)
@@ -137,10 +137,14 @@ ANY_CHANGES = st.lists(
 )
 ANY_SNAPSHOTS = st.lists(
     st.builds(
-        lambda at, delay, clock, price: BookSnapshot(
-            moment(at) + timedelta(microseconds=7), moment(at + delay), clock, "ws", {(True, price): 100}
+        lambda at, delay, clock, source, price: BookSnapshot(
+            moment(at) + timedelta(microseconds=7),
+            moment(at + delay),
+            clock if source == "ws" else -1,
+            source,
+            {(True, price): 100},
         ),
-        *(MILLISECONDS, DELAYS, st.integers(-1, 6), LEVEL_NUMBERS),
+        *(MILLISECONDS, DELAYS, st.integers(-1, 6), st.sampled_from(["ws", "ws", "rest"]), LEVEL_NUMBERS),
     ),
     min_size=1,
     max_size=3,
@@ -153,7 +157,7 @@ class Any(Recorded):
 
     def last_snapshot(self, until):
         before = [snapshot for snapshot in self.snapshots if snapshot.snapshot_ts <= until]
-        return max(before, key=lambda snapshot: (snapshot.clock >= 0, snapshot.snapshot_ts), default=None)
+        return max(before, key=lambda snapshot: (snapshot.is_of_stream, snapshot.snapshot_ts), default=None)
 
 
 @settings(MANY, max_examples=20)

@@ -95,6 +95,15 @@ def test_what_its_run_left_open_ended_with_it(gatherer, follower):
     assert tickers(gatherer) == ["B"]
 
 
+def test_what_ended_long_before_its_run_goes_before_the_rest(gatherer, follower):
+    gatherer.runs(0, 1_000, ended=1_000).listens(BOOKS, "A", until=10).listens(BOOKS, "last")
+    gatherer.misses(5, 10, number=1).misses(900, 901, number=2)
+    follower.round()
+    drop_records(gatherer, 20)
+    assert forgotten(gatherer) == (1, 1, 0)
+    assert (tickers(gatherer), gaps(gatherer)) == (["last"], [2])
+
+
 def test_a_run_that_may_still_live_keeps_what_is_open(gatherer, follower):
     gatherer.runs(0, 10).listens(BOOKS, "A").listens(BOOKS, "B").misses(5, None, number=1).misses(6, 7, number=2)
     follower.round()

@@ -25,7 +25,7 @@ class Written:
 
     def last_snapshot(self, until):
         found = [s for s in self.snapshots if s.snapshot_ts <= until]
-        return max((s for s in found if s.clock >= 0), default=None) or max(found, default=None)
+        return max((s for s in found if s.is_of_stream), default=None) or max(found, default=None)
 
     def changes(self, after, until):
         return [change for change in self.deltas if after < change.exchange_ts <= until]

@@ -112,7 +112,8 @@ RECORDED_SNAPSHOTS = Listing(
     filters={
         **OF_MARKETS,
         **between("snapshot_ts"),
-        **whether(clocked="clock >= 0", confirmation="yes_prices_e6 IS NULL"),
+        **one_of("source", "ws", "rest"),
+        **whether(confirmation="yes_prices_e6 IS NULL"),
     },
     envelope="snapshots",
     channel=evidence.BOOKS,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from app.simulator.check import lifecycle_rows
-from app.simulator.check.books import BookSample, compare_books
+from app.simulator.check.books import BOOKS, BookSample, compare_books
 from app.simulator.check.matcher import Delivered, Extra, Key, Matcher
 from app.simulator.check.report import BookFindings, Findings, SimReport
 from app.simulator.check.tables import TABLES, RowSource, SimTable
@@ -79,12 +79,17 @@ class SimCheck:
     """The comparison of a recording with the truth: one pass to match, further passes to resolve the rest."""
 
     def __init__(
-        self, reader: TruthReader, source: RowSource, progress: Callable[[int], object] = lambda _changes: None
+        self,
+        reader: TruthReader,
+        source: RowSource,
+        progress: Callable[[int], object] = lambda _changes: None,
+        books: int = BOOKS,
     ) -> None:
         header = reader.header
         self._reader = reader
         self._source = source
         self._progress = progress  # receives the number of changes since its last call
+        self._sample = BookSample(books)
         self._cents = header.whole_cents
         self._catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
         self._ticker = lru_cache(maxsize=NAMES_KEPT)(self._catalog.ticker)
@@ -95,7 +100,7 @@ class SimCheck:
             table.change_type: Compared(table, self._source, self._delivered, cents=self._cents) for table in TABLES
         }
         lifecycle: list[tuple[int, SimLifecycle]] = []
-        sample = BookSample()
+        sample = self._sample
         for second, numbered in self._seconds():
             changes = list(numbered)
             for ordinal, change in changes:

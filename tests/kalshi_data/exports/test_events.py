@@ -13,7 +13,7 @@ from kalshi_data.order_book import recorded_book
 from kalshi_data.times import us_of
 from tests.kalshi_data.conftest import HOLE
 from tests.kalshi_data.lakes import HOUR, NOON, TICKER, at, change, judged, snapshot, trade, write
-from tests.storage.market_histories import histories
+from tests.storage.market_histories import histories, histories_whose_clocks_stop
 from tests.storage.test_book_at_a_time import ANY_CHANGES, ANY_SNAPSHOTS, Any, InMemory, lake_with, rows_of
 
 NAMES = count(1)
@@ -120,7 +120,7 @@ def test_a_snapshot_that_differs_corrects_the_book(tmp_path):
 
 
 @MANY
-@given(histories())
+@given(histories() | histories_whose_clocks_stop())
 def test_the_books_are_those_of_a_recorded_market(history):
     record = InMemory(history)
     check(record, {row.snapshot_ts for row in record.snapshots})
