@@ -1,4 +1,5 @@
-"""An event that all greenlets notice.
+"""An event that all greenlets notice. It stands alone because both the workers and the simulator need it.
+
 
 gevent's own can forget a waiter: one that begins to wait on an event that is already set, while those who waited before
 are still to be told, queues behind them; if the wait of one of these then ends by its timeout, gevent drops the whole
