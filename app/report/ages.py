@@ -18,23 +18,22 @@ RECEIVED, STORED = "exchange to gatherer", "gatherer to production"
 ROWS_PER_MINUTE = 100
 
 # Seventeen and sixty have no common factor: each second of the minute takes its turn within the hour.
-SAMPLE = """
+AGE_CLASS = f"ceil({CLASSES_PER_DOUBLING} * log(2, greatest(extract(epoch FROM {{age}}) * 1000, 0.001)))::INTEGER"
+SAMPLE = f"""
     SELECT age_class, is_stored, count(*) AS rows FROM (
         SELECT sampled.* FROM generate_series(%(from)s::TIMESTAMPTZ, %(last)s, INTERVAL '1 minute') AS minute
         CROSS JOIN LATERAL (
-            SELECT received_at - exchange_ts AS received, {stored} AS stored FROM {table}
+            SELECT received_at - exchange_ts AS received, {{stored}} AS stored FROM {{table}}
             WHERE exchange_ts >= minute + extract(minute FROM minute)::INTEGER * 17 %% 60 * INTERVAL '1 second'
-                AND exchange_ts < minute + INTERVAL '1 minute' AND {is_of_stream}
+                AND exchange_ts < minute + INTERVAL '1 minute' AND {{is_of_stream}}
             ORDER BY exchange_ts LIMIT %(rows)s
         ) AS sampled
     ) AS rows
     CROSS JOIN LATERAL (VALUES (FALSE, received), (TRUE, stored)) AS ages (is_stored, age)
-    CROSS JOIN LATERAL (
-        SELECT ceil(%(classes)s * log(2, greatest(extract(epoch FROM age) * 1000, 0.001)))::INTEGER AS age_class
-    ) AS classes
+    CROSS JOIN LATERAL (SELECT {AGE_CLASS.format(age="age")} AS age_class) AS classes
     WHERE age IS NOT NULL
     GROUP BY age_class, is_stored
-"""
+"""  # noqa: S608 - constants
 KEEPS_COMMIT_TIMES = "SELECT current_setting('track_commit_timestamp')::BOOLEAN AS keeps"
 
 
@@ -44,7 +43,7 @@ def day_ages(ask: Ask, day: datetime) -> Iterator[AgeFigures]:
     stored = (
         "pg_xact_commit_timestamp(xmin) - received_at" if ask(KEEPS_COMMIT_TIMES, {})[0]["keeps"] else "NULL::INTERVAL"
     )
-    asked = {"from": day, "last": day + DAY - MINUTE, "rows": ROWS_PER_MINUTE, "classes": CLASSES_PER_DOUBLING}
+    asked = {"from": day, "last": day + DAY - MINUTE, "rows": ROWS_PER_MINUTE}
     for table, is_of_stream in TABLES.items():
         rows = ask(SAMPLE.format(table=table, stored=stored, is_of_stream=is_of_stream), asked)
         for stage, is_stored in ((RECEIVED, False), (STORED, True)):

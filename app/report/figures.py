@@ -20,6 +20,16 @@ LISTED_HOLES = 10
 CLASSES_PER_DOUBLING = 4
 
 
+def at_most_ms(counts: Mapping[int, int], share: float) -> float | None:
+    """Return an age that this share of what is counted did not exceed. Return None if nothing is."""
+    wanted, seen = share * sum(counts.values()), 0
+    for number in sorted(counts):
+        seen += counts[number]
+        if seen >= wanted:
+            return float(2 ** (number / CLASSES_PER_DOUBLING))
+    return None
+
+
 class ChannelFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of one channel; of order books, the sum over all markets."""
 
@@ -72,13 +82,7 @@ class AgeFigures(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.counts.values())
 
     def at_most_ms(self, share: float) -> float | None:
-        """Return an age that this share of the rows did not exceed. Return None if there were no rows."""
-        wanted, seen = share * self.rows, 0
-        for number in sorted(self.counts):
-            seen += self.counts[number]
-            if seen >= wanted:
-                return float(2 ** (number / CLASSES_PER_DOUBLING))
-        return None
+        return at_most_ms(self.counts, share)
 
 
 class AuditFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +119,7 @@ class PeriodFigures(msgspec.Struct, frozen=True, kw_only=True):
     channels: Sequence[ChannelFigures] = ()
     gatherers: Sequence[GathererFigures] = ()
     hours_needed: Mapping[int, int] = {}  # how many gatherers it took to have everything that any of them received
+    openings: Mapping[int, int] = {}  # of markets: for how long each had no book then, by class of age
     ages: Sequence[AgeFigures] = ()
     audit: AuditFigures = AuditFigures()
     holes: Sequence[HoleFigures] = ()  # the longest ones
@@ -134,6 +139,7 @@ def combined(days: Sequence[PeriodFigures]) -> PeriodFigures:
         channels=_added((each for day in days for each in day.channels), "channel"),
         gatherers=_added((each for day in days for each in day.gatherers), "gatherer", "channel"),
         hours_needed=_counts(day.hours_needed for day in days),
+        openings=_counts(day.openings for day in days),
         ages=_added((each for day in days for each in day.ages), "table", "stage"),
         audit=reduce(_plus, (day.audit for day in days)),
         holes=longest(joined(each for day in days for each in day.holes)),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from app.coverage.evidence import BOOKS, CHANNELS, COMBO_LIFECYCLE, EXCHANGE_CHANNELS, SNAPSHOTS_US
+from app.report.ages import AGE_CLASS
 from app.report.contributions import contributions
 from app.report.figures import (
     LISTED_HOLES,
@@ -116,6 +117,20 @@ OUTAGES = f"""
     FROM outages GROUP BY channel, date_bin('1 minute', since, 'epoch'), date_bin('1 minute', until, 'epoch')
     ORDER BY max(until) - min(since) DESC, since LIMIT {LISTED_HOLES}
 """  # noqa: S608
+# Of each market that opened, how long its book was lacking from then on.
+OPENINGS = f"""
+    WITH {KNOWN_TIMES},
+    missing AS (
+        SELECT ticker, since, max(until) AS until FROM coverage_holes
+        WHERE hour >= %(from)s AND hour < %(to)s AND channel = %(books)s AND kind <> 'unrecorded'
+        GROUP BY ticker, since
+    )
+    SELECT {AGE_CLASS.format(age="coalesce(m.until - o.open_time, '0')")} AS age_class, count(*) AS openings
+    FROM markets AS o CROSS JOIN known LEFT JOIN missing AS m ON m.ticker = o.ticker AND m.since = o.open_time
+    WHERE o.open_time >= %(from)s AND o.open_time < %(to)s AND known.times @> o.open_time
+        AND (o.close_time IS NULL OR o.open_time < o.close_time)
+    GROUP BY age_class
+"""  # noqa: S608
 AUDIT = """
     SELECT
         count(*) FILTER (WHERE resolved_at IS NULL AND is_explained) AS explained,
@@ -157,6 +172,7 @@ def day_figures(ask: Ask, day: datetime) -> PeriodFigures:
         channels=[*_books(ask, day, known.books), *channel_figures(ask, day, known.channels)],
         gatherers=given.gatherers,
         hours_needed=given.hours_needed,
+        openings=opening_counts(ask, day, known.recorded_books),
         audit=AuditFigures(**ask(AUDIT, {"from": day, "to": day + DAY})[0]),
         holes=[*outages(ask, day, known.books, of_books=True), *outages(ask, day, known.channels, of_books=False)],
     )
@@ -222,6 +238,11 @@ def _books(ask: Ask, day: datetime, known: Ranges) -> Iterator[ChannelFigures]:
         markets=life["markets"],
         outage_markets=found["outage"]["markets"] if "outage" in found else 0,
     )
+
+
+def opening_counts(ask: Ask, day: datetime, known: Ranges) -> dict[int, int]:
+    """Return how many of the markets that opened had no book for how long, by class."""
+    return {row["age_class"]: row["openings"] for row in ask(OPENINGS, _asked(day, known))} if known else {}
 
 
 def channel_figures(ask: Ask, day: datetime, known: Ranges) -> list[ChannelFigures]:

@@ -4,14 +4,14 @@ In: a `QualityReport`. Out: text. Shares are rounded down and lengths up: nothin
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import NamedTuple
 
 from app.coverage.evidence import BOOKS, COMBO_LIFECYCLE, LIFECYCLE, TICKERS, TRADES
 from app.report.days import QualityReport
-from app.report.figures import TARGET_SHARE, ChannelFigures, PeriodFigures
+from app.report.figures import TARGET_SHARE, ChannelFigures, PeriodFigures, at_most_ms
 from app.status.verdict import age_words
 
 CHANNEL_NAMES = {
@@ -55,7 +55,7 @@ def sentences(report: QualityReport) -> Iterator[str]:
         yield "Nothing of this time is known: the deduplicator has not judged it."
         return
     yield from (_recorded(each) for each in total.channels if each.share is not None)
-    yield from _of_books(total.channel(BOOKS))
+    yield from _of_books(total.channel(BOOKS), total.openings)
     yield from _of_gatherers(total)
     found = f"{total.audit.unexplained:,}, counted as outages" if total.audit.unexplained else "none"
     yield f"Differences between recorded books and the exchange's that nothing explains: {found}."
@@ -76,13 +76,17 @@ def _recorded(each: ChannelFigures) -> str:
     return "; ".join(parts) + "."
 
 
-def _of_books(books: ChannelFigures) -> Iterator[str]:
+def _of_books(books: ChannelFigures, openings: Mapping[int, int]) -> Iterator[str]:
     if books.share is None:
         return
     if books.outage_seconds:
         yield f"Outages cost {age_words(books.outage_seconds)} of order books, added up over markets."
-    if books.opening_seconds:
-        yield f"Markets that had just opened cost {age_words(books.opening_seconds)}, until their first snapshots."
+    if openings:
+        slowest = age_words((at_most_ms(openings, 0.99) or 0.0) / 1000)
+        yield (
+            f"Of {sum(openings.values()):,} markets that opened, 99 in 100 had their first book within {slowest}; "
+            f"together they lack {age_words(books.opening_seconds)}."
+        )
     if books.proven_share is not None:
         share = per_cent(books.proven_share)
         yield f"The exchange itself confirmed {share} % of market-seconds, by its snapshots and quotes."

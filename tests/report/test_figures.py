@@ -8,7 +8,7 @@ import pytest
 from app.coverage.evidence import BOOKS, LIFECYCLE, TICKERS, TRADES
 from app.postgres.connection import connected
 from app.report.days import report_of
-from app.report.figures import AgeFigures, HoleFigures, joined
+from app.report.figures import AgeFigures, HoleFigures, at_most_ms, joined
 from app.report.queries import day_figures
 from app.report.words import as_html, as_text, per_cent, sentences
 from app.status.readings import asked_over
@@ -104,6 +104,13 @@ def test_books_are_proven_up_to_the_exchange_s_last_confirmation(two_hours):
     execute(two_hours.production, "UPDATE audit_progress SET ingest_id = 10")
     # Not the outage of five minutes before it, and nothing of the market without a snapshot.
     assert figures_of(two_hours.production).channel(BOOKS).proven_seconds == 55 * MINUTE
+
+
+def test_openings_are_counted_by_how_long_their_books_were_lacking(two_hours):
+    report = report_now(two_hours.production)
+    assert sum(report.total.openings.values()) == 1  # the long market opened before the record began
+    assert 30_000 <= at_most_ms(report.total.openings, 0.99) <= 30_000 * 1.19
+    assert "Of 1 markets that opened, 99 in 100 had their first book within" in as_text(report)
 
 
 def test_an_unexplained_difference_is_an_outage_and_is_said(two_hours):
