@@ -33,6 +33,11 @@ TRADE = """
 """
 
 
+def put(dsn, table, statement, values):
+    execute(dsn, "SELECT ensure_chunk(%s, %s)", (table, values["at"]))
+    execute(dsn, statement, values)
+
+
 def figures_of(dsn):
     with connected(dsn) as connection:
         return day_figures(asked_over(connection), DAY)
@@ -100,7 +105,7 @@ def test_an_hour_needs_as_many_gatherers_as_it_takes_to_have_all_that_any_receiv
 
 
 def test_books_are_proven_up_to_the_exchange_s_last_confirmation(two_hours):
-    execute(two_hours.production, SNAPSHOT, {"at": at(60), "ticker": "KX-LONG"})
+    put(two_hours.production, "orderbook_snapshots", SNAPSHOT, {"at": at(60), "ticker": "KX-LONG"})
     execute(two_hours.production, "UPDATE audit_progress SET ingest_id = 10")
     # Not the outage of five minutes before it, and nothing of the market without a snapshot.
     assert figures_of(two_hours.production).channel(BOOKS).proven_seconds == 55 * MINUTE
@@ -148,9 +153,9 @@ def test_time_that_is_not_judged_is_pending_and_in_no_share(two_hours):
 
 def test_ages_are_upper_bounds_of_a_sample(two_hours):
     for number, age_ms in enumerate([2, 3, 5, 9, 40, 41, 42, 43, 44, 900]):
-        values = {"at": at(number), "age": timedelta(milliseconds=age_ms), "id": f"trade-{number}"}
+        values = {"age": timedelta(milliseconds=age_ms), "id": f"trade-{number}"}
         # In the second from which on the minute's rows are looked at, or later.
-        execute(two_hours.production, TRADE, values | {"at": at(number) + timedelta(seconds=59.5)})
+        put(two_hours.production, "trades", TRADE, values | {"at": at(number) + timedelta(seconds=59.5)})
     (received,) = [each for each in report_now(two_hours.production).total.ages if each.stage == "exchange to gatherer"]
     assert (received.table, received.rows) == ("trades", 10)
     assert 40 <= received.at_most_ms(0.5) <= 40 * 1.19
