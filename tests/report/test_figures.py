@@ -7,6 +7,7 @@ import pytest
 
 from app.coverage.evidence import BOOKS, LIFECYCLE, TICKERS, TRADES
 from app.postgres.connection import connected
+from app.report.ages import RECEIVED, day_ages
 from app.report.days import report_of
 from app.report.figures import AgeFigures, HoleFigures, at_most_ms, joined
 from app.report.queries import day_figures
@@ -156,7 +157,8 @@ def test_ages_are_upper_bounds_of_a_sample(two_hours):
         values = {"age": timedelta(milliseconds=age_ms), "id": f"trade-{number}"}
         # In the second from which on the minute's rows are looked at, or later.
         put(two_hours.production, "trades", TRADE, values | {"at": at(number) + timedelta(seconds=59.5)})
-    (received,) = [each for each in report_now(two_hours.production).total.ages if each.stage == "exchange to gatherer"]
+    with connected(two_hours.production) as connection:
+        (received,) = [each for each in day_ages(asked_over(connection), DAY) if each.stage == RECEIVED]
     assert (received.table, received.rows) == ("trades", 10)
     assert 40 <= received.at_most_ms(0.5) <= 40 * 1.19
     assert 900 <= received.at_most_ms(0.99) <= 900 * 1.19

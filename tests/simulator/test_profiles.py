@@ -124,7 +124,7 @@ def test_a_recorder_of_everything_is_judged_right_though_books_are_emptied_and_s
         client.ask("subscribe", channels=["trade"])
         client.ask("subscribe", channels=["market_lifecycle_v2"])
         client.ask("subscribe", channels=["multivariate_market_lifecycle"])
-        client.wait_for(lambda _message: max(shown_empty(client).values(), default=0) >= 2, "an empty book, twice")
+        client.wait_for(ShownEmpty(), "a book that is shown empty twice")
         simulator.stop_the_clock()
         received = [client.drain()]
     assert simulator.stop() == 0
@@ -139,14 +139,19 @@ def test_a_recorder_of_everything_is_judged_right_though_books_are_emptied_and_s
     assert {what for _, what in found(report)} <= {"unfillable"}
 
 
-def shown_empty(client):
+class ShownEmpty:
     """How often each market was shown empty after it had had orders."""
-    counts = Counter()
-    had_orders = set()
-    for message in client.seen:
+
+    def __init__(self):
+        self._had_orders = set()
+        self._counts = Counter()
+
+    def __call__(self, message):
+        """Return whether the message shows a market empty for the second time."""
         said = message.get("msg", {})
         if message["type"] == "orderbook_delta":
-            had_orders.add(said["market_ticker"])
-        elif message["type"] == "orderbook_snapshot" and said["market_ticker"] in had_orders:
-            counts[said["market_ticker"]] += not ("yes_dollars_fp" in said or "no_dollars_fp" in said)
-    return counts
+            self._had_orders.add(said["market_ticker"])
+        is_empty = message["type"] == "orderbook_snapshot" and not {"yes_dollars_fp", "no_dollars_fp"} & said.keys()
+        if is_empty and said["market_ticker"] in self._had_orders:
+            self._counts[said["market_ticker"]] += 1
+        return is_empty and self._counts[said["market_ticker"]] == 2
