@@ -21,6 +21,8 @@ from kalshi_data.layout import DAY, day_of
 PROVEN_AFTER = timedelta(hours=7)
 # Rows that are compressed a week later do not tell any more when they were stored.
 AGES_KNOWN_FOR = timedelta(days=3)
+# A day that is judged again every minute is not computed as often.
+PAUSE = timedelta(hours=1)
 
 EVIDENCE = """
     SELECT md5(string_agg(concat_ws(' ', h.hour, h.known_until, h.judged_at, h.is_settled), ',' ORDER BY h.hour))
@@ -37,7 +39,7 @@ DUE = f"""
     ) AS days
     CROSS JOIN coverage_horizon LEFT JOIN quality_days AS q USING (day)
     WHERE day >= books_since AND day + INTERVAL '1 day' + %(after)s <= now()
-        AND q.evidence IS DISTINCT FROM ({EVIDENCE})
+        AND q.evidence IS DISTINCT FROM ({EVIDENCE}) AND coalesce(q.computed_at < now() - %(pause)s, TRUE)
         AND NOT EXISTS (
             -- An hour that is judged again and again is waited for, but not for ever.
             SELECT FROM coverage_known AS h WHERE h.hour >= day AND h.hour < day + INTERVAL '1 day'
@@ -91,7 +93,7 @@ def keep_next_day(ask: Ask, connection: Connection) -> datetime | None:
     with connection, connection.cursor() as cursor:
         # Figures and the digest of what they are made of belong together.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        due = ask(DUE, {"after": PROVEN_AFTER})
+        due = ask(DUE, {"after": PROVEN_AFTER, "pause": PAUSE})
         if not due:
             return None
         day: datetime = due[0]["day"]

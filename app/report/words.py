@@ -84,8 +84,8 @@ def _of_books(books: ChannelFigures, openings: Mapping[int, int]) -> Iterator[st
     if openings:
         slowest = age_words((at_most_ms(openings, 0.99) or 0.0) / 1000)
         yield (
-            f"Of {sum(openings.values()):,} markets that opened, 99 in 100 had their first book within {slowest}; "
-            f"together they lack {age_words(books.opening_seconds)}."
+            f"Markets that opened: {sum(openings.values()):,}; of 100 of them, 99 had their first book within "
+            f"{slowest}. Together they lack {age_words(books.opening_seconds)}."
         )
     if books.proven_share is not None:
         share = per_cent(books.proven_share)
@@ -96,13 +96,17 @@ def _of_gatherers(total: PeriodFigures) -> Iterator[str]:
     hours = total.hours_needed
     if hours:
         parts = [
-            f"{_number(count)} {'was enough' if count == 1 else 'were needed'} in {number:,} hours"
+            f"{_number(count)} {'was enough' if count == 1 else 'were needed'} in {_hours(number)}"
             for count, number in sorted(hours.items())
         ]
         yield f"Gatherers: {', '.join(parts).lower()}."
     for each in total.gatherers:
         if each.channel == BOOKS and each.missed_seconds:
             yield f"{each.gatherer} alone would have missed {age_words(each.missed_seconds)} of order books."
+
+
+def _hours(number: int) -> str:
+    return "1 hour" if number == 1 else f"{number:,} hours"
 
 
 def _number(count: int) -> str:

@@ -36,6 +36,10 @@ def keep(dsn):
         return keep_next_day(asked_over(connection), connection)
 
 
+def let_an_hour_pass(dsn):
+    execute(dsn, "UPDATE quality_days SET computed_at = computed_at - INTERVAL '1 hour 1 second'")
+
+
 def figures(dsn):
     with connected(dsn) as connection:
         return report_of(asked_over(connection), DAY, DAY + timedelta(days=1)).total
@@ -58,6 +62,8 @@ def test_it_is_computed_again_when_more_is_learnt(finished):
     finished.judge(61)
     # Until it is, the report does not repeat what was kept.
     assert figures(finished.production).channel(BOOKS).share == 1
+    assert keep(finished.production) is None
+    let_an_hour_pass(finished.production)
     assert keep(finished.production) == DAY
     assert figures(finished.production).channel(BOOKS).share == 1
 
@@ -101,6 +107,7 @@ def test_each_day_s_report_is_written_into_the_lake_and_again_when_it_changes(fi
     assert json.loads(storage.read(report_key(DAY)))["channels"][0]["channel"] == BOOKS
     finished.gatherers[1].runs(0, 60).listens_to_all(tickers=["KX"])
     finished.judge(61)
+    let_an_hour_pass(finished.production)
     while archive.write_reports():
         pass
     again = msgspec.json.decode(storage.read(report_key(DAY)), type=PeriodFigures)
