@@ -117,19 +117,20 @@ OUTAGES = f"""
     FROM outages GROUP BY channel, date_bin('1 minute', since, 'epoch'), date_bin('1 minute', until, 'epoch')
     ORDER BY max(until) - min(since) DESC, since LIMIT {LISTED_HOLES}
 """  # noqa: S608
-# Of each market that opened, how long its book was lacking from then on.
+# Of each market that opened, how long its book was lacking from then on, also beyond the end of the hour.
 OPENINGS = f"""
-    WITH {KNOWN_TIMES},
+    WITH {LIVES},
     missing AS (
-        SELECT ticker, since, max(until) AS until FROM coverage_holes
-        WHERE hour >= %(from)s AND hour < %(to)s AND channel = %(books)s AND kind <> 'unrecorded'
-        GROUP BY ticker, since
+        SELECT ticker, range_agg(tstzrange(since, until)) AS times FROM coverage_holes
+        WHERE hour >= %(from)s AND hour <= %(to)s AND channel = %(books)s AND kind <> 'unrecorded' GROUP BY ticker
+    ),
+    opened AS (
+        SELECT o.open_time, (SELECT upper(part) FROM unnest(missing.times) AS part WHERE part @> o.open_time) AS until
+        FROM markets AS o JOIN life USING (ticker) LEFT JOIN missing USING (ticker)
+        WHERE o.open_time >= %(from)s AND o.open_time < %(to)s AND life.times @> o.open_time
     )
-    SELECT {AGE_CLASS.format(age="coalesce(m.until - o.open_time, '0')")} AS age_class, count(*) AS openings
-    FROM markets AS o CROSS JOIN known LEFT JOIN missing AS m ON m.ticker = o.ticker AND m.since = o.open_time
-    WHERE o.open_time >= %(from)s AND o.open_time < %(to)s AND known.times @> o.open_time
-        AND (o.close_time IS NULL OR o.open_time < o.close_time)
-    GROUP BY age_class
+    SELECT {AGE_CLASS.format(age="coalesce(until - open_time, '0')")} AS age_class, count(*) AS openings
+    FROM opened GROUP BY age_class
 """  # noqa: S608
 AUDIT = """
     SELECT

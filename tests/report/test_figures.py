@@ -119,6 +119,19 @@ def test_openings_are_counted_by_how_long_their_books_were_lacking(two_hours):
     assert "Markets that opened: 1; of 100 of them, 99 had their first book within 3" in as_text(report)
 
 
+def test_an_opening_is_as_long_as_it_is_though_an_hour_ends_in_it(coverage):
+    put_market(coverage.production, "KX", opens=59.75, closes=100)
+    coverage.gatherers[0].runs(0, 120).listens_to_all().listens(BOOKS, "KX", since=60.5)
+    coverage.judge(121)
+    openings = figures_of(coverage.production).openings
+    assert 45_000 <= at_most_ms(openings, 0.99) <= 45_000 * 1.19
+
+
+def test_a_market_whose_hours_are_not_judged_is_no_quick_opening(two_hours):
+    put_market(two_hours.production, "KX-NEW", opens=50, closes=90)
+    assert sum(figures_of(two_hours.production).openings.values()) == 1
+
+
 def test_an_unexplained_difference_is_an_outage_and_is_said(two_hours):
     execute(two_hours.production, FINDING, ("KX-LONG", at(100), at(101), False))
     execute(two_hours.production, FINDING, ("KX-LONG", at(16), at(17), True))
