@@ -44,4 +44,4 @@ def test_a_month_without_a_record_is_empty(month):
 @pytest.mark.parametrize("given", ["November", "2026-13", "1066-10", "2026-11-21"])
 def test_what_is_no_month_is_refused(month, given):
     service, _ = month
-    assert service.get(f"/report?month={given}").status_code == 422
+    assert service.get(f"/report?month={given}").status_code == 400
