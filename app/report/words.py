@@ -113,29 +113,40 @@ def _number(count: int) -> str:
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
-def tables(report: QualityReport) -> Iterator[ReportTable]:
-    """Yield everything that the report tells, as tables of text."""
+def tables(report: QualityReport) -> list[ReportTable]:
+    """Return everything that the report tells, as tables of text."""
     total = report.total
-    yield ReportTable(
+    return [_channels(total), _days(report), _gatherers(total), _ages(total), _audit(total), _outages(total)]
+
+
+def _channels(total: PeriodFigures) -> ReportTable:
+    return ReportTable(
         "Channels",
         ("Channel", "Recorded", "Target", "Outages", "Openings", "Repaired", "Proven"),
         [_channel_row(each) for each in total.channels],
         "Seconds of order books are added up over markets. Repaired time is recorded. Proven: recorded, and confirmed "
         "by the exchange's own snapshots and quotes.",
     )
-    yield ReportTable(
+
+
+def _days(report: QualityReport) -> ReportTable:
+    channels = [each.channel for each in report.total.channels]
+    return ReportTable(
         "Days",
-        ("Day", "Known", *(CHANNEL_NAMES[each.channel] for each in total.channels)),
-        [_day_row(day, total) for day in report.days],
-        "Shares in per cent of what is known of the day.",
+        ("Day", "Known", *(CHANNEL_NAMES.get(channel, channel) for channel in channels)),
+        [_day_row(day, channels) for day in report.days],
+        "Shares of what is known of the day.",
     )
-    yield ReportTable(
+
+
+def _gatherers(total: PeriodFigures) -> ReportTable:
+    return ReportTable(
         "Gatherers",
         ("Gatherer", "Channel", "Received", "Alone it would have missed", "Only it received"),
         [
             (
                 each.gatherer,
-                CHANNEL_NAMES[each.channel],
+                CHANNEL_NAMES.get(each.channel, each.channel),
                 _share(each.share),
                 _length(each.missed_seconds, "nothing"),
                 _length(each.alone_seconds),
@@ -144,7 +155,10 @@ def tables(report: QualityReport) -> Iterator[ReportTable]:
         ],
         "By the gatherers' journals.",
     )
-    yield ReportTable(
+
+
+def _ages(total: PeriodFigures) -> ReportTable:
+    return ReportTable(
         "Ages",
         ("Rows", "From … to", "Sampled", "p50", "p95", "p99"),
         [
@@ -153,8 +167,11 @@ def tables(report: QualityReport) -> Iterator[ReportTable]:
         ],
         "Upper bounds, of a sample: up to a hundred rows of each minute. From the exchange by the gatherer's clock.",
     )
+
+
+def _audit(total: PeriodFigures) -> ReportTable:
     audit = total.audit
-    yield ReportTable(
+    return ReportTable(
         "Audit",
         ("Books that differed from the exchange's", "Findings"),
         [
@@ -163,7 +180,10 @@ def tables(report: QualityReport) -> Iterator[ReportTable]:
             ("unexplained, counted as outages", f"{audit.unexplained:,}" if audit.unexplained else "none"),
         ],
     )
-    yield ReportTable(
+
+
+def _outages(total: PeriodFigures) -> ReportTable:
+    return ReportTable(
         "Longest outages",
         ("Channel", "From", "For", "Markets", "Longest of", "Causes"),
         [
@@ -192,8 +212,8 @@ def _channel_row(each: ChannelFigures) -> tuple[str, ...]:
     )
 
 
-def _day_row(day: PeriodFigures, total: PeriodFigures) -> tuple[str, ...]:
-    shares = [day.channel(each.channel).share for each in total.channels]
+def _day_row(day: PeriodFigures, channels: Sequence[str]) -> tuple[str, ...]:
+    shares = [day.channel(channel).share for channel in channels]
     known = per_cent(day.known_seconds / (day.until - day.since).total_seconds())
     return f"{day.since:%Y-%m-%d}", f"{known} %", *map(_share, shares)
 
