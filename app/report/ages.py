@@ -17,8 +17,9 @@ TABLES = {"orderbook_deltas": "NOT ts_missing", "trades": "NOT from_rest", "tick
 RECEIVED, STORED = "exchange to gatherer", "gatherer to production"
 ROWS_PER_MINUTE = 100
 
-# Seventeen and sixty have no common factor: each second of the minute takes its turn within the hour.
+# The smallest class whose upper bound the age does not exceed. Clocks that differ can make an age negative.
 AGE_CLASS = f"ceil({CLASSES_PER_DOUBLING} * log(2, greatest(extract(epoch FROM {{age}}) * 1000, 0.001)))::INTEGER"
+# Seventeen and sixty have no common factor: each second of the minute takes its turn within the hour.
 SAMPLE = f"""
     SELECT age_class, is_stored, count(*) AS rows FROM (
         SELECT sampled.* FROM generate_series(%(from)s::TIMESTAMPTZ, %(last)s, INTERVAL '1 minute') AS minute

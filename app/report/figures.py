@@ -91,6 +91,11 @@ class AuditFigures(msgspec.Struct, frozen=True, kw_only=True):
     explained: int = 0  # a hole explains the difference
     resolved: int = 0  # rows that came later made them equal
     unexplained: int = 0  # counted as outages
+    still_unexplained: int = 0  # the same, of differences that began before these days
+
+    @property
+    def counted_as_outages(self) -> int:
+        return self.unexplained + self.still_unexplained
 
 
 class HoleFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,9 +146,14 @@ def combined(days: Sequence[PeriodFigures]) -> PeriodFigures:
         hours_needed=_counts(day.hours_needed for day in days),
         openings=_counts(day.openings for day in days),
         ages=_added((each for day in days for each in day.ages), "table", "stage"),
-        audit=reduce(_plus, (day.audit for day in days)),
+        audit=_added_audits([day.audit for day in days]),
         holes=longest(joined(each for day in days for each in day.holes)),
     )
+
+
+def _added_audits(audits: Sequence[AuditFigures]) -> AuditFigures:
+    # A difference that lasts for days is counted where it began.
+    return msgspec.structs.replace(reduce(_plus, audits), still_unexplained=audits[0].still_unexplained)
 
 
 def longest(holes: Iterable[HoleFigures]) -> list[HoleFigures]:

@@ -134,10 +134,12 @@ OPENINGS = f"""
 """  # noqa: S608
 AUDIT = """
     SELECT
-        count(*) FILTER (WHERE resolved_at IS NULL AND is_explained) AS explained,
-        count(*) FILTER (WHERE resolved_at IS NOT NULL) AS resolved,
-        count(*) FILTER (WHERE resolved_at IS NULL AND NOT is_explained) AS unexplained
-    FROM audit_findings WHERE from_ts < %(to)s AND to_ts > %(from)s
+        count(*) FILTER (WHERE began_then AND resolved_at IS NULL AND is_explained) AS explained,
+        count(*) FILTER (WHERE began_then AND resolved_at IS NOT NULL) AS resolved,
+        count(*) FILTER (WHERE began_then AND resolved_at IS NULL AND NOT is_explained) AS unexplained,
+        count(*) FILTER (WHERE NOT began_then AND resolved_at IS NULL AND NOT is_explained) AS still_unexplained
+    FROM audit_findings CROSS JOIN LATERAL (SELECT from_ts >= %(from)s AS began_then) AS beginning
+    WHERE from_ts < %(to)s AND to_ts > %(from)s
 """
 
 

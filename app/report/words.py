@@ -57,7 +57,8 @@ def sentences(report: QualityReport) -> Iterator[str]:
     yield from (_recorded(each) for each in total.channels if each.share is not None)
     yield from _of_books(total.channel(BOOKS), total.openings)
     yield from _of_gatherers(total)
-    found = f"{total.audit.unexplained:,}, counted as outages" if total.audit.unexplained else "none"
+    count = total.audit.counted_as_outages
+    found = f"{count:,}, counted as outages" if count else "none"
     yield f"Differences between recorded books and the exchange's that nothing explains: {found}."
     if total.pending_seconds:
         yield f"Of {age_words(total.pending_seconds)} nothing is claimed: it is not judged yet."
@@ -177,7 +178,10 @@ def _audit(total: PeriodFigures) -> ReportTable:
         [
             ("explained by a hole", f"{audit.explained:,}"),
             ("resolved by rows that came later", f"{audit.resolved:,}"),
-            ("unexplained, counted as outages", f"{audit.unexplained:,}" if audit.unexplained else "none"),
+            (
+                "unexplained, counted as outages",
+                f"{audit.counted_as_outages:,}" if audit.counted_as_outages else "none",
+            ),
         ],
     )
 

@@ -142,6 +142,14 @@ def test_an_unexplained_difference_is_an_outage_and_is_said(two_hours):
     assert "nothing explains: 1, counted as outages" in as_text(report)
 
 
+def test_a_difference_that_lasts_is_counted_once(two_hours):
+    execute(two_hours.production, FINDING, ("KX-LONG", at(-24 * 60), at(7 * 24 * 60), False))
+    two_hours.judge(121)
+    report = report_now(two_hours.production, days=3)
+    assert len(report.days) == 3
+    assert (report.total.audit.unexplained, report.total.audit.counted_as_outages) == (0, 1)
+
+
 def test_outages_are_listed_with_their_causes(two_hours):
     longest, next_one = sorted(figures_of(two_hours.production).holes, key=lambda hole: -hole.seconds)
     assert (longest.channel, longest.since, longest.until, longest.ticker) == (BOOKS, at(15), at(20), "KX-LONG")
