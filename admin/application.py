@@ -17,6 +17,7 @@ from admin.pages.catalog import catalog_pages
 from admin.pages.completeness import completeness_pages
 from admin.pages.lake import lake_page
 from admin.pages.market import market_pages
+from admin.pages.report import report_page
 from admin.pages.views import FILTERS, pages_blueprint
 from admin.web.access import Access, FailureLimit, LoginSessions, login_blueprint
 from admin.web.cache import TtlCache
@@ -93,6 +94,7 @@ def service(settings: Settings, offload: Offload) -> Flask:
         catalog_pages(database),
         market_pages(database),
         completeness_pages(database),
+        report_page(database),
         lake_page(database),
         login_blueprint(access),
         documentation_blueprint(app, settings.admin_tokens is not None),

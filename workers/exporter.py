@@ -25,7 +25,7 @@ PROOF_SECONDS = 300.0  # between two writability probes, while they succeed
 
 class Exporter:
     """Write settled hours of an archive to the lake and verify what was written; for production, make candles,
-    write coverage and reference data, and seal finished days, as well.
+    write coverage and reference data, seal finished days and report on them, as well.
 
     Each table is tried in every step, whatever became of the others. The first failure is the reason for not being
     ready.
@@ -77,6 +77,7 @@ class Exporter:
             has_more.append(self._tried(self._archive.make_candles) or False)
             has_more.append(self._tried(self._archive.write_knowledge) or False)
             has_more.append(self._tried(self._archive.seal_days) or False)
+            has_more.append(self._tried(self._archive.write_reports) or False)
         return any(has_more)
 
     def _tried(self, work: Callable[P, Result], *arguments: P.args, **options: P.kwargs) -> Result | None:

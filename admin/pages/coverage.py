@@ -4,7 +4,6 @@ In: the judged hours, the kinds of their holes, and how long markets were open. 
 that is recorded, and rows that state who lacked what, and why.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,14 +13,14 @@ from marshmallow.validate import OneOf
 
 from admin.api.paging import asked_time
 from admin.web.database import RequestDatabase
-from app.coverage import evidence
 from app.coverage.evidence import BOOKS, COMBO_LIFECYCLE, LIFECYCLE, TICKERS, TRADES
+from app.report.queries import IS_DISPROVED, REASONS, reasons_of
+from app.report.words import SLIGHT_SHARE, per_cent
 from app.status.verdict import age_words
 from kalshi_data.layout import HOUR, hour_of
 
 CHANNELS = {BOOKS: "Order books", TRADES: "Trades", TICKERS: "Tickers", LIFECYCLE: "Lifecycle"}
 CHANNEL_NAMES = {**CHANNELS, COMBO_LIFECYCLE: "Lifecycle of combos"}
-SLIGHT_SHARE = 0.999
 BAND_HOURS = 8
 SHOWN_HOLES = 200
 
@@ -160,15 +159,6 @@ class Cell(NamedTuple):
 WORDS = {"outage": "in outages", "opening": "just opened", "repaired": "repaired"}
 
 
-def per_cent(share: float) -> str:
-    """Return the share in per cent, rounded down: only all of it is 100."""
-    decimals = 3 if share >= SLIGHT_SHARE else 1
-    shown = math.floor(share * 100 * 10**decimals + 1e-9) / 10**decimals
-    if share < 1 and shown >= 100:
-        shown = 99.999
-    return "100" if shown >= 100 else f"{shown:.{decimals}f}"
-
-
 def heat_map(
     hours: Sequence[tuple[datetime, datetime | None]],
     exceptions: Iterable[tuple[datetime, str, str, int, float]],
@@ -229,8 +219,6 @@ CellQuery = Schema.from_dict(
     },
     name="cell_query",
 )
-# Of each gatherer that was there about then, the first reason that is found. Losses and refusals of books last until
-# the next snapshot, as app/coverage/evidence.py counts them.
 HOLES = f"""
     WITH holes AS (
         SELECT ticker, kind, since, until, repaired_by FROM ({PARTS}) AS part
@@ -241,67 +229,24 @@ HOLES = f"""
         ORDER BY array_position(ARRAY['outage', 'repaired', 'opening'], kind), until - since DESC, ticker
         LIMIT %(limit)s
     )
-    SELECT h.*, extract(epoch FROM h.until - h.since)::FLOAT AS seconds, EXISTS (
-        SELECT FROM audit_findings AS a WHERE a.ticker = h.ticker AND a.resolved_at IS NULL AND NOT a.is_explained
-            AND a.from_ts < h.until AND a.to_ts > h.since
-    ) AS is_disproved, (
-        SELECT coalesce(json_agg(json_build_object('gatherer', g.gatherer, 'reason', coalesce(
-            (
-                SELECT 'gap: ' || string_agg(DISTINCT p.cause, ', ')
-                FROM gatherer_subscriptions AS s JOIN gatherer_gaps AS p USING (gatherer, run_id, conn)
-                WHERE s.gatherer = g.gatherer AND s.ticker = h.ticker AND s.channel = %(channel)s
-                    AND s.started_at < h.until AND coalesce(s.ended_at, 'infinity') > h.since
-                    AND (p.sid < 0 OR p.channel = %(channel)s)
-                    AND p.started_at < h.until AND coalesce(p.ended_at, 'infinity') > h.since
-            ),
-            (
-                SELECT 'rows lost' FROM gatherer_losses AS l
-                WHERE l.gatherer = g.gatherer AND l.table_name = ANY (%(tables)s)
-                    AND l.started_at < h.until AND l.ended_at + %(lasts)s > h.since LIMIT 1
-            ),
-            (
-                SELECT 'rows refused' FROM gatherer_refusals AS f
-                WHERE f.gatherer = g.gatherer AND f.table_name = ANY (%(tables)s) AND f.stored_at IS NULL
-                    AND f.ticker IN (h.ticker, '')
-                    AND f.started_at < h.until AND f.ended_at + %(lasts)s > h.since LIMIT 1
-            ),
-            CASE WHEN NOT EXISTS (
-                SELECT FROM gatherer_runs AS r WHERE r.gatherer = g.gatherer
-                    AND r.started_at < h.until AND coalesce(r.ended_at, r.recorded_until) > h.since
-            ) THEN 'not running' END,
-            CASE WHEN NOT EXISTS (
-                SELECT FROM gatherer_subscriptions AS s
-                WHERE s.gatherer = g.gatherer AND s.ticker = h.ticker AND s.channel = %(channel)s
-                    AND s.started_at < h.until AND coalesce(s.ended_at, 'infinity') > h.since
-            ) THEN 'not subscribed' END,
-            'lacked a part of it'
-        )) ORDER BY g.gatherer), '[]')
-        FROM (
-            SELECT gatherer FROM gatherer_runs AS r GROUP BY gatherer
-            HAVING min(started_at) < %(hour)s::TIMESTAMPTZ + INTERVAL '1 hour'
-                AND max(recorded_until) > %(hour)s::TIMESTAMPTZ - INTERVAL '7 days'
-        ) AS g
-    ) AS reasons
+    SELECT
+        h.*, extract(epoch FROM h.until - h.since)::FLOAT AS seconds, {IS_DISPROVED} AS is_disproved,
+        ({REASONS}) AS reasons
     FROM shown AS h
     ORDER BY array_position(ARRAY['outage', 'repaired', 'opening'], h.kind), h.until - h.since DESC, h.ticker
 """  # noqa: S608
-LASTS = timedelta(microseconds=evidence.SNAPSHOTS_US)
 
 
 def holes_of_cell(database: RequestDatabase, hour: datetime, channel: str) -> dict[str, Any]:
     """Return what the page of an hour of a channel shows."""
     hour = hour_of(hour)
-    asked = {"hour": hour, "channel": channel, "limit": SHOWN_HOLES}
-    tables = {
-        "tables": [table for table, channels in evidence.CHANNELS.items() if channel in channels],
-        "lasts": LASTS if channel == BOOKS else timedelta(),
-    }
+    asked = {"hour": hour, "limit": SHOWN_HOLES, **reasons_of(channel)}
     cells = cells_until(database, hour + HOUR - timedelta(microseconds=1), 1, [channel])
     return {
         "hour": hour,
         "channel": channel,
         "name": CHANNEL_NAMES[channel],
         "cell": cells[channel][0] if cells else None,
-        "holes": database.dicts(HOLES, {**asked, **tables}),
+        "holes": database.dicts(HOLES, asked),
         "shown_holes": SHOWN_HOLES,
     }

@@ -10,11 +10,12 @@ from markupsafe import Markup, escape
 
 from admin.api.gatherers import Gatherers
 from admin.api.status import ReadVerdict
-from admin.pages.coverage import CellQuery, holes_of_cell, per_cent
+from admin.pages.coverage import CellQuery, holes_of_cell
 from admin.pages.panels import panels_of
 from admin.web.database import RequestDatabase
 from app.ops.endpoint import endpoint
 from app.ops.problems import HTML, ProblemError
+from app.report.words import per_cent
 from app.status.verdict import age_words
 from kalshi_data.layout import HOUR
 

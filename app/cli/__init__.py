@@ -15,6 +15,7 @@ from app.cli.lake import book, export_to, lake
 from app.cli.lake_hours import export, verify
 from app.cli.operate import backfill, coverage, doctor, metrics_command, rehearse, settings_command, status, token
 from app.cli.options import SectionedGroup, check_config_option
+from app.cli.report import report
 from app.cli.simulator import simulator
 from app.errors import OperatorError
 from app.runtime import logs
@@ -44,6 +45,7 @@ cli.add(status, section="Operate")
 cli.add(rehearse, section="Operate")
 cli.add(backfill, section="Operate")
 cli.add(coverage, section="Operate")
+cli.add(report, section="Operate")
 cli.add(token, section="Operate")
 cli.add(settings_command, section="Operate")
 cli.add(metrics_command, section="Operate")

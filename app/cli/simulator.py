@@ -12,6 +12,7 @@ from app.cli.options import FiniteRange, about_lake, parsed_moment
 from app.postgres.dsn import Dsn
 from app.settings import Settings
 from app.simulator.limits import TIERS
+from app.simulator.market.profiles import PROFILES, QUIET
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -148,6 +149,7 @@ def read_start(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--seed", default=1, show_default=True, help="The same seed and start: the same history.")
 @click.option("--markets", default=1_000, show_default=True, type=click.IntRange(1, 10_000_000), help="At the start.")
 @click.option("--rate", default=200, show_default=True, type=click.IntRange(0), help="Changes a second.")
+@click.option("--profile", type=click.Choice(list(PROFILES)), default=QUIET, show_default=True, help="Of the traders.")
 @click.option("--start", "start_us", callback=read_start, help="The exchange's time at the start; now, if not given.")
 @click.option("--speed", default=1.0, type=POSITIVE, show_default=True, help="Seconds of the exchange in one of ours.")
 @click.option("--stop-after", type=POSITIVE, help="End after so many of the exchange's seconds.")

@@ -20,7 +20,6 @@ from app.postgres.dsn import Dsn
 from app.simulator.check.check import SimCheck
 from app.simulator.check.databases import ProductionRows
 from app.simulator.check.matcher import Delivered
-from app.simulator.market.catalog import Catalog
 from app.simulator.truth import TruthReader
 from app.storage.tables import PRODUCTION_TABLES
 
@@ -152,7 +151,7 @@ def evidence_of(truth: Path, production: Dsn, ready_us: int) -> Evidence:
 def true_holes_since(reader: TruthReader, delivered: Delivered, ready_us: int) -> list[TrueHole]:
     """Return the intervals in which changes were sent to no gatherer."""
     header = reader.header
-    catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
+    catalog = header.catalog()
     return list(true_holes(reader.changes(), delivered, lru_cache(maxsize=None)(catalog.ticker), ready_us))
 
 

@@ -20,6 +20,7 @@ from app.lake.exporter import HourExporter
 from app.lake.knowledge import KnowledgeExport
 from app.lake.layout import PROCESSED, RAW_TABLES, Dataset, raw_dataset, raw_folder
 from app.lake.ledger import ExportLedger, Unfinished, open_ledger
+from app.lake.quality_reports import DailyReports
 from app.lake.storage import Storage, StorageError
 from app.lake.verifier import FileFinding, FileVerdict, Verifier
 from app.metrics import lake as metrics
@@ -96,6 +97,11 @@ class Archive:
         with self.opened() as archive:
             return archive.chain.seal_next()
 
+    def write_reports(self) -> bool:
+        """Write the report of one finished day, if one is due. Return True while there may be more."""
+        with self.opened() as archive:
+            return archive.reports.write_next()
+
     def describe(self) -> None:
         """Have the lake describe itself: README.md, _schema.json and lake.sql."""
         self._description.refresh()
@@ -167,6 +173,7 @@ class OpenArchive:
         self.knowledge = KnowledgeExport(source, ledger, storage)
         self.description = LakeDescription(storage)
         self.chain = DayChain(ledger, storage)
+        self.reports = DailyReports(source, ledger, storage)
 
     def update_backlog(self, dataset: Dataset, settle_seconds: float) -> bool:
         """Note new rows, and how far behind the lake is. Return whether there may be more rows to note."""

@@ -7,17 +7,23 @@ An action takes place between two changes, so that the same plan yields the same
 import heapq
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import gevent
 
-from app.simulator.market.changes import Change
+from app.simulator.market.changes import Change, SimLifecycle
 from app.simulator.market.exchange import Exchange
+from app.simulator.market.lifecycle import is_close
+from app.simulator.market.random import draw
 from app.simulator.runtime import Clock
 from app.simulator.websocket.hub import Hub
 
 TICK_SECONDS = 0.005
 SLICE_US = 5_000
+# After a close the exchange shows the empty book 0.5 to 2.6 seconds later, and once more after about six.
+SHOWN_AFTER_US = range(500_000, 2_600_000)
+SHOWN_AGAIN_AFTER_US = 6_000_000
 
 
 class History(Protocol):
@@ -80,10 +86,20 @@ class Director:
             self._publish_slice(min(until_us, self.told_until_us + SLICE_US))
             gevent.sleep(0)
 
+    def _plan_empty_books(self, change: SimLifecycle) -> None:
+        """Have the empty book of a closed market shown twice."""
+        if not self._exchange.catalog.profile.empties_at_close:
+            return
+        bits = draw(self._exchange.catalog.seed, change.at_us)
+        for after_us in (SHOWN_AFTER_US[bits % len(SHOWN_AFTER_US)], SHOWN_AGAIN_AFTER_US):
+            self.at(change.at_us + after_us, partial(self._hub.show_empty_books, change.ticker))
+
     def _publish_slice(self, until_us: int) -> None:
         # Without switching greenlets: books already hold the whole slice, and a snapshot in between would show changes
         # that are not published yet.
         for change in self._exchange.advance(until_us):
             self._hub.publish(change, self._history.history(change))
             self.told_changes += 1
+            if isinstance(change, SimLifecycle) and is_close(change):
+                self._plan_empty_books(change)
         self.told_until_us = until_us

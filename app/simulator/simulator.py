@@ -20,9 +20,9 @@ from app.simulator.fault_desk import FaultDesk
 from app.simulator.faults import Planned, decode_plan
 from app.simulator.keys import DemoKey, KeyRing, load_public_key, make_demo_keys
 from app.simulator.limits import TIERS, ErrorBodies, Shape, SimLimits, SimRequestBudget
-from app.simulator.market.catalog import Catalog
 from app.simulator.market.exchange import Exchange
 from app.simulator.market.kinds import DAY_US, SECOND_US
+from app.simulator.market.profiles import QUIET
 from app.simulator.rest.application import PREFIX, create_application
 from app.simulator.rest.site import Site
 from app.simulator.runtime import Clock, Supervisor, http_server
@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     markets: int = 1_000
     changes_per_second: int = 200
+    profile: str = QUIET
     start_us: int | None  # None: now
     speed: float = 1.0
     stop_after_seconds: float | None = None
@@ -77,10 +78,11 @@ class Simulator:
         self._demo_keys, keys = _keys(options)
         # Making keys can take a second, by which an exchange of now would be behind.
         self._start_us = now_us() if options.start_us is None else options.start_us
-        self._truth = _truth(options, self._start_us)
         self._clock = Clock(self._start_us, options.speed)
         self._clock.stop()
-        catalog = Catalog(options.seed, options.markets, self._start_us, whole_cents=options.wire == "cents")
+        header = _header(options, self._start_us)
+        self._truth = Truth(options.truth, header)
+        catalog = header.catalog()
         exchange = Exchange(catalog, 0 if options.blast else options.changes_per_second)
         wire = CentsFrames(catalog) if options.wire == "cents" else DollarFrames()
         hub = Hub(catalog, exchange, wire, self._clock, blasts=options.blast)
@@ -168,15 +170,15 @@ def _planned(file: Path) -> list[Planned]:
         ) from None
 
 
-def _truth(options: Options, start_us: int) -> Truth:
-    header = Header(
+def _header(options: Options, start_us: int) -> Header:
+    return Header(
         seed=options.seed,
         markets=options.markets,
         start_us=start_us,
         changes_per_second=options.changes_per_second,
         wire=options.wire,
+        profile=options.profile,
     )
-    return Truth(options.truth, header)
 
 
 def _keys(options: Options) -> tuple[list[DemoKey], KeyRing]:

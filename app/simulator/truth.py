@@ -22,7 +22,9 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from app.errors import OperatorError
+from app.simulator.market.catalog import Catalog
 from app.simulator.market.changes import Change, SimDelta, SimLifecycle, SimTicker, SimTrade
+from app.simulator.market.profiles import QUIET
 
 HISTORY = "history.jsonl"
 SENT = "sent"
@@ -54,7 +56,11 @@ class Header(msgspec.Struct, frozen=True):
     start_us: int
     changes_per_second: int
     wire: str = "dollars"
+    profile: str = QUIET
     version: int = VERSION
+
+    def catalog(self) -> Catalog:
+        return Catalog(self.seed, self.markets, self.start_us, whole_cents=self.whole_cents, profile=self.profile)
 
     @property
     def whole_cents(self) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from psycopg2.extras import execute_values
 
-from admin.pages.completeness import contributions, days_of
+from admin.pages.completeness import contributions_of, days_of
 from admin.web.database import RequestDatabase
 from app.coverage.evidence import BOOKS, TRADES, HeardPeriod, read_evidence, read_subscriptions
 from app.coverage.intervals import difference, intersection, union, us_of
@@ -111,23 +111,23 @@ def expected(dsn, channel, lives):
 
 
 def test_what_each_gatherer_missed_is_what_its_journal_tells(recorded):
-    found = {(row["channel"], row["gatherer"]): row for row in contributions(RequestDatabase(recorded, inline), DAY)}
+    found = {(row.channel, row.gatherer): row for row in contributions_of(RequestDatabase(recorded, inline), DAY)}
     lives = execute(recorded, "SELECT ticker, open_time, traded_until(close_time) FROM markets")
     for channel, lived in ((BOOKS, lives), (TRADES, [("", FIRST, LAST)])):
         missed, alone = expected(recorded, channel, lived)
         for name in GATHERERS:
             row = found[channel, name]
-            assert row["missed_seconds"] == pytest.approx(missed[name], abs=0.001)
-            assert row["alone_seconds"] == pytest.approx(alone[name], abs=0.001)
-            assert row["share"] == pytest.approx(1 - missed[name] / row["possible_seconds"])
+            assert row.missed_seconds == pytest.approx(missed[name], abs=0.001)
+            assert row.alone_seconds == pytest.approx(alone[name], abs=0.001)
+            assert row.share == pytest.approx(1 - missed[name] / row.possible_seconds)
         assert all(missed.values())
         assert any(alone.values())
     # Nobody subscribed to these.
-    assert found["ticker", "west"]["share"] == 0
+    assert found["ticker", "west"].share == 0
 
 
 def test_a_day_of_which_nothing_is_known_has_no_gatherers(recorded):
-    assert contributions(RequestDatabase(recorded, inline), DAY + timedelta(days=1)) == []
+    assert contributions_of(RequestDatabase(recorded, inline), DAY + timedelta(days=1)) == []
 
 
 def test_the_share_of_a_day_is_of_the_time_that_markets_were_open_in_it(recorded):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin.pages.coverage import LIVES, LifeGroup, bands, heat_map, market_seconds, per_cent
+from admin.pages.coverage import LIVES, LifeGroup, bands, heat_map, market_seconds
+from app.report.words import per_cent
 from tests.gatherers import execute
 
 HOUR = timedelta(hours=1)

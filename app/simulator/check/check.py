@@ -14,7 +14,6 @@ from app.simulator.check.books import BOOKS, BookSample, compare_books
 from app.simulator.check.matcher import Delivered, Extra, Key, Matcher
 from app.simulator.check.report import BookFindings, Findings, SimReport
 from app.simulator.check.tables import TABLES, RowSource, SimTable
-from app.simulator.market.catalog import Catalog
 from app.simulator.market.changes import Change, SimDelta, SimLifecycle, SimTicker, SimTrade
 from app.simulator.truth import TruthReader
 
@@ -91,7 +90,7 @@ class SimCheck:
         self._progress = progress  # receives the number of changes since its last call
         self._sample = BookSample(books)
         self._cents = header.whole_cents
-        self._catalog = Catalog(header.seed, header.markets, header.start_us, whole_cents=header.whole_cents)
+        self._catalog = header.catalog()
         self._ticker = lru_cache(maxsize=NAMES_KEPT)(self._catalog.ticker)
         self._delivered = Delivered(reader)
 

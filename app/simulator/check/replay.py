@@ -10,6 +10,7 @@ from collections.abc import Container
 from app.simulator.market.catalog import Catalog
 from app.simulator.market.changes import Change, SimBook, SimDelta, SimLifecycle
 from app.simulator.market.exchange import CLOCKS_RESTARTED, emptied, opening_book, restarted
+from app.simulator.market.lifecycle import is_close
 
 Levels = dict[int, int]
 
@@ -43,8 +44,8 @@ class Replay:
             if change.market in self._books:
                 self._change(ordinal, change)
         elif isinstance(change, SimLifecycle):
-            if change.event_type == "settled":
-                self._settle(change.ticker)
+            if change.event_type == "settled" or (is_close(change) and self._catalog.profile.empties_at_close):
+                self._empty(change.ticker)
             elif change.event_type == CLOCKS_RESTARTED:
                 self._restart()
 
@@ -65,7 +66,7 @@ class Replay:
             del side[delta.price_e6]
         book.clock = delta.clock
 
-    def _settle(self, ticker: str) -> None:
+    def _empty(self, ticker: str) -> None:
         market = self._catalog.index_of(ticker)
         if market not in self._books:
             return

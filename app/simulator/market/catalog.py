@@ -12,6 +12,7 @@ from app.simulator.market.kinds import PATTERN, TOPICS, Kind, Phase
 from app.simulator.market.objects import SimEvent, SimLeg, SimMarket, SimSeries
 from app.simulator.market.plan import EVENTS_PER_CYCLE, Life, SimPlan, event_of, first_market_of, kind_of
 from app.simulator.market.prices import STRUCTURES
+from app.simulator.market.profiles import PROFILES, QUIET
 from app.simulator.market.random import draw, scrambled, uuid_text
 
 # What is known of an event's life at a moment; without a moment, how it ends.
@@ -104,8 +105,11 @@ class Catalog:
     answers with what is known then; without one, with how things end.
     """
 
-    def __init__(self, seed: int, markets: int, start_us: int, *, whole_cents: bool = False) -> None:
+    def __init__(
+        self, seed: int, markets: int, start_us: int, *, whole_cents: bool = False, profile: str = QUIET
+    ) -> None:
         self.seed = seed
+        self.profile = PROFILES[profile]
         self.start_us = start_us
         self.initial_markets = markets
         self.whole_cents = whole_cents  # the older wire has no finer prices and no fractions of contracts
@@ -118,6 +122,13 @@ class Catalog:
     def __len__(self) -> int:
         """Return the number of markets at the start; count() includes later ones."""
         return self.initial_markets
+
+    def is_emptied(self, index: int, at_us: int) -> bool:
+        """Return whether the market's book is empty because the market has settled, or has closed for good."""
+        if self.status(index, at_us) == "finalized":
+            return True
+        closed_us = self.plan.turn_us(index, Phase.CLOSED) if self.profile.empties_at_close else 0
+        return 0 < closed_us <= at_us
 
     def count(self, at_us: int) -> int:
         return self.plan.markets_created(at_us)

@@ -113,7 +113,7 @@ def opening_book(catalog: Catalog, index: int, depth: int = LONGEST_SIDE) -> Sim
     if not _was_open(catalog, index):
         return EMPTY_BOOK
     book = SimBook(1 + draw(catalog.seed, CLOCK, index) % 5_000_000, *_opening_sides(catalog, index, depth))
-    return emptied(book) if catalog.status(index, catalog.start_us) == "finalized" else book
+    return emptied(book) if catalog.is_emptied(index, catalog.start_us) else book
 
 
 def _opening_sides(catalog: Catalog, index: int, depth: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -190,7 +190,9 @@ class Exchange:
         self._changes_per_second = changes_per_second
         self.trades = RecentTrades()
         self._bits = random.Random(draw(catalog.seed, ATTENTION)).getrandbits  # noqa: S311 - believable, not secret
-        self._crowd = RandomTraders(draw(catalog.seed, CROWD), self.trades, whole_contracts=catalog.whole_cents)
+        self._crowd = RandomTraders(
+            draw(catalog.seed, CROWD), self.trades, catalog.profile, whole_contracts=catalog.whole_cents
+        )
         self._activity = Activity(catalog)
         self._timetable = Timetable(catalog.plan, catalog.start_us)
         self._live: dict[int, SimLiveMarket] = {}
@@ -294,8 +296,10 @@ class Exchange:
         self.now_us = occasion.at_us
         if phase in RESTING:
             self._activity.rest(index)
-        elif phase in CANCELLING and (index in self._live or self._opening_book(index).clock):
+        if phase in CANCELLING and (index in self._live or self._opening_book(index).clock):
             self._crowd.cancel_all(self._live.get(index) or self._make_live(index), occasion.at_us)
+        elif phase is Phase.CLOSED and self.catalog.profile.empties_at_close and index in self._live:
+            self._live[index].empty(emptied(self._live[index].book()).clock)
         elif phase is Phase.STRUCTURE and index in self._live:
             self._live[index].ticks = ticks(self.catalog.structure(index, occasion.at_us))
         elif phase is Phase.SETTLED and (live := self._live.pop(index, None)):
@@ -317,7 +321,7 @@ class Exchange:
         if ended := self._ended.get(index):
             return SimBook(ended.clock, [], [])
         book = self._opening_book(index, depth)
-        return emptied(book) if self.status(index) == "finalized" else book
+        return emptied(book) if self.catalog.is_emptied(index, self.now_us) else book
 
     def _opening_book(self, index: int, depth: int = LONGEST_SIDE) -> SimBook:
         book = opening_book(self.catalog, index, depth)

@@ -98,6 +98,11 @@ def messages(catalog: Catalog, occasion: Occasion) -> Iterator[SimLifecycle]:
             yield SimLifecycle(at_us, market.ticker, message_type, event_type, PAYLOADS[event_type](market))
 
 
+def is_close(change: SimLifecycle) -> bool:
+    """Return whether it is the silent record of a market that closes for good."""
+    return change.message_type == SILENT and change.event_type == Phase.CLOSED.label
+
+
 def _created(market: SimMarket) -> dict[str, Any]:
     payload = {
         "exchange_index": market.exchange_index,

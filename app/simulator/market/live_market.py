@@ -66,6 +66,11 @@ class SimLiveMarket:
         self.top = self.best()
         return ticker(at_us, self.index, self.top, self.figures)
 
+    def empty(self, clock: int) -> None:
+        """Remove every order without a change, as the exchange does at a close."""
+        self.clock, self.yes, self.no = clock, Side([]), Side([])
+        self.top = self.best()
+
     @property
     def figures(self) -> Figures:
         return self.last_price_e6, self.last_size_e2, self.volume_e2, self.open_interest_e2, self.dollars_e8

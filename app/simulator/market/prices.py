@@ -3,6 +3,7 @@
 from functools import cache, lru_cache
 
 DOLLAR_E6 = 1_000_000
+CENT_E6 = 10_000
 
 # (start, end, step), all in millionths of a dollar
 PriceRange = tuple[int, int, int]
@@ -41,6 +42,7 @@ def range_payload(structure: str) -> list[dict[str, str]]:
 # The exchange's integers as the decimal strings of its wire.
 
 ONE_DOLLAR_E6 = 1_000_000
+CENT_E6 = 10_000
 
 
 @lru_cache(maxsize=32_768)

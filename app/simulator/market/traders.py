@@ -11,7 +11,8 @@ from collections.abc import Callable
 from app.simulator.market.changes import Change, SimDelta, SimTrade
 from app.simulator.market.history import RecentTrades
 from app.simulator.market.live_market import Side, SimLiveMarket
-from app.simulator.market.prices import DOLLAR_E6
+from app.simulator.market.prices import CENT_E6, DOLLAR_E6
+from app.simulator.market.profiles import Profile
 
 MOST_LEVELS = 30
 MOST_RESTING_E2 = 10_000_000
@@ -28,9 +29,11 @@ class RandomTraders:
     everything.
     """
 
-    def __init__(self, seed: int, trades: RecentTrades, *, whole_contracts: bool) -> None:
+    def __init__(self, seed: int, trades: RecentTrades, profile: Profile, *, whole_contracts: bool) -> None:
         self._bits = random.Random(seed).getrandbits  # noqa: S311 - believable, not secret
         self._trades = trades
+        self._profile = profile
+        self._repertoire = (RandomTraders.burst,) * profile.bursts_in_64 + REPERTOIRE[profile.bursts_in_64 :]
         self._whole_contracts = whole_contracts
         self._sizes_e2 = [self._draw_size() for _ in range(SIZES)]
         self.changes: list[Change] = []
@@ -38,7 +41,7 @@ class RandomTraders:
     def act(self, market: SimLiveMarket, at_us: int) -> None:
         """Perform a random action on the market; add a ticker if the best bids changed."""
         bits = self._bits(64)
-        REPERTOIRE[bits & 63](self, market, at_us, bits >> 6)
+        self._repertoire[bits & 63](self, market, at_us, bits >> 6)
         if market.best() != market.top:
             self.changes.append(market.ticker(at_us))
 
@@ -136,6 +139,29 @@ class RandomTraders:
             self._change(market, at_us, side, price_e6, delta_e2)
             self.changes.append(market.ticker(at_us))
 
+    def burst(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
+        """Place and cancel many orders at once, in groups of equal ones: all of them within one millisecond.
+
+        Half of the bursts have fewer than eight changes, half of the others fewer than sixteen, and so on.
+        """
+        profile, doubled = self._profile, self._bits(8)
+        left = min(profile.longest_burst, (4 + (bits & 3)) << (doubled ^ doubled + 1).bit_length() - 1)
+        placed: set[tuple[bool, int, int]] = set()
+        while left > 0:
+            draw = self._bits(32)
+            side = self._side_with_room(market, draw)
+            price_e6, size_e2 = self._price(market, side, draw >> 2), self._sizes_e2[draw >> 10 & SIZES - 1]
+            equal = min(1 + (draw >> 20) % profile.most_identical, max(1, left // 2))
+            if (order := (side is market.yes, price_e6, size_e2)) in placed:
+                continue  # more would be equal than the profile has
+            placed.add(order)
+            self._tick(market, draw >> 8)
+            is_cancelled = bool(draw & 0x300) or len(side.prices) > MOST_LEVELS
+            for delta_e2 in (size_e2, -size_e2) if is_cancelled and left > 1 else (size_e2,):
+                for _ in range(equal):
+                    self._change(market, at_us, side, price_e6, delta_e2)
+                left -= equal
+
     def agree(self, market: SimLiveMarket, at_us: int, bits: int) -> None:
         """Make a block trade, which is agreed outside the book."""
         price_e6 = market.yes.prices[-1] if market.yes.prices else market.ticks[len(market.ticks) // 2]
@@ -197,13 +223,16 @@ class RandomTraders:
             wanted = best + (0, 0, better, better, -1, -2, -3 - (bits >> 3 & 3), -1)[bits & 7]
         else:
             wanted = highest // 2 if not other.prices else highest - (bits & 3)
-        return ticks[max(0, min(wanted, highest))]
+        price_e6 = ticks[max(0, min(wanted, highest))]
+        # Below a bid that does not cross, none does.
+        below_e6 = price_e6 // CENT_E6 * CENT_E6
+        return below_e6 if below_e6 and (bits >> 11 & 7) < self._profile.whole_cents_in_8 else price_e6
 
     def _draw_size(self) -> int:
         """Return a size: mostly a few whole contracts, sometimes many, sometimes fractions."""
         bits = self._bits(48)
         contracts = 1 + (bits & 0xFFFF) % (10, 50, 100, 1_000)[bits >> 16 & 3]
-        if self._whole_contracts or bits >> 18 & 3:
+        if self._whole_contracts or bits >> 18 & 3 or (bits >> 26 & 7) < self._profile.whole_sizes_in_8:
             return contracts * 100
         return contracts * 100 - (bits >> 20 & 0x3F)
 

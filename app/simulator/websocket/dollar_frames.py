@@ -40,11 +40,6 @@ def whole_seconds(at_us: int) -> str:
     return _second(at_us // SECOND_US) + "Z"
 
 
-def milliseconds(at_us: int) -> str:
-    seconds, rest_us = divmod(at_us, SECOND_US)
-    return f"{_second(seconds)}.{rest_us // 1_000:03d}Z"
-
-
 def microseconds(at_us: int) -> str:
     seconds, rest_us = divmod(at_us, SECOND_US)
     return f"{_second(seconds)}.{rest_us:06d}Z"
@@ -99,7 +94,7 @@ class DollarFrames:
     def delta(self, name: MarketName, change: SimDelta, *, yes_price: bool, timed: bool) -> Message:
         mirrored = yes_price and not change.yes_side
         price_e6 = ONE_DOLLAR_E6 - change.price_e6 if mirrored else change.price_e6
-        time = f',"ts":"{milliseconds(change.at_us)}","ts_ms":{change.at_us // 1_000}' if timed else ""
+        time = f',"ts":"{microseconds(_finer_us(change))}","ts_ms":{change.at_us // 1_000}' if timed else ""
         body = (
             f',"msg":{{"market_ticker":"{name.ticker}","market_id":"{name.market_id}","clock":{change.clock},'
             f'"price_dollars":"{dollars_text(price_e6)}","delta_fp":"{contracts(change.delta_e2)}",'
@@ -129,7 +124,7 @@ class DollarFrames:
         return Message(TRADE, body.encode())
 
     def ticker(self, name: MarketName, change: SimTicker) -> Message:
-        price = "" if change.price_e6 is None else dollars_text(change.price_e6)
+        price = dollars_text(change.price_e6 or 0)  # of a market that never traded: an empty text is an error to many
         body = (
             f',"msg":{{"market_id":"{name.market_id}","market_ticker":"{name.ticker}","price_dollars":"{price}",'
             f'"yes_bid_dollars":"{dollars_text(change.yes_bid_e6)}","yes_ask_dollars":"{dollars_text(change.yes_ask_e6)}",'
@@ -147,6 +142,13 @@ class DollarFrames:
         event_type = {"event_type": change.event_type} if change.event_type else {}
         body = b',"msg":' + msgspec.json.encode(change.payload | event_type | subject) + b"}"
         return Message(head_of(change.message_type), body)
+
+
+def _finer_us(change: SimDelta) -> int:
+    """Return the time in microseconds, which now and then lies before that of an earlier change: only `ts_ms` never
+    goes back."""
+    within_us = change.at_us % 1_000
+    return change.at_us - within_us // 2 if (change.price_e6 // 100 + change.clock) % 64 == 0 else change.at_us
 
 
 def _side(key: str, levels: Iterable[tuple[int, int]]) -> str:

@@ -201,11 +201,11 @@ class Hub:
                 for subscription in self.listeners(channel).to_all:
                     subscription.deliver(message, stamp, ordinal)
         if change.event_type == "settled":
-            self._show_empty_books(change)
+            self.show_empty_books(change.ticker)
 
-    def _show_empty_books(self, change: SimLifecycle) -> None:
-        """Send the empty book of a settled market, as the exchange does, unrequested and with the running seq."""
-        market = self.catalog.index_of(change.ticker)
+    def show_empty_books(self, ticker: str) -> None:
+        """Send the empty book of a market that is over, as the exchange does, unrequested and with the running seq."""
+        market = self.catalog.index_of(ticker)
         if market is not None:
             for subscription in self.listeners("orderbook_delta").of_market(market):
                 self.send_snapshot(subscription, market)
