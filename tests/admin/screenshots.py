@@ -21,15 +21,17 @@ STARTED_SECONDS = 120
 
 
 @contextmanager
-def demo():
-    """Its address."""
+def demo(recorded_seconds):
+    """Its address, once it has recorded for this long."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         with running("-m", "app", "demo", "--seconds", SECONDS, KALSHI_DATA_DIR=folder) as process:
             found = wait_until(
                 lambda: re.search(r"Status page: (http://\S+)", "".join(process.lines)), STARTED_SECONDS, "the demo"
             )
-            yield found[1]
+            ready = time.monotonic()
+            wait_until(lambda: time.monotonic() > ready + recorded_seconds, SECONDS, "something to see")
+            yield found[1].rstrip("/")
 
 
 def take(page, name):
@@ -47,25 +49,27 @@ def busy_market(address):
     return max(candles, key=candles.get)
 
 
+def take_all(address, started):
+    market = busy_market(address)
+    for scheme in ("light", "dark"):
+        with page_of(started, color_scheme=scheme, viewport=VIEW) as (page, complaints):
+            page.goto(address)
+            page.wait_for_selector(f".gatherers tr:nth-child({len(GATHERERS)}) .badge.good")
+            page.wait_for_selector(".production tbody tr")
+            page.wait_for_selector(".coverage tbody tr")
+            take(page, f"status-{scheme}")
+            page.goto(f"{address}/markets/{market}")
+            page.wait_for_selector(".ladder .bid")
+            for chart in ("candles", "spread", "depth"):
+                page.wait_for_selector(f"#{chart} canvas")
+            take(page, f"market-{scheme}")
+            assert complaints == []
+
+
 def main():
     IMAGES.mkdir(exist_ok=True)
-    with demo() as address, browser() as started:
-        ready = time.monotonic()
-        wait_until(lambda: time.monotonic() > ready + RECORDED_SECONDS, SECONDS, "something to see")
-        market = busy_market(address)
-        for scheme in ("light", "dark"):
-            with page_of(started, color_scheme=scheme, viewport=VIEW) as (page, complaints):
-                page.goto(address)
-                page.wait_for_selector(f".gatherers tr:nth-child({len(GATHERERS)}) .badge.good")
-                page.wait_for_selector(".production tbody tr")
-                page.wait_for_selector(".coverage tbody tr")
-                take(page, f"status-{scheme}")
-                page.goto(f"{address}/markets/{market}")
-                page.wait_for_selector(".ladder .bid")
-                for chart in ("candles", "spread", "depth"):
-                    page.wait_for_selector(f"#{chart} canvas")
-                take(page, f"market-{scheme}")
-                assert complaints == []
+    with demo(RECORDED_SECONDS) as address, browser() as started:
+        take_all(address, started)
 
 
 if __name__ == "__main__":
