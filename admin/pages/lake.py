@@ -63,7 +63,10 @@ def lake_page(database: RequestDatabase) -> Blueprint:
     blueprint = Blueprint("lake", __name__)
 
     @blueprint.get("/lake")
-    @endpoint("What lies in the lake: hours, sizes, whether they were verified, and the head of the chain of sealed days.", types=(HTML,))
+    @endpoint(
+        "What lies in the lake: hours, sizes, whether they were verified, and the head of the chain of sealed days.",
+        types=(HTML,),
+    )
     def lake() -> str:
         return render_template(
             "lake.html",

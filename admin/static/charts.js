@@ -1,5 +1,6 @@
 // Charts of a market, drawn with uPlot: candles of its trades, and the spread and depth of its book. What nobody
-// received is shaded, and so is what is not known yet; the time of the slider is a line.
+// received is shaded, and so is what is not known; the time of the slider is a line. A chart is drawn once somebody sees
+// it, and uPlot is loaded for the first one: on a phone the book is above them.
 "use strict";
 
 const marketCharts = (() => {
@@ -13,7 +14,16 @@ const marketCharts = (() => {
   const shown = []; // every chart that is drawn
   let moment = null; // the slider's, in seconds; null: the latest
 
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // Asked for once: each question makes the browser lay the page out, in the midst of drawing.
+  const colours = new Map();
+
+  function colour(name) {
+    if (!colours.has(name)) {
+      colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    }
+    return colours.get(name);
+  }
+
   const secondsOf = (text) => Date.parse(text) / 1000;
   const iso = (seconds) => new Date(seconds * 1000).toISOString();
 
@@ -82,10 +92,36 @@ const marketCharts = (() => {
     }
   }
 
+  let library = null;
+
+  function loadLibrary() {
+    library ??= new Promise((resolve, reject) => {
+      const script = Object.assign(document.createElement("script"), { src: candles.dataset.library, onload: resolve, onerror: reject });
+      document.head.append(script);
+    }).catch(() => { library = null; });
+    return library;
+  }
+
+  // Calls refresh once one of the places is seen; the function that is returned says whether it was.
+  function whenSeen(places, refresh) {
+    let isSeen = false;
+    const observer = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) {
+        isSeen = true;
+        observer.disconnect();
+        refresh();
+      }
+    });
+    places.forEach((place) => observer.observe(place));
+    return () => isSeen;
+  }
+
   async function ask(place, query) {
+    const loading = loadLibrary();
     const answer = await fetch(`${place.dataset.source}?${new URLSearchParams(query)}`, { headers: { Accept: "application/json" } }).catch(() => null);
     const body = answer && (await answer.json().catch(() => null));
-    if (answer && answer.ok && body) {
+    await loading;
+    if (answer && answer.ok && body && library) {
       delete place.dataset.trouble;
       return body;
     }
@@ -153,6 +189,9 @@ const marketCharts = (() => {
   }
 
   async function refreshCandles() {
+    if (!areCandlesSeen()) {
+      return;
+    }
     const body = await ask(candles, { interval });
     if (body) {
       candles.format = (tick) => `${tick}¢`;
@@ -178,7 +217,7 @@ const marketCharts = (() => {
   }
 
   async function refreshDepth() {
-    if (period === null) {
+    if (period === null || !isDepthSeen()) {
       return;
     }
     const [from, to] = period;
@@ -206,9 +245,10 @@ const marketCharts = (() => {
     });
   }
   addEventListener("resize", () => shown.forEach((chart) => chart.setSize({ width: chart.root.parentElement.clientWidth, height: chart.height })));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { refreshCandles(); refreshDepth(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { colours.clear(); refreshCandles(); refreshDepth(); });
   setInterval(refreshCandles, REFRESH_MS);
-  refreshCandles();
+  const areCandlesSeen = whenSeen([candles], refreshCandles);
+  const isDepthSeen = whenSeen([spread, depth], refreshDepth);
 
   return {
     showPeriod(from, to) {

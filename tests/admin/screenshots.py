@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.demo.processes import GATHERERS
 from tests.admin.browser import browser, page_of
+from tests.admin.visits import CHARTS, go_below
 from tests.processes import ROOT, running, wait_until
 from tests.simulator.running import fetch
 
@@ -60,8 +61,8 @@ def take_all(address, started):
             take(page, f"status-{scheme}")
             page.goto(f"{address}/markets/{market}")
             page.wait_for_selector(".ladder .bid")
-            for chart in ("candles", "spread", "depth"):
-                page.wait_for_selector(f"#{chart} canvas")
+            go_below(page, CHARTS)
+            page.evaluate("scrollTo(0, 0)")
             take(page, f"market-{scheme}")
             assert complaints == []
 

@@ -8,7 +8,7 @@ from tests.admin.firefox import firefox
 from tests.admin.seeded import TICKER
 from tests.admin.test_layout import CUT, WIDTHS
 from tests.admin.test_service import admin
-from tests.admin.visits import open_page, visits
+from tests.admin.visits import go_below, open_page, visits
 from tests.processes import wait_until
 
 
@@ -44,7 +44,7 @@ def test_the_book_of_any_time_is_reached_by_the_keyboard_in_firefox_too(page, ru
     page.complaints.clear()
     page.goto(f"{running_service}/markets/{TICKER}")
     page.wait_for_selector(".ladder .bid")
-    page.wait_for_selector("#spread canvas")
+    go_below(page, ["spread"])
     page.evaluate("document.getElementById('when').focus()")
     page.press("PageDown")
     page.press("ArrowLeft")

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-ANSWERED = "[hx-get]:not([aria-busy])"
-CHARTS = tuple(f"#{chart} canvas" for chart in ("candles", "spread", "depth"))
+ANSWERED = "[data-part]:not([aria-busy])"
+CHARTS = ("spread", "depth", "candles")
 PANELS = ("headline", "gatherers", "coverage", "production", "holes", "audit", "storage")
 PARTS = ("book", "trades", "hours", "download")
 
@@ -12,6 +12,7 @@ class Visit(NamedTuple):
     name: str
     path: str
     shown: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()  # on a narrow screen only once one has gone there
 
 
 def visits(ticker, hour, words):
@@ -23,7 +24,7 @@ def visits(ticker, hour, words):
         Visit("markets", "/markets"),
         Visit("search", f"/markets?text={words}", ("#found tbody tr",)),
         Visit("nothing found", "/markets?text=zzzqqq"),
-        Visit("market", f"/markets/{ticker}", (*(f".{part} {ANSWERED}" for part in PARTS), *CHARTS)),
+        Visit("market", f"/markets/{ticker}", tuple(f".{part} {ANSWERED}" for part in PARTS), CHARTS),
         Visit("event", f"/events/{event}", (".strikes tbody tr",)),
         Visit("series", f"/series/{series}"),
         Visit("completeness", "/completeness", (f".contributions {ANSWERED}",)),
@@ -37,3 +38,10 @@ def open_page(page, address, visit):
     page.goto(f"{address}{visit.path}")
     for selector in visit.shown:
         page.wait_for_selector(selector)
+    go_below(page, visit.below)
+
+
+def go_below(page, names):
+    for name in names:
+        page.evaluate(f"document.getElementById('{name}').scrollIntoView()")
+        page.wait_for_selector(f"#{name} canvas")
