@@ -44,6 +44,7 @@ const marketCharts = (() => {
     };
     u.ctx.save();
     fill(known.until, Math.max(known.until, u.scales.x.max), "--none-back");
+    known.unrecorded.forEach(([from, to]) => fill(from, to, "--none-back"));
     known.holes.forEach(([from, to]) => fill(from, to, "--bad-line"));
     u.ctx.restore();
   }
@@ -131,15 +132,18 @@ const marketCharts = (() => {
   }
 
   function know(body, places, since) {
-    const holes = body.holes.map((hole) => hole.map(secondsOf)).filter(([, to]) => to > since);
+    const unrecorded = body.unrecorded.map((part) => part.map(secondsOf));
+    const recorded = (at) => unrecorded.reduce((start, [from, to]) => (from <= start && start < to ? to : start), at);
+    const holes = body.holes.map((hole) => hole.map(secondsOf)).map(([from, to]) => [recorded(from), to]).filter(([from, to]) => to > Math.max(from, since));
     const until = body.known_until ? secondsOf(body.known_until) : -Infinity;
-    places.forEach((place) => { place.known = { holes, until }; });
+    places.forEach((place) => { place.known = { holes, until, unrecorded }; });
     const note = places[0].parentElement.querySelector(".holes-in");
     const longest = Math.max(...holes.map(([from, to]) => to - from));
     note.hidden = false;
     const length = `${longest < 10 ? longest.toFixed(1) : Math.ceil(longest)} s`;
     const what = holes.length === 1 ? `a hole of ${length}` : `${holes.length} holes, the longest of ${length}`;
-    note.textContent = holes.length ? `Shaded: ${what}, in which nobody received everything.` : "No hole in this time.";
+    const before = unrecorded.some(([, to]) => to > since) ? " Grey: before the record began." : "";
+    note.textContent = (holes.length ? `Shaded: ${what}, in which nobody received everything.` : "No hole in this time.") + before;
   }
 
   // Candles.

@@ -1,14 +1,14 @@
 """The pages as people see them: in a browser, over the service as it is run."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.admin.browser import browser, page_of
 from tests.admin.seeded import TICKER, TRADED_ONCE
 from tests.admin.test_service import admin
-from tests.admin.visits import CHARTS, go_below, open_page, visits
+from tests.admin.visits import go_below, open_page, visits
 from tests.processes import wait_until
 
 
@@ -112,6 +112,7 @@ def test_holes_are_shaded_in_every_chart(running_service, started, seeded):
         page.goto(f"{running_service}/markets/{TICKER}")
         page.get_by_role("button", name="1 day").click()
         page.locator(".depth .holes-in", has_text="a hole of 60 s").wait_for()
+        go_below(page, ["candles"])
         page.locator(".candles .holes-in", has_text="No hole in this time.").wait_for()
         known = page.evaluate("['spread', 'depth'].map(id => document.getElementById(id).known.holes.length)")
         assert known == [1, 1]
