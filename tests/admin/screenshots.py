@@ -58,6 +58,8 @@ def take_all(address, started):
             page.wait_for_selector(f".gatherers tr:nth-child({len(GATHERERS)}) .badge.good")
             page.wait_for_selector(".production tbody tr")
             page.wait_for_selector(".coverage tbody tr")
+            # Rates are there once the gatherers were asked twice.
+            page.locator(".gatherers tr:first-child [data-label='Messages/s']", has_text=re.compile(r"\d")).wait_for()
             take(page, f"status-{scheme}")
             page.goto(f"{address}/markets/{market}")
             page.wait_for_selector(".ladder .bid")
