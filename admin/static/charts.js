@@ -177,9 +177,18 @@ const marketCharts = (() => {
     return [Math.min(first - step, last - LEAST_SHOWN * step), last + step];
   }
 
-  const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+  const formats = new Map(); // made when they are needed: the first one takes a phone tens of milliseconds
+
+  function inNumbers(value, options) {
+    const key = JSON.stringify(options);
+    if (!formats.has(key)) {
+      formats.set(key, new Intl.NumberFormat("en", options));
+    }
+    return formats.get(key).format(value);
+  }
+
   const cents = (_, value) => (value == null ? "–" : `${value}¢`);
-  const contracts = (_, value) => (value == null ? "–" : whole.format(value));
+  const contracts = (_, value) => (value == null ? "–" : inNumbers(value, { maximumFractionDigits: 2 }));
   const unseen = (label) => ({ label, scale: "cents", stroke: colour("--faint"), paths: () => null, points: { show: false }, value: cents });
   const aroundCents = (_, low, high) => (low == null ? [0, 100] : [Math.max(0, low - 1), Math.min(100, high + 1)]);
 
@@ -210,8 +219,6 @@ const marketCharts = (() => {
   const depth = document.getElementById("depth");
   let period = null;
 
-  const short = new Intl.NumberFormat("en", { notation: "compact" });
-
   function makeSteps(place, steps, [bid, ask], scale, range, value) {
     const data = [steps.map((step) => secondsOf(step.at)), steps.map((step) => step[bid]), steps.map((step) => step[ask])];
     const line = (label, stroke) => ({ label, scale, stroke: colour(stroke), width: 1.5, points: { show: false }, paths: uPlot.paths.stepped({ align: -1 }), value });
@@ -233,7 +240,7 @@ const marketCharts = (() => {
     const steps = body.steps.map((step) => ({ at: step.at, bid: by("yes_bid_e6", CENT_E6)(step), ask: by("yes_ask_e6", CENT_E6)(step), bids: by("yes_bid_depth_e2", SIZE_E2)(step), asks: by("yes_ask_depth_e2", SIZE_E2)(step) }));
     const isEmpty = steps.every((step) => step.bids === null);
     spread.format = (tick) => `${tick}¢`;
-    depth.format = (tick) => short.format(tick);
+    depth.format = (tick) => inNumbers(tick, { notation: "compact" });
     know(body, [spread, depth], from);
     draw(spread, () => makeSteps(spread, steps, ["bid", "ask"], "cents", aroundCents, cents), isEmpty, "No book is known in this time.");
     draw(depth, () => makeSteps(depth, steps, ["bids", "asks"], "contracts", (_, low, high) => [0, Math.max(1, high * 1.05)], contracts), isEmpty, "");

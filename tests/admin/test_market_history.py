@@ -99,6 +99,9 @@ def test_what_lies_before_the_record_is_told_apart_from_outages(eventful):
     # To the hole's end: the market's own record began with the snapshot after it.
     assert [tuple(map(datetime.fromisoformat, part)) for part in answer["unrecorded"]] == HOLES[:1]
     assert eventful.json(f"/admin/markets/{TICKER}/candles", **period)["unrecorded"] == []
+    assert ": hole, 0.4 s missing" in eventful.get(f"/markets/{TICKER}/parts/hours").text
+    execute(eventful.dsn, "UPDATE gatherer_runs SET started_at = %s", (HOLES[1][1] - timedelta(milliseconds=1),))
+    assert ": before the record began" in eventful.get(f"/markets/{TICKER}/parts/hours").text
 
 
 def test_before_the_first_snapshot_there_is_no_depth_and_later_than_known_no_step(eventful):
