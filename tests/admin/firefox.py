@@ -36,8 +36,6 @@ class FirefoxPage:
         self._send("session.new", capabilities={})
         self._send("session.subscribe", events=["log.entryAdded"])
         self._context = self._send("browsingContext.getTree")["contexts"][0]["context"]
-        # Focus is shown in a window that has it.
-        self._send("browsingContext.activate", context=self._context)
 
     def resize(self, width, height):
         self._send("browsingContext.setViewport", context=self._context, viewport={"width": width, "height": height})
