@@ -41,6 +41,13 @@ CANDLES = """
         GROUP BY 1
     ) AS candle
 """
+UNRECORDED = """
+    SELECT since, until FROM coverage_holes
+    WHERE kind = 'unrecorded' AND channel = %(channel)s AND ticker IN (%(ticker)s, '')
+        AND until > coalesce(%(from)s::TIMESTAMPTZ, '-infinity')
+        AND since < coalesce(%(to)s::TIMESTAMPTZ, 'infinity')
+    ORDER BY since
+"""
 INTERVALS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 MOST_CANDLES = 1_000
 
@@ -75,7 +82,8 @@ def history_blueprint(database: RequestDatabase) -> Blueprint:
         asked = candles_query.load(request.args)
         found, following = candles_of(database, checked_path({"ticker": ticker})["ticker"], asked)
         known = known_of(database, TRADES, {**asked, "ticker": ticker})
-        rest = msgspec.json.encode({"next": following, **known._asdict()}).decode()
+        unrecorded = unrecorded_of(database, TRADES, {**asked, "ticker": ticker})
+        rest = msgspec.json.encode({"next": following, **known._asdict(), "unrecorded": unrecorded}).decode()
         return json_answer(f'{{"candles":{found},{rest[1:]}'.encode())
 
     @blueprint.get("/depth")
@@ -90,6 +98,12 @@ def history_blueprint(database: RequestDatabase) -> Blueprint:
         return json_answer(depth_of(database, checked_path({"ticker": ticker})["ticker"], asked))
 
     return blueprint
+
+
+def unrecorded_of(database: RequestDatabase, channel: str, asked: Mapping[str, Any]) -> list[Hole]:
+    """Return the parts of holes in the period that lie before the record of the channel began."""
+    period = {"channel": channel, "ticker": asked["ticker"], "from": asked.get("from"), "to": asked.get("to")}
+    return [(since, until) for since, until in database.rows(UNRECORDED, period)]
 
 
 def candles_of(database: RequestDatabase, ticker: str, asked: Mapping[str, Any]) -> tuple[str, datetime | None]:
@@ -138,12 +152,14 @@ def depth_of(database: RequestDatabase, ticker: str, asked: Mapping[str, Any]) -
     if until - since > LONGEST_PERIOD:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "The period is too long: request a day at most.")
     if since >= until:
-        return {"steps": [], **known._replace(holes=[])._asdict()}
-    holes = known_of(database, BOOKS, {"ticker": ticker, "from": since, "to": until}).holes
+        return {"steps": [], **known._replace(holes=[])._asdict(), "unrecorded": []}
+    period = {"ticker": ticker, "from": since, "to": until}
+    holes = known_of(database, BOOKS, period).holes
     times = [since + (until - since) * number / asked["steps"] for number in range(asked["steps"] + 1)]
     books = _books_at(database, ticker, times, [end for _, end in holes])
     steps = [_step(moment, None if _is_in(moment, holes) else book) for moment, book in zip(times, books, strict=True)]
-    return {"steps": steps, "known_until": known.known_until, "holes": holes}
+    unrecorded = unrecorded_of(database, BOOKS, period)
+    return {"steps": steps, "known_until": known.known_until, "holes": holes, "unrecorded": unrecorded}
 
 
 def _books_at(

@@ -258,11 +258,19 @@ class CandleSchema(Schema):
     trades = fields.Integer(required=True)
 
 
+UNRECORDED = fields.List(
+    fields.List(fields.DateTime()),
+    required=True,
+    metadata={"description": "The parts of these holes that lie before the record began."},
+)
+
+
 class CandlesSchema(Schema):
     candles = fields.List(fields.Nested(CandleSchema), required=True)
     next = fields.DateTime(allow_none=True, metadata={"description": "Where to go on: as `from`."})
     known_until = KNOWN_FIELDS["known_until"]
     holes = KNOWN_FIELDS["holes"]
+    unrecorded = UNRECORDED
 
 
 class DepthStepSchema(Schema):
@@ -279,6 +287,7 @@ class DepthSchema(Schema):
     steps = fields.List(fields.Nested(DepthStepSchema), required=True)
     known_until = KNOWN_FIELDS["known_until"]
     holes = KNOWN_FIELDS["holes"]
+    unrecorded = UNRECORDED
 
 
 class StatusSchema(Schema):

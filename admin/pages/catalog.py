@@ -86,8 +86,8 @@ def catalog_pages(database: RequestDatabase) -> Blueprint:
     def markets() -> str:
         text = _printable(request.args.get("text", ""))
         after = _printable(request.args.get("after", "")) or None
-        # htmx replaces only the list; the first request, or a browser without scripts, gets the whole page.
-        template = "parts/markets.html" if "HX-Request" in request.headers else "markets.html"
+        # A script replaces only the list; the first request, or a browser without scripts, gets the whole page.
+        template = "parts/markets.html" if "X-Requested-With" in request.headers else "markets.html"
         return render_template(template, text=text, **_found(database, text, after))
 
     @blueprint.get("/events/<event_ticker>")

@@ -127,7 +127,7 @@ class Cell(NamedTuple):
 
     @property
     def figure(self) -> str:
-        if self.state in {"unrecorded", "pending"} or self.share is None:
+        if self.state == "unrecorded" or self.share is None:
             return "✕" if "outage" in self.missing else "·" if self.state == "pending" else ""
         return per_cent(self.share)
 

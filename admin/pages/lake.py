@@ -1,6 +1,7 @@
-"""The lake's page: which hours lie there, how large they are, whether they were read back, and what failed.
+"""The lake's page: which hours lie there, how large they are, whether they were read back and sealed, and what failed.
 
-In: the ledger of exports. Out: a row for each table and for each day.
+In: the ledger of exports, and what production knows of the chain of sealed days. Out: the chain's head, and a row for
+each table and for each day.
 """
 
 from flask import Blueprint, render_template
@@ -12,9 +13,16 @@ from app.ops.problems import HTML
 SHOWN_DAYS = 31
 SHOWN_FAILURES = 20
 
-LAKES = (
-    "SELECT lake_id::TEXT, location, first_seen_at, bound_at FROM lakes ORDER BY bound_at IS NULL, first_seen_at DESC"
-)
+LAKES = """
+    SELECT location, first_seen_at, bound_at, chain.*
+    FROM lakes
+    LEFT JOIN LATERAL (
+        SELECT count(DISTINCT day) AS days, min(day) AS first_day, max(day) AS last_day, count(*) AS links,
+            (array_agg(head ORDER BY number DESC))[1] AS head, max(sealed_at) AS sealed_at
+        FROM sealed_days WHERE lake_id = lakes.lake_id
+    ) AS chain ON TRUE
+    ORDER BY bound_at IS NULL, first_seen_at DESC
+"""
 # Of the lake that production is bound to, or else of all. An hour counts once it was written; of those that had to be
 # written again, the object from before is still there.
 OF_LAKE = "lake_id = coalesce((SELECT lake_id FROM lakes WHERE bound_at IS NOT NULL), lake_id)"
@@ -32,9 +40,18 @@ TABLES = f"""
         max(hour) FILTER (WHERE {IS_WRITTEN}) AS last
     FROM exports WHERE {OF_LAKE} GROUP BY table_name ORDER BY table_name
 """  # noqa: S608
+# Something that was written since makes the exporter look at the day again, and seal it again if it differs.
 DAYS = f"""
-    SELECT date_bin('1 day', hour, 'epoch') AS day, {FIGURES}
-    FROM exports WHERE {OF_LAKE} GROUP BY day ORDER BY day DESC LIMIT %(days)s
+    SELECT written.*, sealed_at, exported_at >= looked_at AS is_changed
+    FROM (
+        SELECT date_bin('1 day', hour, 'epoch') AS day, {FIGURES}, max(exported_at) AS exported_at
+        FROM exports WHERE {OF_LAKE} GROUP BY 1 ORDER BY 1 DESC LIMIT %(days)s
+    ) AS written
+    LEFT JOIN LATERAL (
+        SELECT sealed_at, looked_at FROM sealed_days
+        WHERE {OF_LAKE} AND sealed_days.day = written.day ORDER BY number DESC LIMIT 1
+    ) AS sealed ON TRUE
+    ORDER BY day DESC
 """  # noqa: S608
 FAILURES = f"""
     SELECT table_name, hour, failures, failure, retry_at FROM exports
@@ -46,7 +63,10 @@ def lake_page(database: RequestDatabase) -> Blueprint:
     blueprint = Blueprint("lake", __name__)
 
     @blueprint.get("/lake")
-    @endpoint("What lies in the lake: hours, sizes, and whether they were verified.", types=(HTML,))
+    @endpoint(
+        "What lies in the lake: hours, sizes, whether they were verified, and the head of the chain of sealed days.",
+        types=(HTML,),
+    )
     def lake() -> str:
         return render_template(
             "lake.html",

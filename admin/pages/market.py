@@ -25,12 +25,16 @@ from kalshi_data.layout import HOUR, hour_of
 
 SHOWN_TRADES = 25
 SHOWN_LEVELS = 12
+# Time before the record began is no hole here either.
 COVERAGE = """
-    SELECT hour, channel, state, (
-        SELECT extract(epoch FROM sum(upper(hole) - lower(hole)))::FLOAT FROM unnest(holes) AS hole
-    ) AS seconds
-    FROM readable.coverage
-    WHERE ticker = %(ticker)s AND hour > now() - INTERVAL '24 hours' ORDER BY channel, hour
+    SELECT c.hour, c.channel, missing.seconds,
+        CASE WHEN c.state = 'hole' AND missing.seconds IS NULL THEN 'unrecorded' ELSE c.state END AS state
+    FROM readable.coverage AS c
+    LEFT JOIN LATERAL (
+        SELECT extract(epoch FROM sum(until - since))::FLOAT AS seconds FROM coverage_holes AS h
+        WHERE h.hour = c.hour AND h.channel = c.channel AND h.ticker IN (c.ticker, '') AND h.kind <> 'unrecorded'
+    ) AS missing ON TRUE
+    WHERE c.ticker = %(ticker)s AND c.hour > now() - INTERVAL '24 hours' ORDER BY c.channel, c.hour
 """
 LAKE = "SELECT location FROM lakes ORDER BY bound_at IS NULL, first_seen_at DESC LIMIT 1"
 # With the name of the list that has the same as CSV.

@@ -1,5 +1,6 @@
 // Charts of a market, drawn with uPlot: candles of its trades, and the spread and depth of its book. What nobody
-// received is shaded, and so is what is not known yet; the time of the slider is a line.
+// received is shaded, and so is what is not known; the time of the slider is a line. A chart is drawn once somebody sees
+// it, and uPlot is loaded for the first one: on a phone the book is above them.
 "use strict";
 
 const marketCharts = (() => {
@@ -13,7 +14,16 @@ const marketCharts = (() => {
   const shown = []; // every chart that is drawn
   let moment = null; // the slider's, in seconds; null: the latest
 
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // Asked for once: each question makes the browser lay the page out, in the midst of drawing.
+  const colours = new Map();
+
+  function colour(name) {
+    if (!colours.has(name)) {
+      colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    }
+    return colours.get(name);
+  }
+
   const secondsOf = (text) => Date.parse(text) / 1000;
   const iso = (seconds) => new Date(seconds * 1000).toISOString();
 
@@ -34,6 +44,7 @@ const marketCharts = (() => {
     };
     u.ctx.save();
     fill(known.until, Math.max(known.until, u.scales.x.max), "--none-back");
+    known.unrecorded.forEach(([from, to]) => fill(from, to, "--none-back"));
     known.holes.forEach(([from, to]) => fill(from, to, "--bad-line"));
     u.ctx.restore();
   }
@@ -82,10 +93,36 @@ const marketCharts = (() => {
     }
   }
 
+  let library = null;
+
+  function loadLibrary() {
+    library ??= new Promise((resolve, reject) => {
+      const script = Object.assign(document.createElement("script"), { src: candles.dataset.library, onload: resolve, onerror: reject });
+      document.head.append(script);
+    }).catch(() => { library = null; });
+    return library;
+  }
+
+  // Calls refresh once one of the places is seen; the function that is returned says whether it was.
+  function whenSeen(places, refresh) {
+    let isSeen = false;
+    const observer = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) {
+        isSeen = true;
+        observer.disconnect();
+        refresh();
+      }
+    });
+    places.forEach((place) => observer.observe(place));
+    return () => isSeen;
+  }
+
   async function ask(place, query) {
+    const loading = loadLibrary();
     const answer = await fetch(`${place.dataset.source}?${new URLSearchParams(query)}`, { headers: { Accept: "application/json" } }).catch(() => null);
     const body = answer && (await answer.json().catch(() => null));
-    if (answer && answer.ok && body) {
+    await loading;
+    if (answer && answer.ok && body && library) {
       delete place.dataset.trouble;
       return body;
     }
@@ -95,15 +132,18 @@ const marketCharts = (() => {
   }
 
   function know(body, places, since) {
-    const holes = body.holes.map((hole) => hole.map(secondsOf)).filter(([, to]) => to > since);
+    const unrecorded = body.unrecorded.map((part) => part.map(secondsOf));
+    const recorded = (at) => unrecorded.reduce((start, [from, to]) => (from <= start && start < to ? to : start), at);
+    const holes = body.holes.map((hole) => hole.map(secondsOf)).map(([from, to]) => [recorded(from), to]).filter(([from, to]) => to > Math.max(from, since));
     const until = body.known_until ? secondsOf(body.known_until) : -Infinity;
-    places.forEach((place) => { place.known = { holes, until }; });
+    places.forEach((place) => { place.known = { holes, until, unrecorded }; });
     const note = places[0].parentElement.querySelector(".holes-in");
     const longest = Math.max(...holes.map(([from, to]) => to - from));
     note.hidden = false;
     const length = `${longest < 10 ? longest.toFixed(1) : Math.ceil(longest)} s`;
     const what = holes.length === 1 ? `a hole of ${length}` : `${holes.length} holes, the longest of ${length}`;
-    note.textContent = holes.length ? `Shaded: ${what}, in which nobody received everything.` : "No hole in this time.";
+    const before = unrecorded.some(([, to]) => to > since) ? " Grey: before the record began." : "";
+    note.textContent = (holes.length ? `Shaded: ${what}, in which nobody received everything.` : "No hole in this time.") + before;
   }
 
   // Candles.
@@ -137,9 +177,18 @@ const marketCharts = (() => {
     return [Math.min(first - step, last - LEAST_SHOWN * step), last + step];
   }
 
-  const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+  const formats = new Map(); // made when they are needed: the first one takes a phone tens of milliseconds
+
+  function inNumbers(value, options) {
+    const key = JSON.stringify(options);
+    if (!formats.has(key)) {
+      formats.set(key, new Intl.NumberFormat("en", options));
+    }
+    return formats.get(key).format(value);
+  }
+
   const cents = (_, value) => (value == null ? "–" : `${value}¢`);
-  const contracts = (_, value) => (value == null ? "–" : whole.format(value));
+  const contracts = (_, value) => (value == null ? "–" : inNumbers(value, { maximumFractionDigits: 2 }));
   const unseen = (label) => ({ label, scale: "cents", stroke: colour("--faint"), paths: () => null, points: { show: false }, value: cents });
   const aroundCents = (_, low, high) => (low == null ? [0, 100] : [Math.max(0, low - 1), Math.min(100, high + 1)]);
 
@@ -153,6 +202,9 @@ const marketCharts = (() => {
   }
 
   async function refreshCandles() {
+    if (!areCandlesSeen()) {
+      return;
+    }
     const body = await ask(candles, { interval });
     if (body) {
       candles.format = (tick) => `${tick}¢`;
@@ -167,8 +219,6 @@ const marketCharts = (() => {
   const depth = document.getElementById("depth");
   let period = null;
 
-  const short = new Intl.NumberFormat("en", { notation: "compact" });
-
   function makeSteps(place, steps, [bid, ask], scale, range, value) {
     const data = [steps.map((step) => secondsOf(step.at)), steps.map((step) => step[bid]), steps.map((step) => step[ask])];
     const line = (label, stroke) => ({ label, scale, stroke: colour(stroke), width: 1.5, points: { show: false }, paths: uPlot.paths.stepped({ align: -1 }), value });
@@ -178,7 +228,7 @@ const marketCharts = (() => {
   }
 
   async function refreshDepth() {
-    if (period === null) {
+    if (period === null || !isDepthSeen()) {
       return;
     }
     const [from, to] = period;
@@ -190,7 +240,7 @@ const marketCharts = (() => {
     const steps = body.steps.map((step) => ({ at: step.at, bid: by("yes_bid_e6", CENT_E6)(step), ask: by("yes_ask_e6", CENT_E6)(step), bids: by("yes_bid_depth_e2", SIZE_E2)(step), asks: by("yes_ask_depth_e2", SIZE_E2)(step) }));
     const isEmpty = steps.every((step) => step.bids === null);
     spread.format = (tick) => `${tick}¢`;
-    depth.format = (tick) => short.format(tick);
+    depth.format = (tick) => inNumbers(tick, { notation: "compact" });
     know(body, [spread, depth], from);
     draw(spread, () => makeSteps(spread, steps, ["bid", "ask"], "cents", aroundCents, cents), isEmpty, "No book is known in this time.");
     draw(depth, () => makeSteps(depth, steps, ["bids", "asks"], "contracts", (_, low, high) => [0, Math.max(1, high * 1.05)], contracts), isEmpty, "");
@@ -206,9 +256,10 @@ const marketCharts = (() => {
     });
   }
   addEventListener("resize", () => shown.forEach((chart) => chart.setSize({ width: chart.root.parentElement.clientWidth, height: chart.height })));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { refreshCandles(); refreshDepth(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { colours.clear(); refreshCandles(); refreshDepth(); });
   setInterval(refreshCandles, REFRESH_MS);
-  refreshCandles();
+  const areCandlesSeen = whenSeen([candles], refreshCandles);
+  const isDepthSeen = whenSeen([spread, depth], refreshDepth);
 
   return {
     showPeriod(from, to) {

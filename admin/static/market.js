@@ -42,7 +42,7 @@
     if (waiting === null) {
       waiting = setTimeout(() => {
         waiting = null;
-        document.body.dispatchEvent(new Event("at"));
+        document.dispatchEvent(new Event("at"));
       }, PAUSE_MS);
     }
   }
@@ -97,14 +97,6 @@
   document.addEventListener("moment", (event) => {
     choose(Math.min(known, event.detail));
     place();
-  });
-
-  // A book of the past does not change: it is not asked for again and again.
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    const by = event.detail.requestConfig.triggeringEvent;
-    if (at !== null && by && by.type === "hx:poll:trigger" && "tracks" in event.target.dataset) {
-      event.preventDefault();
-    }
   });
 
   document.addEventListener("click", async (event) => {

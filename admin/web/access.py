@@ -259,7 +259,7 @@ def cookie_name(asked: Request) -> str:
 
 def _require_login(asked: Request, is_page: bool) -> NoReturn:
     takes_pages = not asked.accept_mimetypes.provided or asked.accept_mimetypes.quality(HTML) > 0
-    is_whole_page = is_page and takes_pages and "HX-Request" not in asked.headers
+    is_whole_page = is_page and takes_pages and "X-Requested-With" not in asked.headers
     if is_whole_page or (asked.method in ONLY_READ and is_for_a_person(asked)):
         abort(redirect(login_address(asked), HTTPStatus.SEE_OTHER))
     raise ProblemError(HTTPStatus.UNAUTHORIZED, "A token is required.", UNKNOWN)

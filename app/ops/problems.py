@@ -44,7 +44,7 @@ class ProblemError(Exception):
 def is_for_a_person(asked: Request) -> bool:
     """Return whether a browser shows the answer. Scripts of our pages want problem details, as programs do."""
     best = asked.accept_mimetypes.best_match([PROBLEM, JSON, HTML])
-    return best == HTML and "HX-Request" not in asked.headers
+    return best == HTML and "X-Requested-With" not in asked.headers
 
 
 def show_problems(app: Flask, as_pages: bool = False) -> None:

@@ -10,9 +10,16 @@ from admin.pages.completeness import contributions_of, days_of
 from admin.web.database import RequestDatabase
 from app.coverage.evidence import BOOKS, TRADES, HeardPeriod, read_evidence, read_subscriptions
 from app.coverage.intervals import difference, intersection, union, us_of
+from app.lake.archive import Archive
+from app.lake.storage import FolderStorage
 from app.postgres.connection import connected
 from app.runtime.threads import inline
+from app.storage.tables import PRODUCTION_TRADES
+from kalshi_data.chain import head_of, link_key
+from tests.admin.asked import Asked, service_of
 from tests.gatherers import execute
+from tests.lake.exporting import write
+from tests.lake.test_chain import NOON, export, trade
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -170,3 +177,23 @@ def test_the_lake_s_page_counts_hours_sizes_and_failures(changing):
     assert "21.0 MB" in page
     assert "The bucket is away." in page
     assert "1 failing" in page
+
+
+def test_the_lake_s_page_shows_the_head_and_the_days_that_it_stands_for(production, tmp_path):
+    archive, storage = Archive(production, FolderStorage(tmp_path)), FolderStorage(tmp_path)
+    write(production, PRODUCTION_TRADES, [trade(1), trade(2, NOON + timedelta(days=1))])
+    export(archive)
+    asked = Asked(service_of(production))
+    page = asked.get("/lake").text
+    assert "Sealed: 2 days, 01 Nov 2026 to 02 Nov 2026, by 2 links" in page
+    assert f"<code>{head_of(storage.read(link_key(2)))}</code>" in page
+    assert "written since" not in page
+    write(production, PRODUCTION_TRADES, [trade(3)])
+    while archive.step(archive.datasets()["trades"], settle_seconds=0):
+        continue
+    assert asked.get("/lake").text.count("written since") == 1
+    export(archive)
+    page = asked.get("/lake").text
+    assert "by 3 links" in page
+    assert f"<code>{head_of(storage.read(link_key(3)))}</code>" in page
+    assert "written since" not in page

@@ -49,7 +49,8 @@ def test_hours_before_the_first_one_and_the_latest_one():
     row = heat_map([(NINE - HOUR, None), (NINE, TEN), (TEN, TEN + HOUR / 2)], [], [])["trade"]
     assert [cell.state for cell in row] == ["unrecorded", "complete", "pending"]
     assert row[0].text == "21 Nov 08:00 Trades: before the record began"
-    assert row[2].figure == "·"
+    assert row[2].figure == "100"
+    assert heat_map([(NINE, NINE)], [], [])["trade"][0].figure == "·"
     assert heat_map([(NINE, None)], [], []) == {}
 
 

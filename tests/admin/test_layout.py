@@ -1,14 +1,20 @@
 """What the pages look like, measured in a real browser: nothing is cut off, and axe-core finds nothing wrong."""
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from app.postgres.databases import DatabaseKind
 from app.runtime.secrets import TokenRole
 from tests.admin.browser import browser, page_of
 from tests.admin.seeded import TICKER
 from tests.admin.test_service import admin
+from tests.admin.visits import PANELS, open_page, visits
+from tests.gatherers import execute
+from tests.processes import wait_until
+from tests.servers import new_database
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 WIDTHS = (390, 1280, 1920)
@@ -58,6 +64,20 @@ def open_service(seeded):
 
 
 @pytest.fixture(scope="module")
+def empty_service(server, templates):
+    dsn = new_database(server, templates[DatabaseKind.PRODUCTION])
+    with admin(KALSHI_PRODUCTION_DSN=dsn.reveal()) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def outage(seeded):
+    """The hour that has one."""
+    ((hour,),) = execute(seeded, "SELECT min(hour) FROM coverage_holes WHERE kind = 'outage'")
+    return hour
+
+
+@pytest.fixture(scope="module")
 def guarded_service(seeded, tokens):
     presented, known = tokens
     listed = known.reveal().replace("\n", ";")
@@ -65,9 +85,13 @@ def guarded_service(seeded, tokens):
         yield address, presented[TokenRole.READ]
 
 
-def assert_looks_right(page, name, rules=RULES):
+def assert_fits(page, name):
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, name
     assert page.evaluate(CUT) == [], name
+
+
+def assert_looks_right(page, name, rules=RULES):
+    assert_fits(page, name)
     if not page.evaluate("'axe' in window"):
         # Its own script: the page's policy allows none that is not the service's.
         page.context.new_cdp_session(page).send("Runtime.evaluate", {"expression": AXE})
@@ -87,43 +111,14 @@ def pictured(page, path):
         raise
 
 
-def walk(page, address, look):
-    page.goto(address)
-    for panel in ("headline", "gatherers", "coverage", "production", "holes", "audit", "storage"):
-        page.wait_for_selector(f"#{panel} [hx-get]:not([aria-busy])")
-    look("status")
-    page.locator(".coverage td.hole a, .coverage td.slight a").first.click()
-    page.wait_for_selector("h1:has-text('Order books')")
-    assert page.locator("tbody tr").first.inner_text().split()[0] in {"outage", "Kind", "KIND"}
-    look("coverage")
-    page.goto(f"{address}/markets?text=rain")
-    page.wait_for_selector("#found tbody tr")
-    look("markets")
-    page.goto(f"{address}/markets?text=zzzqqq")
-    look("nothing")
-    page.goto(f"{address}/markets/{TICKER}")
-    for part in ("book", "trades", "hours", "download"):
-        page.wait_for_selector(f".{part} [hx-get]:not([aria-busy])")
-    for chart in ("candles", "spread", "depth"):
-        page.wait_for_selector(f"#{chart} canvas")
-    look("market")
-    page.goto(f"{address}/events/{TICKER.rpartition('-')[0]}")
-    look("event")
-    page.goto(f"{address}/series/{TICKER.partition('-')[0]}")
-    look("series")
-    page.goto(f"{address}/completeness")
-    page.wait_for_selector(".contributions tbody tr")
-    look("completeness")
-    page.goto(f"{address}/lake")
-    look("lake")
-    page.goto(f"{address}/docs")
-    look("docs")
-    page.goto(f"{address}/nope")
-    look("problem")
+def walk(page, address, hour, look):
+    for visit in visits(TICKER, hour, "rain"):
+        open_page(page, address, visit)
+        look(visit.name)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_off_and_everybody_can_use_it(open_service, started, width, tmp_path):
+def test_nothing_is_cut_off_and_everybody_can_use_it(open_service, outage, started, width, tmp_path):
     with page_of(started, viewport={"width": width, "height": 844}) as (page, complaints):
 
         def look(name):
@@ -133,13 +128,13 @@ def test_nothing_is_cut_off_and_everybody_can_use_it(open_service, started, widt
                 with pictured(page, tmp_path / f"{name}-{width}-{scheme}.png"):
                     assert_looks_right(page, f"{name} at {width}, {scheme}", rules)
 
-        walk(page, open_service, look)
+        walk(page, open_service, outage, look)
         # The last page asked for does not exist.
         assert [each for each in complaints if "404" not in each] == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_with_tokens_the_pages_are_the_same_after_the_login(guarded_service, started, width):
+def test_with_tokens_the_pages_are_the_same_after_the_login(guarded_service, outage, started, width):
     address, presented = guarded_service
     with page_of(started, viewport={"width": width, "height": 844}) as (page, complaints):
         page.goto(f"{address}/coverage?hour=2026-11-21T15:00Z&channel=trade")
@@ -152,19 +147,82 @@ def test_with_tokens_the_pages_are_the_same_after_the_login(guarded_service, sta
         page.keyboard.press("Enter")
         page.wait_for_selector("h1:has-text('Trades')")
         assert page.get_by_text("Nothing is known of this hour").is_visible()
-        page.goto(address)
-        page.wait_for_selector("#headline .sentence")
-        page.wait_for_selector("#audit [hx-get]:not([aria-busy])")
-        assert_looks_right(page, "status")
+        walk(page, address, outage, lambda name: assert_fits(page, name))
         page.get_by_role("button", name="Log out").click()
         page.wait_for_url("**/login*")
         assert [each for each in complaints if "40" not in each] == []
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_is_empty_unknown_or_unreachable_fits_too(empty_service, started, width):
+    """A platform on its first day; then pages whose parts are not answered yet, and then never."""
+    with page_of(started, viewport={"width": width, "height": 844}) as (page, complaints):
+        for visit in visits("KX-1-T1", datetime.now(UTC), "rain"):
+            page.goto(f"{empty_service}{visit.path}")
+            wait_until(lambda: page.evaluate("document.querySelector('[aria-busy]') === null"), what="every part")
+            assert_fits(page, f"{visit.name} at {width}")
+        assert [each for each in complaints if "404" not in each] == []
+        held = []
+
+        def hold(route):
+            held.append(route)
+
+        page.route("**/parts/**", hold)
+        page.goto(empty_service)
+        # What is caught comes in while the page is asked something.
+        wait_until(lambda: page.evaluate("true") and len(held) == len(PANELS), what="the requests of all parts")
+        assert page.locator(".waiting").all_inner_texts() == ["Loading…"] * len(PANELS)
+        assert_looks_right(page, "loading")
+        for route in held:
+            route.abort()
+        page.wait_for_selector("#trouble:not([hidden])")
+        page.locator("#audit .waiting.bad", has_text="The service does not answer").wait_for()
+        assert_looks_right(page, "unreachable")
+
+
+# Nothing is loaded again, and takes the place of what has been reached.
+MOST_TABS = 70  # of an event's 250 links one is as the other
+ONCE = "window.setInterval = () => 0"
+# Which of all that can be reached was, and what was reached without that being visible.
+WATCH = """
+() => {
+  const all = 'a[href], button, input:not([type=hidden]), summary, [tabindex="0"]';
+  window.missing = new Set([...document.querySelectorAll(all)].filter(
+    element => element.checkVisibility() && !element.closest('details:not([open]) > :not(summary)')
+  ));
+  window.unmarked = [];
+  document.addEventListener('focusin', ({ target }) => {
+    missing.delete(target);
+    if (getComputedStyle(target).outlineStyle === 'none') unmarked.push(target.outerHTML);
+  });
+  document.activeElement.blur();
+  return missing.size;
+}
+"""
+
+
+def test_the_keyboard_alone_reaches_everything_of_every_page(open_service, outage, started):
+    with page_of(started, viewport={"width": 1280, "height": 844}) as (page, _):
+        page.add_init_script(ONCE)
+
+        def look(name):
+            count = page.evaluate(WATCH)
+            assert count > 5
+            # Once more, past the end of the page, where the focus began in its midst.
+            pressed = min(count + 1, MOST_TABS)
+            for _ in range(pressed):
+                page.keyboard.press("Tab")
+            left = page.evaluate("[...missing].map(element => element.outerHTML)")
+            assert len(left) == max(0, count - pressed), f"{name}: {left}"
+            assert page.evaluate("unmarked") == [], name
+
+        walk(page, open_service, outage, look)
+
+
 def test_every_cell_with_a_hole_is_reached_by_the_keyboard(open_service, started):
     with page_of(started, viewport={"width": 1280, "height": 844}) as (page, complaints):
         page.goto(open_service)
-        page.wait_for_selector("#coverage [hx-get]:not([aria-busy])")
+        page.wait_for_selector("#coverage [data-part]:not([aria-busy])")
         wanted = page.locator(".coverage td a").evaluate_all("cells => cells.map(cell => cell.href)")
         page.locator(".coverage td a").first.focus()
         reached = []

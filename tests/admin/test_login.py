@@ -87,7 +87,7 @@ def test_a_person_is_asked_to_log_in_where_a_program_is_refused(browser):
     for path in ("/docs", "/admin/series"):
         assert browser.get(path, headers=PERSON).headers["Location"].startswith("/login?next=")
         assert browser.get(path, headers={"Accept": "application/json"}).status_code == 401
-    assert browser.get("/parts/audit", headers={"HX-Request": "true", **PERSON}).status_code == 401
+    assert browser.get("/parts/audit", headers={"X-Requested-With": "script", **PERSON}).status_code == 401
 
 
 @pytest.mark.parametrize(

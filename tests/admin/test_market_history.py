@@ -90,6 +90,20 @@ def test_each_step_is_the_book_of_its_time_and_a_hole_has_none(eventful):
     assert compared > 90
 
 
+def test_what_lies_before_the_record_is_told_apart_from_outages(eventful):
+    began = START + 304 * SECOND
+    execute(eventful.dsn, "UPDATE gatherer_runs SET started_at = %s", (began,))
+    period = {"from": START.isoformat(), "to": (START + HOUR).isoformat()}
+    answer = eventful.json(f"/admin/markets/{TICKER}/depth", **period)
+    assert len(answer["holes"]) == 2
+    # To the hole's end: the market's own record began with the snapshot after it.
+    assert [tuple(map(datetime.fromisoformat, part)) for part in answer["unrecorded"]] == HOLES[:1]
+    assert eventful.json(f"/admin/markets/{TICKER}/candles", **period)["unrecorded"] == []
+    assert ": hole, 0.4 s missing" in eventful.get(f"/markets/{TICKER}/parts/hours").text
+    execute(eventful.dsn, "UPDATE gatherer_runs SET started_at = %s", (HOLES[1][1] - timedelta(milliseconds=1),))
+    assert ": before the record began" in eventful.get(f"/markets/{TICKER}/parts/hours").text
+
+
 def test_before_the_first_snapshot_there_is_no_depth_and_later_than_known_no_step(eventful):
     first = eventful.json(f"/admin/markets/{TICKER}/depth", steps=1, to=(START + 5 * SECOND).isoformat())["steps"]
     assert [step["yes_bid_depth_e2"] is None for step in first] == [True, False]

@@ -1,13 +1,14 @@
 """The pages as people see them: in a browser, over the service as it is run."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.admin.browser import browser, page_of
 from tests.admin.seeded import TICKER, TRADED_ONCE
 from tests.admin.test_service import admin
+from tests.admin.visits import go_below, open_page, visits
 from tests.processes import wait_until
 
 
@@ -37,7 +38,7 @@ def test_a_walk_through_the_pages_meets_no_error(running_service, started):
         page.locator(".holes a", has_text=TICKER).click()
         page.wait_for_selector(".ladder .bid")
         assert page.locator(".ladder .middle").inner_text() == "43¢ bid, 45¢ asked: a spread of 2¢"
-        page.wait_for_selector("#candles canvas")
+        go_below(page, ["candles"])
         page.get_by_role("button", name="Hours", exact=True).click()
         wait_until(lambda: page.locator("[data-interval][aria-pressed=true]").inner_text() == "Hours")
         assert page.locator(".trades tbody tr").count() == 25
@@ -63,7 +64,7 @@ KEEP_CHARTS = """
 def test_one_candle_alone_is_not_stretched_over_years(running_service, started):
     with page_of(started) as (page, complaints):
         page.goto(f"{running_service}/markets/{TRADED_ONCE}")
-        page.wait_for_selector("#candles canvas")
+        go_below(page, ["candles"])
         page.evaluate(KEEP_CHARTS)
         page.get_by_role("button", name="Days").click()
         wait_until(lambda: page.evaluate("charts.length && charts.at(-1).data[0].length == 1"))
@@ -77,7 +78,7 @@ def test_the_book_of_any_time_is_reached_by_the_keyboard(running_service, starte
     with page_of(started) as (page, complaints):
         page.goto(f"{running_service}/markets/{TICKER}")
         page.wait_for_selector(".ladder .bid")
-        page.wait_for_selector("#spread canvas")
+        go_below(page, ["spread"])
         page.locator("#when").focus()
         latest = page.locator("#when").get_attribute("aria-valuetext")
         assert latest.startswith("the latest")
@@ -106,52 +107,27 @@ def test_the_book_of_any_time_is_reached_by_the_keyboard(running_service, starte
         assert complaints == []
 
 
-FOCUSABLE = """
-() => [...document.querySelectorAll('a[href], button, input, [tabindex="0"]')]
-  .filter(element => element.checkVisibility() && element.type !== 'hidden')
-"""
-
-
-def test_the_tab_key_reaches_everything_of_a_market_s_page(running_service, started):
-    with page_of(started, viewport={"width": 1280, "height": 844}) as (page, complaints):
-        # Of the past: nothing is loaded again, and takes the focus away.
-        at = datetime.now(UTC) - timedelta(minutes=30)
-        page.goto(f"{running_service}/markets/{TICKER}?at={at:%Y-%m-%dT%H:%M:%SZ}")
-        for part in ("#candles canvas", ".book .ladder", ".trades tbody", ".download pre", ".heat"):
-            page.wait_for_selector(part)
-        count = page.evaluate(f"window.wanted = ({FOCUSABLE})(); wanted.length")
-        assert count > 30
-        reached = set()
-        for _ in range(count):
-            page.keyboard.press("Tab")
-            reached.add(page.evaluate("wanted.indexOf(document.activeElement)"))
-            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
-        assert reached == set(range(count))
-        assert complaints == []
-
-
 def test_holes_are_shaded_in_every_chart(running_service, started, seeded):
     with page_of(started) as (page, complaints):
         page.goto(f"{running_service}/markets/{TICKER}")
         page.get_by_role("button", name="1 day").click()
         page.locator(".depth .holes-in", has_text="a hole of 60 s").wait_for()
+        go_below(page, ["candles"])
         page.locator(".candles .holes-in", has_text="No hole in this time.").wait_for()
         known = page.evaluate("['spread', 'depth'].map(id => document.getElementById(id).known.holes.length)")
         assert known == [1, 1]
         assert complaints == []
 
 
-def test_the_heaviest_page_weighs_less_than_150_kb_with_all_that_it_asks_for(running_service, started):
-    with page_of(started) as (page, complaints):
-        received = []
-        network = page.context.new_cdp_session(page)
-        network.send("Network.enable")
-        network.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
-        page.goto(f"{running_service}/markets/{TICKER}")
-        for part in ("#spread canvas", "#candles canvas", ".book .ladder", ".trades tbody", ".download pre", ".heat"):
-            page.wait_for_selector(part)
-        assert 20_000 < sum(received) < 150_000
-        assert complaints == []
+def test_every_page_weighs_less_than_150_kb_with_all_that_it_asks_for(running_service, started):
+    for visit in visits(TICKER, datetime.now(UTC), "rain"):
+        with page_of(started) as (page, _):
+            received = []
+            network = page.context.new_cdp_session(page)
+            network.send("Network.enable")
+            network.on("Network.loadingFinished", lambda event, received=received: received.append(event))
+            open_page(page, running_service, visit)
+            assert 5_000 < sum(event["encodedDataLength"] for event in received) < 150_000, visit.name
 
 
 def test_from_a_word_over_the_series_to_all_strikes_of_an_event(running_service, started):
@@ -209,7 +185,7 @@ def test_parts_ask_again_by_themselves_and_say_when_nobody_answers(running_servi
         # What was shown before stays, below the reason.
         page.wait_for_selector(".book [data-trouble*='does not answer'] .ladder")
         page.context.set_offline(False)
-        page.wait_for_selector(".book [hx-get]:not([data-trouble]) .ladder")
+        page.wait_for_selector(".book [data-part]:not([data-trouble]) .ladder")
 
 
 def test_why_nothing_is_shown_is_said_on_top_and_in_each_part(started):

@@ -46,7 +46,7 @@ def test_that_the_database_is_away_is_told_to_both(without_database, path):
 
 
 def test_scripts_of_our_pages_are_programs(without_database):
-    answer = without_database.get("/parts/audit", headers={"Accept": BROWSER, "HX-Request": "true"})
+    answer = without_database.get("/parts/audit", headers={"Accept": BROWSER, "X-Requested-With": "script"})
     assert answer.mimetype == "application/problem+json"
 
 

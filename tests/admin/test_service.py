@@ -204,7 +204,7 @@ def test_the_database_is_asked_whether_it_is_ready_once_a_second_however_many_as
 
 
 def test_scripts_and_styles_are_compressed_and_not_sent_twice(api):
-    path = "/static/vendor/htmx-2.0.10.min.js"
+    path = "/static/vendor/uPlot-1.6.32.iife.min.js"
     plain, compressed = api.get(path), api.get(path, headers={"Accept-Encoding": "gzip"})
     assert gzip.decompress(compressed.data) == plain.data
     assert len(compressed.data) == int(compressed.headers["Content-Length"]) < len(plain.data) / 2
