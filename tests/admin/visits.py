@@ -28,6 +28,7 @@ def visits(ticker, hour, words):
         Visit("event", f"/events/{event}", (".strikes tbody tr",)),
         Visit("series", f"/series/{series}"),
         Visit("completeness", "/completeness", (f".contributions {ANSWERED}",)),
+        Visit("report", f"/report?month={hour:%Y-%m}", (f".quality{ANSWERED.removeprefix('[data-part]')}",)),
         Visit("lake", "/lake"),
         Visit("API", "/docs"),
         Visit("problem", "/nope"),
