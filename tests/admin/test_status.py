@@ -174,7 +174,8 @@ def test_the_page_of_a_cell_says_which_markets_and_why_and_who_had_them_again(he
         (GATHERERS[0], at, at + 2 * SECOND),
     )
     execute(healthy.dsn, "DELETE FROM gatherer_subscriptions WHERE gatherer = %s", (GATHERERS[1],))
-    execute(healthy.dsn, "UPDATE gatherer_runs SET started_at = %s WHERE gatherer = %s", (at + HOUR / 4, GATHERERS[2]))
+    ended = "UPDATE gatherer_runs SET started_at = %s, ended_at = %s, recorded_until = %s WHERE gatherer = %s"
+    execute(healthy.dsn, ended, (at - 2 * HOUR, at - HOUR, at - HOUR, GATHERERS[2]))
     page = healthy.get("/coverage", query_string={"hour": f"{at:%Y-%m-%dT%H}:00Z", "channel": "orderbook_delta"}).text
     assert TICKER in page
     assert "2.0 s" in page
