@@ -93,6 +93,8 @@ def ticker_row(message: Ticker, received_us: int, conn: int, occurrences: Occurr
     if digest == NO_QUOTE and not any(getattr(body, name) is not None for name in QUOTE_FIELDS):
         raise UnfitMessageError("it has none of the known fields: they may have been renamed")
     nth = occurrences.nth(body.market_ticker, happened_us, digest)
+    if quote[PRICE] == 0:
+        quote = _never_traded(quote)
     return (happened_us, received_us, digest, *quote, nth, ts_missing, body.market_ticker, conn, message.sid)
 
 
@@ -110,6 +112,15 @@ def _quote(body: TickerBody) -> tuple[int | None, ...]:
         price_e6(body.yes_bid_dollars, body.yes_bid),
         price_e6(body.yes_ask_dollars, body.yes_ask),
     )
+
+
+PRICE = 7
+
+
+def _never_traded(quote: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Return the quote without the price of 0 that the exchange sends of a market that never traded. The digest is of
+    what was sent."""
+    return (*quote[:PRICE], None, *quote[PRICE + 1 :])
 
 
 NO_QUOTE = digest_of_integers(_quote(TickerBody(market_ticker="")))

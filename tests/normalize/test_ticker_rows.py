@@ -54,7 +54,7 @@ def test_the_older_wire_leaves_empty_what_it_does_not_say():
     assert row["digest"] != new["digest"]
 
 
-@pytest.mark.parametrize("price", ["", None])
+@pytest.mark.parametrize("price", ["", "0.0000", None])
 def test_a_market_that_never_traded_has_no_price(price):
     assert read(ticker(price_dollars=price))["price_e6"] is None
 

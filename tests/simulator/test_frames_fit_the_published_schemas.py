@@ -76,6 +76,6 @@ def test_tickers(definitions, change):
     frame = payload_of(WIRE.ticker(NAME, change))
     definitions.check("tickerPayload", frame)
     said = frame["msg"]
-    assert (e6(said["price_dollars"]) if said["price_dollars"] else None) == change.price_e6
+    assert (e6(said["price_dollars"]) or None) == change.price_e6
     assert (e6(said["yes_bid_dollars"]), e2(said["yes_ask_size_fp"])) == (change.yes_bid_e6, change.yes_ask_size_e2)
     assert "seq" not in frame
