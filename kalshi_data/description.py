@@ -130,6 +130,7 @@ and dates are those of the events, by the exchange's clock.
   settlement. The last day in which a market appears has its last state. The day that goes on is written again every
   hour. The views `market_changes`, `event_changes` and `series_changes` list which field differs from one day to the
   next.
+- `reports/date=YYYY-MM-DD/report.json` has the figures of a finished day: how complete it is, and by what it is proven.
 - `_manifest/` has rows, size, sha256 and bounds of each object; an object without a manifest is unfinished.
 - `_schema.json` describes every column. `_identity.json` says which lake this is.
 
