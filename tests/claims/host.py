@@ -86,9 +86,10 @@ class Host:
         """Of a file's last record: more seems to be missing than is there, or less."""
         for path in self._spool_files()[file : file + 1]:
             content = bytearray(path.read_bytes())
-            position = content.rfind(MARK)
-            if position >= 0:
-                content[position + len(MARK) + bit // 8] ^= 1 << bit % 8
+            length = content.rfind(MARK) + len(MARK) + bit // 8
+            # Of a record that was torn, not even the length may be there.
+            if MARK in content and length < len(content):
+                content[length] ^= 1 << bit % 8
                 path.write_bytes(bytes(content))
 
     def tear_spool(self, file, percent):
