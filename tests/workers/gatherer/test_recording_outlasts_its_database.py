@@ -87,7 +87,10 @@ def test_when_the_disk_is_full_too_whoever_puts_rows_waits_and_nothing_is_lost(o
         process.wait_for_more()
         own_server.kill()
         process.wait_until(lambda said: said["waiting"] > 1_000, "a full buffer")
-        before = process.wait_until(lambda said: said["reason"] and "wait in memory" in said["reason"], "the reason")
+        # The disk may refuse rows before memory is full too.
+        before = process.wait_until(
+            lambda said: said["waiting"] > 1_000 and said["reason"] and "wait in memory" in said["reason"], "the reason"
+        )
         assert process.logged("rows not spooled: they stay in memory")
         wait_until(
             lambda: len(process.logged("rows not spooled: they stay in memory")) > 2, what="that it is tried again"
