@@ -114,7 +114,7 @@ def _quote(body: TickerBody) -> tuple[int | None, ...]:
     )
 
 
-PRICE = 7
+PRICE = 7  # the place of price_e6 in a quote
 
 
 def _never_traded(quote: tuple[int | None, ...]) -> tuple[int | None, ...]:
